@@ -1,0 +1,54 @@
+"""The report of a run: scores, comparison and who gains, written into the run folder."""
+
+import os
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.compare import compare
+from analysis.load import Frames, load, write_text
+from analysis.scores import Scoring, score
+from analysis.tables import gains, markdown
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made, and where a run stands.
+
+    Attributes:
+        incomplete: a sentence where trials are missing, failed or blocked; empty otherwise.
+    """
+
+    scores: pd.DataFrame
+    comparison: pd.DataFrame
+    notes: tuple[str, ...]
+    incomplete: str
+
+
+def _incomplete(frames: Frames) -> str:
+    """What the tables lack, by status."""
+    counts = frames.trials["status"].value_counts().to_dict() if len(frames.trials) else {}
+    left = len(frames.plan) - len(frames.trials)
+    parts = [f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok"] + ([f"{left} not run yet"] if left else [])
+    return f"Of {len(frames.plan)} trials: {', '.join(parts)}; the tables hold the others." if parts else ""
+
+
+def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str = "auroc") -> Report:
+    """Make scores.csv, comparison.csv, comparison.md and gains.csv in the run's report folder.
+
+    Raises:
+        FileNotFoundError: where the folder is not a run's.
+        ValueError: where no trial has ended yet.
+    """
+    frames = load(run)
+    incomplete = _incomplete(frames)
+    scores = score(frames, scoring)
+    if scores.empty:
+        raise ValueError(f"{run}: no trial has predictions yet. {incomplete}")
+    comparison = compare(scores, metric)
+    notes = (*frames.notes, *([incomplete] if incomplete else []))
+    write_text(run, "report/scores.csv", scores.to_csv(index=False))
+    write_text(run, "report/comparison.csv", comparison.to_csv(index=False))
+    write_text(run, "report/comparison.md", markdown(comparison, notes))
+    write_text(run, "report/gains.csv", gains(scores, metric).to_csv())
+    return Report(scores, comparison, notes, incomplete)

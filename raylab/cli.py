@@ -1,0 +1,151 @@
+"""The command line: a handful of verbs, each a thin call into the package."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+import analysis.report
+from analysis.tables import HEAD, caption, cells
+from raylab.errors import RaylabError
+from raylab.models.encoders import ENCODERS
+from raylab.recordings import DATASETS
+from raylab.runs.cluster import connect
+from raylab.runs.prepare import Order
+from raylab.runs.prepare import prepare as run_prepare
+from raylab.runs.run import Where
+from raylab.runs.run import start
+from raylab.runs.status import status_lines
+from raylab.techniques.stage import variant_name
+from raylab.techniques.table import TECHNIQUES
+from raylab.trials.study import read_study
+from raylab.windows.preprocess import Preprocessing
+
+app = typer.Typer(help="Which personalization of affect recognition works on new people.", no_args_is_help=True, add_completion=False)
+console = Console(soft_wrap=True, highlight=False)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False)
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    """``name=value`` pairs; a value is read as YAML reads it."""
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise RaylabError(f"--option {wrong[0]!r} is not name=value")
+    return {name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in pairs)}
+
+
+@app.command()
+def datasets() -> None:
+    """What there is, what each needs, and how to obtain it."""
+    table = Table("dataset", "signals", "labels", "traits", "licence", "obtain")
+    for dataset in DATASETS.values():
+        labels = ", ".join(label.name for label in dataset.labels)
+        table.add_row(dataset.name, dataset.signals, labels, ", ".join(dataset.traits), dataset.licence, dataset.obtain)
+    console.print(table)
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="a name of `raylab datasets`")],
+    out: Annotated[str, typer.Option(help="folder for the windows: a path or a URI")],
+    root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
+    label: Annotated[list[str] | None, typer.Option(help="label to prepare; repeat for several")] = None,
+    normalization: Annotated[str, typer.Option(help="recording (the paper) or past (nothing after the window)")] = "recording",
+    step: Annotated[float, typer.Option(help="seconds from one window's start to the next")] = 5.0,
+    option: Annotated[list[str] | None, typer.Option(help="name=value, as the dataset offers")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="participant to leave out; repeat for several")] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace windows that are there")] = False,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
+) -> None:
+    """Raw files to windows."""
+    if dataset not in DATASETS:
+        raise RaylabError(f"unknown dataset {dataset!r}; there are {', '.join(DATASETS)}")
+    if normalization not in ("recording", "past"):
+        raise RaylabError(f"--normalization {normalization!r} is unknown; use recording or past")
+    if step <= 0:
+        raise RaylabError(f"--step {step:g} is not above 0")
+    settings = Preprocessing(step_s=step, normalization=normalization)  # type: ignore[arg-type]
+    order = Order(dataset, root, out, tuple(label or ()), settings, _options(option or []), tuple(without or ()))
+    connect(address)
+    run_prepare(order, overwrite, _say)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="a study file")],
+    out: Annotated[str, typer.Option(help="run folder: a path or a URI")],
+    windows: Annotated[str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")] = None,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
+    here: Annotated[bool, typer.Option("--here", help="in this process, without Ray")] = False,
+) -> None:
+    """Run what is missing of a study; the same command resumes it."""
+    where: Where = "here" if here else "ray"
+    summary = start(read_study(study), windows or str(study.absolute().parent), out, where, address, _say)
+    for line in summary.lines():
+        _say(line)
+    if not summary.complete:
+        _say(f"not complete: see `raylab status {out}`; the same command tries again what failed")
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(run: Annotated[str, typer.Argument(help="a run folder")]) -> None:
+    """Done, running, failed, rate, time left and running averages, also during the run."""
+    for line in status_lines(run):
+        _say(line)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    scoring: Annotated[str, typer.Option(help="paired (both sides on the same windows) or published (as the study's code)")] = "paired",
+    metric: Annotated[str, typer.Option(help="a column of scores.csv")] = "auroc",
+) -> None:
+    """Scores and the tested comparison, printed and written into the run's report folder."""
+    if scoring not in ("paired", "published"):
+        raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
+    made = analysis.report.report(run, scoring, metric)  # type: ignore[arg-type]
+    for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
+        table = Table(*HEAD, title=" / ".join(str(name) for name in names), title_justify="left")
+        for _, row in part.iterrows():
+            table.add_row(*cells(row))
+        console.print(table)
+        _say(caption(part))
+    for note in made.notes:
+        _say(f"- {note}")
+    _say(f"written to {run}/report")
+
+
+@app.command()
+def techniques() -> None:
+    """What each technique trains on, what it needs, and how many trainings it costs."""
+    for technique in TECHNIQUES.values():
+        _say(f"{technique.name}: {technique.about}; needs {', '.join(sorted(technique.needs)) or 'nothing of the target'}")
+        for variant in technique.variants({}):
+            stages = technique.stages(variant)
+            _say(f"  {variant_name(variant)}: {len(stages)} training(s): " + "; ".join(
+                f"{stage.name} frees {' + '.join(stage.frees)}" + (f" with {dict(stage.overrides)}" if stage.overrides else "") for stage in stages
+            ))  # fmt: skip
+
+
+@app.command()
+def models() -> None:
+    """What there is for `encoder:` in a study."""
+    for encoder in ENCODERS.values():
+        _say(f"{encoder.name}: {encoder.about}; batch {encoder.batch_size} in the paper")
+
+
+def main() -> None:
+    """Run a command; what is wrong with the input is a sentence, not a traceback."""
+    try:
+        app()
+    except (RaylabError, FileNotFoundError, ValueError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"raylab: {error}", markup=False)
+        sys.exit(2)

@@ -1,0 +1,138 @@
+"""A model: encoder x fusion x width, with the parts trunk, adapter and head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raylab.folds.draws import Draws
+from raylab.models.encoders import ENCODERS, scaled
+from raylab.models.keras import initialize
+
+PARTS = ("trunk", "adapter", "head")
+ADAPTER_UNITS = 128
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a study says of a model.
+
+    Attributes:
+        encoder: a name of ``ENCODERS``; the tower every channel gets.
+        fusion: a name of ``FUSIONS``; how towers become one feature vector.
+        width: scales every layer's units or maps.
+    """
+
+    encoder: str
+    fusion: str = "late"
+    width: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """How tables call it: the encoder, and what departs from the paper's model."""
+        parts = [self.encoder]
+        if self.fusion != "late":
+            parts.append(self.fusion)
+        if self.width != 1.0:
+            parts.append(f"w{self.width:g}")
+        return " ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Late(nn.Module):
+    """One tower per channel, their features concatenated (the paper's fusion)."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, int]], encoder: str, width: float) -> None:
+        super().__init__()
+        self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
+        self.n_out = sum(int(tower.n_out) for tower in self.towers.values())  # type: ignore[arg-type]
+
+    def forward(self, windows: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([tower(windows[name]) for name, tower in self.towers.items()], dim=1)
+
+
+FUSIONS: dict[str, type[Late]] = {"late": Late}
+
+
+class Network(nn.Module):
+    """trunk (towers and fusion), adapter (one dense layer, only where a technique asks for it), head (the softmax layer).
+
+    Shapes: windows are channel name to (batch, length, n_features); the trunk gives (batch, n_features_fused), the network
+    logits (batch, n_classes).
+    """
+
+    def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
+        super().__init__()
+        self.trunk = FUSIONS[spec.fusion](shapes, spec.encoder, spec.width)
+        units = scaled(ADAPTER_UNITS, spec.width) if adapter else self.trunk.n_out
+        self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
+        self.head = nn.Linear(units, n_classes)
+
+    def features(self, windows: Mapping[str, Tensor]) -> Tensor:
+        """What the trunk says of the windows, (batch, n_features_fused)."""
+        return torch.as_tensor(self.trunk(windows))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (batch, n_classes) from the trunk's features."""
+        if self.adapter is not None:
+            features = F.relu(self.adapter(features))
+        return torch.as_tensor(self.head(features))
+
+    def forward(self, windows: Mapping[str, Tensor]) -> Tensor:
+        return self.classify(self.features(windows))
+
+    def part(self, name: str) -> nn.Module | None:
+        """The named part; None for an adapter that this network does not have."""
+        found: nn.Module | None = getattr(self, name)
+        return found
+
+    def free(self, parts: Sequence[str]) -> list[nn.Parameter]:
+        """Make only these parts trainable: they run in training mode, every other in inference mode (its batch statistics
+        stand still and it drops nothing).
+
+        Returns:
+            the parameters to optimize.
+        """
+        freed = []
+        for name in PARTS:
+            module = self.part(name)
+            if module is None:
+                continue
+            module.train(name in parts)
+            for key, parameter in module.named_parameters():
+                parameter.requires_grad_(name in parts and "bias_hh" not in key)
+            freed += [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return freed
+
+    def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
+        """Weights and statistics of these parts, by full name."""
+        return {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items() if key.split(".")[0] in parts}
+
+    def load_parts(self, state: Mapping[str, Tensor]) -> None:
+        """Overwrite the named weights; the rest stay.
+
+        Raises:
+            ValueError: where a name is not this network's.
+        """
+        unexpected = self.load_state_dict(dict(state), strict=False).unexpected_keys
+        if unexpected:
+            raise ValueError(f"weights of another network: {', '.join(unexpected[:3])}")
+
+
+def build(
+    spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: Draws
+) -> Network:
+    """A network with Keras's initial weights, each part from its own stream: the trunk is the same with and without adapter."""
+    network = Network(spec, shapes, n_classes, adapter)
+    with torch.random.fork_rng(devices=[]):
+        for name in PARTS:
+            module = network.part(name)
+            if module is not None:
+                torch.manual_seed(draws.integer(f"initial weights: {name}"))
+                initialize(module)
+    return network

@@ -1,0 +1,84 @@
+"""Empatica E4 exports: one csv a signal; row 1 start (unix time, UTC), row 2 rate (Hz), then the samples."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.errors import RecordingError
+from raylab.recordings.inside import inside
+from raylab.recordings.recording import Channel
+
+RATES_HZ = {"ACC": 32.0, "BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}
+
+# The paper's wrist rates (PROTOCOL, Windows): name, E4 file, column, modality, target rate (Hz), unit.
+_CHANNELS = (
+    ("wrist_acc_x", "ACC", 0, "acc", 8.0, "1/64 g"),
+    ("wrist_acc_y", "ACC", 1, "acc", 8.0, "1/64 g"),
+    ("wrist_acc_z", "ACC", 2, "acc", 8.0, "1/64 g"),
+    ("wrist_bvp", "BVP", 0, "bvp", 64.0, "a.u."),
+    ("wrist_eda", "EDA", 0, "eda", 4.0, "uS"),
+    ("wrist_temp", "TEMP", 0, "temp", 4.0, "degC"),
+)
+_COLUMNS = {"ACC": 3, "BVP": 1, "EDA": 1, "TEMP": 1}
+
+
+def wrist_channels(
+    arrays: dict[str, npt.NDArray[np.float64]], file: str, participant: str
+) -> tuple[tuple[Channel, ...], dict[str, npt.NDArray[np.float64]]]:
+    """The six wrist channels of the paper from the device's four arrays (n, 3) or (n, 1); every axis is a channel.
+
+    Returns:
+        the channels, and channel name to samples (n, 1).
+
+    Raises:
+        RecordingError: where an array has another number of columns.
+    """
+    for name, columns in _COLUMNS.items():
+        if arrays[name].shape[1] != columns:
+            raise RecordingError(
+                f"expected {columns} column(s), found {arrays[name].shape[1]}",
+                file=file,
+                participant=participant,
+                channel=name,
+                remedy="compare the file with the published layout",
+            )
+    channels = tuple(Channel(name, mod, RATES_HZ[src], target, unit, file) for name, src, _, mod, target, unit in _CHANNELS)
+    signals = {name: arrays[src][:, column : column + 1] for name, src, column, *_ in _CHANNELS}
+    return channels, signals
+
+
+def read_csv(root: Path, relative: str, participant: str) -> tuple[float, npt.NDArray[np.float64]]:
+    """Start (unix s) and samples (n, n_features) of one E4 csv.
+
+    Raises:
+        RecordingError: on a missing or unreadable file, or a rate that is not the device's.
+    """
+    path = inside(root, relative, participant)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rows = np.loadtxt(path, delimiter=",", ndmin=2)
+    except (ValueError, UserWarning) as error:
+        raise RecordingError(
+            f"is not an E4 csv ({error})", file=path, participant=participant, channel=path.stem, remedy="export the file again"
+        ) from error
+    if len(rows) < 3:
+        raise RecordingError(
+            f"has {len(rows)} rows, expected start, rate and samples",
+            file=path,
+            participant=participant,
+            channel=path.stem,
+            remedy="export the file again",
+        )
+    promised = RATES_HZ[path.stem]
+    if not (rows[1] == promised).all():
+        raise RecordingError(
+            f"says {rows[1, 0]:g} Hz in row 2, an E4 records {path.stem} at {promised:g} Hz",
+            file=path,
+            participant=participant,
+            channel=path.stem,
+            remedy="export the file again, or add the device as a dataset of its own",
+        )
+    return float(rows[0, 0]), rows[2:]

@@ -1,0 +1,57 @@
+"""Open a published pickle without running it: numpy arrays and plain containers, nothing else."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raylab.errors import RecordingError
+from raylab.recordings.inside import inside
+
+# Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
+_ADMITTED = {
+    (module, name)
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    for name in ("_reconstruct", "scalar")
+} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither a numpy array nor a plain container")
+        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
+
+
+def read_pickle(root: Path, relative: str, participant: str) -> Any:
+    """The object in ``root/relative``, a pickle of protocol 0-5 (Python 2 strings read as latin1, as WESAD's need).
+
+    Raises:
+        RecordingError: where the file is missing, truncated, or asks for anything but arrays and containers.
+    """
+    path = inside(root, relative, participant)
+    try:
+        return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise RecordingError(
+            f"cannot be unpickled ({type(error).__name__}: {error})",
+            file=path,
+            participant=participant,
+            remedy="download the file again from the publisher; never open it with plain pickle",
+        ) from error
+
+
+def as_array(value: Any, file: object, participant: str, channel: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A numeric array as float64 (n, n_features); refuses anything else, object arrays included."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2):
+        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise RecordingError(
+            f"expected a numeric array (n,) or (n, n_features), found {found}",
+            file=file,
+            participant=participant,
+            channel=channel,
+            remedy="compare the file with the published layout",
+        )
+    return np.asarray(value, dtype=np.float64).reshape(len(value), -1)

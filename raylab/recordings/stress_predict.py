@@ -1,0 +1,130 @@
+"""Stress-Predict (Iqbal et al. 2022): 35 people with an Empatica E4, labels for 34 (not S01), three stress tasks.
+
+Layout: ``Raw_data/S##/{ACC,BVP,EDA,TEMP}.csv``; ``Processed_data/Improved_All_Combined_hr_rsp_binary.csv`` with one label a
+second on the device's own unix clock, so windows are labelled by time; ``Processed_data/Questionnaires_scores.xlsx``.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openpyxl
+import pandas as pd
+
+from raylab.errors import RecordingError
+from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
+from raylab.recordings.inside import inside
+from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+
+LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
+QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
+
+# DATASETS.md, 8: items that count backwards. The sheet's own totals are unreversed sums and are not read.
+PSS_REVERSED = (4, 5, 7, 8)
+STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
+
+
+@lru_cache(maxsize=4)
+def _labels(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path)
+    needed = {"Participant", "Time(sec)", "Label"}
+    if not needed <= set(frame.columns):
+        raise RecordingError(
+            f"lacks the column(s) {', '.join(sorted(needed - set(frame.columns)))}", file=path, remedy="download the file again"
+        )
+    wrong = sorted(set(frame["Label"]) - {0, 1})
+    if wrong:
+        raise RecordingError(f"has the label {wrong[0]}, expected 0 or 1", file=path, remedy="download the file again")
+    return frame
+
+
+def participants(root: Path, options: Options) -> list[str]:
+    """The people with labels, in numerical order."""
+    numbers = sorted(set(_labels(inside(root, LABELS))["Participant"].astype(int)))
+    return [f"S{number:02d}" for number in numbers]
+
+
+@lru_cache(maxsize=4)
+def _before(path: Path, sheet: str) -> dict[str, dict[int, float]]:
+    """Participant to item to answer, from the columns headed Before (never After: that is the outcome, not a trait).
+
+    A sheet has names in row 1 over column pairs, Before / After in row 3, one item a row below.
+    """
+    rows = list(openpyxl.load_workbook(path, read_only=True, data_only=True)[sheet].iter_rows(values_only=True))
+    answers: dict[str, dict[int, float]] = {}
+    name = ""
+    for column in range(1, len(rows[0])):
+        name = str(rows[0][column] or name).strip()
+        if str(rows[2][column] or "").strip() == "Before":
+            items = [(row[0], row[column]) for row in rows[3:] if isinstance(row[0], (int, float)) and row[column] is not None]
+            answers[name] = {int(item): float(value) for item, value in items}
+    return answers
+
+
+def score(answers: dict[int, float], items: range, reversed_items: tuple[int, ...], low: int, high: int) -> float:
+    """Sum over the items, reversed ones as ``low + high - answer``.
+
+    Raises:
+        ValueError: on a missing answer or one outside low..high, naming the item.
+    """
+    total = 0.0
+    for item in items:
+        answer = answers.get(item)
+        if answer is None or not low <= answer <= high:
+            raise ValueError(f"item {item} has the answer {answer}, expected {low}..{high}")
+        total += low + high - answer if item in reversed_items else answer
+    return total
+
+
+def _traits(root: Path, participant: str) -> dict[str, Trait]:
+    path = inside(root, QUESTIONNAIRES, participant)
+    pss, stai = _before(path, "PSS Score").get(participant, {}), _before(path, "STAI Score").get(participant, {})
+    try:
+        return {
+            "pss": score(pss, range(1, 11), PSS_REVERSED, 0, 4),
+            "stai_state": score(stai, range(1, 21), (), 1, 4),
+            "stai_trait": score(stai, range(21, 41), STAI_TRAIT_REVERSED, 1, 4),
+        }
+    except ValueError as error:
+        raise RecordingError(
+            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --without"
+        ) from error
+
+
+def read(root: Path, participant: str, options: Options) -> Recording:
+    """One person; signals cut to the span that all four files share, labels at their seconds of that span.
+
+    Raises:
+        RecordingError: on a missing or unreadable file, or labels that are not one a second.
+    """
+    read_files = {name: read_csv(root, f"Raw_data/{participant}/{name}.csv", participant) for name in RATES_HZ}
+    start = max(first for first, _ in read_files.values())
+    arrays: dict[str, npt.NDArray[np.float64]] = {}
+    for name, (first, samples) in read_files.items():
+        arrays[name] = samples[round((start - first) * RATES_HZ[name]) :]
+    channels, signals = wrist_channels(arrays, str(root / "Raw_data" / participant), participant)
+    rows = _labels(inside(root, LABELS, participant))
+    rows = rows[rows["Participant"] == int(participant[1:])]
+    times = rows["Time(sec)"].to_numpy(dtype=np.float64)
+    if not (np.diff(times) == 1.0).all():
+        raise RecordingError(
+            "labels are not one a second", file=root / LABELS, participant=participant, channel="Label", remedy="download the file again"
+        )
+    track = LabelTrack(times - start, rows["Label"].to_numpy(dtype=np.float64))
+    segment = Segment("session", 0.0, signals, {"task": track})
+    return Recording(participant, channels, (segment,), _traits(root, participant))
+
+
+STRESS_PREDICT = Dataset(
+    name="stress_predict",
+    signals="wrist E4: ACC x3, BVP, EDA, TEMP",
+    traits=("pss", "stai_state", "stai_trait"),
+    labels=(Label("stress", "task", "majority", ("rest", "stress"), {0: 0, 1: 1}),),
+    default_labels=("stress",),
+    licence="MIT",
+    obtain="https://github.com/italha-d/Stress-Predict-Dataset",
+    citation="Iqbal et al., Stress Monitoring Using Wearable Sensors, Sensors 2022",
+    participants=participants,
+    read=read,
+)

@@ -1,0 +1,179 @@
+"""Raw files to windows, one participant a task, by Ray Data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+import raylab
+from raylab.errors import RaylabError, RecordingError
+from raylab.files import Folder
+from raylab.hashing import hash_record
+from raylab.recordings import DATASETS
+from raylab.recordings.recording import Dataset
+from raylab.windows.cut import cut, summary
+from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.preprocess import Preprocessing
+
+NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to prepare.
+
+    Attributes:
+        labels: label names; the dataset's default labels where empty.
+        without: participants to leave out.
+    """
+
+    dataset: str
+    root: str
+    out: str
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    options: dict[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def reader(self) -> Dataset:
+        return DATASETS[self.dataset]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.labels or self.reader.default_labels
+
+
+def _one(batch: pa.Table, order: Order) -> pa.Table:
+    """The windows of one participant; what the card will say of them, or what was wrong, goes beside."""
+    participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
+    folder = Folder(order.out)
+    try:
+        labels = [order.reader.label(name) for name in order.label_names]
+        recording = order.reader.read(Path(order.root), participant, {**order.reader.options, **order.options})
+        made = cut(recording, labels, order.preprocessing)
+    except Exception as error:
+        what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
+        folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
+        raise
+    note = {"summary": summary(participant, made, labels, dict(recording.traits)), "channels": channel_cards(recording, made)}
+    folder.write_json(f"{NOTES}/{participant}.json", note)
+    return to_table(made, participant, number, list(order.label_names))
+
+
+def _people(order: Order) -> list[str]:
+    root = Path(order.root)
+    if order.reader.needs_root and not root.is_dir():
+        raise RecordingError("is no folder", file=root, remedy="give the dataset's folder with --root")
+    people = order.reader.participants(root, {**order.reader.options, **order.options})
+    if unknown := sorted(set(order.without) - set(people)):
+        raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
+    return [name for name in people if name not in order.without]
+
+
+def _claim(folder: Folder, overwrite: bool) -> None:
+    """Make room: half-written windows go; finished ones only if asked."""
+    if folder.exists(CARD) and not overwrite:
+        raise RaylabError(f"{folder.uri} holds prepared windows already; a dataset is prepared once (--overwrite replaces it)")
+    if folder.exists(CARD) or folder.exists(NOTES):
+        folder.remove(CARD)
+        for name in folder.folders(""):
+            if name.startswith("participant=") or name == NOTES:
+                folder.remove(name)
+    elif folder.exists("") and (folder.folders("") or folder.names("")):
+        raise RaylabError(f"{folder.uri} is not empty and holds no windows; give another --out")
+
+
+def _write(order: Order, people: list[str]) -> None:
+    items = [{"participant": name, "number": i} for i, name in enumerate(people)]
+    context = ray.data.DataContext.get_current()
+    context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
+    folder = Folder(order.out)
+    rows = ray.data.from_items(items, override_num_blocks=len(items))
+    made = rows.map_batches(_one, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
+    made.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+
+
+def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
+    """What the tasks said, in the participants' order.
+
+    Raises:
+        RaylabError: with every problem.
+    """
+    there = set(folder.names(NOTES, ".json"))
+    notes = [folder.read_json(f"{NOTES}/{name}.json") if f"{name}.json" in there else {"error": f"participant {name}: its task was lost"} for name in people]
+    problems = [note["error"] for note in notes if "error" in note]
+    first = notes[0].get("channels")
+    odd = [name for name, note in zip(people, notes, strict=True) if "channels" in note and first and note["channels"] != first]
+    if odd:
+        problems.append(f"participant(s) {', '.join(odd)} have other channels, lengths or rates than {people[0]}; prepare them apart, or name the device in --option")
+    if problems:
+        raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return notes
+
+
+def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Prepare a dataset; Ray must be connected.
+
+    Returns:
+        the card.
+
+    Raises:
+        RaylabError: with every participant's problem; no card is written then.
+    """
+    folder, people = Folder(order.out), _people(order)
+    for name in order.label_names:
+        order.reader.label(name)
+    if unknown := sorted(set(order.options) - set(order.reader.options)):
+        raise RaylabError(f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})")
+    _claim(folder, overwrite)
+    say(f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.preprocessing.normalization}")
+    folder.write_json(f"{NOTES}/started.json", {"participants": people})
+    try:
+        _write(order, people)
+    except Exception as error:  # Ray wraps the cause; the notes say it in our words
+        _notes(folder, people)
+        raise RaylabError(f"Ray Data failed: {error}") from error
+    card = _card(order, people, _notes(folder, people), folder)
+    folder.write_json(CARD, card)
+    folder.remove(NOTES)
+    for line in _report(card):
+        say(line)
+    return card
+
+
+def _card(order: Order, people: list[str], notes: list[dict[str, Any]], folder: Folder) -> dict[str, Any]:
+    reader = order.reader
+    labels = [reader.label(name) for name in order.label_names]
+    card: dict[str, Any] = {
+        "format": 1,
+        "dataset": reader.name,
+        "raylab": raylab.__version__,
+        "caution": reader.caution,
+        "licence": reader.licence,
+        "citation": reader.citation,
+        "options": {**reader.options, **order.options},
+        "preprocessing": order.preprocessing.as_dict(),
+        "labels": [{"name": label.name, "classes": list(label.classes), "decide": label.decide} for label in labels],
+        "channels": notes[0]["channels"],
+        "similarity_traits": list(reader.traits),
+        "participants": [note["summary"] for note in notes],
+    }
+    columns = stored_columns(card)
+    for entry in card["participants"]:
+        entry["fingerprint"] = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
+    card["fingerprint"] = hash_record([[entry["name"], entry["fingerprint"]] for entry in card["participants"]])
+    return card
+
+
+def _report(card: dict[str, Any]) -> list[str]:
+    lines = []
+    for entry in card["participants"]:
+        counts = "; ".join(f"{label}: " + ", ".join(f"{n} {name}" for name, n in by.items()) for label, by in entry["counts"].items())
+        lines.append(f"  {entry['name']:>5}  {entry['duration_s']:8.1f} s  {entry['windows']:5d} windows  {counts}")
+    total = sum(entry["windows"] for entry in card["participants"])
+    lines.append(f"{total:,} windows over {len(card['participants'])} people, {len(card['channels'])} channels, fingerprint {card['fingerprint']}")
+    return lines

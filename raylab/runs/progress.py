@@ -1,0 +1,56 @@
+"""How far a run is: counted from outcomes as they come, printed every few seconds."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+Say = Callable[[str], None]
+
+
+class Progress:
+    """Counts outcomes and prints one line now and then: done, running, failed, rate, time left, mean AUROC per technique."""
+
+    def __init__(self, total: int, say: Say, every_s: float = 5.0) -> None:
+        self.total, self.say, self.every_s = total, say, every_s
+        self.counts: dict[str, int] = defaultdict(int)
+        self.aurocs: dict[str, list[float]] = defaultdict(list)
+        self.running = 0
+        self.began = time.monotonic()
+        self._last = self.began
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One trial came to an end."""
+        self.counts[record["status"]] += 1
+        if record.get("auroc") is not None:
+            self.aurocs[record["technique"]].append(record["auroc"])
+        if record["status"] in ("failed", "blocked"):
+            who = " ".join(str(record[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
+            self.say(f"{record['status']}: {who}: {record.get('error', '')}")
+        if time.monotonic() - self._last >= self.every_s or self.done == self.total:
+            self._last = time.monotonic()
+            self.say(self.line())
+
+    def line(self) -> str:
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if rate else float("nan")
+        means = ", ".join(f"{name} {sum(v) / len(v):.3f} ({len(v)})" for name, v in self.aurocs.items())
+        trouble = "".join(f", {self.counts[name]} {name}" for name in ("failed", "blocked", "missing") if self.counts[name])
+        return (
+            f"{self.done}/{self.total} done, {self.running} running{trouble}, {rate * 60:.1f}/min, "
+            f"{clock(left)} left | mean AUROC: {means or 'none yet'}"
+        )
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    if seconds != seconds:
+        return "?"
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

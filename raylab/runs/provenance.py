@@ -1,0 +1,68 @@
+"""Where a run comes from, and the sentences that every table made from it must carry."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from raylab.trials.plan import Prepared
+from raylab.trials.study import Study
+
+PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
+
+
+def _commit() -> str:
+    """raylab's own commit, with ``+`` where the tree was changed; empty for an installed wheel."""
+    here = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def notes(study: Study, datasets: list[Prepared]) -> list[str]:
+    """What departs from the paper, and what the data cannot show."""
+    said = []
+    for ready in datasets:
+        card = ready.index.card
+        how = card["preprocessing"]["normalization"]
+        text = {
+            "recording": "normalized over each participant's whole recording, test part included (the paper's way)",
+            "past": "normalized by the running minimum and maximum of the past only",
+        }[how]
+        steps = card["preprocessing"]
+        said.append(
+            f"{ready.name}: {len(ready.index.participants)} people, {len(ready.channels)} channels, windows of "
+            f"{steps['window_s']:g} s every {steps['step_s']:g} s, {text}; fingerprint {ready.index.fingerprint}."
+        )
+        if card["caution"]:
+            said.append(f"{ready.name}: {card['caution']}")
+        if ready.index.name == "wesad" and not {"chest", "wrist"} <= {channel.split("_")[0] for channel in ready.channels}:
+            said.append(f"{ready.name}: one device only, not the paper's input of 14 channels from chest and wrist.")
+    changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
+    changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
+    if changed:
+        said.append("The study departs from the paper's protocol: " + ", ".join(f"{name}={value}" for name, value in changed.items()) + ".")
+    if not study.purge:
+        said.append("purge: false: test windows may share 5 s of signal with calibration windows.")
+    said.append(f"{len(study.seeds)} seed(s), averaged per participant before any test.")
+    return said
+
+
+def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, commit, machine, data fingerprints and notes."""
+    return {
+        "study": study.name,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "datasets": {ready.name: {"windows": ready.entry.windows, "fingerprint": ready.index.fingerprint} for ready in datasets},
+        "notes": notes(study, datasets),
+        **extra,
+    }

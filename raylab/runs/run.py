@@ -1,0 +1,126 @@
+"""A run: the plan minus what the folder holds, executed; the same call resumes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import yaml
+
+from raylab.errors import RaylabError, StudyError
+from raylab.files import Folder, within
+from raylab.runs.cluster import connect
+from raylab.runs.folder import RunFolder
+from raylab.runs.here import here
+from raylab.runs.progress import Progress, clock
+from raylab.runs.provenance import provenance
+from raylab.runs.sweep import sweep
+from raylab.trials.plan import plan, prepared
+from raylab.trials.study import Study
+from raylab.trials.trial import Trial
+from raylab.windows.dataset import WindowIndex, read_index, read_windows
+
+Say = Callable[[str], None]
+Where = Literal["ray", "here"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        statuses: status to number of trials, of the trials that the plan asks for.
+        stages_needed: distinct stages of the plan.
+        trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
+        trainings_interrupted: started and never completed.
+        stale: keys of trials in the folder that the plan no longer asks for.
+    """
+
+    statuses: dict[str, int]
+    stages_needed: int
+    trainings_completed: int
+    trainings_interrupted: int
+    stale: tuple[str, ...]
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return not self.statuses.get("failed") and not self.statuses.get("blocked") and not self.statuses.get("left")
+
+    def lines(self) -> list[str]:
+        states = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
+        return [
+            f"trials: {states}; {clock(self.seconds)} this start",
+            f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
+            *([f"{len(self.stale)} trial(s) in the folder belong to another plan and are left out: {', '.join(self.stale[:5])}"] if self.stale else []),
+        ]
+
+
+def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
+    """The study's windows by path, read from ``root``.
+
+    Raises:
+        StudyError: with every path that leaves the root or holds no windows.
+    """
+    found, problems = {}, []
+    for entry in study.datasets:
+        try:
+            found[entry.windows] = read_index(Folder(within(root, entry.windows)))
+        except (RaylabError, ValueError) as error:
+            problems.append(str(error))
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def start(
+    study: Study, root: str, out: str, where: Where = "ray", address: str | None = None, say: Say = print, order: Callable[[list[Trial]], list[Trial]] = list
+) -> Summary:
+    """Run what is missing.
+
+    Args:
+        root: folder that the study's ``windows`` paths are in.
+        order: rearranges the trials; results do not depend on it.
+
+    Raises:
+        StudyError: before anything starts.
+    """
+    began = time.monotonic()
+    indexes = indexes_of(study, root)
+    trials = list(plan(study, indexes))
+    run = RunFolder(out)
+    run.forget_failed()
+    finished = run.finished()
+    keys = {trial.key for trial in trials}
+    pending = order([trial for trial in trials if trial.key not in finished])
+    say(f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already")
+    run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), provenance(study, prepared(study, indexes), {"windows": root}), trials)
+    if pending:
+        windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
+        progress = Progress(len(pending), say)
+        if where == "ray":
+            connect(address)
+            sweep(pending, windows, run, study.resources, progress)
+        else:
+            here(pending, windows, run, progress)
+    run.compact(keys)
+    return summarize(run, trials, time.monotonic() - began)
+
+
+def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
+    """Count what the folder holds of the plan."""
+    ended = run.finished()
+    needed = {stage for trial in trials for stage in trial.stages}
+    statuses: dict[str, int] = {}
+    for trial in trials:
+        status = ended.get(trial.key, "left")
+        statuses[status] = statuses.get(status, 0) + 1
+    trainings = [record["status"] for record in run.store.trainings() if record["stage"] in needed]
+    return Summary(
+        statuses=statuses,
+        stages_needed=len(needed),
+        trainings_completed=trainings.count("completed"),
+        trainings_interrupted=trainings.count("started"),
+        stale=tuple(sorted(set(ended) - {trial.key for trial in trials})),
+        seconds=seconds,
+    )

@@ -1,0 +1,99 @@
+"""Trials on Ray Tune: a searcher that knows stages, reused actors, fractions of GPUs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.tune.logger import JsonLoggerCallback
+
+from raylab.runs.cluster import per_trial, slots
+from raylab.runs.folder import RunFolder
+from raylab.runs.progress import Progress
+from raylab.runs.searcher import StageOrder
+from raylab.runs.tensorboard import TensorBoard
+from raylab.trials.study import Resources
+from raylab.trials.trial import Trial
+from raylab.trials.work import Outcome, run_trial
+from raylab.windows.dataset import Windows
+
+WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
+
+
+def _work(config: dict[str, Any], windows: dict[str, Any], run: str, gpu: float) -> None:
+    """What runs on a worker: one trial, its files, and what the driver must hear of it."""
+    trial = Trial.from_config(config["trial"])
+    device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
+    folder = RunFolder(run)
+
+    def report(event: dict[str, Any]) -> None:
+        tune.report({"stage": event["name"], "stage_done": event["stage"] if event["done"] else "", "curve": event["curve"]})
+
+    outcome = run_trial(trial, ray.get(windows[trial.windows]), folder.store, device, report)
+    node = ray.util.get_node_ip_address()
+    folder.write_outcome(outcome, node)
+    if device == "cuda":
+        torch.cuda.empty_cache()  # a reused actor keeps its memory otherwise (ray#32698)
+    kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
+    tune.report({**kept, "row": trial.row, "stage": "", "stage_done": "", "curve": [], "finished": True})
+
+
+class _Watch(tune.Callback):
+    """Feeds the progress line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.progress.running += 1
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.progress.running -= 1
+        self.progress.add(trial.last_result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.progress.running -= 1
+        self.progress.add({**Trial.from_config(trial.config["trial"]).row, "status": "failed", "error": "its worker died"})
+
+
+def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
+    facts = {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0, "seconds": 0.0, "device": ""}
+    return Outcome(status, {**trial.row, "trial": trial.key, "status": status, "error": error, **facts})
+
+
+def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress) -> None:
+    """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
+    each = per_trial(resources)
+    refs = {name: ray.put(data) for name, data in windows.items()}
+    searcher = StageOrder(trials, run.store.hashes())
+    trainable = tune.with_parameters(_work, windows=refs, run=run.uri, gpu=each["gpu"])
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, each),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=slots(each),
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.config["trial"]["key"],
+            trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
+        ),
+        run_config=tune.RunConfig(
+            name=run.new_tune_name(),
+            storage_path=f"{run.uri}/tune",
+            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress)],
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    ended = run.finished()
+    for key, cause in searcher.blocked.items():
+        outcome = _ended_badly(searcher.trials[key], "blocked", cause)
+        progress.add(outcome.record)
+        run.write_outcome(outcome, "")
+    for trial in trials:
+        if trial.key not in ended and trial.key not in searcher.blocked:
+            run.write_outcome(_ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), "")
+    sys.stdout.flush()

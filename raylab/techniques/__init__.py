@@ -1,0 +1,1 @@
+"""Techniques as lists of stages."""

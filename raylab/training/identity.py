@@ -1,0 +1,95 @@
+"""A stage planned for one fold, and the hash of everything that decides its weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from raylab.folds.fold import Fold, Rows
+from raylab.hashing import hash_array, hash_record
+from raylab.models.encoders import ENCODERS
+from raylab.models.network import ModelSpec
+from raylab.techniques.stage import Stage
+from raylab.training.protocol import Hyperparameters, Protocol, resolve
+
+# Raise by hand whenever the training loop, a model or an initialization changes what weights come out.
+NUMERICS = 1
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One training, fixed: rows of the index to train and validate on, the parts it frees, its hyperparameters.
+
+    Attributes:
+        hash: identity; equal hashes mean equal weights to the bit on one type of processor.
+        parent: hash of the stage it continues from; empty for the first.
+    """
+
+    name: str
+    train: Rows
+    validation: Rows
+    frees: tuple[str, ...]
+    hyper: Hyperparameters
+    parent: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the stages of a trial have in common.
+
+    Attributes:
+        shapes: channel name to (length, n_features), in the order of the towers.
+    """
+
+    fold: Fold
+    model: ModelSpec
+    adapter: bool
+    shapes: Mapping[str, tuple[int, int]]
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.fold.index.classes(self.fold.label))
+
+
+def identify(stage: PlannedStage, subject: Subject) -> str:
+    """The hash of what decides the stage's weights. A test changes each field and sees another hash."""
+    fold = subject.fold
+    window = fold.index.window
+    return hash_record(
+        {
+            "numerics": NUMERICS,
+            "parent": stage.parent,
+            "data": fold.index.fingerprint,
+            "preprocessing": fold.index.card["preprocessing"],
+            "classes": list(fold.index.classes(fold.label)),
+            "channels": [[name, *shape] for name, shape in subject.shapes.items()],
+            "train": hash_array(window[stage.train]),
+            "validation": hash_array(window[stage.validation]),
+            "model": subject.model.as_dict(),
+            "adapter": subject.adapter,
+            "frees": list(stage.frees),
+            "hyperparameters": asdict(stage.hyper),
+            "draws": fold.as_dict(),
+        }
+    )
+
+
+def plan_stages(subject: Subject, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
+    """The stages of a technique for one fold.
+
+    Raises:
+        FoldError: where the fold cannot give a stage its windows.
+    """
+    planned: list[PlannedStage] = []
+    for stage in stages:
+        chosen = stage.windows.choose(subject.fold)
+        draft = PlannedStage(
+            name=stage.name,
+            train=chosen.train,
+            validation=chosen.validation,
+            frees=stage.frees,
+            hyper=resolve(protocol, stage.name, stage.overrides, ENCODERS[subject.model.encoder].batch_size),
+            parent=planned[-1].hash if planned else "",
+            hash="",
+        )
+        planned.append(PlannedStage(**{**vars(draft), "hash": identify(draft, subject)}))
+    return tuple(planned)

@@ -1,0 +1,135 @@
+"""The study file: what to run, validated as a whole before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from raylab.errors import StudyError
+from raylab.models.encoders import ENCODERS
+from raylab.models.network import FUSIONS, ModelSpec
+from raylab.techniques.stage import Value
+from raylab.techniques.table import TECHNIQUES
+from raylab.training.protocol import Protocol
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetEntry(_Strict):
+    """Prepared windows, which of their labels to learn, and which channels to use (all unless named)."""
+
+    windows: str
+    label: str
+    name: str | None = None
+    channels: list[str] | None = None
+    participants: list[str] | None = None
+
+
+class ModelEntry(_Strict):
+    encoder: str
+    fusion: str = "late"
+    width: float = Field(1.0, gt=0, le=4)
+
+    @model_validator(mode="after")
+    def _known(self) -> "ModelEntry":
+        for kind, value, table in (("encoder", self.encoder, ENCODERS), ("fusion", self.fusion, FUSIONS)):
+            if value not in table:
+                raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(table)}")
+        return self
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec(self.encoder, self.fusion, self.width)
+
+
+def _as_mapping(value: Any) -> Any:
+    """``- fine_tuning`` is short for ``- {name: fine_tuning}``, and one value is short for a list of one."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict):
+        axes = {key: item if isinstance(item, list) else [item] for key, item in value.items() if key not in ("name", "axes")}
+        return {"name": value.get("name", ""), "axes": {**value.get("axes", {}), **axes}}
+    return value
+
+
+class TechniqueEntry(_Strict):
+    """A technique and, of its axes, the values to run (its defaults where not named)."""
+
+    name: str
+    axes: dict[str, list[Value]] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> "TechniqueEntry":
+        if self.name not in TECHNIQUES:
+            raise ValueError(f"unknown technique {self.name!r}; there are {', '.join(TECHNIQUES)}")
+        TECHNIQUES[self.name].variants(self.axes)
+        return self
+
+    @property
+    def variants(self) -> list[dict[str, Value]]:
+        return TECHNIQUES[self.name].variants(self.axes)
+
+
+class Resources(_Strict):
+    """What one trial gets. ``gpu: auto`` is a fraction where the cluster has GPUs, nothing where it has none."""
+
+    cpu: float = Field(1, gt=0)
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+
+
+class Study(_Strict):
+    """A study as a user writes it."""
+
+    name: str
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    models: list[ModelEntry] = Field(min_length=1)
+    techniques: list[Annotated[TechniqueEntry, BeforeValidator(_as_mapping)]] = Field(min_length=1)
+    folds: Literal["leave_one_participant_out"] = "leave_one_participant_out"
+    seeds: list[int] = Field([0], min_length=1)
+    protocol: Protocol = Protocol()
+    purge: bool = True
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _stages_exist(self) -> "Study":
+        known = {s.name for t in TECHNIQUES.values() for v in t.variants({}) for s in t.stages(v)}
+        unknown = sorted(set(self.protocol.stages) - known)
+        if unknown:
+            raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is stored: every default filled in."""
+        return self.model_dump(mode="json")
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        StudyError: with every problem found in it.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError([f"{path}: {error.strerror or error}"]) from error
+    except yaml.YAMLError as error:
+        raise StudyError([f"{path} is not YAML: {error}"]) from error
+    return parse_study(content, str(path))
+
+
+def parse_study(content: Any, source: str) -> Study:
+    """A study from parsed YAML; ``source`` is named in messages."""
+    if not isinstance(content, dict):
+        raise StudyError([f"{source}: expected a mapping with name, datasets, models, techniques"])
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            where = ".".join(str(part) for part in item["loc"])
+            problems.append(f"{source}: {where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}")
+        raise StudyError(problems) from error

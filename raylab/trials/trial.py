@@ -1,0 +1,82 @@
+"""A trial is one record: (dataset, label, model, technique and variant, target, seed) and the stages it needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raylab.hashing import hash_record
+from raylab.models.network import ModelSpec
+from raylab.techniques.stage import Value, variant_name
+from raylab.training.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to run, and nothing about where.
+
+    Attributes:
+        dataset: name in the study; ``windows``: the path its windows are read from.
+        channels: the channels the model gets, in order.
+        variant: axis to value.
+        participant: the held-out target.
+        purge: whether target windows that overlap calibration windows are left out of the scores.
+        stages: hashes of its stages, in order; empty where the fold cannot be built.
+        problem: why not, as a sentence.
+    """
+
+    dataset: str
+    windows: str
+    label: str
+    channels: tuple[str, ...]
+    model: ModelSpec
+    technique: str
+    variant: Mapping[str, Value]
+    participant: str
+    seed: int
+    protocol: Protocol
+    purge: bool = True
+    stages: tuple[str, ...] = ()
+    problem: str = ""
+    key: str = field(default="")
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns by which tables name a trial."""
+        return {
+            "dataset": self.dataset,
+            "label": self.label,
+            "model": self.model.name,
+            "technique": self.technique,
+            "variant": variant_name(self.variant),
+            "participant": self.participant,
+            "seed": self.seed,
+        }
+
+    @property
+    def identity(self) -> str:
+        """Key of the trial: who it is in the tables, and the hashes of the stages that make its weights."""
+        return hash_record({**self.row, "stages": list(self.stages), "purge": self.purge, "problem": self.problem}, 16)
+
+    def as_config(self) -> dict[str, Any]:
+        """Plain values only: what Tune stores and a worker rebuilds the trial from."""
+        return {
+            **{name: getattr(self, name) for name in ("dataset", "windows", "label", "technique", "participant", "seed", "purge", "key")},
+            "problem": self.problem,
+            "model": self.model.as_dict(),
+            "variant": dict(self.variant),
+            "channels": list(self.channels),
+            "stages": list(self.stages),
+            "protocol": self.protocol.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Trial":
+        return cls(
+            **{
+                **config,
+                "model": ModelSpec(**config["model"]),
+                "channels": tuple(config["channels"]),
+                "stages": tuple(config["stages"]),
+                "protocol": Protocol.model_validate(config["protocol"]),
+            }
+        )

@@ -1,0 +1,184 @@
+"""The worker: one trial in, its record and predictions out. It knows nothing of Ray."""
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from analysis.metrics import auroc
+from raylab.folds.fold import Rows
+from raylab.models.network import Network, build
+from raylab.training.identity import PlannedStage, Subject
+from raylab.training.loop import Epoch, Signals, Trained, TrainingError, predict, train
+from raylab.training.store import StageStore
+from raylab.trials.plan import stages_of
+from raylab.trials.trial import Trial
+from raylab.windows.dataset import Windows
+
+Report = Callable[[dict[str, Any]], None]
+REPORT_EVERY_S = 2.0
+
+
+@dataclass
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        status: ``ok``; ``failed`` (an error, named); ``missing`` (the fold cannot be built: not an error).
+        record: the row of trials.parquet.
+        predictions: trial, participant, window, y_true, p, purged; None unless ok.
+        trained: hashes of the stages trained here, counted by the loop.
+    """
+
+    status: str
+    record: dict[str, Any]
+    predictions: pa.Table | None = None
+    trained: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in another order give other bits: one thread, and only algorithms that repeat themselves."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def run_trial(
+    trial: Trial,
+    windows: Windows,
+    store: StageStore,
+    device: str = "cpu",
+    report: Report = lambda event: None,
+    watch: Callable[[PlannedStage, Rows], None] = lambda stage, rows: None,
+) -> Outcome:
+    """Train what the store lacks, predict every target window that was not trained on.
+
+    Args:
+        report: called with ``{"stage", "name", "done", "curve"}``: epochs since the last call every few seconds of training,
+            and once when the stage is done, trained here or found in the store.
+        watch: called with the stage and the rows of every batch that an optimizer receives.
+
+    Returns:
+        the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
+    """
+    began = time.perf_counter()
+    outcome = Outcome("missing", {**trial.row, "trial": trial.key, "error": trial.problem, "device": device})
+    facts: dict[str, Any] = {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0}
+    if not trial.problem:
+        try:
+            with one_thread():
+                facts |= _run(trial, windows, store, torch.device(device), report, watch, outcome)
+            outcome.status = "ok"
+        except Exception as error:  # the trial is the unit of failure: it is named and the others go on
+            outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
+            outcome.record["traceback"] = traceback.format_exc()
+    outcome.record |= {**facts, "status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
+    return outcome
+
+
+def _run(
+    trial: Trial,
+    windows: Windows,
+    store: StageStore,
+    device: torch.device,
+    report: Report,
+    watch: Callable[[PlannedStage, Rows], None],
+    outcome: Outcome,
+) -> dict[str, Any]:
+    subject, stages = stages_of(trial, windows.index)
+    if tuple(stage.hash for stage in stages) != trial.stages:
+        raise TrainingError("this worker's plan differs from the driver's: raylab versions or windows differ between machines")
+    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(device)
+    signals = {name: windows.signals[name] for name in trial.channels}
+    facts = {"epochs": 0, "windows_trained": 0, "stages_reused": 0}
+    for stage in stages:
+        stored = store.load(stage.hash)
+        if stored is not None:
+            network.load_parts(stored)
+            facts["stages_reused"] += 1
+            report({"stage": stage.hash, "name": stage.name, "done": True, "curve": []})
+            continue
+        done = _train(trial, subject, stage, network, signals, store, device, report, watch)
+        outcome.trained.append(stage.hash)
+        facts["epochs"] += len(done.curve)
+        facts["windows_trained"] += len(done.curve) * len(done.seen)
+    outcome.predictions, score = _predict(trial, subject, stages, network, signals, device)
+    return {**facts, **score}
+
+
+def _train(
+    trial: Trial,
+    subject: Subject,
+    stage: PlannedStage,
+    network: Network,
+    signals: Signals,
+    store: StageStore,
+    device: torch.device,
+    report: Report,
+    watch: Callable[[PlannedStage, Rows], None],
+) -> Trained:
+    """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
+    unsent: list[Epoch] = []
+    last = time.monotonic()
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal last
+        unsent.append(epoch)
+        if time.monotonic() - last > REPORT_EVERY_S:
+            report({"stage": stage.hash, "name": stage.name, "done": False, "curve": unsent.copy()})
+            unsent.clear()
+            last = time.monotonic()
+
+    attempt = store.begin(stage.hash, {"trial": trial.key, "name": stage.name, **trial.row})
+    draws = subject.fold.draws
+    done = train(network, signals, subject.fold.y, stage, draws, device, lambda rows: watch(stage, rows), on_epoch)
+    store.save(stage.hash, network.state_of(stage.frees))
+    about = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
+    store.complete(attempt, {**about, "curve": done.curve})
+    report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
+    return done
+
+
+def _predict(
+    trial: Trial,
+    subject: Subject,
+    stages: tuple[PlannedStage, ...],
+    network: Network,
+    signals: Signals,
+    device: torch.device,
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Predictions for every target window that no stage trained on; those that overlap a training window are marked purged."""
+    fold = subject.fold
+    trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
+    rows = np.setdiff1d(fold.target_windows, trained)
+    p = predict(network, signals, rows, device)
+    if not np.isfinite(p).all():
+        raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
+    purged = np.isin(rows, fold.overlapping(rows, trained)) if trial.purge else np.zeros(len(rows), dtype=bool)
+    y = fold.y[rows]
+    table = pa.table(
+        {
+            "trial": pa.array([trial.key] * len(rows), pa.string()),
+            "participant": pa.array([trial.participant] * len(rows), pa.string()),
+            "window": pa.array(fold.index.window[rows], pa.int64()),
+            "y_true": pa.array(y, pa.int8()),
+            "p": pa.array(list(p), pa.list_(pa.float32())),
+            "purged": pa.array(purged, pa.bool_()),
+        }
+    )
+    tested = auroc(y[~purged], p[~purged])
+    return table, {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}

@@ -1,0 +1,1 @@
+"""Recordings to windows: preprocessing, cutting, labelling, and how windows are stored and read."""

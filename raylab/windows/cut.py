@@ -1,0 +1,150 @@
+"""One participant's recording to windows and their classes (PROTOCOL, Windows step 5 and Labels)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.errors import RecordingError
+from raylab.recordings.recording import Label, LabelTrack, Recording
+from raylab.windows.preprocess import Preprocessing, check, clean, limits, min_max
+
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The windows of one participant that carry at least one label, in time order.
+
+    Attributes:
+        start_s: (n,) seconds from the recording's start.
+        segment: (n,) index of the recording's segment.
+        sessions: (n,) the segment's session name.
+        labels: label name to class index (n,), ``NO_LABEL`` where the window has none.
+        signals: channel name to (n, length, n_features), float32.
+        duration_s: of the whole recording.
+    """
+
+    start_s: npt.NDArray[np.float64]
+    segment: npt.NDArray[np.int32]
+    sessions: list[str]
+    labels: dict[str, npt.NDArray[np.int8]]
+    signals: dict[str, npt.NDArray[np.float32]]
+    duration_s: float
+
+
+def starts(duration_s: float, settings: Preprocessing) -> npt.NDArray[np.float64]:
+    """Window starts in a segment: 0, step, 2 step, ...; the last one is strictly before duration - window."""
+    count = max(0, int(np.ceil((duration_s - settings.window_s) / settings.step_s - 1e-9)))
+    return np.arange(count) * settings.step_s
+
+
+def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: float) -> int:
+    """Class index of the window [begin, end) in segment seconds, or ``NO_LABEL``.
+
+    A window that the track does not cover to both ends carries no label. ``mode`` takes the smallest of tied codes,
+    as scipy and the study's code do; ``majority`` drops ties.
+    """
+    times = track.times_s
+    if not len(times) or times[0] > begin + 1e-9 or times[-1] + _step(times) < end - 1e-6:
+        return NO_LABEL
+    first, last = np.searchsorted(times, [begin - 1e-9, end - 1e-9])
+    values = track.values[first:last]
+    if not len(values) or not np.isfinite(values).all():
+        return NO_LABEL
+    if label.decide == "above_own_mean":
+        return int(values.mean() > own_mean)
+    codes, counts = np.unique(values, return_counts=True)
+    if label.decide == "majority" and (counts == counts.max()).sum() > 1:
+        return NO_LABEL
+    return label.codes.get(int(codes[counts.argmax()]), NO_LABEL)
+
+
+def _step(times: npt.NDArray[np.float64]) -> float:
+    return float(np.median(np.diff(times[:1000]))) if len(times) > 1 else 0.0
+
+
+def _grid(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
+    """Window starts per segment, in segment seconds, where every channel has samples."""
+    grid = []
+    for segment in recording.segments:
+        shortest = min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
+        begin = starts(shortest, settings)
+        if settings.normalization == "past":
+            begin = begin[begin + segment.start_s >= settings.skip_s]
+        grid.append(begin)
+    return grid
+
+
+def _classes(recording: Recording, grid: list[npt.NDArray[np.float64]], label: Label, window_s: float) -> npt.NDArray[np.int8]:
+    tracks = [segment.tracks[label.track] for segment in recording.segments]
+    values = np.concatenate([track.values for track in tracks])
+    own_mean = float(np.nanmean(values)) if label.decide == "above_own_mean" else 0.0
+    decided = [
+        decide(track, begin, begin + window_s, label, own_mean) for track, begins in zip(tracks, grid, strict=True) for begin in begins
+    ]
+    return np.array(decided, dtype=np.int8)
+
+
+def _signals(
+    recording: Recording, grid: list[npt.NDArray[np.float64]], keep: npt.NDArray[np.bool_], settings: Preprocessing
+) -> dict[str, npt.NDArray[np.float32]]:
+    made = {}
+    for channel in recording.channels:
+        parts = clean(recording, channel, settings)
+        low, high = limits(parts, settings)
+        joined, offsets = np.concatenate(parts), np.cumsum([0, *[len(part) for part in parts]])
+        length = round(settings.window_s * channel.target_rate_hz)
+        first = np.concatenate(
+            [offset + np.round(begins * channel.target_rate_hz).astype(int) for offset, begins in zip(offsets, grid, strict=False)]
+        )[keep]
+        rows = first[:, None] + np.arange(length)
+        last = first + length - 1
+        made[channel.name] = min_max(joined[rows], low[last][:, None], high[last][:, None]).astype(np.float32)
+    return made
+
+
+def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> Cut:
+    """All windows of one participant that carry one of the labels.
+
+    Raises:
+        RecordingError: on NaN, a constant channel, or a recording without one labelled window.
+    """
+    check(recording)
+    grid = _grid(recording, settings)
+    classes = {label.name: _classes(recording, grid, label, settings.window_s) for label in labels}
+    keep: npt.NDArray[np.bool_] = np.any([values != NO_LABEL for values in classes.values()], axis=0)
+    duration = sum(
+        min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels) for segment in recording.segments
+    )
+    if not keep.any():
+        raise RecordingError(
+            f"{duration:.1f} s give {len(keep)} windows of {settings.window_s:g} s, none with a label ({', '.join(classes)})",
+            participant=recording.participant,
+            remedy="check the label track, choose another label, or leave the participant out with --without",
+        )
+    segment_of = np.concatenate([np.full(len(begins), i, dtype=np.int32) for i, begins in enumerate(grid)])[keep]
+    start_s = np.concatenate([segment.start_s + begins for segment, begins in zip(recording.segments, grid, strict=True)])[keep]
+    return Cut(
+        start_s=start_s,
+        segment=segment_of,
+        sessions=[recording.segments[i].session for i in segment_of],
+        labels={name: values[keep] for name, values in classes.items()},
+        signals=_signals(recording, grid, keep, settings),
+        duration_s=duration,
+    )
+
+
+def summary(participant: str, made: Cut, labels: list[Label], traits: dict[str, Any]) -> dict[str, Any]:
+    """What the card says of one participant: windows, seconds, windows per class of each label, traits."""
+    counts = {
+        label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)} for label in labels
+    }
+    return {
+        "name": participant,
+        "windows": len(made.start_s),
+        "duration_s": round(made.duration_s, 3),
+        "counts": counts,
+        "traits": traits,
+    }

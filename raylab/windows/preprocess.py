@@ -1,0 +1,108 @@
+"""From recorded samples to normalized, downsampled signals (PROTOCOL, Windows, steps 1-4)."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import butter, lfilter
+from scipy.stats import mstats
+
+from raylab.errors import RecordingError
+from raylab.recordings.recording import Channel, Recording
+
+Signal = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The paper's preprocessing, to the number.
+
+    Attributes:
+        normalization: ``recording`` looks at the participant's whole recording, test part included (the paper's way);
+            ``past`` uses nothing after the window: no winsorizing, running minimum and maximum.
+        skip_s: seconds from the recording's start that give no windows under ``past``.
+    """
+
+    window_s: float = 10.0
+    step_s: float = 5.0
+    winsor_share: float = 0.03
+    lowpass_hz: float = 10.0
+    lowpass_order: int = 3
+    normalization: Literal["recording", "past"] = "recording"
+    skip_s: float = 60.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def winsorize(samples: Signal, share: float) -> Signal:
+    """Replace the lowest and highest share of ranks of each column (n, n_features); by rank, not by percentile."""
+    return np.stack([np.asarray(mstats.winsorize(column, limits=(share, share))) for column in samples.T], axis=1)
+
+
+def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
+    """Butterworth, applied forward only (it delays, but sees no future); nothing where rate/2 is not above the cut-off."""
+    if rate_hz / 2 <= settings.lowpass_hz:
+        return samples
+    b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
+    return np.asarray(lfilter(b, a, samples, axis=0))
+
+
+def downsample(samples: Signal, channel: Channel) -> Signal:
+    """Every k-th sample, k = rate / target rate."""
+    return samples[:: round(channel.rate_hz / channel.target_rate_hz)]
+
+
+def min_max(samples: Signal, low: Signal, high: Signal) -> Signal:
+    """(samples - low) / (high - low); 0 where nothing has moved yet."""
+    span = high - low
+    return (samples - low) / np.where(span > 0, span, 1.0)
+
+
+def check(recording: Recording) -> None:
+    """Refuse what would silently become a number: NaN, a channel that never moves, a rate that cannot be reached.
+
+    Raises:
+        RecordingError: naming participant, channel, file, what was found and the remedy.
+    """
+    for channel in recording.channels:
+        samples = np.concatenate([segment.signals[channel.name] for segment in recording.segments])
+        factor = channel.rate_hz / channel.target_rate_hz
+        problem = ""
+        if bad := int((~np.isfinite(samples)).sum()):
+            first = int(np.argmin(np.isfinite(samples).all(axis=1)))
+            problem = f"has {bad} of {samples.size} samples that are NaN or infinite, the first at {first / channel.rate_hz:.2f} s"
+        elif len(samples) and (samples.min(axis=0) == samples.max(axis=0)).any():
+            problem = f"never moves: every sample is {samples.flat[0]:g}"
+        elif factor < 1 or abs(factor - round(factor)) > 1e-9:
+            problem = f"cannot go from {channel.rate_hz:g} Hz to {channel.target_rate_hz:g} Hz by keeping every k-th sample"
+        if problem:
+            raise RecordingError(
+                problem,
+                file=channel.file,
+                participant=recording.participant,
+                channel=channel.name,
+                remedy="leave the participant out (--without), drop the channel, or repair the file",
+            )
+
+
+def clean(recording: Recording, channel: Channel, settings: Preprocessing) -> list[Signal]:
+    """One channel, a signal per segment (n_samples at the target rate, n_features), not yet normalized.
+
+    Winsorizing looks at all segments together, filtering at each alone: a filter must not ring across a gap.
+    """
+    parts = [segment.signals[channel.name] for segment in recording.segments]
+    if settings.normalization == "recording":
+        borders = np.cumsum([len(part) for part in parts])[:-1]
+        parts = np.split(winsorize(np.concatenate(parts), settings.winsor_share), borders)
+    return [downsample(lowpass(part, channel.rate_hz, settings), channel) for part in parts]
+
+
+def limits(parts: list[Signal], settings: Preprocessing) -> tuple[Signal, Signal]:
+    """Minimum and maximum to normalize with, per sample of the joined segments (n, n_features): of all, or so far."""
+    joined = np.concatenate(parts)
+    if settings.normalization == "past":
+        return np.minimum.accumulate(joined), np.maximum.accumulate(joined)
+    shape = joined.shape
+    return np.broadcast_to(joined.min(axis=0), shape), np.broadcast_to(joined.max(axis=0), shape)
