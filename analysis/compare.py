@@ -32,7 +32,12 @@ def _row(cell: pd.DataFrame, technique: str, variant: str, metric: str) -> dict[
         mine = mine.dropna()
         return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
     d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
-    row |= {"n_participants": len(both), "n_missing": len(mine) - len(both), "mean": both["mine"].mean(), "sd": both["mine"].std(ddof=1)}
+    row |= {
+        "n_participants": len(both),
+        "n_missing": len(mine) - len(both),
+        "mean": both["mine"].mean(),
+        "sd": both["mine"].std(ddof=1),
+    }
     if not len(d):
         return row
     low, high = bca_interval(d)

@@ -60,16 +60,18 @@ def _ends(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
 def _predictions(system: fs.FileSystem, path: str, keys: list[str]) -> pd.DataFrame:
     files = [f"{path}/predictions/{key}.parquet" for key in keys]
     if not files:
-        columns = {name: [] for name in ("trial", "participant", "window", "y_true", "purged", "p_0", "p_1")}
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("trial", "participant", "window", "y_true", "purged", "p_0", "p_1")
+        }
         return pd.DataFrame(columns)
     table = pads.dataset(files, filesystem=system, format="parquet").to_table()
-    frame = table.drop_columns(["p"]).to_pandas(strings_to_categorical=True)
+    frame: pd.DataFrame = table.drop_columns(["p"]).to_pandas(strings_to_categorical=True)
     lists = table["p"].combine_chunks()
     lengths = np.diff(lists.offsets.to_numpy())
     p = np.full((len(frame), int(lengths.max())), np.nan, dtype=np.float32)
     at = np.arange(lengths.sum()) - np.repeat(lists.offsets.to_numpy()[:-1], lengths)
     p[np.repeat(np.arange(len(frame)), lengths), at] = lists.flatten().to_numpy()
-    return frame.assign(**{f"p_{k}": p[:, k] for k in range(p.shape[1])})
+    return pd.concat([frame, pd.DataFrame(p, columns=[f"p_{k}" for k in range(p.shape[1])])], axis=1)
 
 
 def load(run: str | os.PathLike[str]) -> Frames:
@@ -80,7 +82,9 @@ def load(run: str | os.PathLike[str]) -> Frames:
     """
     system, path = open_run(run)
     if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:
-        raise FileNotFoundError(f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}")
+        raise FileNotFoundError(
+            f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}"
+        )
     with system.open_input_file(f"{path}/plan.parquet") as file:
         plan = pq.read_table(file).to_pandas()
     trials = _ends(system, path, set(plan["trial"]))
@@ -95,5 +99,3 @@ def write_text(run: str | os.PathLike[str], name: str, text: str) -> None:
     system.create_dir(f"{path}/{Path(name).parent}", recursive=True)
     with system.open_output_stream(f"{path}/{name}") as stream:
         stream.write(text.encode())
-
-

@@ -29,7 +29,9 @@ def _incomplete(frames: Frames) -> str:
     """What the tables lack, by status."""
     counts = frames.trials["status"].value_counts().to_dict() if len(frames.trials) else {}
     left = len(frames.plan) - len(frames.trials)
-    parts = [f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok"] + ([f"{left} not run yet"] if left else [])
+    parts = [f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok"] + (
+        [f"{left} not run yet"] if left else []
+    )
     return f"Of {len(frames.plan)} trials: {', '.join(parts)}; the tables hold the others." if parts else ""
 
 

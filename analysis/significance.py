@@ -30,7 +30,7 @@ def wilcoxon(d: Differences) -> tuple[float, str]:
     if not len(ranks):
         return 1.0, "Wilcoxon signed-rank (Pratt, exact)"
     if len(d) > EXACT_UP_TO:
-        return float(stats.wilcoxon(d, zero_method="pratt", method="asymptotic").pvalue), "Wilcoxon signed-rank (Pratt, normal)"
+        return float(stats.wilcoxon(d, zero_method="pratt", method="approx").pvalue), "Wilcoxon signed-rank (Pratt, normal)"
     doubled = np.round(2 * ranks).astype(int)  # midranks are halves
     ways = np.ones(1)
     for rank in doubled:  # distribution of the doubled rank sum of the positive differences

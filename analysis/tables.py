@@ -54,7 +54,12 @@ def markdown(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     """A table per (dataset, label, model), each with its caption, then the run's notes."""
     lines: list[str] = []
     for names, part in comparison.groupby(["dataset", "label", "model"], sort=True):
-        lines += [f"### {' / '.join(str(name) for name in names)}", "", "| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
+        lines += [
+            f"### {' / '.join(str(name) for name in names)}",
+            "",
+            "| " + " | ".join(HEAD) + " |",
+            "|" + " --- |" * len(HEAD),
+        ]
         lines += ["| " + " | ".join(cells(row)) + " |" for _, row in part.iterrows()]
         lines += ["", caption(part), ""]
     lines += [f"- {note}" for note in notes]
@@ -71,4 +76,6 @@ def gains(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     both = (own - base).rename("difference").reset_index()
     if both.empty:
         return pd.DataFrame()
-    return both.pivot_table(index=[*keys, "against"], columns="participant", values="difference", aggfunc="first").replace({np.nan: None})
+    return both.pivot_table(index=[*keys, "against"], columns="participant", values="difference", aggfunc="first").replace(
+        {np.nan: None}
+    )

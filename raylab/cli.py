@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -17,16 +18,18 @@ from raylab.recordings import DATASETS
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
-from raylab.runs.run import Where
-from raylab.runs.run import start
+from raylab.runs.run import Where, start
 from raylab.runs.status import status_lines
 from raylab.techniques.stage import variant_name
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
 from raylab.windows.preprocess import Preprocessing
 
-app = typer.Typer(help="Which personalization of affect recognition works on new people.", no_args_is_help=True, add_completion=False)
-console = Console(soft_wrap=True, highlight=False)
+app = typer.Typer(
+    help="Which personalization of affect recognition works on new people.", no_args_is_help=True, add_completion=False
+)
+# a table in a log or a pipe is not cut to the 80 columns that rich assumes there
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 150)
 
 
 def _say(line: str) -> None:
@@ -81,7 +84,9 @@ def prepare(
 def run(
     study: Annotated[Path, typer.Argument(help="a study file")],
     out: Annotated[str, typer.Option(help="run folder: a path or a URI")],
-    windows: Annotated[str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")] = None,
+    windows: Annotated[
+        str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
     here: Annotated[bool, typer.Option("--here", help="in this process, without Ray")] = False,
 ) -> None:
@@ -105,7 +110,9 @@ def status(run: Annotated[str, typer.Argument(help="a run folder")]) -> None:
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(help="a run folder")],
-    scoring: Annotated[str, typer.Option(help="paired (both sides on the same windows) or published (as the study's code)")] = "paired",
+    scoring: Annotated[
+        str, typer.Option(help="paired (both sides on the same windows) or published (as the study's code)")
+    ] = "paired",
     metric: Annotated[str, typer.Option(help="a column of scores.csv")] = "auroc",
 ) -> None:
     """Scores and the tested comparison, printed and written into the run's report folder."""
@@ -113,7 +120,7 @@ def report(
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
     made = analysis.report.report(run, scoring, metric)  # type: ignore[arg-type]
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*HEAD, title=" / ".join(str(name) for name in names), title_justify="left")
+        table = Table(*HEAD, box=SIMPLE_HEAD, title=" / ".join(str(name) for name in names), title_justify="left")
         for _, row in part.iterrows():
             table.add_row(*cells(row))
         console.print(table)

@@ -11,7 +11,9 @@ class RecordingError(RaylabError):
     def __init__(
         self, problem: str, *, file: object = None, participant: str | None = None, channel: str | None = None, remedy: str
     ) -> None:
-        where = [f"{name} {value}" for name, value in (("participant", participant), ("channel", channel), ("file", file)) if value]
+        where = [
+            f"{name} {value}" for name, value in (("participant", participant), ("channel", channel), ("file", file)) if value
+        ]
         super().__init__(f"{', '.join(where) or 'recording'}: {problem}. What to do: {remedy}")
 
 

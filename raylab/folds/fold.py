@@ -73,7 +73,12 @@ class Fold:
         """
         if len(people) < 2:
             raise FoldError(f"{len(people)} person(s) to train on cannot give one for validation")
-        rank = {name: int(i) for i, name in zip(self.draws.generator("validation people").permutation(len(self.others)), self.others, strict=True)}
+        rank = {
+            name: int(i)
+            for i, name in zip(
+                self.draws.generator("validation people").permutation(len(self.others)), self.others, strict=True
+            )
+        }
         count = math.ceil(VALIDATION_SHARE * len(people) - 1e-9)
         chosen = set(sorted(people, key=rank.__getitem__)[:count])
         return tuple(p for p in people if p not in chosen), tuple(p for p in people if p in chosen)
@@ -100,7 +105,7 @@ class Fold:
         there = np.concatenate([[-np.inf], np.sort(place[others]), [np.inf]])
         right = np.searchsorted(there, place[rows])
         nearest = np.minimum(there[right] - place[rows], place[rows] - there[right - 1])
-        return rows[nearest < index.window_s - 1e-6]
+        return np.asarray(rows[nearest < index.window_s - 1e-6])
 
     def as_dict(self) -> dict[str, Any]:
         """What, beside the windows themselves, decides this fold's draws."""

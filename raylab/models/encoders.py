@@ -5,6 +5,7 @@ The three of the study follow Fawaz et al. 2019 (deep learning for time series c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class FCN(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         maps = [n_features, *[scaled(units, width) for units in (128, 256, 128)]]
-        self.blocks = nn.ModuleList(_conv(*pair, kernel) for pair, kernel in zip(zip(maps, maps[1:], strict=False), (8, 5, 3), strict=True))
+        self.blocks = nn.ModuleList(_conv(*pair, kernel) for pair, kernel in zip(pairwise(maps), (8, 5, 3), strict=True))
         self.n_out = maps[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,16 +82,16 @@ class MLPLSTM(nn.Module):
         if length < self.STEPS:
             raise ValueError(f"mlp_lstm needs windows of at least {self.STEPS} samples, found {length}")
         units = scaled(500, width)
-        self.half = length // self.STEPS
+        self.half_length = length // self.STEPS
         layers: list[nn.Module] = []
-        for n_in, drop in ((self.half * n_features, 0.1), (units, 0.2), (units, 0.2)):
+        for n_in, drop in ((self.half_length * n_features, 0.1), (units, 0.2), (units, 0.2)):
             layers += [nn.Dropout(drop), nn.Linear(n_in, units), nn.ReLU()]
         self.dense = nn.Sequential(*layers, nn.Dropout(0.3))
         self.lstm = nn.LSTM(units, units, batch_first=True)
         self.n_out = units
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = x[:, : self.half * self.STEPS].reshape(len(x), self.STEPS, -1)
+        steps = x[:, : self.half_length * self.STEPS].reshape(len(x), self.STEPS, -1)
         out, _ = self.lstm(self.dense(steps))
         return torch.as_tensor(out[:, -1])
 

@@ -3,12 +3,13 @@
 import torch
 from torch import nn
 
-BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}  # Keras's momentum 0.99 keeps 0.99 of the old; torch's 0.01 takes 0.01 of the new
+BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_MOMENTUM = 0.01  # Keras's momentum 0.99 keeps 0.99 of the old; torch's 0.01 takes 0.01 of the new
 ADAM_EPSILON = 1e-7
 
 
 def batch_norm(maps: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(maps, **BATCH_NORM)
+    return nn.BatchNorm1d(maps, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
 
 
 def initialize(module: nn.Module) -> None:

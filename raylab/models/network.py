@@ -50,7 +50,7 @@ class Late(nn.Module):
     def __init__(self, shapes: Mapping[str, tuple[int, int]], encoder: str, width: float) -> None:
         super().__init__()
         self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
-        self.n_out = sum(int(tower.n_out) for tower in self.towers.values())  # type: ignore[arg-type]
+        self.n_out = sum(int(tower.n_out) for tower in self.towers.values())  # type: ignore[arg-type,misc]
 
     def forward(self, windows: Mapping[str, Tensor]) -> Tensor:
         return torch.cat([tower(windows[name]) for name, tower in self.towers.items()], dim=1)
@@ -111,7 +111,9 @@ class Network(nn.Module):
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
         """Weights and statistics of these parts, by full name."""
-        return {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items() if key.split(".")[0] in parts}
+        return {
+            key: value.detach().cpu().contiguous() for key, value in self.state_dict().items() if key.split(".")[0] in parts
+        }
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:
         """Overwrite the named weights; the rest stay.
@@ -124,9 +126,7 @@ class Network(nn.Module):
             raise ValueError(f"weights of another network: {', '.join(unexpected[:3])}")
 
 
-def build(
-    spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: Draws
-) -> Network:
+def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: Draws) -> Network:
     """A network with Keras's initial weights, each part from its own stream: the trunk is the same with and without adapter."""
     network = Network(spec, shapes, n_classes, adapter)
     with torch.random.fork_rng(devices=[]):

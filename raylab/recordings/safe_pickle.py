@@ -12,9 +12,7 @@ from raylab.recordings.inside import inside
 
 # Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
 _ADMITTED = {
-    (module, name)
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-    for name in ("_reconstruct", "scalar")
+    (module, name) for module in ("numpy.core.multiarray", "numpy._core.multiarray") for name in ("_reconstruct", "scalar")
 } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
 
 

@@ -42,7 +42,9 @@ def _runs(minutes: float, rng: np.random.Generator) -> list[tuple[int, int]]:
     return [(run % 2, max(20, round(mean_s * rng.uniform(0.8, 1.2)))) for run in range(_RUNS)]
 
 
-def _stretch(stressed: int, seconds: int, person: dict[str, float], noise: float, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+def _stretch(
+    stressed: int, seconds: int, person: dict[str, float], noise: float, rng: np.random.Generator
+) -> dict[str, npt.NDArray[np.float64]]:
     """The four signals of one run. Stress raises heart rate, breathing rate and the rate of skin conductance responses."""
     seed = int(rng.integers(2**31))
     state = rng.normal(0, 1, 3) * noise
@@ -52,10 +54,16 @@ def _stretch(stressed: int, seconds: int, person: dict[str, float], noise: float
     rates = {channel.name: int(channel.rate_hz) for channel in _CHANNELS}
     eda_noise, noise_part = 0.01 * noise, 0.05 * noise
     made = {
-        "ecg": nk.ecg_simulate(seconds, sampling_rate=rates["ecg"], heart_rate=heart, noise=noise_part, method="simple", random_state=seed),
+        "ecg": nk.ecg_simulate(
+            seconds, sampling_rate=rates["ecg"], heart_rate=heart, noise=noise_part, method="simple", random_state=seed
+        ),
         "ppg": nk.ppg_simulate(seconds, sampling_rate=rates["ppg"], heart_rate=heart, random_state=seed),
-        "eda": nk.eda_simulate(seconds, sampling_rate=rates["eda"], scr_number=responses, noise=eda_noise, drift=0.0, random_state=seed),
-        "rsp": nk.rsp_simulate(seconds, sampling_rate=rates["rsp"], respiratory_rate=breath, noise=noise_part, random_state=seed),
+        "eda": nk.eda_simulate(
+            seconds, sampling_rate=rates["eda"], scr_number=responses, noise=eda_noise, drift=0.0, random_state=seed
+        ),
+        "rsp": nk.rsp_simulate(
+            seconds, sampling_rate=rates["rsp"], respiratory_rate=breath, noise=noise_part, random_state=seed
+        ),
     }
     return {name: np.asarray(signal[: seconds * rates[name]], dtype=np.float64)[:, None] for name, signal in made.items()}
 

@@ -109,7 +109,11 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     times = rows["Time(sec)"].to_numpy(dtype=np.float64)
     if not (np.diff(times) == 1.0).all():
         raise RecordingError(
-            "labels are not one a second", file=root / LABELS, participant=participant, channel="Label", remedy="download the file again"
+            "labels are not one a second",
+            file=root / LABELS,
+            participant=participant,
+            channel="Label",
+            remedy="download the file again",
         )
     track = LabelTrack(times - start, rows["Label"].to_numpy(dtype=np.float64))
     segment = Segment("session", 0.0, signals, {"task": track})

@@ -39,7 +39,9 @@ def participants(root: Path, options: Options) -> list[str]:
     """The subjects whose folder is present, in the order of the publication (S1 and S12 were never released)."""
     found = [name for name in SUBJECTS if (root / name).is_dir()]
     if not found:
-        raise RecordingError(f"holds none of {SUBJECTS[0]}..{SUBJECTS[-1]}", file=root, remedy="point --root at the folder with S2, S3, ...")
+        raise RecordingError(
+            f"holds none of {SUBJECTS[0]}..{SUBJECTS[-1]}", file=root, remedy="point --root at the folder with S2, S3, ..."
+        )
     return found
 
 
@@ -69,7 +71,11 @@ def _traits(root: Path, participant: str) -> dict[str, Trait]:
     path = inside(root, f"{participant}/{participant}_readme.txt", participant)
     text = path.read_text(encoding="utf-8", errors="replace")
     traits: dict[str, Trait] = {}
-    for name, pattern in (("age", r"Age:\s*(\d+)"), ("height_cm", r"Height \(cm\):\s*(\d+)"), ("weight_kg", r"Weight \(kg\):\s*(\d+)")):
+    for name, pattern in (
+        ("age", r"Age:\s*(\d+)"),
+        ("height_cm", r"Height \(cm\):\s*(\d+)"),
+        ("weight_kg", r"Weight \(kg\):\s*(\d+)"),
+    ):
         match = re.search(pattern, text)
         if match:
             traits[name] = float(match.group(1))
@@ -109,7 +115,9 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     return Recording(participant, channels, (segment,), _traits(root, participant))
 
 
-def _agree(channels: tuple[Channel, ...], signals: dict[str, npt.NDArray[np.float64]], seconds: float, participant: str) -> None:
+def _agree(
+    channels: tuple[Channel, ...], signals: dict[str, npt.NDArray[np.float64]], seconds: float, participant: str
+) -> None:
     """Devices and labels were cut to one span; the release agrees within 0.25 s, so 1 s off is another file's signal."""
     for channel in channels:
         found = len(signals[channel.name]) / channel.rate_hz

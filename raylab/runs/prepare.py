@@ -1,6 +1,9 @@
 """Raw files to windows, one participant a task, by Ray Data."""
 
-from collections.abc import Callable
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from raylab.windows.cut import cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
 
+PROGRESS_EVERY_S = 3.0
 NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
 
 
@@ -87,9 +91,33 @@ def _claim(folder: Folder, overwrite: bool) -> None:
         raise RaylabError(f"{folder.uri} is not empty and holds no windows; give another --out")
 
 
+@contextlib.contextmanager
+def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None]) -> Iterator[None]:
+    """Say every few seconds how many participants are done: Ray Data's own lines speak of blocks."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        last = 0
+        while not stop.wait(PROGRESS_EVERY_S):
+            done = len(folder.names(NOTES, ".json")) - 1  # less the note that it started
+            if done > last:
+                say(f"  {done}/{len(people)} participants")
+                last = done
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def _write(order: Order, people: list[str]) -> None:
     items = [{"participant": name, "number": i} for i, name in enumerate(people)]
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
     folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
@@ -104,12 +132,19 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
         RaylabError: with every problem.
     """
     there = set(folder.names(NOTES, ".json"))
-    notes = [folder.read_json(f"{NOTES}/{name}.json") if f"{name}.json" in there else {"error": f"participant {name}: its task was lost"} for name in people]
+    notes = [
+        folder.read_json(f"{NOTES}/{name}.json")
+        if f"{name}.json" in there
+        else {"error": f"participant {name}: its task was lost"}
+        for name in people
+    ]
     problems = [note["error"] for note in notes if "error" in note]
     first = notes[0].get("channels")
     odd = [name for name, note in zip(people, notes, strict=True) if "channels" in note and first and note["channels"] != first]
     if odd:
-        problems.append(f"participant(s) {', '.join(odd)} have other channels, lengths or rates than {people[0]}; prepare them apart, or name the device in --option")
+        problems.append(
+            f"participant(s) {', '.join(odd)} have other channels, lengths or rates than {people[0]}; prepare them apart, or name the device in --option"
+        )
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return notes
@@ -128,12 +163,17 @@ def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = 
     for name in order.label_names:
         order.reader.label(name)
     if unknown := sorted(set(order.options) - set(order.reader.options)):
-        raise RaylabError(f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})")
+        raise RaylabError(
+            f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
+        )
     _claim(folder, overwrite)
-    say(f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.preprocessing.normalization}")
+    say(
+        f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.preprocessing.normalization}"
+    )
     folder.write_json(f"{NOTES}/started.json", {"participants": people})
     try:
-        _write(order, people)
+        with _said_as_done(folder, people, say):
+            _write(order, people)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
         _notes(folder, people)
         raise RaylabError(f"Ray Data failed: {error}") from error
@@ -172,8 +212,12 @@ def _card(order: Order, people: list[str], notes: list[dict[str, Any]], folder: 
 def _report(card: dict[str, Any]) -> list[str]:
     lines = []
     for entry in card["participants"]:
-        counts = "; ".join(f"{label}: " + ", ".join(f"{n} {name}" for name, n in by.items()) for label, by in entry["counts"].items())
+        counts = "; ".join(
+            f"{label}: " + ", ".join(f"{n} {name}" for name, n in by.items()) for label, by in entry["counts"].items()
+        )
         lines.append(f"  {entry['name']:>5}  {entry['duration_s']:8.1f} s  {entry['windows']:5d} windows  {counts}")
     total = sum(entry["windows"] for entry in card["participants"])
-    lines.append(f"{total:,} windows over {len(card['participants'])} people, {len(card['channels'])} channels, fingerprint {card['fingerprint']}")
+    lines.append(
+        f"{total:,} windows over {len(card['participants'])} people, {len(card['channels'])} channels, fingerprint {card['fingerprint']}"
+    )
     return lines

@@ -1,5 +1,6 @@
 """How far a run is: counted from outcomes as they come, printed every few seconds."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class Progress:
 
 def clock(seconds: float) -> str:
     """1:02:03 or 2:03."""
-    if seconds != seconds:
+    if math.isnan(seconds):
         return "?"
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)

@@ -18,7 +18,11 @@ def _commit() -> str:
     here = Path(__file__).resolve().parents[2]
     try:
         done = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -47,7 +51,11 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
     changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
     if changed:
-        said.append("The study departs from the paper's protocol: " + ", ".join(f"{name}={value}" for name, value in changed.items()) + ".")
+        said.append(
+            "The study departs from the paper's protocol: "
+            + ", ".join(f"{name}={value}" for name, value in changed.items())
+            + "."
+        )
     if not study.purge:
         said.append("purge: false: test windows may share 5 s of signal with calibration windows.")
     said.append(f"{len(study.seeds)} seed(s), averaged per participant before any test.")
@@ -62,7 +70,9 @@ def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any])
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in PACKAGES},
-        "datasets": {ready.name: {"windows": ready.entry.windows, "fingerprint": ready.index.fingerprint} for ready in datasets},
+        "datasets": {
+            ready.name: {"windows": ready.entry.windows, "fingerprint": ready.index.fingerprint} for ready in datasets
+        },
         "notes": notes(study, datasets),
         **extra,
     }

@@ -52,7 +52,13 @@ class Summary:
         return [
             f"trials: {states}; {clock(self.seconds)} this start",
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
-            *([f"{len(self.stale)} trial(s) in the folder belong to another plan and are left out: {', '.join(self.stale[:5])}"] if self.stale else []),
+            *(
+                [
+                    f"{len(self.stale)} trial(s) in the folder belong to another plan and are left out: {', '.join(self.stale[:5])}"
+                ]
+                if self.stale
+                else []
+            ),
         ]
 
 
@@ -74,7 +80,13 @@ def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
 
 
 def start(
-    study: Study, root: str, out: str, where: Where = "ray", address: str | None = None, say: Say = print, order: Callable[[list[Trial]], list[Trial]] = list
+    study: Study,
+    root: str,
+    out: str,
+    where: Where = "ray",
+    address: str | None = None,
+    say: Say = print,
+    order: Callable[[list[Trial]], list[Trial]] = list,
 ) -> Summary:
     """Run what is missing.
 
@@ -93,8 +105,12 @@ def start(
     finished = run.finished()
     keys = {trial.key for trial in trials}
     pending = order([trial for trial in trials if trial.key not in finished])
-    say(f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already")
-    run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), provenance(study, prepared(study, indexes), {"windows": root}), trials)
+    say(
+        f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already"
+    )
+    run.write_start(
+        yaml.safe_dump(study.as_dict(), sort_keys=False), provenance(study, prepared(study, indexes), {"windows": root}), trials
+    )
     if pending:
         windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
         progress = Progress(len(pending), say)

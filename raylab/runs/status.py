@@ -34,7 +34,11 @@ def status_lines(where: str) -> list[str]:
         if row.get("auroc") is not None:
             aurocs[tuple(row[name] for name in ("dataset", "label", "model", "technique", "variant"))].append(row["auroc"])
     lines += [f"  {' / '.join(key)}: mean AUROC {sum(v) / len(v):.3f} over {len(v)}" for key, v in sorted(aurocs.items())]
-    lines += [f"  {row['status']}: {row['participant']} {row['technique']} {row['variant']}: {row['error']}" for row in ended.values() if row["error"]]
+    lines += [
+        f"  {row['status']}: {row['participant']} {row['technique']} {row['variant']}: {row['error']}"
+        for row in ended.values()
+        if row["error"]
+    ]
     return lines
 
 

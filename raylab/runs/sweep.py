@@ -95,5 +95,7 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
         run.write_outcome(outcome, "")
     for trial in trials:
         if trial.key not in ended and trial.key not in searcher.blocked:
-            run.write_outcome(_ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), "")
+            run.write_outcome(
+                _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), ""
+            )
     sys.stdout.flush()

@@ -66,7 +66,9 @@ class Technique:
             ValueError: on an unknown axis or a value that is not allowed, all of them in one message.
         """
         names = [axis.name for axis in self.axes]
-        problems = [f"{self.name} has no axis {name!r} (it has {', '.join(names) or 'none'})" for name in asked if name not in names]
+        problems = [
+            f"{self.name} has no axis {name!r} (it has {', '.join(names) or 'none'})" for name in asked if name not in names
+        ]
         for axis in self.axes:
             wrong = [value for value in asked.get(axis.name, []) if not axis.allowed(value)]
             problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.says}" for value in wrong]

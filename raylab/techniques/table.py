@@ -10,10 +10,14 @@ CALIBRATES = {"learning_rate": 3e-4, "batch_size": 2, "batch_share": 1.0}
 
 
 def _is_budget(value: Value) -> bool:
-    return (isinstance(value, float) and 0 < value < 1) or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    return (isinstance(value, float) and 0 < value < 1) or (
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    )
 
 
-BUDGET = Axis("budget", (0.2, 0.3, 0.4, 0.5), _is_budget, "a share of each label between 0 and 1, or a whole number of windows per label")
+BUDGET = Axis(
+    "budget", (0.2, 0.3, 0.4, 0.5), _is_budget, "a share of each label between 0 and 1, or a whole number of windows per label"
+)
 LAYERS = Axis("layers", ("all", "last"), lambda value: value in ("all", "last"), "all or last")
 
 

@@ -142,66 +142,70 @@ def train(
         TrainingError: on a loss that is not finite, or if the optimizer saw other windows than planned.
     """
     torch.manual_seed(draws.integer("dropout"))
-    shuffle = draws.generator("shuffle")
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
-    source = _Source(network, signals, stage, device)
-    optimizer = torch.optim.Adam(network.free(stage.frees), lr=stage.hyper.learning_rate, eps=ADAM_EPSILON, fused=True)
-    plateau, done = _Plateau(stage.hyper), Trained()
-    kept = network.state_of(stage.frees)
-    seen: list[Rows] = []
-    for epoch in range(1, stage.hyper.epochs + 1):
-        loss = _epoch(network, source, stage, shuffle.permutation(stage.train), y, optimizer, plateau.rate, done, (watch, seen))
-        record: Epoch = {"epoch": epoch, "loss": loss, "learning_rate": plateau.rate}
-        stop = False
-        done.best_epoch = epoch if not len(stage.validation) else done.best_epoch
-        if len(stage.validation):
-            record["val_loss"] = _validation_loss(network, source, stage, y)
-            better, stop = plateau.step(record["val_loss"])
+    loop = _Loop(network, _Source(network, signals, stage, device), stage, y, draws.generator("shuffle"), watch)
+    return loop.run(on_epoch)
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self, network: Network, source: _Source, stage: PlannedStage, y: Tensor, shuffle: np.random.Generator, watch: Watch
+    ) -> None:
+        self.network, self.source, self.stage, self.y, self.shuffle, self.watch = network, source, stage, y, shuffle, watch
+        rate = stage.hyper.learning_rate
+        self.optimizer = torch.optim.Adam(network.free(stage.frees), lr=rate, eps=ADAM_EPSILON, fused=True)
+        self.plateau = _Plateau(stage.hyper)
+        self.done = Trained()
+        self.seen: list[Rows] = []
+
+    def run(self, on_epoch: OnEpoch) -> Trained:
+        network, stage, done = self.network, self.stage, self.done
+        kept: dict[str, Tensor] = {}
+        for epoch in range(1, stage.hyper.epochs + 1):
+            rate = self.plateau.rate
+            record: Epoch = {"epoch": epoch, "loss": self._epoch(), "learning_rate": rate}
+            better, stop = True, False
+            if len(stage.validation):
+                record["val_loss"] = _validation_loss(network, self.source, stage, self.y)
+                better, stop = self.plateau.step(record["val_loss"])
+            _refuse_nonfinite(record, stage)
             if better:
                 done.best_epoch = epoch
                 kept = {name: value.clone() for name, value in network.state_of(stage.frees).items()}
-        _refuse_nonfinite(record, stage)
-        done.curve.append(record)
-        on_epoch(record)
-        if stop:
-            break
-    if len(stage.validation):
+            done.curve.append(record)
+            on_epoch(record)
+            if stop:
+                break
         network.load_parts(kept)
-    network.eval()
-    done.seen = np.unique(np.concatenate(seen))
-    if not np.array_equal(done.seen, np.sort(stage.train)):
-        raise TrainingError(f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned")
-    return done
+        network.eval()
+        done.seen = np.unique(np.concatenate(self.seen))
+        if not np.array_equal(done.seen, np.sort(stage.train)):
+            raise TrainingError(
+                f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned"
+            )
+        return done
 
-
-def _epoch(
-    network: Network,
-    source: _Source,
-    stage: PlannedStage,
-    order: Rows,
-    y: Tensor,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-    done: Trained,
-    record: tuple[Watch, list[Rows]],
-) -> float:
-    """One pass over the training windows; the mean loss. The last short batch is kept, as Keras does."""
-    watch, seen = record
-    size, total = stage.hyper.batch(len(order)), 0.0
-    network.free(stage.frees)
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        optimizer.param_groups[0]["lr"] = rate / (1 + stage.hyper.decay * done.steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(source.logits(rows), y[torch.from_numpy(rows)])
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        done.steps += 1
-        total += float(loss.detach()) * len(rows)
-        watch(rows)
-        if done.steps <= math.ceil(len(order) / size):  # every epoch sees the same windows: the first one's are recorded
-            seen.append(rows)
-    return total / len(order)
+    def _epoch(self) -> float:
+        """One pass over the training windows; the mean loss. The last short batch is kept, as Keras does."""
+        stage, done = self.stage, self.done
+        order = self.shuffle.permutation(stage.train)
+        size, total = stage.hyper.batch(len(order)), 0.0
+        self.network.free(stage.frees)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            self.optimizer.param_groups[0]["lr"] = self.plateau.rate / (1 + stage.hyper.decay * done.steps)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(self.source.logits(rows), self.y[torch.from_numpy(rows)])
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            done.steps += 1
+            total += float(loss.detach()) * len(rows)
+            self.watch(rows)
+            if not done.curve:  # every epoch sees the same windows: the first one's are recorded
+                self.seen.append(rows)
+        return total / len(order)
 
 
 def _refuse_nonfinite(record: Epoch, stage: PlannedStage) -> None:

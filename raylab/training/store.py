@@ -39,7 +39,9 @@ class StageStore:
     def begin(self, stage: str, about: dict[str, Any]) -> str:
         """Note that a training starts; returns the attempt's name."""
         attempt = f"{stage}.{uuid.uuid4().hex[:8]}"
-        self.folder.write_json(f"trainings/{attempt}.json", {**about, "stage": stage, "status": "started", "started": time.time()})
+        self.folder.write_json(
+            f"trainings/{attempt}.json", {**about, "stage": stage, "status": "started", "started": time.time()}
+        )
         return attempt
 
     def complete(self, attempt: str, about: dict[str, Any]) -> None:

@@ -36,7 +36,9 @@ def _check(entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, li
     problems = []
     if entry.label not in index.labels:
         offered = ", ".join(index.labels)
-        problems.append(f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}")
+        problems.append(
+            f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}"
+        )
     available = [channel["name"] for channel in index.card["channels"]]
     channels = entry.channels or available
     if unknown := [name for name in channels if name not in available]:
@@ -48,7 +50,9 @@ def _check(entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, li
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    targets = tuple(name for name in index.participants if name in asked and len(Fold(index, entry.label, name, 0).target_windows))
+    targets = tuple(
+        name for name in index.participants if name in asked and len(Fold(index, entry.label, name, 0).target_windows)
+    )
     return Prepared(entry, index, dataset_name(entry, index), tuple(channels), targets), []
 
 
@@ -65,7 +69,10 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
         if ready:
             found.append(ready)
     cells = [(ready.name, ready.entry.label) for ready in found]
-    problems += [f"dataset {name!r} with label {label!r} stands twice; give one of them a name" for name, label in sorted({c for c in cells if cells.count(c) > 1})]
+    problems += [
+        f"dataset {name!r} with label {label!r} stands twice; give one of them a name"
+        for name, label in sorted({c for c in cells if cells.count(c) > 1})
+    ]
     if problems:
         raise StudyError(problems)
     return found

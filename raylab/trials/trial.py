@@ -60,7 +60,10 @@ class Trial:
     def as_config(self) -> dict[str, Any]:
         """Plain values only: what Tune stores and a worker rebuilds the trial from."""
         return {
-            **{name: getattr(self, name) for name in ("dataset", "windows", "label", "technique", "participant", "seed", "purge", "key")},
+            **{
+                name: getattr(self, name)
+                for name in ("dataset", "windows", "label", "technique", "participant", "seed", "purge", "key")
+            },
             "problem": self.problem,
             "model": self.model.as_dict(),
             "variant": dict(self.variant),

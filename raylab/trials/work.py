@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from analysis.metrics import auroc
 from raylab.folds.fold import Rows
 from raylab.models.network import Network, build
 from raylab.training.identity import PlannedStage, Subject
-from raylab.training.loop import Epoch, Signals, Trained, TrainingError, predict, train
+from raylab.training.loop import Epoch, Signals, TrainingError, predict, train
 from raylab.training.store import StageStore
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
 Report = Callable[[dict[str, Any]], None]
+StageWatch = Callable[[PlannedStage, Rows], None]
 REPORT_EVERY_S = 2.0
 
 
@@ -63,7 +65,7 @@ def run_trial(
     store: StageStore,
     device: str = "cpu",
     report: Report = lambda event: None,
-    watch: Callable[[PlannedStage, Rows], None] = lambda stage, rows: None,
+    watch: StageWatch = lambda stage, rows: None,
 ) -> Outcome:
     """Train what the store lacks, predict every target window that was not trained on.
 
@@ -77,108 +79,96 @@ def run_trial(
     """
     began = time.perf_counter()
     outcome = Outcome("missing", {**trial.row, "trial": trial.key, "error": trial.problem, "device": device})
-    facts: dict[str, Any] = {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0}
+    outcome.record |= {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0}
     if not trial.problem:
         try:
             with one_thread():
-                facts |= _run(trial, windows, store, torch.device(device), report, watch, outcome)
+                _Worker(trial, windows, store, torch.device(device), report, watch, outcome).run()
             outcome.status = "ok"
         except Exception as error:  # the trial is the unit of failure: it is named and the others go on
             outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
             outcome.record["traceback"] = traceback.format_exc()
-    outcome.record |= {**facts, "status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
+    outcome.record |= {"status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
     return outcome
 
 
-def _run(
-    trial: Trial,
-    windows: Windows,
-    store: StageStore,
-    device: torch.device,
-    report: Report,
-    watch: Callable[[PlannedStage, Rows], None],
-    outcome: Outcome,
-) -> dict[str, Any]:
-    subject, stages = stages_of(trial, windows.index)
-    if tuple(stage.hash for stage in stages) != trial.stages:
-        raise TrainingError("this worker's plan differs from the driver's: raylab versions or windows differ between machines")
-    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(device)
-    signals = {name: windows.signals[name] for name in trial.channels}
-    facts = {"epochs": 0, "windows_trained": 0, "stages_reused": 0}
-    for stage in stages:
-        stored = store.load(stage.hash)
-        if stored is not None:
+@dataclass(frozen=True)
+class _Worker:
+    """What the steps of one trial share."""
+
+    trial: Trial
+    windows: Windows
+    store: StageStore
+    device: torch.device
+    report: Report
+    watch: StageWatch
+    outcome: Outcome
+
+    @cached_property
+    def signals(self) -> Signals:
+        return {name: self.windows.signals[name] for name in self.trial.channels}
+
+    def run(self) -> None:
+        subject, stages = stages_of(self.trial, self.windows.index)
+        if tuple(stage.hash for stage in stages) != self.trial.stages:
+            raise TrainingError(
+                "this worker's plan differs from the driver's: raylab versions or windows differ between machines"
+            )
+        network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
+        for stage in stages:
+            stored = self.store.load(stage.hash)
+            if stored is None:
+                self.train(subject, stage, network)
+                continue
             network.load_parts(stored)
-            facts["stages_reused"] += 1
-            report({"stage": stage.hash, "name": stage.name, "done": True, "curve": []})
-            continue
-        done = _train(trial, subject, stage, network, signals, store, device, report, watch)
-        outcome.trained.append(stage.hash)
-        facts["epochs"] += len(done.curve)
-        facts["windows_trained"] += len(done.curve) * len(done.seen)
-    outcome.predictions, score = _predict(trial, subject, stages, network, signals, device)
-    return {**facts, **score}
+            self.outcome.record["stages_reused"] += 1
+            self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": []})
+        self.predict(subject, stages, network)
 
+    def train(self, subject: Subject, stage: PlannedStage, network: Network) -> None:
+        """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
+        unsent: list[Epoch] = []
+        last = time.monotonic()
 
-def _train(
-    trial: Trial,
-    subject: Subject,
-    stage: PlannedStage,
-    network: Network,
-    signals: Signals,
-    store: StageStore,
-    device: torch.device,
-    report: Report,
-    watch: Callable[[PlannedStage, Rows], None],
-) -> Trained:
-    """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
-    unsent: list[Epoch] = []
-    last = time.monotonic()
+        def on_epoch(epoch: Epoch) -> None:
+            nonlocal last
+            unsent.append(epoch)
+            if time.monotonic() - last > REPORT_EVERY_S:
+                self.report({"stage": stage.hash, "name": stage.name, "done": False, "curve": unsent.copy()})
+                unsent.clear()
+                last = time.monotonic()
 
-    def on_epoch(epoch: Epoch) -> None:
-        nonlocal last
-        unsent.append(epoch)
-        if time.monotonic() - last > REPORT_EVERY_S:
-            report({"stage": stage.hash, "name": stage.name, "done": False, "curve": unsent.copy()})
-            unsent.clear()
-            last = time.monotonic()
+        fold, record = subject.fold, self.outcome.record
+        attempt = self.store.begin(stage.hash, {"trial": self.trial.key, "name": stage.name, **self.trial.row})
+        watch = partial(self.watch, stage)
+        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch)
+        self.store.save(stage.hash, network.state_of(stage.frees))
+        about = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
+        self.store.complete(attempt, {**about, "curve": done.curve})
+        self.outcome.trained.append(stage.hash)
+        record["epochs"] += len(done.curve)
+        record["windows_trained"] += len(done.curve) * len(done.seen)
+        self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
 
-    attempt = store.begin(stage.hash, {"trial": trial.key, "name": stage.name, **trial.row})
-    draws = subject.fold.draws
-    done = train(network, signals, subject.fold.y, stage, draws, device, lambda rows: watch(stage, rows), on_epoch)
-    store.save(stage.hash, network.state_of(stage.frees))
-    about = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
-    store.complete(attempt, {**about, "curve": done.curve})
-    report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
-    return done
-
-
-def _predict(
-    trial: Trial,
-    subject: Subject,
-    stages: tuple[PlannedStage, ...],
-    network: Network,
-    signals: Signals,
-    device: torch.device,
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Predictions for every target window that no stage trained on; those that overlap a training window are marked purged."""
-    fold = subject.fold
-    trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
-    rows = np.setdiff1d(fold.target_windows, trained)
-    p = predict(network, signals, rows, device)
-    if not np.isfinite(p).all():
-        raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
-    purged = np.isin(rows, fold.overlapping(rows, trained)) if trial.purge else np.zeros(len(rows), dtype=bool)
-    y = fold.y[rows]
-    table = pa.table(
-        {
-            "trial": pa.array([trial.key] * len(rows), pa.string()),
-            "participant": pa.array([trial.participant] * len(rows), pa.string()),
-            "window": pa.array(fold.index.window[rows], pa.int64()),
-            "y_true": pa.array(y, pa.int8()),
-            "p": pa.array(list(p), pa.list_(pa.float32())),
-            "purged": pa.array(purged, pa.bool_()),
-        }
-    )
-    tested = auroc(y[~purged], p[~purged])
-    return table, {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}
+    def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
+        """Every target window that no stage trained on; those that overlap a training window are marked purged."""
+        fold = subject.fold
+        trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
+        rows = np.setdiff1d(fold.target_windows, trained)
+        p = predict(network, self.signals, rows, self.device)
+        if not np.isfinite(p).all():
+            raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
+        purged = np.isin(rows, fold.overlapping(rows, trained)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
+        y = fold.y[rows]
+        self.outcome.predictions = pa.table(
+            {
+                "trial": pa.array([self.trial.key] * len(rows), pa.string()),
+                "participant": pa.array([self.trial.participant] * len(rows), pa.string()),
+                "window": pa.array(fold.index.window[rows], pa.int64()),
+                "y_true": pa.array(y, pa.int8()),
+                "p": pa.array(list(p), pa.list_(pa.float32())),
+                "purged": pa.array(purged, pa.bool_()),
+            }
+        )
+        tested = auroc(y[~purged], p[~purged])
+        self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}

@@ -37,7 +37,7 @@ class Cut:
 def starts(duration_s: float, settings: Preprocessing) -> npt.NDArray[np.float64]:
     """Window starts in a segment: 0, step, 2 step, ...; the last one is strictly before duration - window."""
     count = max(0, int(np.ceil((duration_s - settings.window_s) / settings.step_s - 1e-9)))
-    return np.arange(count) * settings.step_s
+    return np.arange(count, dtype=np.float64) * settings.step_s
 
 
 def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: float) -> int:
@@ -82,7 +82,9 @@ def _classes(recording: Recording, grid: list[npt.NDArray[np.float64]], label: L
     values = np.concatenate([track.values for track in tracks])
     own_mean = float(np.nanmean(values)) if label.decide == "above_own_mean" else 0.0
     decided = [
-        decide(track, begin, begin + window_s, label, own_mean) for track, begins in zip(tracks, grid, strict=True) for begin in begins
+        decide(track, begin, begin + window_s, label, own_mean)
+        for track, begins in zip(tracks, grid, strict=True)
+        for begin in begins
     ]
     return np.array(decided, dtype=np.int8)
 
@@ -97,7 +99,10 @@ def _signals(
         joined, offsets = np.concatenate(parts), np.cumsum([0, *[len(part) for part in parts]])
         length = round(settings.window_s * channel.target_rate_hz)
         first = np.concatenate(
-            [offset + np.round(begins * channel.target_rate_hz).astype(int) for offset, begins in zip(offsets, grid, strict=False)]
+            [
+                offset + np.round(begins * channel.target_rate_hz).astype(int)
+                for offset, begins in zip(offsets, grid, strict=False)
+            ]
         )[keep]
         rows = first[:, None] + np.arange(length)
         last = first + length - 1
@@ -116,7 +121,8 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> C
     classes = {label.name: _classes(recording, grid, label, settings.window_s) for label in labels}
     keep: npt.NDArray[np.bool_] = np.any([values != NO_LABEL for values in classes.values()], axis=0)
     duration = sum(
-        min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels) for segment in recording.segments
+        min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
+        for segment in recording.segments
     )
     if not keep.any():
         raise RecordingError(
@@ -139,7 +145,8 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> C
 def summary(participant: str, made: Cut, labels: list[Label], traits: dict[str, Any]) -> dict[str, Any]:
     """What the card says of one participant: windows, seconds, windows per class of each label, traits."""
     counts = {
-        label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)} for label in labels
+        label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)}
+        for label in labels
     }
     return {
         "name": participant,

@@ -133,10 +133,14 @@ def read_card(folder: Folder) -> dict[str, Any]:
         RaylabError: where there is none (nothing prepared here, or half written).
     """
     if not folder.exists(CARD):
-        raise RaylabError(f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}")
+        raise RaylabError(
+            f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}"
+        )
     card = folder.read_json(CARD)
     if card.get("format") != 1:
-        raise RaylabError(f"{folder.uri}/{CARD} has format {card.get('format')!r}, this raylab reads 1; prepare the dataset again")
+        raise RaylabError(
+            f"{folder.uri}/{CARD} has format {card.get('format')!r}, this raylab reads 1; prepare the dataset again"
+        )
     return dict(card)
 
 

@@ -46,7 +46,7 @@ def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
     if rate_hz / 2 <= settings.lowpass_hz:
         return samples
     b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
-    return np.asarray(lfilter(b, a, samples, axis=0))
+    return np.asarray(lfilter(b, a, samples, axis=0), dtype=np.float64)
 
 
 def downsample(samples: Signal, channel: Channel) -> Signal:
@@ -57,7 +57,7 @@ def downsample(samples: Signal, channel: Channel) -> Signal:
 def min_max(samples: Signal, low: Signal, high: Signal) -> Signal:
     """(samples - low) / (high - low); 0 where nothing has moved yet."""
     span = high - low
-    return (samples - low) / np.where(span > 0, span, 1.0)
+    return np.asarray((samples - low) / np.where(span > 0, span, 1.0))
 
 
 def check(recording: Recording) -> None:
@@ -72,7 +72,9 @@ def check(recording: Recording) -> None:
         problem = ""
         if bad := int((~np.isfinite(samples)).sum()):
             first = int(np.argmin(np.isfinite(samples).all(axis=1)))
-            problem = f"has {bad} of {samples.size} samples that are NaN or infinite, the first at {first / channel.rate_hz:.2f} s"
+            problem = (
+                f"has {bad} of {samples.size} samples that are NaN or infinite, the first at {first / channel.rate_hz:.2f} s"
+            )
         elif len(samples) and (samples.min(axis=0) == samples.max(axis=0)).any():
             problem = f"never moves: every sample is {samples.flat[0]:g}"
         elif factor < 1 or abs(factor - round(factor)) > 1e-9:

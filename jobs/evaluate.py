@@ -1,0 +1,9 @@
+"""`python -m jobs.evaluate ...`: `raylab run ...` inside a submitted Ray job; the exit code is the job's."""
+
+import sys
+
+from raylab.cli import main
+
+if __name__ == "__main__":
+    sys.argv = ["raylab", "run", *sys.argv[1:], "--address", "auto"]
+    main()

@@ -1,0 +1,110 @@
+"""What tests share: a small simulated cohort, made windows, one Ray for the session, and the real recordings if they are there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from raylab.runs.cluster import connect
+from raylab.runs.prepare import Order, prepare
+from raylab.windows.dataset import WindowIndex, Windows
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """One local Ray with 2 CPUs for the whole session: a start costs seconds."""
+    connect(num_cpus=2)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the windows of a simulated cohort: ``simulated``, 5 people of about 3 minutes."""
+    root = tmp_path_factory.mktemp("windows")
+    order = Order("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
+    prepare(order, say=lambda line: None)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real recordings (RAYLAB_DATA)."""
+    where = os.environ.get("RAYLAB_DATA")
+    if not where:
+        pytest.skip("RAYLAB_DATA is not set: no real recordings at hand")
+    assert Path(where).is_dir(), f"RAYLAB_DATA={where} is no folder"
+    return Path(where)
+
+
+def make_windows(
+    people: dict[str, list[int]],
+    length: int = 8,
+    step_s: float = 5.0,
+    seed: int = 0,
+    traits: dict[str, dict[str, Any]] | None = None,
+    classes: int = 2,
+) -> Windows:
+    """Windows from class lists: person to the classes of their windows in time order (-1: no label, a gap of one window).
+
+    Two channels, ``a`` (length, 1) and ``b`` (2 length, 1), noise plus the class, so that something can be learned.
+    """
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.array(labels, dtype=np.int8) for labels in people.values()])
+    person = np.repeat(np.arange(len(people), dtype=np.int32), [len(labels) for labels in people.values()])
+    start = np.concatenate([np.arange(len(labels)) * step_s for labels in people.values()])
+    position = np.concatenate([np.arange(len(labels)) for labels in people.values()])
+    signals = {
+        name: (rng.normal(0, 1, (len(y), n, 1)) + y[:, None, None]).astype(np.float32)
+        for name, n in (("a", length), ("b", 2 * length))
+    }
+    card = {
+        "dataset": "made",
+        "fingerprint": f"made-{seed}",
+        "caution": "",
+        "preprocessing": {"window_s": 10.0, "step_s": step_s, "normalization": "recording"},
+        "labels": [{"name": "stress", "classes": [f"class{k}" for k in range(classes)]}],
+        "channels": [{"name": name, "length": v.shape[1], "n_features": 1} for name, v in signals.items()],
+        "participants": [{"name": name, "traits": (traits or {}).get(name, {})} for name in people],
+        "similarity_traits": sorted({trait for values in (traits or {}).values() for trait in values}),
+    }
+    index = WindowIndex(
+        card,
+        tuple(people),
+        person * 1_000_000 + position.astype(np.int64),
+        person,
+        np.zeros(len(y), np.int32),
+        start,
+        {"stress": y},
+    )
+    return Windows(index, signals)
+
+
+@pytest.fixture
+def made() -> Windows:
+    """Five people, 20 windows each: ten of class 0, then ten of class 1."""
+    return make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """Say so where a test of real data was skipped although the data are there."""
+    if _skipped_with_data(terminalreporter):
+        terminalreporter.section("real data at hand, but skipped", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A test of real data that skips although the data are there is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and exitstatus == 0 and _skipped_with_data(reporter):
+        session.exitstatus = 1
+
+
+def _skipped_with_data(reporter: Any) -> bool:
+    skipped = reporter.stats.get("skipped", [])
+    return bool(os.environ.get("RAYLAB_DATA")) and any("real" in report.keywords for report in skipped)

@@ -1,0 +1,103 @@
+"""No leak, by properties: what the optimizers received, recorded in the training loop, over random cohorts."""
+
+import tempfile
+
+import numpy as np
+from conftest import make_windows
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raylab.files import Folder
+from raylab.folds.fold import Rows
+from raylab.models.network import ModelSpec
+from raylab.techniques.table import TECHNIQUES
+from raylab.training.identity import PlannedStage
+from raylab.training.protocol import Protocol
+from raylab.training.store import StageStore
+from raylab.trials.plan import plan
+from raylab.trials.study import parse_study
+from raylab.trials.work import run_trial
+from raylab.windows.dataset import Windows
+
+SPEC = ModelSpec("fcn", width=1 / 128)
+SMALL = {"epochs": 1, "batch_size": 8}
+
+people = st.lists(
+    st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.integers(2, 7)), min_size=2, max_size=6).map(
+        lambda runs: [label for label, count in runs for _ in range(count)]
+    ),
+    min_size=4,
+    max_size=7,
+)
+
+
+def _cohort(labels: list[list[int]], seed: int) -> Windows:
+    traits = {f"P{i}": {"age": float(20 + (7 * i) % 11), "gender": "female" if i % 2 else "male"} for i in range(len(labels))}
+    return make_windows({f"P{i}": labels[i] for i in range(len(labels))}, seed=seed, traits=traits)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(labels=people, seed=st.integers(0, 3), data=st.data())
+def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
+    labels: list[list[int]], seed: int, data: st.DataObject
+) -> None:
+    """For every technique: stages that need no target labels never receive a target window, no tested window was ever received
+    by an optimizer, and no scored window shares a sample with a received one."""
+    windows = _cohort(labels, seed)
+    study = parse_study(
+        {
+            "name": "leaks",
+            "datasets": [{"windows": "made", "label": "stress"}],
+            "models": [{"encoder": "fcn", "width": SPEC.width}],
+            "techniques": list(TECHNIQUES),
+            "seeds": [seed],
+            "protocol": SMALL,
+        },
+        "test",
+    )
+    assert study.protocol == Protocol(**SMALL)
+    trials = list(plan(study, {"made": windows.index}))
+    if not trials:
+        return  # nobody has a labelled window
+    target = data.draw(st.sampled_from(sorted({trial.participant for trial in trials})))
+    with tempfile.TemporaryDirectory() as folder:
+        store = StageStore(Folder(folder))
+        received: dict[str, list[Rows]] = {}
+        for trial in (t for t in trials if t.participant == target):
+
+            def watch(stage: PlannedStage, rows: Rows) -> None:
+                received.setdefault(stage.hash, []).append(rows)
+
+            outcome = run_trial(trial, windows, store, watch=watch)
+            assert outcome.status in ("ok", "missing"), outcome.record["error"]
+            if outcome.predictions is None:
+                continue
+            _assert_clean(
+                windows, target, trial.stages, received, TECHNIQUES[trial.technique].needs, outcome.predictions.to_pandas()
+            )
+
+
+def _assert_clean(
+    windows: Windows,
+    target: str,
+    stages: tuple[str, ...],
+    received: dict[str, list[Rows]],
+    needs: frozenset[str],
+    predicted: object,
+) -> None:
+    index = windows.index
+    mine = np.flatnonzero(index.person == index.participants.index(target))
+    seen = [np.unique(np.concatenate(received[stage])) for stage in stages]
+    if "target labels" not in needs:
+        for rows in seen:
+            assert not len(np.intersect1d(rows, mine))
+    every = np.unique(np.concatenate(seen))
+    frame = predicted
+    ids = frame["window"].to_numpy()  # type: ignore[index]
+    purged = frame["purged"].to_numpy()  # type: ignore[index]
+    assert not len(np.intersect1d(index.window[every], ids))
+    labelled = mine[index.labels["stress"][mine] >= 0]
+    assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids)
+    used = index.start_s[np.intersect1d(every, mine)]
+    for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
+        assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)

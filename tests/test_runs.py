@@ -1,0 +1,197 @@
+"""Runs: the same numbers wherever and in whatever order trials run, no training twice, and what a run folder holds."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from ray import tune
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import analysis
+import analysis.report
+from raylab.runs.cluster import connect, per_trial, slots
+from raylab.runs.folder import RunFolder
+from raylab.runs.run import Summary, start
+from raylab.runs.searcher import StageOrder
+from raylab.runs.status import status_lines
+from raylab.trials.study import Resources, Study, parse_study
+from raylab.trials.trial import Trial
+
+
+def small(**changes: Any) -> Study:
+    """15 trials on the small simulated cohort: a base and two calibrations for each of 5 targets."""
+    content = {
+        "name": "small",
+        "datasets": [{"windows": "simulated", "label": "stress"}],
+        "models": [{"encoder": "fcn", "width": 1 / 64}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2}],
+        "protocol": {"epochs": 2, "batch_size": 16},
+        **changes,
+    }
+    return parse_study(content, "test")
+
+
+def predictions(run: Path) -> dict[str, pa.Table]:
+    return {
+        path.stem: RunFolder(str(run)).folder.read_table(f"predictions/{path.name}") for path in (run / "predictions").iterdir()
+    }
+
+
+def quiet(line: str) -> None:
+    """Progress goes nowhere in tests."""
+
+
+@pytest.fixture(scope="module")
+def done(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """The small study, run on Ray with two workers."""
+    out = tmp_path_factory.mktemp("run") / "two-workers"
+    return out, start(small(), str(cohort), str(out), say=quiet)
+
+
+def test_every_way_to_run_gives_the_same_bits(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
+    """Two workers, one worker, in process, in process in another order: predictions are equal to the bit."""
+    expected = predictions(done[0])
+    assert len(expected) == 15
+    shuffled = random.Random(1)
+    start(small(resources={"cpu": 2}), str(cohort), str(tmp_path / "one-worker"), say=quiet)
+    start(small(), str(cohort), str(tmp_path / "here"), "here", say=quiet)
+    start(
+        small(),
+        str(cohort),
+        str(tmp_path / "order"),
+        "here",
+        say=quiet,
+        order=lambda trials: shuffled.sample(trials, len(trials)),
+    )
+    for name in ("one-worker", "here", "order"):
+        found = predictions(tmp_path / name)
+        assert expected.keys() == found.keys()
+        assert all(table.equals(found[key]) for key, table in expected.items()), name
+
+
+def test_no_stage_is_trained_twice(done: tuple[Path, Summary]) -> None:
+    """15 distinct stages, 15 trainings counted by the loop; the two calibrations of a target reuse its base."""
+    summary = done[1]
+    assert (summary.stages_needed, summary.trainings_completed, summary.trainings_interrupted) == (15, 15, 0)
+    assert summary.statuses == {"ok": 15}
+    records = RunFolder(str(done[0])).records()
+    assert sum(row["stages_reused"] for row in records) == 10
+
+
+def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort: Path) -> None:
+    """A finished run is only read; a trial whose record is lost is the only one that runs again, on stored stages."""
+    again = start(small(), str(cohort), str(done[0]), say=quiet)
+    assert again.trainings_completed == 15
+    before = predictions(done[0])
+    lost = next(iter(before))
+    (done[0] / "trials" / f"{lost}.json").unlink()
+    (done[0] / "trials.parquet").unlink()
+    resumed = start(small(), str(cohort), str(done[0]), "here", say=quiet)
+    assert (resumed.statuses, resumed.trainings_completed) == ({"ok": 15}, 15)
+    assert before[lost].equals(predictions(done[0])[lost])
+
+
+def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
+    """Another budget adds its trials on the bases that are there; trials that the plan no longer asks for are named, not reported."""
+    out = tmp_path / "changed"
+    start(small(), str(cohort), str(out), "here", say=quiet)
+    other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
+    summary = start(other, str(cohort), str(out), "here", say=quiet)
+    assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
+    assert len(summary.stale) == 10
+    assert {"-", "layers=last budget=0.3"} == set(analysis.load(out).trials["variant"])
+
+
+def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
+    """ResultGrid holds every trial with its AUROC; TensorBoard shows one step per epoch of the stage, and hyperparameters."""
+    experiment = next((done[0] / "tune").iterdir())
+    grid = tune.ExperimentAnalysis(str(experiment))
+    assert len(grid.trials) == 15
+    assert all(0 <= trial.last_result["auroc"] <= 1 for trial in grid.trials)
+    steps = {}
+    for trial in grid.trials:
+        events = EventAccumulator(str(experiment / trial.config["trial"]["key"]))
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            steps[tag] = max(steps.get(tag, 0), len(events.Scalars(tag)))
+        assert "_hparams_/session_start_info" in events.summary_metadata
+    assert (steps["everyone_else/loss"], steps["everyone_else/val_loss"], steps["calibration/loss"]) == (2, 2, 2)
+
+
+def test_report_and_status_read_the_run(done: tuple[Path, Summary]) -> None:
+    """The comparison has both variants with n, difference and p; status counts the same trials; the notes say that it is simulated."""
+    made = analysis.report.report(done[0])
+    rows = made.comparison.set_index("variant").loc[["layers=all budget=0.2", "layers=last budget=0.2"]]
+    assert rows["n_participants"].tolist() == [5, 5]
+    assert rows[["difference", "p", "p_adjusted"]].notna().all(axis=None)
+    assert any("Simulated" in note for note in made.notes)
+    assert made.incomplete == ""
+    for name in ("scores.csv", "comparison.csv", "comparison.md", "gains.csv"):
+        assert (done[0] / "report" / name).stat().st_size > 0
+    assert status_lines(str(done[0]))[0] == "15/15 ended: 15 ok"
+
+
+def test_a_fraction_of_a_gpu_where_there_are_any(cluster: None) -> None:
+    """`gpu: auto` asks for nothing here; a named fraction is kept, and bounds the slots."""
+    assert per_trial(Resources()) == {"cpu": 1, "gpu": 0.0}
+    assert per_trial(Resources(gpu=0.25)) == {"cpu": 1, "gpu": 0.25}
+    assert slots({"cpu": 1, "gpu": 0.0}) == 2
+    connect()  # connected already: nothing happens
+
+
+def _trials(*stages: tuple[str, ...]) -> list[Trial]:
+    base = {
+        "dataset": "d",
+        "windows": "w",
+        "label": "l",
+        "channels": (),
+        "technique": "non_personalized",
+        "variant": {},
+        "seed": 0,
+    }
+    study = small()
+    return [
+        Trial(**base, model=study.models[0].spec, participant=f"P{i}", protocol=study.protocol, stages=s, key=f"t{i}")  # type: ignore[arg-type]
+        for i, s in enumerate(stages)
+    ]
+
+
+def _asked(searcher: StageOrder, name: str) -> Any:
+    config = searcher.suggest(name)
+    return config["trial"]["key"] if isinstance(config, dict) else config
+
+
+def test_searcher_holds_dependents_until_the_stage_is_stored() -> None:
+    """The base that most wait for goes first; its dependents start when the stage is reported, before its own trial ends."""
+    searcher = StageOrder(_trials(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
+    assert [_asked(searcher, name) for name in "pqr"] == ["t1", "t0", None]
+    searcher.on_trial_result("p", {"stage_done": "a"})
+    assert [_asked(searcher, name) for name in "rst"] == ["t2", "t3", StageOrder.FINISHED]
+
+
+def test_searcher_knows_what_is_stored() -> None:
+    """With the base in the store nothing waits."""
+    searcher = StageOrder(_trials(("a", "b"), ("a", "c")), {"a"})
+    assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t1", StageOrder.FINISHED]
+
+
+def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
+    """A base that fails blocks its dependents and theirs, each with the cause; the rest goes on."""
+    searcher = StageOrder(_trials(("a",), ("a", "b"), ("b", "c"), ("x",)), set())
+    assert _asked(searcher, "p") == "t0"
+    searcher.on_trial_complete("p", {"error": "loss is nan"})
+    assert {"t1", "t2"} == searcher.blocked.keys()
+    assert "loss is nan" in searcher.blocked["t2"]
+    assert [_asked(searcher, name) for name in "qr"] == ["t3", StageOrder.FINISHED]
+
+
+def test_an_owner_that_fails_after_its_stage_blocks_nobody() -> None:
+    """The base was stored, then the trial's own calibration failed: the others run."""
+    searcher = StageOrder(_trials(("a", "b"), ("a", "c")), set())
+    assert [_asked(searcher, name) for name in "pq"] == ["t0", None]
+    searcher.on_trial_result("p", {"stage_done": "a"})
+    searcher.on_trial_complete("p", {"error": "boom"})
+    assert _asked(searcher, "q") == "t1"
+    assert searcher.blocked == {}
