@@ -1,6 +1,7 @@
 """Empatica E4 exports: one csv a signal; row 1 start (unix time, UTC), row 2 rate (Hz), then the samples."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,25 @@ _CHANNELS = (
 _COLUMNS = {"ACC": 3, "BVP": 1, "EDA": 1, "TEMP": 1}
 
 
+def check_columns(
+    arrays: Mapping[str, npt.NDArray[np.float64]], columns: Mapping[str, int], file: str, participant: str
+) -> None:
+    """Refuse an array (n, n_columns) with another number of columns than published.
+
+    Raises:
+        RecordingError: naming the channel, what was found and what was expected.
+    """
+    for name, expected in columns.items():
+        if arrays[name].shape[1] != expected:
+            raise RecordingError(
+                f"expected {expected} column(s), found {arrays[name].shape[1]}",
+                file=file,
+                participant=participant,
+                channel=name,
+                remedy="compare the file with the published layout",
+            )
+
+
 def wrist_channels(
     arrays: dict[str, npt.NDArray[np.float64]], file: str, participant: str
 ) -> tuple[tuple[Channel, ...], dict[str, npt.NDArray[np.float64]]]:
@@ -35,15 +55,7 @@ def wrist_channels(
     Raises:
         RecordingError: where an array has another number of columns.
     """
-    for name, columns in _COLUMNS.items():
-        if arrays[name].shape[1] != columns:
-            raise RecordingError(
-                f"expected {columns} column(s), found {arrays[name].shape[1]}",
-                file=file,
-                participant=participant,
-                channel=name,
-                remedy="compare the file with the published layout",
-            )
+    check_columns(arrays, _COLUMNS, file, participant)
     channels = tuple(Channel(name, mod, RATES_HZ[src], target, unit, file) for name, src, _, mod, target, unit in _CHANNELS)
     signals = {name: arrays[src][:, column : column + 1] for name, src, column, *_ in _CHANNELS}
     return channels, signals

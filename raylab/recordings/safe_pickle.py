@@ -13,7 +13,13 @@ from raylab.recordings.inside import inside
 # Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
 _ADMITTED = {
     (module, name) for module in ("numpy.core.multiarray", "numpy._core.multiarray") for name in ("_reconstruct", "scalar")
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+} | {
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -43,7 +49,7 @@ def read_pickle(root: Path, relative: str, participant: str) -> Any:
 
 def as_array(value: Any, file: object, participant: str, channel: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A numeric array as float64 (n, n_features); refuses anything else, object arrays included."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2):
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2) or not value.size:
         found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise RecordingError(
             f"expected a numeric array (n,) or (n, n_features), found {found}",

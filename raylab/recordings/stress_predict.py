@@ -6,6 +6,7 @@ second on the device's own unix clock, so windows are labelled by time; ``Proces
 
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
 
 
 @lru_cache(maxsize=4)
-def _labels(path: Path) -> pd.DataFrame:
+def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
     frame = pd.read_csv(path)
     needed = {"Participant", "Time(sec)", "Label"}
     if not needed <= set(frame.columns):
@@ -39,30 +40,38 @@ def _labels(path: Path) -> pd.DataFrame:
     return frame
 
 
+def _label_rows(root: Path, participant: str | None = None) -> pd.DataFrame:
+    path = inside(root, LABELS, participant)
+    return _labels(path, path.stat().st_mtime_ns)
+
+
 def participants(root: Path, options: Options) -> list[str]:
     """The people with labels, in numerical order."""
-    numbers = sorted(set(_labels(inside(root, LABELS))["Participant"].astype(int)))
+    numbers = sorted(set(_label_rows(root)["Participant"].astype(int)))
     return [f"S{number:02d}" for number in numbers]
 
 
 @lru_cache(maxsize=4)
-def _before(path: Path, sheet: str) -> dict[str, dict[int, float]]:
+def _before(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
     """Participant to item to answer, from the columns headed Before (never After: that is the outcome, not a trait).
 
     A sheet has names in row 1 over column pairs, Before / After in row 3, one item a row below.
     """
-    rows = list(openpyxl.load_workbook(path, read_only=True, data_only=True)[sheet].iter_rows(values_only=True))
-    answers: dict[str, dict[int, float]] = {}
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        rows = list(book[sheet].iter_rows(values_only=True))
+    finally:
+        book.close()
+    answers: dict[str, dict[int, object]] = {}
     name = ""
     for column in range(1, len(rows[0])):
         name = str(rows[0][column] or name).strip()
         if str(rows[2][column] or "").strip() == "Before":
-            items = [(row[0], row[column]) for row in rows[3:] if isinstance(row[0], (int, float)) and row[column] is not None]
-            answers[name] = {int(item): float(value) for item, value in items}
+            answers[name] = {int(row[0]): row[column] for row in rows[3:] if isinstance(row[0], int | float)}
     return answers
 
 
-def score(answers: dict[int, float], items: range, reversed_items: tuple[int, ...], low: int, high: int) -> float:
+def score(answers: dict[int, object], items: range, reversed_items: tuple[int, ...], low: int, high: int) -> float:
     """Sum over the items, reversed ones as ``low + high - answer``.
 
     Raises:
@@ -71,22 +80,22 @@ def score(answers: dict[int, float], items: range, reversed_items: tuple[int, ..
     total = 0.0
     for item in items:
         answer = answers.get(item)
-        if answer is None or not low <= answer <= high:
-            raise ValueError(f"item {item} has the answer {answer}, expected {low}..{high}")
+        if not isinstance(answer, int | float) or not low <= answer <= high:
+            raise ValueError(f"item {item} has the answer {answer!r}, expected {low}..{high}")
         total += low + high - answer if item in reversed_items else answer
     return total
 
 
 def _traits(root: Path, participant: str) -> dict[str, Trait]:
     path = inside(root, QUESTIONNAIRES, participant)
-    pss, stai = _before(path, "PSS Score").get(participant, {}), _before(path, "STAI Score").get(participant, {})
     try:
+        pss, stai = (_before(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {}) for sheet in ("PSS", "STAI"))
         return {
             "pss": score(pss, range(1, 11), PSS_REVERSED, 0, 4),
             "stai_state": score(stai, range(1, 21), (), 1, 4),
             "stai_trait": score(stai, range(21, 41), STAI_TRAIT_REVERSED, 1, 4),
         }
-    except ValueError as error:
+    except (ValueError, KeyError, IndexError, BadZipFile) as error:
         raise RecordingError(
             f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --without"
         ) from error
@@ -104,7 +113,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     for name, (first, samples) in read_files.items():
         arrays[name] = samples[round((start - first) * RATES_HZ[name]) :]
     channels, signals = wrist_channels(arrays, str(root / "Raw_data" / participant), participant)
-    rows = _labels(inside(root, LABELS, participant))
+    rows = _label_rows(root, participant)
     rows = rows[rows["Participant"] == int(participant[1:])]
     times = rows["Time(sec)"].to_numpy(dtype=np.float64)
     if not (np.diff(times) == 1.0).all():

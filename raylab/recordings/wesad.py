@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
-from raylab.recordings.e4 import wrist_channels
+from raylab.recordings.e4 import check_columns, wrist_channels
 from raylab.recordings.inside import inside
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_pickle import as_array, read_pickle
@@ -61,8 +61,9 @@ def _devices(signal: Mapping[str, Any], options: Options, participant: str, file
 
 
 def _chest(
-    arrays: dict[str, npt.NDArray[np.float64]], file: str
+    arrays: dict[str, npt.NDArray[np.float64]], file: str, participant: str
 ) -> tuple[tuple[Channel, ...], dict[str, npt.NDArray[np.float64]]]:
+    check_columns(arrays, {key: 3 if key == "ACC" else 1 for _, key, *_ in _CHEST}, file, participant)
     channels = tuple(Channel(name, mod, LABEL_HZ, target, unit, file) for name, _, _, mod, target, unit in _CHEST)
     return channels, {name: arrays[key][:, column : column + 1] for name, key, column, *_ in _CHEST}
 
@@ -99,9 +100,10 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         signals: dict[str, npt.NDArray[np.float64]] = {}
         for device in _devices(signal, options, participant, file):
             arrays = {name: as_array(value, file, participant, name) for name, value in signal[device].items()}
-            more = _chest(arrays, file) if device == "chest" else wrist_channels(arrays, file, participant)
+            reader = _chest if device == "chest" else wrist_channels
+            more = reader(arrays, file, participant)
             channels, signals = channels + more[0], signals | more[1]
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise RecordingError(
             f"lacks {error}, expected signal.wrist/chest and label",
             file=file,

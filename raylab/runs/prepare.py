@@ -75,7 +75,10 @@ def _people(order: Order) -> list[str]:
     people = order.reader.participants(root, {**order.reader.options, **order.options})
     if unknown := sorted(set(order.without) - set(people)):
         raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
-    return [name for name in people if name not in order.without]
+    kept = [name for name in people if name not in order.without]
+    if not kept:
+        raise RaylabError(f"--without leaves nobody of {order.dataset}'s {len(people)} participants")
+    return kept
 
 
 def _claim(folder: Folder, overwrite: bool) -> None:
@@ -143,7 +146,7 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     odd = [name for name, note in zip(people, notes, strict=True) if "channels" in note and first and note["channels"] != first]
     if odd:
         problems.append(
-            f"participant(s) {', '.join(odd)} have other channels, lengths or rates than {people[0]}; prepare them apart, or name the device in --option"
+            f"participant(s) {", ".join(odd)} have other channels or rates than {people[0]}; prepare them apart, or set a device by --option"
         )
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))

@@ -49,16 +49,20 @@ def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: 
     times = track.times_s
     if not len(times) or times[0] > begin + 1e-9 or times[-1] + _step(times) < end - 1e-6:
         return NO_LABEL
-    first, last = np.searchsorted(times, [begin - 1e-9, end - 1e-9])
+    first = max(0, int(np.searchsorted(times, begin + 1e-9, side="right")) - 1)
+    last = int(np.searchsorted(times, end - 1e-9))
     values = track.values[first:last]
     if not len(values) or not np.isfinite(values).all():
         return NO_LABEL
+    # A value holds until the next one; rounded, so that equal shares stay equal.
+    seconds = np.round(np.diff(np.append(np.maximum(times[first:last], begin), end)), 6)
     if label.decide == "above_own_mean":
-        return int(values.mean() > own_mean)
-    codes, counts = np.unique(values, return_counts=True)
-    if label.decide == "majority" and (counts == counts.max()).sum() > 1:
+        return int((values * seconds).sum() / seconds.sum() > own_mean)
+    codes, which = np.unique(values, return_inverse=True)
+    share = np.round(np.bincount(which, weights=seconds), 4)
+    if label.decide == "majority" and (share == share.max()).sum() > 1:
         return NO_LABEL
-    return label.codes.get(int(codes[counts.argmax()]), NO_LABEL)
+    return label.codes.get(int(codes[share.argmax()]), NO_LABEL)
 
 
 def _step(times: npt.NDArray[np.float64]) -> float:
@@ -96,6 +100,14 @@ def _signals(
     for channel in recording.channels:
         parts = clean(recording, channel, settings)
         low, high = limits(parts, settings)
+        if (low[-1] == high[-1]).any():
+            raise RecordingError(
+                f"is flat at {low[-1].min():g} once the {settings.winsor_share:.0%} lowest and highest samples are cut",
+                file=channel.file,
+                participant=recording.participant,
+                channel=channel.name,
+                remedy="leave the participant out (--without), or drop the channel",
+            )
         joined, offsets = np.concatenate(parts), np.cumsum([0, *[len(part) for part in parts]])
         length = round(settings.window_s * channel.target_rate_hz)
         first = np.concatenate(

@@ -106,7 +106,12 @@ def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     where = f"participant={participant}"
     if not folder.exists(where):
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
-    table = pads.dataset(folder.at(where), filesystem=folder.system, format="parquet").to_table(columns=columns)
+    try:
+        table = pads.dataset(folder.at(where), filesystem=folder.system, format="parquet").to_table(columns=columns)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise RaylabError(
+            f"{folder.uri}: windows of participant {participant} cannot be read ({error}); prepare the dataset again"
+        ) from error
     return table.sort_by("window")
 
 
