@@ -146,7 +146,7 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     odd = [name for name, note in zip(people, notes, strict=True) if "channels" in note and first and note["channels"] != first]
     if odd:
         problems.append(
-            f"participant(s) {", ".join(odd)} have other channels or rates than {people[0]}; prepare them apart, or set a device by --option"
+            f"participant(s) {', '.join(odd)} have other channels or rates than {people[0]}; prepare them apart, or set a device by --option"
         )
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
