@@ -20,7 +20,6 @@ from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
 from raylab.runs.run import Where, start
 from raylab.runs.status import status_lines
-from raylab.techniques.stage import variant_name
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
 from raylab.windows.preprocess import Preprocessing

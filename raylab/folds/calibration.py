@@ -5,10 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from raylab.folds.fold import Draw, Fold, FoldError, Rows, Unit
-
-NONE: Rows = np.zeros(0, dtype=np.int64)
-
+from raylab.folds.fold import NONE, Draw, Fold, FoldError, Rows, Unit
 
 def wanted(budget: float, count: int) -> int:
     """How many of ``count`` windows a budget asks for: an integer is a number of windows, a fraction a share rounded up.

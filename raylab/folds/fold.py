@@ -1,7 +1,7 @@
 """One fold: a held-out participant, everyone else, and which windows may serve what."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from raylab.windows.dataset import WindowIndex
 
 Rows = npt.NDArray[np.int64]
 VALIDATION_SHARE = 0.2
+NONE: Rows = np.zeros(0, dtype=np.int64)
 
 Draw = Literal["initial", "random"]
 Unit = Literal["window", "block"]
@@ -34,12 +35,16 @@ class Fold:
         label: which label is learned.
         target: the held-out participant.
         seed: of the study.
+        people: train on so many people drawn at random (a smaller number's are among a larger one's); everyone where None.
+        channels: those that a model sees; all where None.
     """
 
     index: WindowIndex
     label: str
     target: str
     seed: int
+    people: int | None = None
+    channels: tuple[str, ...] | None = None
 
     @cached_property
     def draws(self) -> Draws:
@@ -61,9 +66,25 @@ class Fold:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """Everyone but the target who has labelled windows, in the card's order."""
+        """Everyone one may train on: all but the target who have labelled windows, in the card's order, or a random ``people``.
+
+        Raises:
+            FoldError: where there are fewer than ``people``.
+        """
         with_label = np.unique(self.index.person[self.y != NO_LABEL])
-        return tuple(self.index.participants[i] for i in with_label if self.index.participants[i] != self.target)
+        everyone = [self.index.participants[i] for i in with_label if self.index.participants[i] != self.target]
+        if self.people is None:
+            return tuple(everyone)
+        if self.people > len(everyone):
+            raise FoldError(f"{self.people} people to train on were asked for, there are {len(everyone)}")
+        drawn = self.draws.generator("people").permutation(len(everyone))[: self.people]
+        return tuple(everyone[i] for i in sorted(drawn))
+
+    @cached_property
+    def statistics(self) -> npt.NDArray[np.float32]:
+        """(n, n_statistics) of every window's channels: see ``raylab.windows.cut.statistics``."""
+        names = self.channels or tuple(self.index.statistics)
+        return np.concatenate([self.index.statistics[name] for name in names], axis=1)
 
     def split_people(self, people: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(training people, validation people): a fifth of them, rounded up, drawn once per fold.
@@ -114,10 +135,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The windows of one stage."""
+    """The windows of one stage.
+
+    Attributes:
+        looked_at: windows of the target whose signals, not labels, decided the choice; like trained ones they are not tested on.
+    """
 
     train: Rows
     validation: Rows
+    looked_at: Rows = field(default_factory=lambda: NONE)
 
     def check(self, fold: Fold) -> "Chosen":
         """Refuse samples on both sides.

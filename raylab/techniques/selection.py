@@ -1,38 +1,39 @@
 """Whose windows a stage trains on. Each selection turns a fold into training and validation windows."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from raylab.folds.calibration import NONE, calibration
-from raylab.folds.fold import Chosen, Draw, Fold, FoldError, Rows, Unit
+from raylab.folds.calibration import calibration
+from raylab.folds.fold import NONE, VALIDATION_SHARE, Chosen, Draw, Fold, FoldError, Rows, Unit
+from raylab.techniques.similarity import By, cluster, nearest, unlabelled
+
+TARGET_LABELS, TARGET_SIGNALS, TRAITS = "target labels", "target signals", "traits"
 
 
 class Selection(Protocol):
-    """What a stage's ``windows`` must offer.
+    """What a stage's ``windows`` must offer."""
 
-    Attributes:
-        needs: what of the target or the dataset it uses: ``target labels``, ``traits``, ``target signals``.
-    """
-
-    needs: ClassVar[frozenset[str]]
+    @property
+    def needs(self) -> frozenset[str]:
+        """What of the target or the dataset it uses: target labels, target signals, traits."""
+        ...
 
     def choose(self, fold: Fold) -> Chosen: ...
-
-
-TARGET_LABELS = "target labels"
 
 
 @dataclass(frozen=True)
 class EveryoneElse:
     """Everyone but the target; a fifth of the people (rounded up) validate."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
 
     def choose(self, fold: Fold) -> Chosen:
-        train, validation = fold.split_people(fold.others)
-        return Chosen(fold.windows_of(train), fold.windows_of(validation)).check(fold)
+        return by_people(fold, fold.others)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class Calibration:
     budget: float
     draw: Draw = "initial"
     unit: Unit = "window"
-    needs: ClassVar[frozenset[str]] = frozenset({TARGET_LABELS})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({TARGET_LABELS})
 
     def choose(self, fold: Fold) -> Chosen:
         return Chosen(self.windows(fold), NONE)
@@ -58,3 +62,75 @@ class Calibration:
         if not len(np.setdiff1d(left, fold.overlapping(left, rows))):
             raise FoldError(f"a budget of {self.budget:g} ({self.unit}s) leaves participant {fold.target} no test window")
         return rows
+
+
+@dataclass(frozen=True)
+class EveryoneElseAndCalibration(Calibration):
+    """Everyone else together with the target's calibration windows; validation people as without them."""
+
+    def choose(self, fold: Fold) -> Chosen:
+        base = by_people(fold, fold.others)
+        return Chosen(np.union1d(base.train, self.windows(fold)), base.validation).check(fold)
+
+
+@dataclass(frozen=True)
+class Similar:
+    """People like the target, by traits (the paper), data or both."""
+
+    by: By = "traits"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"traits": {TRAITS}, "data": {TARGET_SIGNALS}, "both": {TRAITS, TARGET_SIGNALS}}[self.by])
+
+    def looked_at(self, fold: Fold) -> Rows:
+        """The target's windows whose signals decide who is similar: they are not tested on."""
+        return unlabelled(fold) if TARGET_SIGNALS in self.needs else NONE
+
+
+@dataclass(frozen=True)
+class Cluster(Similar):
+    """The target's cluster: ``k`` a number or ``silhouette``. ``within`` chooses how it validates: a fifth of its people, or the
+    last fifth of each label of each person (multi-task's second stage)."""
+
+    k: int | str = "silhouette"
+    within: bool = False
+
+    def choose(self, fold: Fold) -> Chosen:
+        people = cluster(fold, self.by, self.k)
+        chosen = within_people(fold, people) if self.within or len(people) == 1 else by_people(fold, people)
+        return replace(chosen, looked_at=self.looked_at(fold))
+
+
+@dataclass(frozen=True)
+class Nearest(Similar):
+    """The most similar person, with everyone tied; the last fifth of each label of each validates."""
+
+    def choose(self, fold: Fold) -> Chosen:
+        return replace(within_people(fold, nearest(fold, self.by)), looked_at=self.looked_at(fold))
+
+
+def by_people(fold: Fold, people: tuple[str, ...]) -> Chosen:
+    """A fifth of the people, rounded up, validate."""
+    train, validation = fold.split_people(people)
+    return Chosen(fold.windows_of(train), fold.windows_of(validation)).check(fold)
+
+
+def within_people(fold: Fold, people: tuple[str, ...]) -> Chosen:
+    """The last fifth (rounded up) of each label of each person validates; training windows that overlap it are purged.
+
+    Raises:
+        FoldError: where that leaves nothing to train on.
+    """
+    validation: list[Rows] = [NONE]
+    for person in people:
+        rows = fold.windows_of([person])
+        for label in np.unique(fold.y[rows]):
+            mine = rows[fold.y[rows] == label]
+            validation.append(mine[len(mine) - math.ceil(VALIDATION_SHARE * len(mine) - 1e-9) :])
+    held = np.sort(np.concatenate(validation))
+    rest = np.setdiff1d(fold.windows_of(people), held)
+    train = np.setdiff1d(rest, fold.overlapping(rest, held))
+    if not len(train):
+        raise FoldError(f"the windows of {', '.join(people)} are too few to train and to validate on")
+    return Chosen(train, held).check(fold)

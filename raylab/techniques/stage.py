@@ -8,7 +8,7 @@ from typing import Any
 from raylab.techniques.selection import Selection
 
 Value = str | int | float
-Variant = Mapping[str, Value]
+Variant = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class Technique:
         values = [asked.get(axis.name) or list(axis.default) for axis in self.axes]
         return [dict(zip(names, combination, strict=True)) for combination in product(*values)]
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """What its stages use of the target and the dataset, whatever the variant."""
-        return frozenset().union(*(stage.windows.needs for variant in self.variants({}) for stage in self.stages(variant)))
+    def needs(self, variant: Variant) -> frozenset[str]:
+        """What the variant's stages use of the target and the dataset."""
+        return frozenset().union(*(stage.windows.needs for stage in self.stages(variant)))
 
-
-def variant_name(variant: Variant) -> str:
-    """``layers=all budget=0.2``; a dash where a technique has one variant only."""
-    return " ".join(f"{name}={value}" for name, value in variant.items()) or "-"
+    def variant_name(self, variant: Variant) -> str:
+        """``layers=all budget=0.2``: the axes along which a study usually varies, and any other that left its default;
+        a dash where nothing is left to say."""
+        fixed = {axis.name: axis.default[0] for axis in self.axes if len(axis.default) == 1}
+        return " ".join(f"{name}={value}" for name, value in variant.items() if fixed.get(name) != value) or "-"

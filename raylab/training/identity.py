@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from raylab.folds.fold import Fold, Rows
+from raylab.folds.fold import Fold, FoldError, Rows
 from raylab.hashing import hash_array, hash_record
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import ModelSpec
@@ -19,6 +19,7 @@ class PlannedStage:
     """One training, fixed: rows of the index to train and validate on, the parts it frees, its hyperparameters.
 
     Attributes:
+        looked_at: target windows whose signals chose the training windows; they decide no weight beyond that.
         hash: identity; equal hashes mean equal weights to the bit on one type of processor.
         parent: hash of the stage it continues from; empty for the first.
     """
@@ -26,6 +27,7 @@ class PlannedStage:
     name: str
     train: Rows
     validation: Rows
+    looked_at: Rows
     frees: tuple[str, ...]
     hyper: Hyperparameters
     parent: str
@@ -82,14 +84,19 @@ def plan_stages(subject: Subject, stages: Sequence[Stage], protocol: Protocol) -
     planned: list[PlannedStage] = []
     for stage in stages:
         chosen = stage.windows.choose(subject.fold)
+        if not len(chosen.train):
+            continue  # a budget of 0: this stage has nothing to do
         draft = PlannedStage(
             name=stage.name,
             train=chosen.train,
             validation=chosen.validation,
+            looked_at=chosen.looked_at,
             frees=stage.frees,
             hyper=resolve(protocol, stage.name, stage.overrides, ENCODERS[subject.model.encoder].batch_size),
             parent=planned[-1].hash if planned else "",
             hash="",
         )
         planned.append(PlannedStage(**{**vars(draft), "hash": identify(draft, subject)}))
+    if not planned:
+        raise FoldError(f"{', '.join(stage.name for stage in stages)}: there is no window to train on")
     return tuple(planned)

@@ -6,6 +6,7 @@ from itertools import product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
+from raylab.techniques.selection import TRAITS
 from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import PlannedStage, Subject, plan_stages
 from raylab.trials.study import DatasetEntry, Study
@@ -27,9 +28,10 @@ class Prepared:
 
 
 def dataset_name(entry: DatasetEntry, index: WindowIndex) -> str:
-    """How tables call the dataset: its own name, and ``(past)`` where the normalization is not the paper's."""
+    """How tables call the dataset: its own name, and in brackets a normalization that is not the paper's and a number of people."""
     past = index.card["preprocessing"]["normalization"] != "recording"
-    return entry.name or index.name + (f" ({index.card['preprocessing']['normalization']})" if past else "")
+    marks = ([index.card["preprocessing"]["normalization"]] if past else []) + ([f"{entry.people} people"] if entry.people else [])
+    return entry.name or index.name + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _check(entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, list[str]]:
@@ -69,6 +71,7 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
         if ready:
             found.append(ready)
     cells = [(ready.name, ready.entry.label) for ready in found]
+    problems += [problem for ready in found for problem in _lacks(ready, study)]
     problems += [
         f"dataset {name!r} with label {label!r} stands twice; give one of them a name"
         for name, label in sorted({c for c in cells if cells.count(c) > 1})
@@ -78,11 +81,19 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
     return found
 
 
+def _lacks(ready: Prepared, study: Study) -> list[str]:
+    """What techniques of the study need and the dataset does not have."""
+    if any(entry["traits"] for entry in ready.index.card["participants"]) and ready.index.card["similarity_traits"]:
+        return []
+    wanting = {entry.name for entry in study.techniques for variant in entry.variants if TRAITS in TECHNIQUES[entry.name].needs(variant)}
+    return [f"{name} needs traits, and {ready.name} has none; leave it out or use by: data" for name in sorted(wanting)]
+
+
 def subject_of(trial: Trial, index: WindowIndex) -> Subject:
     """What a trial's stages have in common, rebuilt from its record."""
     cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
     return Subject(
-        fold=Fold(index, trial.label, trial.participant, trial.seed),
+        fold=Fold(index, trial.label, trial.participant, trial.seed, trial.people, trial.channels),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: cards[name] for name in trial.channels},
@@ -117,6 +128,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
                 variant=variant,
                 participant=target,
                 seed=seed,
+                people=ready.entry.people,
                 protocol=study.protocol,
                 purge=study.purge,
             )

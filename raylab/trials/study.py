@@ -19,13 +19,15 @@ class _Strict(BaseModel):
 
 
 class DatasetEntry(_Strict):
-    """Prepared windows, which of their labels to learn, and which channels to use (all unless named)."""
+    """Prepared windows, which of their labels to learn, which channels to use (all unless named), whom to hold out (everyone unless
+    named), and on how many people drawn at random to train (everyone unless a number is given)."""
 
     windows: str
     label: str
     name: str | None = None
     channels: list[str] | None = None
     participants: list[str] | None = None
+    people: int | None = Field(None, ge=2)
 
 
 class ModelEntry(_Strict):

@@ -6,7 +6,8 @@ from typing import Any
 
 from raylab.hashing import hash_record
 from raylab.models.network import ModelSpec
-from raylab.techniques.stage import Value, variant_name
+from raylab.techniques.stage import Value
+from raylab.techniques.table import TECHNIQUES
 from raylab.training.protocol import Protocol
 
 
@@ -19,6 +20,7 @@ class Trial:
         channels: the channels the model gets, in order.
         variant: axis to value.
         participant: the held-out target.
+        people: how many people to train on; everyone where None.
         purge: whether target windows that overlap calibration windows are left out of the scores.
         stages: hashes of its stages, in order; empty where the fold cannot be built.
         problem: why not, as a sentence.
@@ -34,6 +36,7 @@ class Trial:
     participant: str
     seed: int
     protocol: Protocol
+    people: int | None = None
     purge: bool = True
     stages: tuple[str, ...] = ()
     problem: str = ""
@@ -47,7 +50,7 @@ class Trial:
             "label": self.label,
             "model": self.model.name,
             "technique": self.technique,
-            "variant": variant_name(self.variant),
+            "variant": TECHNIQUES[self.technique].variant_name(self.variant),
             "participant": self.participant,
             "seed": self.seed,
         }
@@ -62,7 +65,7 @@ class Trial:
         return {
             **{
                 name: getattr(self, name)
-                for name in ("dataset", "windows", "label", "technique", "participant", "seed", "purge", "key")
+                for name in ("dataset", "windows", "label", "technique", "participant", "seed", "people", "purge", "key")
             },
             "problem": self.problem,
             "model": self.model.as_dict(),

@@ -151,14 +151,16 @@ class _Worker:
         self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
 
     def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
-        """Every target window that no stage trained on; those that overlap a training window are marked purged."""
+        """Every target window that no stage trained on; those that overlap a training window, or were looked
+        at to find similar people, are marked purged."""
         fold = subject.fold
         trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
         rows = np.setdiff1d(fold.target_windows, trained)
+        used = np.union1d(trained, np.concatenate([stage.looked_at for stage in stages]))
         p = predict(network, self.signals, rows, self.device)
         if not np.isfinite(p).all():
             raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
-        purged = np.isin(rows, fold.overlapping(rows, trained)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
+        purged = np.isin(rows, fold.overlapping(rows, used)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
         y = fold.y[rows]
         self.outcome.predictions = pa.table(
             {
@@ -171,4 +173,6 @@ class _Worker:
             }
         )
         tested = auroc(y[~purged], p[~purged])
+        last = np.concatenate([stages[-1].train, stages[-1].validation])
+        self.outcome.record["people"] = len(np.unique(fold.index.person[last]))
         self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}

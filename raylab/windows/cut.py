@@ -154,6 +154,16 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> C
     )
 
 
+def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(n, length, n_features) to (n, 3 n_features): mean, standard deviation and mean absolute step of each window.
+
+    A coarse description of what a person's signals do, for similarity by data.
+    """
+    x = signals.astype(np.float64)
+    steps = np.abs(np.diff(x, axis=1)).mean(axis=1) if x.shape[1] > 1 else np.zeros(x.shape[::2])
+    return np.concatenate([x.mean(axis=1), x.std(axis=1), steps], axis=1).astype(np.float32)
+
+
 def summary(participant: str, made: Cut, labels: list[Label], traits: dict[str, Any]) -> dict[str, Any]:
     """What the card says of one participant: windows, seconds, windows per class of each label, traits."""
     counts = {

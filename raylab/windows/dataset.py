@@ -1,8 +1,8 @@
 """Prepared windows on disk: a card, and one Parquet row per window; how they are written and read without Ray.
 
 Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet`` with the
-columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and one fixed-size float32 list per
-channel, flattened from (length, n_features).
+columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and, per channel, one fixed-size float32
+list flattened from (length, n_features) and one of its statistics, ``s_<channel>``.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Recording
-from raylab.windows.cut import Cut
+from raylab.windows.cut import Cut, statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
@@ -31,6 +31,7 @@ class WindowIndex:
         card: the parsed card.
         participants: names; ``person`` (n,) holds positions in it.
         window: (n,) window ids; segment, start_s: (n,); labels: label name to class index (n,), -1 for none.
+        statistics: channel name to (n, 3 n_features), see ``raylab.windows.cut.statistics``.
     """
 
     card: dict[str, Any]
@@ -40,6 +41,7 @@ class WindowIndex:
     segment: npt.NDArray[np.int32]
     start_s: npt.NDArray[np.float64]
     labels: dict[str, npt.NDArray[np.int8]]
+    statistics: dict[str, npt.NDArray[np.float32]]
 
     @property
     def name(self) -> str:
@@ -80,9 +82,21 @@ def to_table(made: Cut, participant: str, number: int, labels: list[str]) -> pa.
     }
     columns |= {f"y_{name}": pa.array(made.labels[name], pa.int8()) for name in labels}
     for name, values in made.signals.items():
-        flat = np.ascontiguousarray(values).reshape(-1)
-        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), int(np.prod(values.shape[1:])))
+        columns[name] = _lists(values)
+        columns[f"s_{name}"] = _lists(statistics(values))
     return pa.table(columns)
+
+
+def _lists(values: npt.NDArray[np.float32]) -> pa.Array:
+    """(n, ...) as n fixed-size lists."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), int(np.prod(values.shape[1:])))
+
+
+def _array(column: pa.ChunkedArray, *shape: int) -> npt.NDArray[np.float32]:
+    """The inverse of ``_lists``: (n, *shape)."""
+    flat: npt.NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
+    return flat.reshape(-1, *shape)
 
 
 def channel_cards(recording: Recording, made: Cut) -> list[dict[str, Any]]:
@@ -131,6 +145,10 @@ def stored_columns(card: dict[str, Any]) -> list[str]:
     return ["window", "session", "segment", "start_s", *labels, *[entry["name"] for entry in card["channels"]]]
 
 
+def _statistics_columns(card: dict[str, Any]) -> list[str]:
+    return [f"s_{entry['name']}" for entry in card["channels"]]
+
+
 def read_card(folder: Folder) -> dict[str, Any]:
     """The card of prepared windows.
 
@@ -160,14 +178,24 @@ def _index(card: dict[str, Any], tables: list[pa.Table]) -> WindowIndex:
         segment=joined["segment"].to_numpy(),
         start_s=joined["start_s"].to_numpy(),
         labels={entry["name"]: joined[f"y_{entry['name']}"].to_numpy() for entry in card["labels"]},
+        statistics={c["name"]: _array(joined[f"s_{c['name']}"], 3 * c["n_features"]) for c in card["channels"]},
     )
 
 
 def read_index(folder: Folder) -> WindowIndex:
     """The index alone: small, for planning."""
     card = read_card(folder)
-    columns = ["window", "segment", "start_s", *[f"y_{entry['name']}" for entry in card["labels"]]]
+    columns = ["window", "segment", "start_s", *[f"y_{entry['name']}" for entry in card["labels"]], *_statistics_columns(card)]
     return _index(card, [read_rows(folder, entry["name"], columns) for entry in card["participants"]])
+
+
+def _statistics_follow(table: pa.Table, card: dict[str, Any]) -> bool:
+    """Whether the stored statistics are those of the stored signals."""
+    for channel in card["channels"]:
+        signals = _array(table[channel["name"]], channel["length"], channel["n_features"])
+        if not np.allclose(statistics(signals), _array(table[f"s_{channel['name']}"], 3 * channel["n_features"]), atol=1e-6):
+            return False
+    return True
 
 
 def read_windows(folder: Folder) -> Windows:
@@ -180,8 +208,8 @@ def read_windows(folder: Folder) -> Windows:
     columns = stored_columns(card)
     tables = []
     for entry in card["participants"]:
-        table = read_rows(folder, entry["name"], columns)
-        if fingerprint_of(table, columns) != entry["fingerprint"]:
+        table = read_rows(folder, entry["name"], [*columns, *_statistics_columns(card)])
+        if fingerprint_of(table, columns) != entry["fingerprint"] or not _statistics_follow(table, card):
             raise RaylabError(
                 f"{folder.uri}: the windows of participant {entry['name']} are not the ones its card describes "
                 "(a file was changed, added or lost); prepare the dataset again"
@@ -190,6 +218,5 @@ def read_windows(folder: Folder) -> Windows:
     joined = pa.concat_tables(tables)
     signals = {}
     for channel in card["channels"]:
-        column = joined[channel["name"]].combine_chunks()
-        signals[channel["name"]] = column.flatten().to_numpy().reshape(-1, channel["length"], channel["n_features"])
+        signals[channel["name"]] = _array(joined[channel["name"]], channel["length"], channel["n_features"])
     return Windows(_index(card, tables), signals)
