@@ -379,12 +379,13 @@ def test_a_nan_in_a_window_names_the_stage(frees: tuple[str, ...], person: str, 
         run(windows, subject, staged(people(subject, "P2"), people(subject, "P3"), frees))
 
 
-def test_a_stage_without_windows_changes_nothing(made: Windows) -> None:
+@pytest.mark.parametrize("frees", [("head",), TRUNK_HEAD], ids="+".join)
+def test_a_stage_without_windows_changes_nothing(made: Windows, frees: tuple[str, ...]) -> None:
     """A budget of 0 windows (PROTOCOL: 0 means none) leaves the network as it was, in inference mode."""
     subject = subject_of(made)
     before = copied(network_of(subject))
 
-    network, done = run(made, subject, staged(NOBODY))
+    network, done = run(made, subject, staged(NOBODY, frees=frees))
 
     assert same(before, copied(network))
     assert (done.steps, len(done.seen)) == (0, 0)
