@@ -133,12 +133,20 @@ def report(
 def techniques() -> None:
     """What each technique trains on, what it needs, and how many trainings it costs."""
     for technique in TECHNIQUES.values():
-        _say(f"{technique.name}: {technique.about}; needs {', '.join(sorted(technique.needs)) or 'nothing of the target'}")
-        for variant in technique.variants({}):
-            stages = technique.stages(variant)
-            _say(f"  {variant_name(variant)}: {len(stages)} training(s): " + "; ".join(
-                f"{stage.name} frees {' + '.join(stage.frees)}" + (f" with {dict(stage.overrides)}" if stage.overrides else "") for stage in stages
-            ))  # fmt: skip
+        variants = technique.variants({})
+        needs = sorted(technique.needs(variants[0]))
+        shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
+        trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
+        trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
+        _say(f"{technique.name}: {technique.about}")
+        _say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
+        for axis in technique.axes:
+            _say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.says})")
+        for stage in technique.stages(variants[0]):
+            overrides = ", ".join(f"{name} {value:g}" for name, value in stage.overrides.items())
+            _say(
+                f"  stage {stage.name}: {stage.windows}, frees {' + '.join(stage.frees)}{f'; {overrides}' if overrides else ''}"
+            )
 
 
 @app.command()

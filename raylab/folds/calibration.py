@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from raylab.folds.fold import NONE, Draw, Fold, FoldError, Rows, Unit
 
+
 def wanted(budget: float, count: int) -> int:
     """How many of ``count`` windows a budget asks for: an integer is a number of windows, a fraction a share rounded up.
 

@@ -128,8 +128,8 @@ class Network(nn.Module):
 
 def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: Draws) -> Network:
     """A network with Keras's initial weights, each part from its own stream: the trunk is the same with and without adapter."""
-    network = Network(spec, shapes, n_classes, adapter)
     with torch.random.fork_rng(devices=[]):
+        network = Network(spec, shapes, n_classes, adapter)
         for name in PARTS:
             module = network.part(name)
             if module is not None:

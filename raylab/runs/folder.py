@@ -18,7 +18,8 @@ TRIAL_COLUMNS = pa.schema(
         ("technique", pa.string()), ("variant", pa.string()), ("participant", pa.string()), ("seed", pa.int64()),
         ("status", pa.string()), ("error", pa.string()), ("seconds", pa.float64()), ("epochs", pa.int64()),
         ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()),
-        ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()), ("people", pa.int64()), ("auroc", pa.float64()),
+        ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
+        ("people", pa.int64()), ("auroc", pa.float64()),
     ]
 )  # fmt: skip
 

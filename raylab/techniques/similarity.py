@@ -41,7 +41,10 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
     if by in ("data", "both"):
         parts.append(_statistics(fold))
     # Each kind of similarity weighs the same in `both`, however many dimensions it has.
-    scaled = [(people / np.sqrt(people.shape[1]), target / np.sqrt(people.shape[1])) if by == "both" else (people, target) for people, target in parts]
+    scaled = [
+        (people / np.sqrt(people.shape[1]), target / np.sqrt(people.shape[1])) if by == "both" else (people, target)
+        for people, target in parts
+    ]
     return np.hstack([people for people, _ in scaled]), np.concatenate([target for _, target in scaled])
 
 

@@ -18,18 +18,26 @@ def _axis(name: str, default: tuple[Value, ...], *values: Value) -> Axis:
 
 
 def _is_budget(value: Value) -> bool:
-    return (isinstance(value, float) and 0 < value < 1) or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    return (isinstance(value, float) and 0 < value < 1) or (
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    )
 
 
 def _is_k(value: Value) -> bool:
-    return value in ("silhouette", "silhouette_smallest") or (isinstance(value, int) and not isinstance(value, bool) and value >= 2)
+    return value in ("silhouette", "silhouette_smallest") or (
+        isinstance(value, int) and not isinstance(value, bool) and value >= 2
+    )
 
 
-BUDGET = Axis("budget", (0.2, 0.3, 0.4, 0.5), _is_budget, "a share of each label between 0 and 1, or a whole number of windows per label")
+BUDGET = Axis(
+    "budget", (0.2, 0.3, 0.4, 0.5), _is_budget, "a share of each label between 0 and 1, or a whole number of windows per label"
+)
 LAYERS = _axis("layers", ("all", "last"), "all", "last")
 DRAW = _axis("draw", ("initial",), "initial", "random")
 UNIT = _axis("unit", ("window",), "window", "block")
-K = Axis("k", (2, 3, 4, 5, "silhouette"), _is_k, "a number of clusters from 2, silhouette, or silhouette_smallest (the public code)")
+K = Axis(
+    "k", (2, 3, 4, 5, "silhouette"), _is_k, "a number of clusters from 2, silhouette, or silhouette_smallest (the public code)"
+)
 BY = _axis("by", ("traits",), "traits", "data", "both")
 TASK = _axis("task", ("user", "cluster"), "user", "cluster")
 

@@ -30,7 +30,9 @@ class Prepared:
 def dataset_name(entry: DatasetEntry, index: WindowIndex) -> str:
     """How tables call the dataset: its own name, and in brackets a normalization that is not the paper's and a number of people."""
     past = index.card["preprocessing"]["normalization"] != "recording"
-    marks = ([index.card["preprocessing"]["normalization"]] if past else []) + ([f"{entry.people} people"] if entry.people else [])
+    marks = ([index.card["preprocessing"]["normalization"]] if past else []) + (
+        [f"{entry.people} people"] if entry.people else []
+    )
     return entry.name or index.name + (f" ({', '.join(marks)})" if marks else "")
 
 
@@ -85,7 +87,12 @@ def _lacks(ready: Prepared, study: Study) -> list[str]:
     """What techniques of the study need and the dataset does not have."""
     if any(entry["traits"] for entry in ready.index.card["participants"]) and ready.index.card["similarity_traits"]:
         return []
-    wanting = {entry.name for entry in study.techniques for variant in entry.variants if TRAITS in TECHNIQUES[entry.name].needs(variant)}
+    wanting = {
+        entry.name
+        for entry in study.techniques
+        for variant in entry.variants
+        if TRAITS in TECHNIQUES[entry.name].needs(variant)
+    }
     return [f"{name} needs traits, and {ready.name} has none; leave it out or use by: data" for name in sorted(wanting)]
 
 

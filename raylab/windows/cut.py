@@ -161,7 +161,7 @@ def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """
     x = signals.astype(np.float64)
     steps = np.abs(np.diff(x, axis=1)).mean(axis=1) if x.shape[1] > 1 else np.zeros(x.shape[::2])
-    return np.concatenate([x.mean(axis=1), x.std(axis=1), steps], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([x.mean(axis=1), x.std(axis=1), steps], axis=1), dtype=np.float32)
 
 
 def summary(participant: str, made: Cut, labels: list[Label], traits: dict[str, Any]) -> dict[str, Any]:
