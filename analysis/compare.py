@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.references import REFERENCES
 from analysis.scores import BASELINE, CELL, against_name
 from analysis.significance import bca_interval, holm, rank_biserial, wilcoxon
 
@@ -19,8 +20,14 @@ def _per_participant(scores: pd.DataFrame, metric: str) -> "pd.Series[float]":
     return scores.groupby("participant", observed=True)[metric].mean()
 
 
+def _place(variant: Any) -> tuple[Any, ...]:
+    """The baseline, the references, then techniques and variants by name."""
+    return variant.technique != BASELINE, variant.technique not in REFERENCES, variant.technique, variant.variant
+
+
 def _row(cell: pd.DataFrame, technique: str, variant: str, metric: str) -> dict[str, Any]:
-    """One variant of one (dataset, label, model) against the baseline on the same windows."""
+    """One variant of one (dataset, label, model) against the baseline on the same windows; references and, where a study has
+    no baseline, all variants stand untested."""
     own = cell["against"].eq("")
     mine = _per_participant(cell[own & cell["technique"].eq(technique) & cell["variant"].eq(variant)], metric)
     base = cell[cell["technique"].eq(BASELINE)]
@@ -28,7 +35,7 @@ def _row(cell: pd.DataFrame, technique: str, variant: str, metric: str) -> dict[
     other = _per_participant(paired if len(paired) else base[base["against"].eq("")], metric)
     both = pd.concat([mine.rename("mine"), other.rename("base")], axis=1).reindex(mine.index).dropna()
     row: dict[str, Any] = {"technique": technique, "variant": variant, "metric": metric, "scoring": cell["scoring"].iloc[0]}
-    if technique == BASELINE:
+    if technique == BASELINE or technique in REFERENCES or not len(other):
         mine = mine.dropna()
         return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
     d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
@@ -60,7 +67,7 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
         scores: as ``analysis.score`` makes them; without the column ``against`` the one baseline of a cell is used.
 
     Returns:
-        one row per (dataset, label, model, technique, variant), the baseline first. ``n_missing`` participants had no
+        one row per (dataset, label, model, technique, variant), the baseline first, then the references. ``n_missing`` participants had no
         score on one side and were dropped pairwise.
     """
     if "against" not in scores.columns:
@@ -70,7 +77,7 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     rows = []
     for names, cell in scores.groupby(CELL, sort=True, observed=True):
         variants = cell[["technique", "variant"]].drop_duplicates()
-        ordered = sorted(variants.itertuples(index=False), key=lambda v: (v.technique != BASELINE, v.technique, v.variant))
+        ordered = sorted(variants.itertuples(index=False), key=_place)
         made = [_row(cell, str(v.technique), str(v.variant), metric) for v in ordered]
         tested = [row for row in made if "p" in row]
         adjusted = holm(np.array([row["p"] for row in tested]))

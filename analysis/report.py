@@ -35,6 +35,21 @@ def _incomplete(frames: Frames) -> str:
     return f"Of {len(frames.plan)} trials: {', '.join(parts)}; the tables hold the others." if parts else ""
 
 
+def _alone(frames: Frames) -> list[str]:
+    """Clusters of one person: they validate on that person's last windows, and are counted."""
+    trials = frames.trials
+    if "people" not in trials:
+        return []
+    clusters = trials[trials["technique"].eq("cluster_specific") & trials["status"].eq("ok")]
+    said = []
+    for names, part in clusters.groupby(["dataset", "label", "model", "variant"], sort=True):
+        if alone := int(part["people"].eq(1).sum()):
+            said.append(
+                f"{' / '.join(str(name) for name in names)}: {alone} of {len(part)} cluster-specific trials had a cluster of one person."
+            )
+    return said
+
+
 def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str = "auroc") -> Report:
     """Make scores.csv, comparison.csv, comparison.md and gains.csv in the run's report folder.
 
@@ -48,7 +63,7 @@ def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str
     if scores.empty:
         raise ValueError(f"{run}: no trial has predictions yet. {incomplete}")
     comparison = compare(scores, metric)
-    notes = (*frames.notes, *([incomplete] if incomplete else []))
+    notes = (*frames.notes, *_alone(frames), *([incomplete] if incomplete else []))
     write_text(run, "report/scores.csv", scores.to_csv(index=False))
     write_text(run, "report/comparison.csv", comparison.to_csv(index=False))
     write_text(run, "report/comparison.md", markdown(comparison, notes))

@@ -5,7 +5,7 @@ sides of a difference saw the same windows. ``published`` scores it once on all 
 code does.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.load import Frames
 from analysis.metrics import METRICS
+from analysis.references import GUESS, MAJORITY, guess, majority
 
 BASELINE = "non_personalized"
 CELL = ["dataset", "label", "model"]
@@ -45,20 +46,44 @@ class _Tested:
 
 
 def score(frames: Frames, scoring: Scoring = "paired") -> pd.DataFrame:
-    """One row per finished trial, and in ``paired`` scoring one more of the baseline per variant (column ``against``)."""
+    """One row per trial that came to an end (scores missing unless it is ``ok``); in ``paired`` scoring one more of the
+    baseline per variant (column ``against``); and the majority class and a random guess for each baseline row."""
     if frames.trials.empty or not (frames.trials["status"] == "ok").any():
         return pd.DataFrame(columns=COLUMNS)
-    ok = frames.trials[frames.trials["status"] == "ok"]
+    ended = frames.trials
     tested = {str(trial): _Tested(rows) for trial, rows in frames.predictions.groupby("trial", observed=True)}
-    baseline = {tuple(row[[*CELL, *WHO]]): row["trial"] for _, row in ok[ok["technique"] == BASELINE].iterrows()}
+    ok = ended[ended["status"] == "ok"]
+    baseline = {tuple(row[[*CELL, *WHO]]): tested[row["trial"]] for _, row in ok[ok["technique"] == BASELINE].iterrows()}
     rows = []
-    for _, trial in ok.iterrows():
-        mine = tested[trial["trial"]]
-        names = {name: trial[name] for name in [*CELL, "technique", "variant", *WHO]}
-        rows.append({**names, "scoring": scoring, "against": "", **mine.on(None)})
+    for _, trial in ended.iterrows():
+        mine = tested.get(trial["trial"])
+        names = {name: trial[name] for name in [*CELL, "technique", "variant", *WHO]} | {"scoring": scoring}
+        rows.append({**names, "against": "", **(mine.on(None) if mine else {"n_test": 0})})
         base = baseline.get(tuple(trial[[*CELL, *WHO]]))
-        if scoring == "paired" and base is not None and trial["technique"] != BASELINE:
+        if scoring == "paired" and mine and base and trial["technique"] != BASELINE:
             against = against_name(trial["technique"], trial["variant"])
-            names = {**names, "technique": BASELINE, "variant": "-"}
-            rows.append({**names, "scoring": scoring, "against": against, **tested[base].on(mine.window)})
+            rows.append({**names, "technique": BASELINE, "variant": "-", "against": against, **base.on(mine.window)})
+    rows += _references(baseline, scoring)
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:9], ignore_index=True)
+
+
+def _references(baseline: dict[tuple[Any, ...], _Tested], scoring: str) -> list[dict[str, Any]]:
+    """The rows of ``analysis.references``, on all windows of each held-out participant."""
+    rows = []
+    for key, mine in baseline.items():
+        cell, (participant, seed) = key[: len(CELL)], key[len(CELL) :]
+        k = mine.p.shape[1]
+        same = [
+            t for other, t in baseline.items() if other[: len(CELL)] == cell and other[-1] == seed and other[-2] != participant
+        ]
+        others = np.sum([np.bincount(t.y, minlength=k) for t in same] or [np.zeros(k, dtype=np.int64)], axis=0)
+        made = {MAJORITY: majority(others, len(mine.y)), GUESS: guess(k, len(mine.y), f"{participant} {seed}")}
+        for name, p in made.items():
+            names = dict(zip([*CELL, *WHO], key, strict=True)) | {
+                "technique": name,
+                "variant": "-",
+                "scoring": scoring,
+                "against": "",
+            }
+            rows.append({**names, "n_test": len(mine.y), **{metric: of(mine.y, p) for metric, of in METRICS.items()}})
+    return rows

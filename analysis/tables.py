@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from analysis.references import REFERENCES
+
 HEAD = ("technique", "variant", "mean (SD)", "n", "difference", "95% interval", "effect", "p", "p Holm")
 
 
@@ -70,7 +72,7 @@ def gains(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     """Who gains: the difference of each variant to the baseline for each participant (mean over seeds), participants in columns."""
     keys = ["dataset", "label", "model"]
     base = scores[scores["against"].ne("")].groupby([*keys, "against", "participant"], observed=True)[metric].mean()
-    mine = scores[scores["technique"].ne("non_personalized")].copy()
+    mine = scores[~scores["technique"].isin(["non_personalized", *REFERENCES])].copy()
     mine["against"] = (mine["technique"] + " " + mine["variant"]).str.removesuffix(" -")
     own = mine.groupby([*keys, "against", "participant"], observed=True)[metric].mean()
     both = (own - base).rename("difference").reset_index()

@@ -11,6 +11,7 @@ import ray
 
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order, prepare
+from raylab.windows.cut import statistics
 from raylab.windows.dataset import WindowIndex, Windows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,15 +75,9 @@ def make_windows(
         "participants": [{"name": name, "traits": (traits or {}).get(name, {})} for name in people],
         "similarity_traits": sorted({trait for values in (traits or {}).values() for trait in values}),
     }
-    index = WindowIndex(
-        card,
-        tuple(people),
-        person * 1_000_000 + position.astype(np.int64),
-        person,
-        np.zeros(len(y), np.int32),
-        start,
-        {"stress": y},
-    )
+    ids = person * 1_000_000 + position.astype(np.int64)
+    described = {name: statistics(values) for name, values in signals.items()}
+    index = WindowIndex(card, tuple(people), ids, person, np.zeros(len(y), np.int32), start, {"stress": y}, described)
     return Windows(index, signals)
 
 

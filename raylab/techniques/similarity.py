@@ -33,8 +33,10 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
     """Everyone else (n_people, n_dimensions) in the fold's order, and the target (n_dimensions,), scaled to 0..1 on everyone else.
 
     Raises:
-        FoldError: where a person has no value for a trait.
+        FoldError: where a person has no value for a trait, or there is nobody else.
     """
+    if not fold.others:
+        raise FoldError(f"there is nobody else to compare participant {fold.target} with")
     parts = []
     if by in ("traits", "both"):
         parts.append(_traits(fold))

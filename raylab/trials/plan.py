@@ -123,6 +123,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
     Args:
         indexes: the ``windows`` of each dataset entry to its index.
     """
+    yielded: set[str] = set()
     for ready, model, technique in product(prepared(study, indexes), study.models, study.techniques):
         for variant, target, seed in product(technique.variants, ready.targets, study.seeds):
             trial = Trial(
@@ -144,4 +145,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
                 trial = replace(trial, stages=tuple(stage.hash for stage in stages))
             except FoldError as error:
                 trial = replace(trial, problem=str(error))
-            yield replace(trial, key=trial.identity)
+            trial = replace(trial, key=trial.identity)
+            if trial.key not in yielded:  # a study may name a variant twice
+                yielded.add(trial.key)
+                yield trial

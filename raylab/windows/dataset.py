@@ -124,7 +124,7 @@ def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
         table = pads.dataset(folder.at(where), filesystem=folder.system, format="parquet").to_table(columns=columns)
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise RaylabError(
-            f"{folder.uri}: windows of participant {participant} cannot be read ({error}); prepare the dataset again"
+            f"{folder.uri}: windows of participant {participant} cannot be read ({str(error).splitlines()[0]}); prepare the dataset again"
         ) from error
     return table.sort_by("window")
 
