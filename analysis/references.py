@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 MAJORITY, GUESS = "majority_class", "random_guess"
 REFERENCES = (MAJORITY, GUESS)
+GUESSES = 20
 
 
 def majority(others: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
@@ -16,6 +17,6 @@ def majority(others: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float6
     return p
 
 
-def guess(n_classes: int, count: int, who: str) -> npt.NDArray[np.float64]:
-    """Probabilities (count, n_classes) drawn at random, the same draw for the same ``who``."""
-    return np.random.default_rng(zlib.crc32(who.encode())).dirichlet(np.ones(n_classes), count)
+def guesses(n_classes: int, count: int, who: str) -> npt.NDArray[np.float64]:
+    """Probabilities (GUESSES, count, n_classes) drawn at random, the same for the same ``who``; one draw alone is noisy."""
+    return np.random.default_rng(zlib.crc32(who.encode())).dirichlet(np.ones(n_classes), (GUESSES, count))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.load import Frames
 from analysis.metrics import METRICS
-from analysis.references import GUESS, MAJORITY, guess, majority
+from analysis.references import GUESS, MAJORITY, guesses, majority
 
 BASELINE = "non_personalized"
 CELL = ["dataset", "label", "model"]
@@ -67,6 +67,11 @@ def score(frames: Frames, scoring: Scoring = "paired") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:9], ignore_index=True)
 
 
+def _means(y: npt.NDArray[np.int64], draws: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Every metric, averaged over draws of probabilities (n_draws, n, n_classes)."""
+    return {name: float(np.mean([metric(y, p) for p in draws])) for name, metric in METRICS.items()}
+
+
 def _references(baseline: dict[tuple[Any, ...], _Tested], scoring: str) -> list[dict[str, Any]]:
     """The rows of ``analysis.references``, on all windows of each held-out participant."""
     rows = []
@@ -77,13 +82,13 @@ def _references(baseline: dict[tuple[Any, ...], _Tested], scoring: str) -> list[
             t for other, t in baseline.items() if other[: len(CELL)] == cell and other[-1] == seed and other[-2] != participant
         ]
         others = np.sum([np.bincount(t.y, minlength=k) for t in same] or [np.zeros(k, dtype=np.int64)], axis=0)
-        made = {MAJORITY: majority(others, len(mine.y)), GUESS: guess(k, len(mine.y), f"{participant} {seed}")}
-        for name, p in made.items():
+        made = {MAJORITY: majority(others, len(mine.y))[None], GUESS: guesses(k, len(mine.y), f"{participant} {seed}")}
+        for name, draws in made.items():
             names = dict(zip([*CELL, *WHO], key, strict=True)) | {
                 "technique": name,
                 "variant": "-",
                 "scoring": scoring,
                 "against": "",
             }
-            rows.append({**names, "n_test": len(mine.y), **{metric: of(mine.y, p) for metric, of in METRICS.items()}})
+            rows.append({**names, "n_test": len(mine.y), **_means(mine.y, draws)})
     return rows

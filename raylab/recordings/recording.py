@@ -60,12 +60,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Recording:
-    """One participant: channels, segments in time order, and traits (numbers, or text for categories)."""
+    """One participant: channels, segments in time order, and traits (numbers, or text for categories).
+
+    Attributes:
+        notes: sentences on what the reader left out or found otherwise than published; the card keeps them.
+    """
 
     participant: str
     channels: tuple[Channel, ...]
     segments: tuple[Segment, ...]
     traits: Mapping[str, Trait]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

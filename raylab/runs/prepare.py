@@ -63,7 +63,7 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
         what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
         folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
         raise
-    note = {"summary": summary(participant, made, labels, dict(recording.traits)), "channels": channel_cards(recording, made)}
+    note = {"summary": summary(recording, made, labels), "channels": channel_cards(recording, made)}
     folder.write_json(f"{NOTES}/{participant}.json", note)
     return to_table(made, participant, number, list(order.label_names))
 
@@ -219,6 +219,7 @@ def _report(card: dict[str, Any]) -> list[str]:
             f"{label}: " + ", ".join(f"{n} {name}" for name, n in by.items()) for label, by in entry["counts"].items()
         )
         lines.append(f"  {entry['name']:>5}  {entry['duration_s']:8.1f} s  {entry['windows']:5d} windows  {counts}")
+        lines += [f"         {note}" for note in entry["notes"]]
     total = sum(entry["windows"] for entry in card["participants"])
     lines.append(
         f"{total:,} windows over {len(card['participants'])} people, {len(card['channels'])} channels, fingerprint {card['fingerprint']}"

@@ -164,16 +164,17 @@ def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(np.concatenate([x.mean(axis=1), x.std(axis=1), steps], axis=1), dtype=np.float32)
 
 
-def summary(participant: str, made: Cut, labels: list[Label], traits: dict[str, Any]) -> dict[str, Any]:
-    """What the card says of one participant: windows, seconds, windows per class of each label, traits."""
+def summary(recording: Recording, made: Cut, labels: list[Label]) -> dict[str, Any]:
+    """What the card says of one participant: windows, seconds, windows per class of each label, traits, the reader's notes."""
     counts = {
         label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)}
         for label in labels
     }
     return {
-        "name": participant,
+        "name": recording.participant,
         "windows": len(made.start_s),
         "duration_s": round(made.duration_s, 3),
         "counts": counts,
-        "traits": traits,
+        "traits": dict(recording.traits),
+        "notes": list(recording.notes),
     }
