@@ -15,6 +15,8 @@ from analysis.tables import HEAD, caption, cells
 from raylab.errors import RaylabError
 from raylab.models.encoders import ENCODERS
 from raylab.recordings import DATASETS
+from raylab.recordings.state import state
+from raylab.runs.check import check as run_check
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
@@ -44,25 +46,36 @@ def _options(pairs: list[str]) -> dict[str, Any]:
 
 
 @app.command()
-def datasets() -> None:
-    """What there is, what each needs, and how to obtain it."""
-    table = Table("dataset", "signals", "labels", "traits", "licence", "obtain")
+def datasets(
+    root: Annotated[
+        str | None, typer.Option(help="a folder that holds datasets (in sub-folders of their names) or one of them")
+    ] = None,
+) -> None:
+    """What there is, what each needs, how to obtain it, and what of it is in a folder."""
     for dataset in DATASETS.values():
-        labels = ", ".join(label.name for label in dataset.labels)
-        table.add_row(dataset.name, dataset.signals, labels, ", ".join(dataset.traits), dataset.licence, dataset.obtain)
-    console.print(table)
+        people = f"{len(dataset.published)} participants; " if dataset.published else ""
+        _say(f"{dataset.name}: {people}{dataset.signals}")
+        _say(
+            f"  labels: {', '.join(label.name for label in dataset.labels) or 'yours'}; traits: {', '.join(dataset.traits) or 'yours, if any'}"
+        )
+        _say(f"  licence: {dataset.licence}; obtain: {dataset.obtain}")
+        if dataset.options:
+            _say("  options: " + ", ".join(f"{name}={value}" for name, value in dataset.options.items()))
+        if root and dataset.needs_root:
+            _say(f"  {state(dataset, Path(root))}")
 
 
 @app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="a name of `raylab datasets`")],
-    out: Annotated[str, typer.Option(help="folder for the windows: a path or a URI")],
+    out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[list[str] | None, typer.Option(help="label to prepare; repeat for several")] = None,
     normalization: Annotated[str, typer.Option(help="recording (the paper) or past (nothing after the window)")] = "recording",
     step: Annotated[float, typer.Option(help="seconds from one window's start to the next")] = 5.0,
     option: Annotated[list[str] | None, typer.Option(help="name=value, as the dataset offers")] = None,
     without: Annotated[list[str] | None, typer.Option(help="participant to leave out; repeat for several")] = None,
+    check: Annotated[bool, typer.Option("--check", help="read everything and report, write nothing")] = False,
     overwrite: Annotated[bool, typer.Option(help="replace windows that are there")] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
 ) -> None:
@@ -74,9 +87,14 @@ def prepare(
     if step <= 0:
         raise RaylabError(f"--step {step:g} is not above 0")
     settings = Preprocessing(step_s=step, normalization=normalization)  # type: ignore[arg-type]
-    order = Order(dataset, root, out, tuple(label or ()), settings, _options(option or []), tuple(without or ()))
+    if out is None and not check:
+        raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
+    order = Order(dataset, root, out or "", tuple(label or ()), settings, _options(option or []), tuple(without or ()))
     connect(address)
-    run_prepare(order, overwrite, _say)
+    if not check:
+        run_prepare(order, overwrite, _say)
+    elif run_check(order, _say):
+        raise typer.Exit(1)
 
 
 @app.command()

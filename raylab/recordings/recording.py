@@ -104,6 +104,8 @@ class Dataset:
         options: what ``--option name=value`` may set, with defaults.
         needs_root: whether it reads files.
         caution: what every table of this data must say, if anything.
+        published: names of all published participants, to say who is missing from a folder.
+        describe: for data that describe themselves: the dataset as the folder says it is.
     """
 
     name: str
@@ -119,6 +121,12 @@ class Dataset:
     options: Options = field(default_factory=dict)
     needs_root: bool = True
     caution: str = ""
+    published: tuple[str, ...] = ()
+    describe: Callable[[Path], "Dataset"] | None = None
+
+    def at(self, root: Path) -> "Dataset":
+        """This dataset as found at the root: itself, or what the folder describes."""
+        return self.describe(root) if self.describe else self
 
     def label(self, name: str) -> Label:
         for label in self.labels:

@@ -135,6 +135,7 @@ STRESS_PREDICT = Dataset(
     traits=("pss", "stai_state", "stai_trait"),
     labels=(Label("stress", "task", "majority", ("rest", "stress"), {0: 0, 1: 1}),),
     default_labels=("stress",),
+    published=tuple(f"S{number:02d}" for number in range(2, 36)),
     licence="MIT",
     obtain="https://github.com/italha-d/Stress-Predict-Dataset",
     citation="Iqbal et al., Stress Monitoring Using Wearable Sensors, Sensors 2022",

@@ -143,6 +143,7 @@ WESAD = Dataset(
         Label("three_class", "condition", "mode", ("baseline", "stress", "amusement"), {1: 0, 2: 1, 3: 2}),
     ),
     default_labels=("stress",),
+    published=SUBJECTS,
     licence="research use, credit Schmidt et al. 2018",
     obtain="https://archive.ics.uci.edu/dataset/465/wesad",
     citation="Schmidt et al., Introducing WESAD, ICMI 2018",

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ class Order:
     options: dict[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def reader(self) -> Dataset:
-        return DATASETS[self.dataset]
+        return DATASETS[self.dataset].at(Path(self.root))
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -68,11 +69,19 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
     return to_table(made, participant, number, list(order.label_names))
 
 
-def _people(order: Order) -> list[str]:
-    root = Path(order.root)
-    if order.reader.needs_root and not root.is_dir():
-        raise RecordingError("is no folder", file=root, remedy="give the dataset's folder with --root")
-    people = order.reader.participants(root, {**order.reader.options, **order.options})
+def people_of(order: Order) -> list[str]:
+    """The participants to read, in the dataset's order.
+
+    Raises:
+        RaylabError: where the folder is missing, a name is unknown, an option does not exist, or nobody is left.
+    """
+    if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
+        raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
+    if unknown := sorted(set(order.options) - set(order.reader.options)):
+        raise RaylabError(
+            f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
+        )
+    people = order.reader.participants(Path(order.root), {**order.reader.options, **order.options})
     if unknown := sorted(set(order.without) - set(people)):
         raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
     kept = [name for name in people if name not in order.without]
@@ -162,13 +171,9 @@ def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = 
     Raises:
         RaylabError: with every participant's problem; no card is written then.
     """
-    folder, people = Folder(order.out), _people(order)
+    folder, people = Folder(order.out), people_of(order)
     for name in order.label_names:
         order.reader.label(name)
-    if unknown := sorted(set(order.options) - set(order.reader.options)):
-        raise RaylabError(
-            f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
-        )
     _claim(folder, overwrite)
     say(
         f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.preprocessing.normalization}"

@@ -69,7 +69,7 @@ def _step(times: npt.NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times[:1000]))) if len(times) > 1 else 0.0
 
 
-def _grid(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
+def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
     """Window starts per segment, in segment seconds, where every channel has samples."""
     grid = []
     for segment in recording.segments:
@@ -81,7 +81,9 @@ def _grid(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.
     return grid
 
 
-def _classes(recording: Recording, grid: list[npt.NDArray[np.float64]], label: Label, window_s: float) -> npt.NDArray[np.int8]:
+def classes_of(
+    recording: Recording, grid: list[npt.NDArray[np.float64]], label: Label, window_s: float
+) -> npt.NDArray[np.int8]:
     tracks = [segment.tracks[label.track] for segment in recording.segments]
     values = np.concatenate([track.values for track in tracks])
     own_mean = float(np.nanmean(values)) if label.decide == "above_own_mean" else 0.0
@@ -129,8 +131,8 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> C
         RecordingError: on NaN, a constant channel, or a recording without one labelled window.
     """
     check(recording)
-    grid = _grid(recording, settings)
-    classes = {label.name: _classes(recording, grid, label, settings.window_s) for label in labels}
+    grid = grid_of(recording, settings)
+    classes = {label.name: classes_of(recording, grid, label, settings.window_s) for label in labels}
     keep: npt.NDArray[np.bool_] = np.any([values != NO_LABEL for values in classes.values()], axis=0)
     duration = sum(
         min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
