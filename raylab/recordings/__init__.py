@@ -1,11 +1,15 @@
 """Readers of published datasets, one file each, and the table that lists them."""
 
+from raylab.recordings.case import CASE
 from raylab.recordings.csv_folder import CSV_FOLDER
+from raylab.recordings.kemocon import KEMOCON
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Recording, Segment
 from raylab.recordings.simulated import SIMULATED
 from raylab.recordings.stress_predict import STRESS_PREDICT
 from raylab.recordings.wesad import WESAD
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (WESAD, STRESS_PREDICT, SIMULATED, CSV_FOLDER)}
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset for dataset in (WESAD, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, CSV_FOLDER)
+}
 
 __all__ = ["DATASETS", "Channel", "Dataset", "Label", "LabelTrack", "Recording", "Segment"]

@@ -1,0 +1,288 @@
+"""K-EmoCon (Park et al. 2020): debates of two people, an Empatica E4 on each, self-reported arousal and valence every 5 s.
+
+Layout: ``e4_data/PID/E4_{ACC,BVP,EDA,TEMP}.csv`` with a unix clock in ms, ``metadata/subjects.csv`` with each debate's start and end,
+``emotion_annotations/self_annotations/PPID.self.csv`` whose row of second s rates the 5 s before s. Only the debate is rated, so only
+the debate is read. Folders doubled by unzipping (``e4_data/e4_data``) and the authors' own ``raw/`` are found too.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raylab.errors import RecordingError
+from raylab.recordings.e4 import RATES_HZ, wrist_channels
+from raylab.recordings.inside import inside
+from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
+from raylab.recordings.table import AGAIN, check_clock, number_of, person_traits, read_table
+
+PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
+# Those with all of E4 and Polar: the authors' list, and the one of Han et al. 2024.
+USABLE = tuple(f"P{n:02d}" for n in (1, 4, 5, 8, 9, 10, 11, 13, 14, 15, 16, 19, 22, 23, 24, 25, 26, 27, 28, 31, 32))
+KEPT_DEVICE = {31: "A013E1", 32: "A01A3A"}  # two devices recorded at once; the authors' code keeps these for the E4's samples
+STEP_S = 5.0
+GAP_S = 1.0
+SCALE = (1, 5)
+_COLUMNS = {name: ("x", "y", "z") if name == "ACC" else ("value",) for name in RATES_HZ}
+_SELF = "self_annotations/P{}.self.csv"
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """One E4 file's rows in the debate: time_s (n,) from the debate's start, rising; samples (n, n_columns)."""
+
+    time_s: Values
+    samples: Values
+
+
+def _folder(root: Path, name: str) -> str:
+    """Where a published folder is below the root.
+
+    Raises:
+        RecordingError: where it is nowhere.
+    """
+    for folder in (f"{name}/{name}", f"raw/{name}", name):
+        if (root / folder).is_dir():
+            return folder
+    raise RecordingError(f"holds no folder {name}", file=root, remedy="point --root at the folder with e4_data and metadata")
+
+
+def participants(root: Path, options: Options) -> list[str]:
+    """``usable``: who of the 21 usable people has a folder of E4 files; ``all``: whoever has all four files and self-annotations.
+
+    Raises:
+        RecordingError: on an unknown subset, a folder of an unknown or double participant, or nobody.
+    """
+    subset = options.get("subset", "usable")
+    if subset not in ("usable", "all"):
+        raise RecordingError(f"subset={subset!r} is unknown", remedy="use --option subset=usable or subset=all")
+    home = inside(root, _folder(root, "e4_data"))
+    names = sorted(path.name for path in home.iterdir() if path.is_dir() and path.name.isdigit())
+    people = [f"P{int(name):02d}" for name in names]
+    if odd := [name for name, person in zip(names, people, strict=True) if person not in PEOPLE or people.count(person) > 1]:
+        raise RecordingError(
+            f"the folder {odd[0]} is of an unknown or a double participant",
+            file=home,
+            remedy="K-EmoCon has 1 to 32; keep one folder each",
+        )
+    rated = root / _folder(root, "emotion_annotations")
+    found = [
+        person
+        for person in sorted(people)
+        if (
+            person in USABLE
+            if subset == "usable"
+            else all((home / str(int(person[1:])) / f"E4_{name}.csv").exists() for name in RATES_HZ)
+            and (rated / _SELF.format(int(person[1:]))).exists()
+        )
+    ]
+    if not found:
+        raise RecordingError(
+            f"holds nobody of subset={subset}", file=home, remedy="use --option subset=all, or point --root at K-EmoCon"
+        )
+    return found
+
+
+def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
+    """metadata/subjects.csv, its path, and the participant's debate from and to (unix ms)."""
+    relative = f"{_folder(root, 'metadata')}/subjects.csv"
+    frame = read_table(root, relative, participant, ["pid", "startTime", "endTime"], "all")
+    rows = frame[frame["pid"] == pid]
+    times = rows[["startTime", "endTime"]].to_numpy().reshape(-1)
+    problem = f"has {len(rows)} rows for the participant, expected 1" if len(rows) != 1 else ""
+    if not problem and not 1e12 < times[0] < times[1] < 1e13:
+        problem = f"says the debate runs from {times[0]:.0f} to {times[1]:.0f}, expected unix times in ms that rise"
+    if problem:
+        raise RecordingError(problem, file=root / relative, participant=participant, channel="startTime, endTime", remedy=AGAIN)
+    return frame, relative, float(times[0]), float(times[1])
+
+
+def _one_device(frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of one device.
+
+    Raises:
+        RecordingError: where two recorded at once and it is not known which to keep.
+    """
+    if "device_serial" not in frame.columns:
+        return frame, [f"{name}: no column device_serial, so one device is taken for granted"]
+    devices = sorted(set(frame["device_serial"].dropna()))
+    keep = KEPT_DEVICE.get(pid)
+    if len(devices) < 2:
+        return frame, [f"{name}: device {devices[0]} alone, {keep} was published"] if keep and devices not in (
+            [],
+            [keep],
+        ) else []
+    if keep not in devices:
+        raise RecordingError(
+            f"holds samples of the devices {', '.join(devices)} in one debate" + (f", not of {keep}" if keep else ""),
+            file=file,
+            participant=participant,
+            channel=name,
+            remedy="keep the rows of the device that was worn, or leave the participant out with --without",
+        )
+    kept = frame[frame["device_serial"] == keep]
+    return kept, [f"{name}: {len(frame) - len(kept)} rows of the second device {', '.join({*devices} - {keep})} left out"]
+
+
+def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], participant: str) -> tuple[_Signal, list[str]]:
+    """One E4 file, the debate only, in order of time.
+
+    Raises:
+        RecordingError: on rows of someone else, no row in the debate, or a clock that contradicts the rate.
+    """
+    relative = f"{_folder(root, 'e4_data')}/{pid}/E4_{name}.csv"
+    file, columns = root / relative, list(_COLUMNS[name])
+    frame = read_table(root, relative, participant, ["timestamp", *columns], ["pid", "device_serial"])
+    others = [value for value in set(frame["pid"]) if number_of(value) != pid] if "pid" in frame.columns else []
+    stamps = frame["timestamp"]
+    inside_debate = (stamps >= debate[0]) & (stamps < debate[1])
+    problem = f"holds rows of pid {others[0]}" if others else ""
+    if not problem and not inside_debate.any():
+        problem = f"runs from {stamps.min():.0f} to {stamps.max():.0f} ms, the debate from {debate[0]:.0f} to {debate[1]:.0f}"
+    if problem:
+        raise RecordingError(problem, file=file, participant=participant, channel=name, remedy=AGAIN)
+    frame, notes = _one_device(frame[inside_debate], pid, name, file, participant)
+    unordered = int((np.diff(frame["timestamp"]) < 0).sum())
+    rising = frame.sort_values("timestamp", kind="stable").drop_duplicates("timestamp")
+    if unordered or len(rising) < len(frame):
+        notes.append(
+            f"{name}: {unordered} rows out of order were sorted, {len(frame) - len(rising)} with a timestamp seen before left out"
+        )
+    times = (rising["timestamp"].to_numpy() - debate[0]) / 1000
+    check_clock(times, RATES_HZ[name], file=file, participant=participant, channel=name, gap_s=GAP_S)
+    steps = np.diff(times)
+    if lost := int(np.round(steps[steps <= GAP_S] * RATES_HZ[name] - 1).clip(0).sum()):
+        notes.append(f"{name}: {lost} samples lost in gaps of under {GAP_S:g} s, their nearest neighbours stand in")
+    return _Signal(times, rising[columns].to_numpy()), notes
+
+
+def _stretches(signals: dict[str, _Signal]) -> list[tuple[float, float]]:
+    """Times (from, to) of the debate in which every channel has samples without a gap of over a second, at least a second long."""
+    shared = [(0.0, np.inf)]
+    for name, signal in signals.items():
+        breaks = np.flatnonzero(np.diff(signal.time_s) > GAP_S)
+        begins = signal.time_s[np.append(0, breaks + 1)]
+        ends = signal.time_s[np.append(breaks, -1)] + 1 / RATES_HZ[name]
+        shared = [
+            (max(a, begin), min(b, end))
+            for a, b in shared
+            for begin, end in zip(begins, ends, strict=True)
+            if begin < b and a < end
+        ]
+    return [(a, b) for a, b in shared if b - a >= GAP_S]
+
+
+def _samples(signal: _Signal, begin: float, end: float, rate_hz: float) -> Values:
+    """(n, n_columns) at the promised rate from the first sample at or after ``begin``: the nearest recorded one each, by time.
+
+    By time and not by index, because rows are lost: counting them would move the signal against its labels.
+    """
+    first = int(np.searchsorted(signal.time_s, begin - 1e-6))
+    grid = signal.time_s[first] + np.arange(max(1, round((end - signal.time_s[first]) * rate_hz))) / rate_hz
+    after = np.clip(np.searchsorted(signal.time_s, grid), 1, len(signal.time_s) - 1)
+    nearest = after - (grid - signal.time_s[after - 1] <= signal.time_s[after] - grid)
+    samples: Values = signal.samples[nearest]
+    return samples
+
+
+def _ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Values, dict[str, Values], list[str]]:
+    """When each rating begins to hold, in seconds of the debate, the ratings by name, and notes.
+
+    Annotations that last longer than the debate began before it: they are cut from their beginning, as the authors' code does.
+
+    Raises:
+        RecordingError: where ratings are not one every 5 s, or one is not a whole number of 1..5.
+    """
+    relative = f"{_folder(root, 'emotion_annotations')}/{_SELF.format(pid)}"
+    frame = read_table(root, relative, participant, ["seconds", "arousal", "valence"])
+    found = frame["seconds"].to_numpy()
+    if (odd := np.diff(found) != STEP_S).any() or not found[0] >= STEP_S:
+        row = int(odd.argmax()) if odd.any() else -1
+        raise RecordingError(
+            f"row {row + 3} is of second {found[row + 1]:g}, expected one row every {STEP_S:g} s from {STEP_S:g} on",
+            file=root / relative,
+            participant=participant,
+            channel="seconds",
+            remedy=AGAIN,
+        )
+    values = {name: frame[name].to_numpy() for name in ("arousal", "valence")}
+    for name, rated in values.items():
+        wrong = ~np.isin(rated, np.arange(SCALE[0], SCALE[1] + 1))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise RecordingError(
+                f"row {row + 2} (second {found[row]:g}) has {rated[row]:g}, expected {SCALE[0]}..{SCALE[1]}",
+                file=root / relative,
+                participant=participant,
+                channel=name,
+                remedy=AGAIN,
+            )
+    cut = max(0, len(found) - int(seconds // STEP_S)) if found[-1] >= seconds else 0
+    notes = [f"annotations last {found[-1]:g} s, the debate {seconds:.3f} s: their first {cut} were cut"] if cut else []
+    times = found[cut:] - STEP_S * (1 + cut)
+    return times, {name: rated[cut:] for name, rated in values.items()}, notes
+
+
+def _track(times: Values, values: Values, begin: float, end: float) -> LabelTrack:
+    """The ratings that hold somewhere in [begin, end), in seconds from ``begin``."""
+    held = (times + STEP_S > begin) & (times < end)
+    return LabelTrack(times[held] - begin, values[held])
+
+
+def read(root: Path, participant: str, options: Options) -> Recording:
+    """One person's debate: a segment for every stretch without a gap in the E4's clock.
+
+    Raises:
+        RecordingError: on a missing or unreadable file, a clock that contradicts the rate, or ratings off the scale.
+    """
+    if not re.fullmatch(r"P\d\d", participant) or participant not in PEOPLE:
+        raise RecordingError(f"participant {participant!r} is unknown", remedy=f"K-EmoCon has {PEOPLE[0]} to {PEOPLE[-1]}")
+    pid = int(participant[1:])
+    subjects, relative, start, end = _subject(root, pid, participant)
+    seconds = (end - start) / 1000
+    times, ratings, notes = _ratings(root, pid, seconds, participant)
+    signals: dict[str, _Signal] = {}
+    for name in RATES_HZ:
+        signals[name], more = _signal(root, pid, name, (start, end), participant)
+        notes += more
+    stretches = _stretches(signals)
+    covered = sum(b - a for a, b in stretches)
+    if seconds - covered > GAP_S:
+        notes.append(f"{covered:.1f} of {seconds:.1f} s of the debate have all signals, in {len(stretches)} stretch(es)")
+    home = str(root / _folder(root, "e4_data") / str(pid))
+    segments = []
+    for begin, stop in stretches:
+        arrays = {name: _samples(signal, begin, stop, RATES_HZ[name]) for name, signal in signals.items()}
+        channels, by_channel = wrist_channels(arrays, home, participant)
+        tracks = {name: _track(times, values, begin, stop) for name, values in ratings.items()}
+        segments.append(Segment("debate", begin, by_channel, tracks))
+    if not segments:
+        raise RecordingError(
+            "no second of the debate has all four signals",
+            file=home,
+            participant=participant,
+            remedy="leave the participant out with --without",
+        )
+    traits, headers = person_traits(subjects, pid, root / relative, participant)
+    return Recording(participant, channels, tuple(segments), traits, (*notes, headers))
+
+
+KEMOCON = Dataset(
+    name="kemocon",
+    signals="wrist E4: ACC x3, BVP, EDA, TEMP",
+    traits=("age", "gender"),
+    labels=tuple(Label(name, name, "above_own_mean", ("low", "high")) for name in ("arousal", "valence")),
+    default_labels=("arousal", "valence"),
+    licence="restricted: the authors grant access on request",
+    obtain="https://doi.org/10.5281/zenodo.3931963",
+    citation="Park et al., K-EmoCon, a multimodal sensor dataset for continuous emotion recognition, Scientific Data 2020",
+    participants=participants,
+    read=read,
+    options={"subset": "usable"},
+    published=USABLE,
+)
