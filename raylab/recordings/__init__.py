@@ -1,5 +1,7 @@
 """Readers of published datasets, one file each, and the table that lists them."""
 
+from raylab.recordings.amigos import AMIGOS
+from raylab.recordings.ascertain import ASCERTAIN
 from raylab.recordings.case import CASE
 from raylab.recordings.csv_folder import CSV_FOLDER
 from raylab.recordings.kemocon import KEMOCON
@@ -9,7 +11,7 @@ from raylab.recordings.stress_predict import STRESS_PREDICT
 from raylab.recordings.wesad import WESAD
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (WESAD, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, CSV_FOLDER)
+    dataset.name: dataset for dataset in (WESAD, AMIGOS, ASCERTAIN, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, CSV_FOLDER)
 }
 
 __all__ = ["DATASETS", "Channel", "Dataset", "Label", "LabelTrack", "Recording", "Segment"]

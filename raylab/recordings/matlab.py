@@ -1,0 +1,126 @@
+"""Read a published .mat file: numeric arrays and cells of them, nothing else."""
+
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.io
+
+from raylab.errors import RecordingError
+from raylab.recordings.inside import inside
+
+Array = npt.NDArray[np.float64]
+
+AGAIN = "download the file again from the publisher, or leave the participant out with --without"
+LAYOUT = "compare the file with the published layout, or leave the participant out with --without"
+
+
+def read_mat(
+    root: Path, relative: str, participant: str | None, needed: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The named variables of ``root/relative`` as scipy reads them; absent optional ones are left out.
+
+    Raises:
+        RecordingError: where the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
+    """
+    path = inside(root, relative, participant)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # scipy warns of duplicated variables and goes on with one of them
+            content = scipy.io.loadmat(path, variable_names=[*needed, *optional])
+    except NotImplementedError as error:
+        raise RecordingError(
+            "is a MATLAB 7.3 (HDF5) file, which was never published",
+            file=path,
+            participant=participant,
+            remedy="save it in MATLAB with save(..., '-v7'), or download the published file",
+        ) from error
+    except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, MemoryError, Warning, zlib.error) as error:
+        raise RecordingError(
+            f"cannot be read as a .mat file, truncated or damaged ({type(error).__name__}: {error})",
+            file=path,
+            participant=participant,
+            remedy=AGAIN,
+        ) from error
+    if missing := [name for name in needed if name not in content]:
+        held = ", ".join(name for name, *_ in _whosmat(path)) or "nothing"
+        raise RecordingError(
+            f"lacks the variable, it holds {held}",
+            file=path,
+            participant=participant,
+            channel=", ".join(missing),
+            remedy=LAYOUT,
+        )
+    return {name: content[name] for name in (*needed, *optional) if name in content}
+
+
+def _whosmat(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    try:
+        return list(scipy.io.whosmat(path))
+    except Exception:  # only to say what a damaged file holds
+        return []
+
+
+def found(value: Any) -> str:
+    """What a variable is, for a message: type and shape."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def numeric(value: Any, shape: tuple[int | None, ...], file: object, participant: str | None, name: str) -> Array:
+    """A numeric array as float64 of the shape; ``None`` is any length.
+
+    Raises:
+        RecordingError: naming the variable, what was found and what was expected.
+    """
+    fits = (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "fiu"
+        and value.ndim == len(shape)
+        and all(want is None or have == want for have, want in zip(value.shape, shape, strict=True))
+    )
+    if not fits:
+        wanted = " x ".join("n" if length is None else str(length) for length in shape)
+        raise RecordingError(
+            f"expected a numeric array {wanted}, found {found(value)}",
+            file=file,
+            participant=participant,
+            channel=name,
+            remedy=LAYOUT,
+        )
+    return np.asarray(value, dtype=np.float64)
+
+
+def cells(value: Any, count: int, file: object, participant: str | None, name: str) -> list[Any]:
+    """The entries of a 1 x count (or count x 1) cell.
+
+    Raises:
+        RecordingError: where it is no cell, or of another size.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype != object or sorted(value.shape) != sorted((1, count)):
+        raise RecordingError(
+            f"expected a cell 1 x {count}, found {found(value)}",
+            file=file,
+            participant=participant,
+            channel=name,
+            remedy=LAYOUT,
+        )
+    return list(value.ravel())
+
+
+def text(value: Any) -> str:
+    """A cell's text or whole number without the quotes some tables keep: '10', "'10'", 10 and 10.0 are all "10"."""
+    while isinstance(value, np.ndarray):
+        value = value.ravel()[0] if value.size == 1 else "".join(map(str, value.ravel()))
+    if isinstance(value, int | float | np.number) and np.isfinite(value) and value == int(value):
+        value = int(value)
+    return "" if value is None else str(value).strip().strip("'\"").strip()
+
+
+def rate_by_time(time_ms: Array) -> float:
+    """Samples a second by a column of milliseconds (n,); NaN where it does not rise."""
+    span = float(time_ms[-1] - time_ms[0]) if len(time_ms) > 1 else 0.0
+    return (len(time_ms) - 1) * 1000.0 / span if np.isfinite(span) and span > 0 else float("nan")

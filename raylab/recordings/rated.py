@@ -1,0 +1,55 @@
+"""Clips with one self-reported arousal and valence each: what AMIGOS and ASCERTAIN share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raylab.recordings.matlab import Array
+from raylab.recordings.recording import Channel, Label, LabelTrack, Segment
+
+RATINGS = ("arousal", "valence")
+LABELS = tuple(Label(name, name, "above_own_mean", ("low", "high")) for name in RATINGS)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that one participant watched: channel name to samples (n, 1), and the two ratings."""
+
+    name: str
+    signals: Mapping[str, Array]
+    arousal: float
+    valence: float
+
+
+def _seconds(clip: Clip, channels: Sequence[Channel]) -> list[float]:
+    return [len(clip.signals[channel.name]) / channel.rate_hz for channel in channels]
+
+
+def segments(clips: Sequence[Clip], channels: Sequence[Channel]) -> tuple[tuple[Segment, ...], list[str]]:
+    """One segment a clip, one after the other, with ratings that hold all through; a note on clips of uneven channels.
+
+    A clip lasts as long as its shortest channel: windows need all of them.
+    """
+    made, uneven, start = [], [], 0.0
+    for clip in clips:
+        seconds = _seconds(clip, channels)
+        times = np.array([0.0, max(seconds)])
+        ratings = zip(RATINGS, (clip.arousal, clip.valence), strict=True)
+        tracks = {name: LabelTrack(times, np.full(2, value)) for name, value in ratings}
+        made.append(Segment(clip.name, start, clip.signals, tracks))
+        start += min(seconds)
+        if max(seconds) - min(seconds) > 2.0:
+            uneven.append(f"{clip.name} ({min(seconds):.1f} to {max(seconds):.1f} s)")
+    note = f"channels of one clip last differently, the shortest counts: {', '.join(uneven)}"
+    return tuple(made), [note] if uneven else []
+
+
+def mostly_nan(signals: Mapping[str, Array]) -> bool:
+    """Whether more than half of any channel is NaN: such a clip is left out; less NaN is for the windows to refuse."""
+    return any(np.isnan(samples).mean() > 0.5 for samples in signals.values())
+
+
+def left_out(reasons: Mapping[str, Sequence[str]]) -> list[str]:
+    """A sentence a reason."""
+    return [f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
