@@ -69,6 +69,14 @@ def _step(times: npt.NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times[:1000]))) if len(times) > 1 else 0.0
 
 
+def _own_mean(tracks: list[LabelTrack]) -> float:
+    """Mean of a participant's label over the time it was given, as in a window: each value counts for as long as it holds."""
+    values = np.concatenate([track.values for track in tracks])
+    held = np.concatenate([np.append(np.diff(track.times_s), _step(track.times_s)) for track in tracks])
+    known = np.isfinite(values) & (held > 0)
+    return float(np.average(values[known], weights=held[known])) if known.any() else float("nan")
+
+
 def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
     """Window starts per segment, in segment seconds, where every channel has samples."""
     grid = []
@@ -85,8 +93,7 @@ def classes_of(
     recording: Recording, grid: list[npt.NDArray[np.float64]], label: Label, window_s: float
 ) -> npt.NDArray[np.int8]:
     tracks = [segment.tracks[label.track] for segment in recording.segments]
-    values = np.concatenate([track.values for track in tracks])
-    own_mean = float(np.nanmean(values)) if label.decide == "above_own_mean" else 0.0
+    own_mean = _own_mean(tracks) if label.decide == "above_own_mean" else 0.0
     decided = [
         decide(track, begin, begin + window_s, label, own_mean)
         for track, begins in zip(tracks, grid, strict=True)
