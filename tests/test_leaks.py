@@ -5,7 +5,7 @@ import tempfile
 import numpy as np
 import pandas as pd
 from conftest import make_windows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from raylab.files import Folder
@@ -38,7 +38,8 @@ def _cohort(labels: list[list[int]], seed: int) -> Windows:
     return make_windows({f"P{i}": labels[i] for i in range(len(labels))}, seed=seed, traits=traits)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A failing cohort is shown as found: making it smaller would take minutes of training.
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
 @given(labels=people, seed=st.integers(0, 3), data=st.data())
 def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
     labels: list[list[int]], seed: int, data: st.DataObject

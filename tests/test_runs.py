@@ -1,6 +1,7 @@
 """Runs: the same numbers wherever and in whatever order trials run, no training twice, and what a run folder holds."""
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,18 @@ def test_no_stage_is_trained_twice(done: tuple[Path, Summary]) -> None:
     assert sum(row["stages_reused"] for row in records) == 10
 
 
-def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort: Path) -> None:
+def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
     """A finished run is only read; a trial whose record is lost is the only one that runs again, on stored stages."""
-    again = start(small(), str(cohort), str(done[0]), say=quiet)
-    assert again.trainings_completed == 15
-    before = predictions(done[0])
+    out = tmp_path / "again"
+    shutil.copytree(done[0], out)
+    assert 15 == start(small(), str(cohort), str(out), say=quiet).trainings_completed
+    before = predictions(out)
     lost = next(iter(before))
-    (done[0] / "trials" / f"{lost}.json").unlink()
-    (done[0] / "trials.parquet").unlink()
-    resumed = start(small(), str(cohort), str(done[0]), "here", say=quiet)
-    assert (resumed.statuses, resumed.trainings_completed) == ({"ok": 15}, 15)
-    assert before[lost].equals(predictions(done[0])[lost])
+    (out / "trials" / f"{lost}.json").unlink()
+    (out / "trials.parquet").unlink()
+    resumed = start(small(), str(cohort), str(out), "here", say=quiet)
+    assert ({"ok": 15}, 15) == (resumed.statuses, resumed.trainings_completed)
+    assert before[lost].equals(predictions(out)[lost])
 
 
 def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:

@@ -614,5 +614,5 @@ def test_planned_stages_hang_together(made: Windows) -> None:
     assert ("", first.hash) == (first.parent, second.parent)
     assert [identify(first, subject), identify(second, subject)] == [first.hash, second.hash]
     assert alone.hash == first.hash
-    assert second.hash != stages("fine_tuning", layers="last", budget=0.3)[1].hash
+    assert second.hash != stages("fine_tuning", layers="last", budget=0.3, draw="initial", unit="window")[1].hash
     assert {"epochs": 2, "learning_rate": 3e-4, "batch_size": 2}.items() <= asdict(second.hyper).items()

@@ -376,7 +376,7 @@ def test_missing_and_empty_labels_give_none(label: Label) -> None:
 def test_summary_counts_windows_per_class() -> None:
     """The card's counts per label are those of the cut's classes."""
     made = cut(recording(segment(110)), [MAJORITY], PAPER)
-    found = summary("P1", made, [MAJORITY], {"age": 30.0})
+    found = summary(replace(recording(segment(110)), traits={"age": 30.0}), made, [MAJORITY])
     calm, stress = (int((made.labels["stress"] == index).sum()) for index in (0, 1))
     assert found == {
         "name": "P1",
@@ -384,6 +384,7 @@ def test_summary_counts_windows_per_class() -> None:
         "duration_s": 110.0,
         "counts": {"stress": {"calm": calm, "stress": stress}},
         "traits": {"age": 30.0},
+        "notes": [],
     }
 
 
