@@ -50,7 +50,9 @@ def paper(**changes: Any) -> Study:
     """The paper's study file, tiny: a fiftieth of the width, one epoch, one seed."""
     content = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     models = [{**model, "width": 0.02} for model in content["models"]]
-    return parse_study({**content, "models": models, "seeds": [0], "protocol": {"epochs": 1, "batch_size": 16}, **changes}, "paper")
+    return parse_study(
+        {**content, "models": models, "seeds": [0], "protocol": {"epochs": 1, "batch_size": 16}, **changes}, "paper"
+    )
 
 
 def run(study: Study, windows: Path, out: Path, where: Any) -> Any:

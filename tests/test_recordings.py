@@ -650,7 +650,9 @@ def test_listed_datasets_are_consistent(name: str) -> None:
     assert set(dataset.default_labels) <= {label.name for label in dataset.labels}
     coded = [label for label in dataset.labels if label.decide != "above_own_mean"]
     assert all(sorted(set(label.codes.values())) == list(range(len(label.classes))) for label in coded)
-    with pytest.raises(ValueError, match=f"{name} has no label 'joy'; it offers {', '.join(label.name for label in dataset.labels)}"):
+    with pytest.raises(
+        ValueError, match=f"{name} has no label 'joy'; it offers {', '.join(label.name for label in dataset.labels)}"
+    ):
         dataset.label("joy")
 
 
