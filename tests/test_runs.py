@@ -1,5 +1,6 @@
 """Runs: the same numbers wherever and in whatever order trials run, no training twice, and what a run folder holds."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -141,6 +142,16 @@ def test_a_fraction_of_a_gpu_where_there_are_any(cluster: None) -> None:
     assert per_trial(Resources(gpu=0.25)) == {"cpu": 1, "gpu": 0.25}
     assert slots({"cpu": 1, "gpu": 0.0}) == 2
     connect()  # connected already: nothing happens
+
+
+def test_the_local_ray_listens_on_loopback_only(cluster: None) -> None:
+    """No socket of this process or of those that Ray started for it is open to another machine."""
+    import psutil  # noqa: PLC0415  Ray carries it, importable once ray is
+
+    mine = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    listening = [c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
+    assert listening
+    assert set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def _trials(*stages: tuple[str, ...]) -> list[Trial]:

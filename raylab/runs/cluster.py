@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from raylab.trials.study import Resources
 
@@ -23,8 +24,12 @@ def connect(address: str | None = None, **local: Any) -> None:
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address:
         ray.init(address=address, **quiet)
-    else:
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet, **local)
+        return
+    # Ray turns 127.0.0.1 into the machine's outside address unless it is told that there will be no cluster; it then
+    # listens on loopback only. The variable is for the processes it starts, the constant for this one.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet, **local)
 
 
 def per_trial(resources: Resources) -> dict[str, float]:
