@@ -77,6 +77,16 @@ def test_block_calibration_takes_whole_runs() -> None:
     assert list(range(20)) == calibration(fold, 0.6, unit="block").tolist()
 
 
+@pytest.mark.parametrize("step_s", [5.0, 10.0, 20.0])
+def test_blocks_do_not_depend_on_the_stride(step_s: float) -> None:
+    """Windows every 20 s are not each a block of their own: whole runs are taken, and more windows than by window."""
+    windows = make_windows({"P1": [0] * 5 + [1] * 5 + [0] * 5 + [1] * 5, "P2": [0, 1], "P3": [0, 1]}, step_s=step_s)
+    fold = _fold(windows)
+    assert [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5 == fold.blocks(fold.target_windows).tolist()
+    assert list(range(10)) == calibration(fold, 0.2, unit="block").tolist()
+    assert [0, 1, 5, 6] == calibration(fold, 0.2).tolist()
+
+
 def test_blocks_end_at_gaps_and_label_changes() -> None:
     """A stretch without label between two runs of one label makes two blocks."""
     fold = _fold(make_windows({"P1": [0, 0, -1, -1, 0, 1], "P2": [0, 1], "P3": [0, 1]}))

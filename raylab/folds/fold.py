@@ -111,7 +111,8 @@ class Fold:
         """
         if not len(rows):
             return np.zeros(0, dtype=np.int64)
-        gap = np.diff(self.index.start_s[rows]) > self.index.window_s
+        # Windows further apart than they are long are no gap where the stride is that wide.
+        gap = np.diff(self.index.start_s[rows]) > max(self.index.window_s, self.index.step_s) + 1e-6
         change = (np.diff(self.y[rows]) != 0) | (np.diff(self.index.segment[rows]) != 0) | gap
         return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
 

@@ -55,6 +55,10 @@ class WindowIndex:
     def window_s(self) -> float:
         return float(self.card["preprocessing"]["window_s"])
 
+    @property
+    def step_s(self) -> float:
+        return float(self.card["preprocessing"]["step_s"])
+
     def classes(self, label: str) -> tuple[str, ...]:
         return tuple(next(entry["classes"] for entry in self.card["labels"] if entry["name"] == label))
 
