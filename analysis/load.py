@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ class Frames:
         trials: one row per trial that came to an end and that the plan still asks for (columns: DESIGN, a run folder).
         predictions: trial, participant, window, y_true, purged, and p_0, p_1, ... (NaN beyond a label's classes).
         notes: sentences every table made from this run must carry.
+        primary_metric: the one metric that the verdict is about; the study names it.
+        participants: one row per (dataset, label, participant): traits (age, gender, ...), and ``count_<class>`` windows of each
+            class; empty for a run that stored none.
     """
 
     plan: pd.DataFrame
     trials: pd.DataFrame
     predictions: pd.DataFrame
     notes: tuple[str, ...]
+    primary_metric: str = "auroc"
+    participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
@@ -89,8 +94,14 @@ def load(run: str | os.PathLike[str]) -> Frames:
         plan = pq.read_table(file).to_pandas()
     trials = _ends(system, path, set(plan["trial"]))
     done = [] if trials.empty else list(trials.loc[trials["status"] == "ok", "trial"])
-    notes = _read_json(system, f"{path}/provenance.json").get("notes", [])
-    return Frames(plan, trials, _predictions(system, path, done), tuple(notes))
+    origin = _read_json(system, f"{path}/provenance.json")
+    return Frames(
+        plan=plan,
+        trials=trials,
+        predictions=_predictions(system, path, done),
+        notes=tuple(origin.get("notes", [])),
+        primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
+    )
 
 
 def write_text(run: str | os.PathLike[str], name: str, text: str) -> None:
