@@ -23,8 +23,8 @@ class Frames:
         predictions: trial, participant, window, y_true, purged, and p_0, p_1, ... (NaN beyond a label's classes).
         notes: sentences every table made from this run must carry.
         primary_metric: the one metric that the verdict is about; the study names it.
-        participants: one row per (dataset, label, participant): traits (age, gender, ...), and ``count_<class>`` windows of each
-            class; empty for a run that stored none.
+        participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
+            each class (missing where a dataset has no such trait or class); no rows for a run that stored none.
     """
 
     plan: pd.DataFrame
@@ -79,6 +79,18 @@ def _predictions(system: fs.FileSystem, path: str, keys: list[str]) -> pd.DataFr
     return pd.concat([frame, pd.DataFrame(p, columns=[f"p_{k}" for k in range(p.shape[1])])], axis=1)
 
 
+def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
+    """The people that a run holds out; no rows where an older run did not store them."""
+    stored = system.get_file_info(f"{path}/participants.json").type != fs.FileType.NotFound
+    rows = [
+        {name: row[name] for name in ("dataset", "label", "participant")}
+        | {f"trait_{name}": value for name, value in row["traits"].items()}
+        | {f"count_{name}": count for name, count in row["windows"].items()}
+        for row in (_read_json(system, f"{path}/participants.json") if stored else [])
+    ]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "label", "participant"])
+
+
 def load(run: str | os.PathLike[str]) -> Frames:
     """The frames of a run, finished or still going.
 
@@ -101,6 +113,7 @@ def load(run: str | os.PathLike[str]) -> Frames:
         predictions=_predictions(system, path, done),
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
+        participants=_participants(system, path),
     )
 
 
