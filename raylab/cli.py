@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analysis.report
-from analysis.tables import HEAD, caption, cells
+from analysis.tables import HEAD, caption, rows, title
 from raylab.errors import RaylabError
 from raylab.models.encoders import ENCODERS
 from raylab.recordings import DATASETS
@@ -137,9 +137,9 @@ def report(
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
     made = analysis.report.report(run, scoring, metric)  # type: ignore[arg-type]
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*HEAD, box=SIMPLE_HEAD, title=" / ".join(str(name) for name in names), title_justify="left")
-        for _, row in part.iterrows():
-            table.add_row(*cells(row))
+        table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
+        for row in rows(part):
+            table.add_row(*row)
         console.print(table)
         _say(caption(part))
     for note in made.notes:
