@@ -117,9 +117,21 @@ def load(run: str | os.PathLike[str]) -> Frames:
     )
 
 
-def write_text(run: str | os.PathLike[str], name: str, text: str) -> None:
+def read_text(run: str | os.PathLike[str], name: str) -> str:
+    """A small file of the run folder, such as ``study.yaml``."""
+    system, path = open_run(run)
+    with system.open_input_stream(f"{path}/{name}") as stream:
+        return bytes(stream.read()).decode()
+
+
+def write_bytes(run: str | os.PathLike[str], name: str, content: bytes) -> None:
     """Write a file of the report into the run folder."""
     system, path = open_run(run)
     system.create_dir(f"{path}/{Path(name).parent}", recursive=True)
     with system.open_output_stream(f"{path}/{name}") as stream:
-        stream.write(text.encode())
+        stream.write(content)
+
+
+def write_text(run: str | os.PathLike[str], name: str, text: str) -> None:
+    """``write_bytes`` of text."""
+    write_bytes(run, name, text.encode())
