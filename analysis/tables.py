@@ -6,8 +6,7 @@ import pandas as pd
 from analysis import latex as tex
 from analysis.references import REFERENCES
 from analysis.scores import CELL
-from analysis.significance import holm
-from analysis.text import bullets, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
+from analysis.text import bullets, counted, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
 
 HEAD = ("technique", "variant", "mean (SD)", "n", "difference", "95% interval", "effect", "p", "p Holm")
 LEVEL = 0.05
@@ -24,14 +23,8 @@ def title(names: object) -> str:
 
 
 def floors(part: pd.DataFrame) -> "pd.Series[float]":
-    """The least adjusted p that each row of one family could reach: Holm over the least p that its nonzero differences allow.
-
-    Holm's adjusted values never rise when another p falls, so no data with these zeros could go lower.
-    """
-    tested = part["p"].notna() & ("least_p" in part)
-    least = pd.Series(np.nan, index=part.index)
-    least[tested] = holm(part.loc[tested, "least_p"].to_numpy(dtype=np.float64)) if tested.any() else np.nan
-    return least
+    """The least adjusted p that each row's nonzero differences and its family allow (``compare``'s ``least_p``)."""
+    return part["least_p"] if "least_p" in part else pd.Series(np.nan, index=part.index)
 
 
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -42,7 +35,7 @@ def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
             str(row.technique),
             str(row.variant),
             mean_sd(row.mean_, row.sd),
-            f"{row.n_participants}{f' ({row.n_missing} missing)' if row.n_missing else ''}",
+            counted(row.n_participants, row.n_missing),
             number(row.difference, sign=True),
             interval(row.ci_low, row.ci_high),
             number(row.effect_size, 2, sign=True),

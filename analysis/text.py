@@ -31,6 +31,11 @@ def metric_name(metric: str) -> str:
     )
 
 
+def counted(n: int, missing: int) -> str:
+    """``14 (1 missing)``."""
+    return f"{n} ({missing} missing)" if missing else str(n)
+
+
 def many(values: Iterable[float]) -> str:
     """``15``, or ``14 to 15`` where the values differ."""
     whole = sorted({int(value) for value in values})
