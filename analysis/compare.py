@@ -5,59 +5,80 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.metrics import METRICS
 from analysis.references import REFERENCES
 from analysis.scores import BASELINE, CELL, against_name
-from analysis.significance import bca_interval, holm, rank_biserial, wilcoxon
+from analysis.significance import DECIMALS, Differences, bca_interval, holm, least_p, rank_biserial, wilcoxon
 
 COLUMNS = [
-    *CELL, "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "baseline_mean",
-    "difference", "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "test", "family", "family_size",
+    *CELL, "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_nonzero", "mean", "sd", "baseline_mean",
+    "difference", "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "least_p", "test", "family", "family_size",
 ]  # fmt: skip
+COUNTS = ("n_participants", "n_missing", "n_nonzero", "family_size")
+
+Key = tuple[str, str, str]
+People = dict[Key, "pd.Series[float]"]
 
 
-def _per_participant(scores: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """Mean over seeds; a participant with an undefined score in every seed is missing."""
-    return scores.groupby("participant", observed=True)[metric].mean()
+def _per_participant(cell: pd.DataFrame, metric: str) -> People:
+    """For each technique, variant and ``against``: each participant's mean over seeds, missing where every seed is undefined."""
+    names = ["technique", "variant", "against"]
+    means = cell.groupby([*names, "participant"], observed=True)[metric].mean()
+    return {key: part.droplevel(names) for key, part in means.groupby(level=names)}
 
 
-def _place(variant: Any) -> tuple[Any, ...]:
+def _place(key: Key) -> tuple[Any, ...]:
     """The baseline, the references, then techniques and variants by name."""
-    return variant.technique != BASELINE, variant.technique not in REFERENCES, variant.technique, variant.variant
+    technique, variant, _ = key
+    return technique != BASELINE, technique not in REFERENCES, technique, variant
 
 
-def _row(cell: pd.DataFrame, technique: str, variant: str, metric: str) -> dict[str, Any]:
-    """One variant of one (dataset, label, model) against the baseline on the same windows; references and, where a study has
-    no baseline, all variants stand untested."""
-    own = cell["against"].eq("")
-    mine = _per_participant(cell[own & cell["technique"].eq(technique) & cell["variant"].eq(variant)], metric)
-    base = cell[cell["technique"].eq(BASELINE)]
-    paired = base[base["against"].eq(against_name(technique, variant))]
-    other = _per_participant(paired if len(paired) else base[base["against"].eq("")], metric)
-    both = pd.concat([mine.rename("mine"), other.rename("base")], axis=1).reindex(mine.index).dropna()
-    row: dict[str, Any] = {"technique": technique, "variant": variant, "metric": metric, "scoring": cell["scoring"].iloc[0]}
-    if technique == BASELINE or technique in REFERENCES or not len(other):
-        mine = mine.dropna()
-        return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
-    d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
-    row |= {
-        "n_participants": len(both),
-        "n_missing": len(mine) - len(both),
-        "mean": both["mine"].mean(),
-        "sd": both["mine"].std(ddof=1),
-    }
+def _tested(d: Differences) -> dict[str, Any]:
+    """What the differences (n,) of one variant show; a p that is missing where there are none."""
     if not len(d):
-        return row
+        return {"p": np.nan, "least_p": np.nan}
     low, high = bca_interval(d)
     p, test = wilcoxon(d)
-    return row | {
-        "baseline_mean": both["base"].mean(),
+    return {
         "difference": d.mean(),
         "ci_low": low,
         "ci_high": high,
         "effect_size": rank_biserial(d),
         "p": p,
+        "least_p": least_p(d, 1),
         "test": test,
     }
+
+
+def _row(people: People, technique: str, variant: str) -> dict[str, Any]:
+    """One variant against the baseline on the same windows; references and, where a study has no baseline, all variants stand
+    untested (without ``p``)."""
+    row: dict[str, Any] = {"technique": technique, "variant": variant}
+    mine = people[technique, variant, ""]
+    every = people.get((BASELINE, "-", ""))
+    base = people.get((BASELINE, "-", against_name(technique, variant)), every)
+    if technique == BASELINE or technique in REFERENCES or base is None:
+        mine = mine.dropna()
+        return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
+    both = pd.concat([mine.rename("mine"), base.rename("base")], axis=1).reindex(mine.index).dropna()
+    d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
+    row |= {"n_participants": len(d), "n_missing": len(mine) - len(d), "n_nonzero": np.count_nonzero(np.round(d, DECIMALS))}
+    row |= {"mean": both["mine"].mean(), "sd": both["mine"].std(ddof=1), "baseline_mean": both["base"].mean()}
+    return row | _tested(d)
+
+
+def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """The rows of one (dataset, label, model). Its family are all variants that are set against the baseline, those too for which
+    no participant has a score on both sides: a test that could not be made does not make the others easier."""
+    people = _per_participant(cell, metric)
+    ordered = sorted((key for key in people if not key[2]), key=_place)
+    rows = [_row(people, technique, variant) for technique, variant, _ in ordered]
+    family = [row for row in rows if "p" in row]
+    adjusted = holm(np.array([row["p"] for row in family]))
+    least = holm(np.array([row["least_p"] for row in family]))  # adjusted p values never rise when another p falls
+    for row, p, low in zip(family, adjusted, least, strict=True):
+        row |= {"p_adjusted": p, "least_p": low, "family_size": len(family)}
+    return rows
 
 
 def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
@@ -68,22 +89,20 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
 
     Returns:
         one row per (dataset, label, model, technique, variant), the baseline first, then the references. ``n_missing`` participants had no
-        score on one side and were dropped pairwise.
+        score on one side and were dropped pairwise; ``n_nonzero`` differences are not zero; ``least_p`` is the least ``p_adjusted`` that
+        so many of them and this family allow, whatever their signs.
+
+    Raises:
+        ValueError: where the scores have no such metric.
     """
-    if "against" not in scores.columns:
-        scores = scores.assign(against="")
-    if "scoring" not in scores.columns:
-        scores = scores.assign(scoring="published")
+    if metric not in scores.columns:
+        raise ValueError(f"the scores have no metric {metric!r}; there are {', '.join(n for n in METRICS if n in scores.columns)}")
+    absent = {"against": "", "scoring": "published"}
+    scores = scores.assign(**{name: value for name, value in absent.items() if name not in scores.columns})
     rows = []
     for names, cell in scores.groupby(CELL, sort=True, observed=True):
-        variants = cell[["technique", "variant"]].drop_duplicates()
-        ordered = sorted(variants.itertuples(index=False), key=_place)
-        made = [_row(cell, str(v.technique), str(v.variant), metric) for v in ordered]
-        tested = [row for row in made if "p" in row]
-        adjusted = holm(np.array([row["p"] for row in tested]))
-        for row, p in zip(tested, adjusted, strict=True):
-            row |= {"p_adjusted": p, "family": " / ".join(str(name) for name in names), "family_size": len(tested)}
-        rows += [dict(zip(CELL, names, strict=True)) | row for row in made]
+        about = dict(zip(CELL, names, strict=True)) | {"metric": metric, "scoring": cell["scoring"].iloc[0]}
+        family = " / ".join(str(name) for name in names)
+        rows += [about | row | ({"family": family} if "p" in row else {}) for row in _cell(cell, metric)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    whole = {"n_participants": 0, "n_missing": 0, "family_size": 0}
-    return frame.fillna(whole).astype(dict.fromkeys(whole, int))
+    return frame.fillna(dict.fromkeys(COUNTS, 0)).astype(dict.fromkeys(COUNTS, int))
