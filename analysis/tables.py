@@ -22,14 +22,9 @@ def title(names: object) -> str:
     return " / ".join(map(str, names)) if isinstance(names, tuple) else str(names)
 
 
-def floors(part: pd.DataFrame) -> "pd.Series[float]":
-    """The least adjusted p that each row's nonzero differences and its family allow (``compare``'s ``least_p``)."""
-    return part["least_p"] if "least_p" in part else pd.Series(np.nan, index=part.index)
-
-
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
     """The rows of one (dataset, label, model) as printed, in the order of ``HEAD``."""
-    hopeless = floors(part).ge(LEVEL)
+    hopeless = part["least_p"].ge(LEVEL)
     return [
         (
             str(row.technique),
@@ -69,7 +64,7 @@ def caption(part: pd.DataFrame) -> str:
 
 def _reach(part: pd.DataFrame) -> list[str]:
     """A sentence where zeros, n and the family's size leave p no room."""
-    floor = floors(part).dropna()
+    floor = part["least_p"].dropna()
     if (hopeless := int(floor.ge(LEVEL).sum())) == 0:
         return []
     means = (
