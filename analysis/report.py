@@ -1,28 +1,19 @@
-"""The report of a run: scores, comparison and who gains, written into the run folder."""
+"""The report of a run: every table, figure and the page, written into the run folder."""
 
+import json
 import os
-from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis import shown
 from analysis.compare import compare
-from analysis.load import Frames, load, write_text
-from analysis.scores import Scoring, score
-from analysis.tables import gains, markdown
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was made, and where a run stands.
-
-    Attributes:
-        incomplete: a sentence where trials are missing, failed or blocked; empty otherwise.
-    """
-
-    scores: pd.DataFrame
-    comparison: pd.DataFrame
-    notes: tuple[str, ...]
-    incomplete: str
+from analysis.contents import page
+from analysis.curves import curves
+from analysis.load import Frames, load, read_text, write_bytes, write_text
+from analysis.page import Picture, every_part, render
+from analysis.results import Results
+from analysis.scores import CELL, Scoring, score
+from analysis.tables import latex, markdown
 
 
 def _incomplete(frames: Frames) -> str:
@@ -50,22 +41,66 @@ def _alone(frames: Frames) -> list[str]:
     return said
 
 
-def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str = "auroc") -> Report:
-    """Make scores.csv, comparison.csv, comparison.md and gains.csv in the run's report folder.
+def _status(frames: Frames) -> pd.DataFrame:
+    """Trials by (dataset, label, model), technique and status; those that the plan asks for and that did not end are ``not run yet``."""
+    ended = frames.trials.set_index("trial")["status"] if len(frames.trials) else pd.Series(dtype=object)
+    plan = frames.plan.assign(status=frames.plan["trial"].map(ended).fillna("not run yet"))
+    return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
+
+
+def results(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str | None = None) -> Results:
+    """All frames of a report; nothing is written.
 
     Raises:
         FileNotFoundError: where the folder is not a run's.
         ValueError: where no trial has ended yet.
     """
     frames = load(run)
+    metric = metric or frames.primary_metric
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
         raise ValueError(f"{run}: no trial has predictions yet. {incomplete}")
-    comparison = compare(scores, metric)
-    notes = (*frames.notes, *_alone(frames), *([incomplete] if incomplete else []))
-    write_text(run, "report/scores.csv", scores.to_csv(index=False))
-    write_text(run, "report/comparison.csv", comparison.to_csv(index=False))
-    write_text(run, "report/comparison.md", markdown(comparison, notes))
-    write_text(run, "report/gains.csv", gains(scores, metric).to_csv())
-    return Report(scores, comparison, notes, incomplete)
+    return Results(
+        metric=metric,
+        scoring=scoring,
+        scores=scores,
+        comparison=compare(scores, metric),
+        pairs=shown.pairs(scores, metric),
+        chosen=pd.DataFrame(),
+        curves=curves(run),
+        calibration=shown.reliability(frames),
+        notes=(*frames.notes, *_alone(frames)),
+        incomplete=incomplete,
+        origin=json.loads(read_text(run, "provenance.json")),
+        study=read_text(run, "study.yaml"),
+        status=_status(frames),
+    )
+
+
+def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str | None = None) -> Results:
+    """Make the report folder of a run: scores, tables, figures with the numbers behind them, and report.html.
+
+    Raises:
+        FileNotFoundError: where the folder is not a run's.
+        ValueError: where no trial has ended yet.
+    """
+    made = results(run, scoring, metric)
+    notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
+    write_text(run, "report/comparison.md", markdown(made.comparison, notes))
+    write_text(run, "report/comparison.tex", latex(made.comparison, notes))
+    for name, frame in {
+        "scores": made.scores,
+        "comparison": made.comparison,
+        "gains": made.pairs,
+        "curves": made.curves,
+    }.items():
+        write_text(run, f"report/{name}.csv", frame.to_csv(index=False))
+    content = page(made)
+    for part in every_part(content.sections):
+        if isinstance(part, Picture):
+            write_bytes(run, f"report/figures/{part.name}.svg", part.svg)
+            write_bytes(run, f"report/figures/{part.name}.png", part.png)
+            write_text(run, f"report/figures/{part.name}.csv", part.numbers.to_csv(index=False))
+    write_text(run, "report/report.html", render(content))
+    return made

@@ -1,0 +1,112 @@
+"""What stands in report.html, in which order, in which words."""
+
+from collections.abc import Hashable
+
+import pandas as pd
+
+from analysis import pictures, shown, tables
+from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat
+from analysis.results import Results
+from analysis.scores import CELL
+from analysis.text import metric_name
+from analysis.verdict import verdict, who_changes
+
+Names = tuple[Hashable, ...]
+
+
+def page(results: Results) -> Page:
+    """The page of a run."""
+    compared = dict(list(results.comparison.groupby(CELL, sort=True)))
+    slugs = pictures.slugs(compared)
+    cells = {names: _cell(results, names, slugs[names]) for names in compared}
+    return Page(
+        title=f"{results.origin.get('study') or 'run'}: does personalization help new people?",
+        intro=_intro(results),
+        warning=results.incomplete,
+        verdicts=tuple((cells[names], verdict(part)) for names, part in compared.items()),
+        method=(
+            "Each variant is compared with non_personalized on the same windows, paired over participants (Wilcoxon signed-rank, "
+            "two-sided); p is adjusted by Holm over all variants of one dataset, label and model. That is the only verdict; everything "
+            "marked descriptive is not part of it."
+        ),
+        sections=(*cells.values(), Section("Notes on this run", items=results.notes), _provenance(results)),
+    )
+
+
+def _intro(results: Results) -> str:
+    people = results.scores.groupby("dataset")["participant"].nunique()
+    said = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
+    seeds = results.scores["seed"].nunique()
+    return f"{said}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(results.metric)} per held-out participant."
+
+
+def _of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
+    """The rows of one (dataset, label, model)."""
+    if frame.empty:
+        return frame
+    return frame[(frame[CELL] == list(names)).all(axis=1)]
+
+
+def _cell(results: Results, names: Names, slug: str) -> Section:
+    comparison, metric = _of(results.comparison, names), results.metric
+    everything = Table(tables.caption(comparison), tables.HEAD, tuple(tables.rows(comparison)), names=2)
+    sections = [
+        Section("All variants", parts=(*pictures.forest(slug, comparison), everything)),
+        *_who(results, names, slug),
+        *_drawn("Label budget", pictures.over(slug, comparison, metric, "budget", "Score over label budget", BUDGET)),
+        *_drawn("Number of clusters", pictures.over(slug, comparison, metric, "k", "Score over k", "k, clusters")),
+        *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
+        *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
+    ]
+    return Section(tables.title(names), sections=tuple(sections))
+
+
+BUDGET = "label budget (share of each label's windows, or windows)"
+
+
+def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:
+    return [Section(title, parts=tuple(parts), descriptive=descriptive)] if parts else []
+
+
+def _who(results: Results, names: Names, slug: str) -> list[Section]:
+    pairs, metric = _of(results.pairs, names), results.metric
+    gains = shown.gain_table(pairs) if len(pairs) else pd.DataFrame()
+    if gains.empty or gains.isna().all(axis=None):
+        return []
+    caption = f"Difference in {metric_name(metric)} to non_personalized on the same windows, variant by participant; a dash: no score."
+    parts: list[Part] = [
+        *pictures.heatmap(slug, gains, metric, heat(gains, caption)),
+        Explorer("Participant by participant", _explored(pairs, metric)),
+    ]
+    return [Section("Who gains, who loses", says=(who_changes(pairs, metric),), parts=tuple(parts))]
+
+
+def _explored(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
+    """Scores of every participant (in a natural order), variant by variant; None where one is missing."""
+    people = sorted(pairs["participant"].unique(), key=shown.natural)
+    variants = []
+    for (technique, variant), part in pairs.groupby(["technique", "variant"], sort=False):
+        own = part.set_index("participant").reindex(people)
+        sides = {side: [None if pd.isna(x) else round(float(x), 4) for x in own[side]] for side in ("baseline", "score")}
+        variants.append({"name": shown.against_name(str(technique), str(variant)), **sides})
+    return {"metric": metric_name(metric), "participants": [str(name) for name in people], "variants": variants}
+
+
+def _provenance(results: Results) -> Section:
+    origin = results.origin
+    said = {
+        "study": origin.get("study"),
+        "commit": origin.get("commit") or "not known (installed package)",
+        **{f"windows of {name}, fingerprint": about.get("fingerprint") for name, about in origin.get("datasets", {}).items()},
+        "python": origin.get("python"),
+        "platform": origin.get("platform"),
+        **origin.get("versions", {}),
+    }
+    rows = tuple((str(name), str(value)) for name, value in said.items() if value)
+    how = f"raylab run study.yaml --windows WINDOWS --out RUN\nraylab report RUN --scoring {results.scoring} --metric {results.metric}"
+    parts = (
+        Table("What made the run", ("what", "value"), rows, names=2),
+        Code("To make this report again (study.yaml is in the run folder; WINDOWS: where the prepared windows are):", how),
+        Code("The study, study.yaml", results.study, folded=True),
+    )
+    return Section("Provenance", parts=parts)
