@@ -109,8 +109,23 @@ def gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) -> pd.Da
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def told(part: pd.DataFrame) -> list[str]:
+    """A sentence for each grouping of one (dataset, label, model): its groups, and what the baseline scores in them."""
+    return [_groups(part, str(name)) for name in part["grouping"].unique()]
+
+
+def columns(part: pd.DataFrame) -> list[str]:
+    """The groupings that have a gap."""
+    return [str(name) for name in part.loc[part["what"].eq(GAP), "grouping"].unique()]
+
+
+def rows(part: pd.DataFrame) -> list[list[str]]:
+    """The rows as printed: technique, variant, and ``columns``."""
+    shown = columns(part)
+    return [_line(one, shown) for _, one in part.groupby(["technique", "variant"], sort=False)]
+
+
 def _groups(part: pd.DataFrame, grouping: str) -> str:
-    """A sentence: the groups of a grouping, and what the baseline scores in them."""
     own = part[part["technique"].eq(part["technique"].iloc[0]) & part["grouping"].eq(grouping)]
     first = own[own["variant"].eq(own["variant"].iloc[0])]
     said = [f"{row.group} {number(row.value)} (n={row.n})" for row in first[first["what"].eq(MEAN)].itertuples()]
@@ -118,14 +133,14 @@ def _groups(part: pd.DataFrame, grouping: str) -> str:
     return f"{grouping}, mean of {own['technique'].iloc[0]}: {'; '.join(said)}."
 
 
-def _line(one: pd.DataFrame, columns: list[str]) -> list[str]:
+def _line(one: pd.DataFrame, shown: list[str]) -> list[str]:
     """A variant: in each grouping the change of its gap; the baseline: its gap."""
     first = one.iloc[0]
     what = GAP if first["technique"] == BASELINE else CHANGE
-    told = {row.grouping: row for row in one[one["what"].eq(what)].itertuples()}
+    found = {row.grouping: row for row in one[one["what"].eq(what)].itertuples()}
     cells = []
-    for name in columns:
-        row = told.get(name)
+    for name in shown:
+        row = found.get(name)
         sure = "" if row is None or what == GAP else " narrower" if row.ci_high < 0 else " wider" if row.ci_low > 0 else ""
         cells.append("" if row is None else f"{number(row.value, sign=True)} {interval(row.ci_low, row.ci_high)}{sure}")
     return [str(first["technique"]), str(first["variant"]), *cells]
@@ -146,17 +161,15 @@ def markdown(table: pd.DataFrame) -> str:
         return "This run does not say who its people are (no participants.json); `raylab run` on it again writes that and trains nothing.\n"
     lines: list[str] = []
     for names, part in table.groupby(CELL, sort=True):
-        columns = list(part.loc[part["what"].eq(GAP), "grouping"].unique())
-        body = [_line(one, columns) for _, one in part.groupby(["technique", "variant"], sort=False)]
         lines += [
             f"### {escape(' / '.join(map(str, names)))}",
             "",
-            *bullets(_groups(part, name) for name in part["grouping"].unique()),
+            *bullets(told(part)),
             "",
         ]
-        if columns:
+        if columns(part):
             lines += [
-                *pipe_table(["technique", "variant", *columns], body),
+                *pipe_table(["technique", "variant", *columns(part)], rows(part)),
                 "",
                 f"{metric_name(part['metric'].iloc[0])}. {CAPTION}",
                 "",

@@ -127,14 +127,19 @@ def caption(table: pd.DataFrame) -> str:
     return " ".join(said)
 
 
-def _head(table: pd.DataFrame) -> list[str]:
+def head(table: pd.DataFrame) -> list[str]:
+    """The columns as printed."""
     return [*CELL, "n", *_techniques(table)]
+
+
+def rows(table: pd.DataFrame) -> list[list[str]]:
+    """The rows as printed, in the order of ``head``."""
+    return [[*names, *(" ".join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
 
 
 def markdown(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     """The table, its caption, the run's notes."""
-    body = [[*names, *(" ".join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
-    return "\n".join([*pipe_table(_head(table), body), "", escape(caption(table)), "", *bullets(notes)]).rstrip() + "\n"
+    return "\n".join([*pipe_table(head(table), rows(table)), "", escape(caption(table)), "", *bullets(notes)]).rstrip() + "\n"
 
 
 def latex(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
@@ -144,5 +149,5 @@ def latex(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
         body.append([*names, *(over for over, _ in cells)])
         if any(under for _, under in cells):
             body.append([*[""] * len(names), *(under for _, under in cells)])
-    head = [name.replace("_", " ") for name in _head(table)]
-    return tex.table(head, body, left=len(CELL), caption=caption(table), label="paper-table", notes=notes)
+    columns = [name.replace("_", " ") for name in head(table)]
+    return tex.table(columns, body, left=len(CELL), caption=caption(table), label="paper-table", notes=notes)
