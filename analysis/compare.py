@@ -22,9 +22,9 @@ People = dict[Key, "pd.Series[float]"]
 
 def _per_participant(cell: pd.DataFrame, metric: str) -> People:
     """For each technique, variant and ``against``: each participant's mean over seeds, missing where every seed is undefined."""
-    names = ["technique", "variant", "against"]
-    means = cell.groupby([*names, "participant"], observed=True)[metric].mean()
-    return {key: part.droplevel(names) for key, part in means.groupby(level=names)}
+    means = cell.groupby(["technique", "variant", "against", "participant"], observed=True)[metric].mean()
+    by_key: Any = means.groupby(level=[0, 1, 2])
+    return {key: part.droplevel([0, 1, 2]) for key, part in by_key}
 
 
 def _place(key: Key) -> tuple[Any, ...]:
@@ -96,7 +96,8 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
         ValueError: where the scores have no such metric.
     """
     if metric not in scores.columns:
-        raise ValueError(f"the scores have no metric {metric!r}; there are {', '.join(n for n in METRICS if n in scores.columns)}")
+        offered = ", ".join(name for name in METRICS if name in scores.columns)
+        raise ValueError(f"the scores have no metric {metric!r}; there are {offered}")
     absent = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in absent.items() if name not in scores.columns})
     rows = []

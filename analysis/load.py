@@ -1,16 +1,17 @@
-"""A run folder to frames. The only place of the analysis that touches files of a run."""
+"""A run folder to frames."""
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from pyarrow import fs
+
+from analysis.predictions import READERS, read_predictions
 
 
 @dataclass(frozen=True)
@@ -54,29 +55,12 @@ def _ends(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
         with system.open_input_file(f"{path}/trials.parquet") as file:
-            rows = {row["trial"]: row for row in pq.read_table(file).to_pylist()}
-    for info in system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True)):
-        key = info.base_name.removesuffix(".json")
-        if info.base_name.endswith(".json") and key in keys and key not in rows:
-            rows[key] = _read_json(system, info.path)
-    return pd.DataFrame([row for key, row in rows.items() if key in keys])
-
-
-def _predictions(system: fs.FileSystem, path: str, keys: list[str]) -> pd.DataFrame:
-    files = [f"{path}/predictions/{key}.parquet" for key in keys]
-    if not files:
-        columns: dict[str, list[Any]] = {
-            name: [] for name in ("trial", "participant", "window", "y_true", "purged", "p_0", "p_1")
-        }
-        return pd.DataFrame(columns)
-    table = pads.dataset(files, filesystem=system, format="parquet").to_table()
-    frame: pd.DataFrame = table.drop_columns(["p"]).to_pandas(strings_to_categorical=True)
-    lists = table["p"].combine_chunks()
-    lengths = np.diff(lists.offsets.to_numpy())
-    p = np.full((len(frame), int(lengths.max())), np.nan, dtype=np.float32)
-    at = np.arange(lengths.sum()) - np.repeat(lists.offsets.to_numpy()[:-1], lengths)
-    p[np.repeat(np.arange(len(frame)), lengths), at] = lists.flatten().to_numpy()
-    return pd.concat([frame, pd.DataFrame(p, columns=[f"p_{k}" for k in range(p.shape[1])])], axis=1)
+            rows = {row["trial"]: row for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
+    found = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
+    wanted = {f"{key}.json" for key in keys - rows.keys()}
+    since = [info.path for info in found if info.base_name in wanted]
+    with ThreadPoolExecutor(READERS) as pool:
+        return pd.DataFrame([*rows.values(), *pool.map(lambda name: _read_json(system, name), since)])
 
 
 def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
@@ -105,12 +89,12 @@ def load(run: str | os.PathLike[str]) -> Frames:
     with system.open_input_file(f"{path}/plan.parquet") as file:
         plan = pq.read_table(file).to_pandas()
     trials = _ends(system, path, set(plan["trial"]))
-    done = [] if trials.empty else list(trials.loc[trials["status"] == "ok", "trial"])
+    done = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _read_json(system, f"{path}/provenance.json")
     return Frames(
         plan=plan,
         trials=trials,
-        predictions=_predictions(system, path, done),
+        predictions=read_predictions(system, f"{path}/predictions", done),
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
         participants=_participants(system, path),

@@ -45,26 +45,26 @@ class Predicted:
     @cached_property
     def n(self) -> Floats:
         """Windows of each group (n_groups,)."""
-        return self.confusion.sum(axis=(1, 2))
+        return np.asarray(self.confusion.sum(axis=(1, 2)))
 
     @cached_property
     def hits(self) -> Floats:
         """Windows of each class that were guessed right, (n_groups, n_classes)."""
-        return self.confusion.diagonal(axis1=1, axis2=2)
+        return np.diagonal(self.confusion, axis1=1, axis2=2)
 
     @cached_property
     def true(self) -> Floats:
         """Windows of each class, (n_groups, n_classes)."""
-        return self.confusion.sum(axis=2)
+        return np.asarray(self.confusion.sum(axis=2))
 
     @cached_property
     def guessed(self) -> Floats:
         """Windows guessed as each class, (n_groups, n_classes)."""
-        return self.confusion.sum(axis=1)
+        return np.asarray(self.confusion.sum(axis=1))
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
 
 
 def _macro(top: Floats, bottom: Floats, counted: npt.NDArray[np.bool_]) -> Floats:
@@ -130,8 +130,8 @@ def _auroc_of(of: Predicted, k: int) -> Floats:
     n1, n0 = of.true[:, k], of.n - of.true[:, k]
     group = (positive >> np.uint64(32)).astype(np.int64)
     below = np.searchsorted(negative, positive) + np.searchsorted(negative, positive, side="right")  # twice: ties count half
-    won = np.bincount(group, weights=below, minlength=of.n_groups) / 2 - n1 * (np.cumsum(n0) - n0)  # negatives of earlier groups
-    return _ratio(won, n1 * n0)
+    earlier = n1 * (np.cumsum(n0) - n0)  # the rest of other groups, which stands below every positive
+    return _ratio(np.bincount(group, weights=below, minlength=of.n_groups) / 2 - earlier, n1 * n0)
 
 
 def _auroc(of: Predicted) -> Floats:
@@ -141,7 +141,7 @@ def _auroc(of: Predicted) -> Floats:
     """
     if of.p.shape[1] == 2:
         return _auroc_of(of, 1)
-    return np.mean([_auroc_of(of, k) for k in range(of.p.shape[1])], axis=0)
+    return np.asarray(np.mean([_auroc_of(of, k) for k in range(of.p.shape[1])], axis=0))
 
 
 METRICS: dict[str, Callable[[Predicted], Floats]] = {

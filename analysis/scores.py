@@ -33,12 +33,12 @@ def against_name(technique: str, variant: str) -> str:
 
 def _numbered(trials: pd.DataFrame, names: list[str]) -> Ints:
     """Which combination of these names each trial has, counted from 0 (n_trials,)."""
-    return trials.groupby(names, observed=True, sort=False).ngroup().to_numpy(dtype=np.int64)
+    return np.asarray(trials.groupby(names, observed=True, sort=False).ngroup(), dtype=np.int64)
 
 
 def _first(of: Ints, which: npt.NDArray[np.bool_]) -> Ints:
     """For each trial, the first of the trials ``which`` that has the same number, -1 if there is none (n_trials,)."""
-    found = np.full(of.max(initial=0) + 1, -1)
+    found = np.full(of.max(initial=0) + 1, -1, dtype=np.int64)
     at = np.flatnonzero(which)[::-1]
     found[of[at]] = at
     return found[of]
@@ -106,4 +106,5 @@ def score_common(frames: Frames) -> pd.DataFrame:
     at = windows.twins(_first(unit, has))
     seen = np.bincount(at[at >= 0], minlength=len(at))  # in how many trials each window of the unit's first trial was tested
     common = (at >= 0) & (seen[at] == np.bincount(unit[has])[unit[windows.trial]])
-    return _arranged([_rows(trials, windows.take(np.flatnonzero(common)).scores(len(trials)), np.ones(len(trials), dtype=bool))], "common")
+    numbers = windows.take(np.flatnonzero(common)).scores(len(trials))
+    return _arranged([_rows(trials, numbers, np.ones(len(trials), dtype=bool))], "common")
