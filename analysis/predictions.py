@@ -50,9 +50,11 @@ def read_predictions(system: fs.FileSystem, folder: str, done: pd.DataFrame) -> 
     for part, size, end in zip(parts, sizes, np.cumsum(sizes), strict=True):
         mine = part.pop("p").T
         p[: len(mine), end - size : end] = mine
-    frame = pd.DataFrame(p.T, columns=[f"p_{k}" for k in range(len(p))])  # laid out as pandas does: nothing is copied
-    frame.insert(0, "trial", pd.Categorical(done["trial"]).repeat(sizes))
-    frame.insert(1, "participant", pd.Categorical(done["participant"]).repeat(sizes))
-    for at, (name, kind) in enumerate({"window": np.int64, "y_true": np.int8, "purged": np.bool_}.items()):
-        frame.insert(2 + at, name, np.concatenate([np.empty(0, kind), *(part.pop(name) for part in parts)]))
-    return frame
+    named = {
+        "trial": pd.Categorical(done["trial"]).repeat(sizes),
+        "participant": pd.Categorical(done["participant"]).repeat(sizes),
+    }
+    kinds = {"window": np.int64, "y_true": np.int8, "purged": np.bool_}
+    told = {name: np.concatenate([np.empty(0, kind), *(part.pop(name) for part in parts)]) for name, kind in kinds.items()}
+    probabilities = pd.DataFrame(p.T, columns=[f"p_{k}" for k in range(len(p))])  # laid out as pandas does: not copied
+    return pd.concat([pd.DataFrame({**named, **told}), probabilities], axis=1)
