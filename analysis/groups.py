@@ -86,7 +86,7 @@ def groupings(people: pd.DataFrame) -> "dict[str, pd.Series[str]]":
         )
     if "age" in traits:
         found["age"] = thirds(traits["age"])
-    if traits.shape[1]:
+    if traits.shape[1] > 1:  # clusters of one trait would say what the trait says
         found["trait cluster"] = trait_clusters(traits)
     counts = people[[name for name in people if str(name).startswith("count_")]]
     if counts.notna().any(axis=None):
