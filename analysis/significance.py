@@ -37,7 +37,7 @@ def wilcoxon(d: Differences) -> tuple[float, str]:
     if not len(ranks):
         return 1.0, "Wilcoxon signed-rank (Pratt, exact)"
     if len(ranks) > EXACT_UP_TO:
-        found = stats.wilcoxon(np.round(d, DECIMALS), zero_method="pratt", method="asymptotic")
+        found = stats.wilcoxon(np.round(d, DECIMALS), zero_method="pratt", method="approx")
         return float(found.pvalue), "Wilcoxon signed-rank (Pratt, normal)"
     doubled = np.round(2 * ranks).astype(int)  # midranks are halves
     ways = np.ones(1)
@@ -70,6 +70,7 @@ def rank_biserial(d: Differences) -> float:
 
 def bca_interval(d: Differences, seed: int = 0) -> tuple[float, float]:
     """95% BCa bootstrap interval of the mean difference; NaN under 2 differences, the value itself where all are equal."""
+    d = np.round(d, DECIMALS)
     if len(d) < 2:
         return float("nan"), float("nan")
     if np.ptp(d) == 0:
