@@ -4,10 +4,11 @@ from collections.abc import Hashable
 
 import pandas as pd
 
-from analysis import pictures, shown, tables
-from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat
+from analysis import fairness, paper_table, pictures, shown, tables
+from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
+from analysis.pairs import gain_sign
 from analysis.results import Results
-from analysis.scores import CELL
+from analysis.scores import CELL, against_name
 from analysis.text import metric_name
 from analysis.verdict import verdict, who_changes
 
@@ -29,7 +30,14 @@ def page(results: Results) -> Page:
             "two-sided); p is adjusted by Holm over all variants of one dataset, label and model. That is the only verdict; everything "
             "marked descriptive is not part of it."
         ),
-        sections=(*cells.values(), Section("Notes on this run", items=results.notes), _provenance(results)),
+        sections=(
+            *_paper(results),
+            *cells.values(),
+            *(Section(f"Beside {other.name}", parts=(tabulate(other.table, "n"),)) for other in results.against),
+            *_ran(results),
+            Section("Notes on this run", items=results.notes),
+            _provenance(results),
+        ),
     )
 
 
@@ -38,6 +46,38 @@ def _intro(results: Results) -> str:
     said = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
     seeds = results.scores["seed"].nunique()
     return f"{said}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(results.metric)} per held-out participant."
+
+
+def _paper(results: Results) -> list[Section]:
+    """One column per technique."""
+    table = Table(
+        paper_table.caption(results.paper),
+        tuple(paper_table.head(results.paper)),
+        tuple(map(tuple, paper_table.rows(results.paper))),
+        names=len(CELL),
+    )
+    return [Section("One column per technique", parts=(table,))]
+
+
+def _ran(results: Results) -> list[Section]:
+    """How far each part of an incomplete run came."""
+    if not results.incomplete:
+        return []
+    says = ("Tables and figures hold what has ended well so far; `raylab status` on the run folder says what failed and why.",)
+    return [Section("What has run", says=says, parts=(tabulate(results.status, "Trials by status"),))]
+
+
+def _fairness(results: Results, names: Names) -> list[Section]:
+    part = _of(results.fairness, names)
+    if part.empty:
+        return []
+    groups = fairness.columns(part)
+    head = ("technique", "variant", *groups)
+    changes = Table(fairness.CAPTION, head, tuple(map(tuple, fairness.rows(part))), names=2)
+    says = () if groups else ("No grouping has two groups that are large enough to be scored.",)
+    return [
+        Section("Fairness", says=says, items=tuple(fairness.told(part)), parts=(changes,) if groups else (), descriptive=True)
+    ]
 
 
 def _of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
@@ -55,6 +95,7 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
         *_who(results, names, slug),
         *_drawn("Label budget", pictures.over(slug, comparison, metric, "budget", "Score over label budget", BUDGET)),
         *_drawn("Number of clusters", pictures.over(slug, comparison, metric, "k", "Score over k", "k, clusters")),
+        *_fairness(results, names),
         *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
         *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
     ]
@@ -75,7 +116,8 @@ def _who(results: Results, names: Names, slug: str) -> list[Section]:
         return []
     caption = f"Difference in {metric_name(metric)} to non_personalized on the same windows, variant by participant; a dash: no score."
     parts: list[Part] = [
-        *pictures.heatmap(slug, gains, metric, heat(gains, caption)),
+        *pictures.heatmap(slug, gains, metric, heat(gains, caption, gain_sign(metric))),
+        *pictures.slopes(slug, shown.chosen_pairs(pairs, metric), metric),
         Explorer("Participant by participant", _explored(pairs, metric)),
     ]
     return [Section("Who gains, who loses", says=(who_changes(pairs, metric),), parts=tuple(parts))]
@@ -88,8 +130,13 @@ def _explored(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     for (technique, variant), part in pairs.groupby(["technique", "variant"], sort=False):
         own = part.set_index("participant").reindex(people)
         sides = {side: [None if pd.isna(x) else round(float(x), 4) for x in own[side]] for side in ("baseline", "score")}
-        variants.append({"name": shown.against_name(str(technique), str(variant)), **sides})
-    return {"metric": metric_name(metric), "participants": [str(name) for name in people], "variants": variants}
+        variants.append({"name": against_name(str(technique), str(variant)), **sides})
+    return {
+        "metric": metric_name(metric),
+        "sign": gain_sign(metric),
+        "participants": [str(name) for name in people],
+        "variants": variants,
+    }
 
 
 def _provenance(results: Results) -> Section:

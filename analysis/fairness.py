@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.groups import UNKNOWN, groupings
+from analysis.pairs import pairs
 from analysis.scores import BASELINE, CELL
-from analysis.shown import pairs
 from analysis.text import bullets, escape, interval, metric_name, number, pipe_table
 
 LEAST = 3  # people in a group that is scored: under it a mean says more of a person than of a group

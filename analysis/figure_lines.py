@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
-from analysis.figures import GAIN, INK, LOSS, SAME, WIDTH, look, panels
+from analysis.figures import GAIN, INK, LOSS, SAME, WIDTH, fit, look, panels
 from analysis.text import many, metric_name
 
 
@@ -34,12 +34,12 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
         style = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 5, "linewidth": 1.5}
         style |= {"markerfacecolor": "white"} if same else {}
         x = np.array([values.index(value) for value in part["value"]]) + 0.06 * (index - (len(lines) - 1) / 2)
-        axes[0].plot(x, part["mean"], label=str(name), **style)
+        axes[0].plot(x, part["mean"], label=fit(name), **style)
         if differs:
             reach = np.abs(part[["ci_low", "ci_high"]].to_numpy().T - part["difference"].to_numpy())
             axes[1].errorbar(x, part["difference"], yerr=reach, elinewidth=1, **style)
     for panel in axes:
-        panel.set_xticks(range(len(values)), [str(value) for value in values])
+        panel.set_xticks(range(len(values)), [fit(value, 14) for value in values])
         panel.set_xlabel(axis)
     axes[0].set_ylabel(f"{metric_name(metric)}, mean over participants")
     axes[0].set_title(f"n = {many(frame['n_participants'])}")
@@ -59,14 +59,14 @@ def training(frame: pd.DataFrame) -> Figure:
     """
     stages = frame[["technique", "stage"]].drop_duplicates()
     figure, axes = panels(len(stages), 2.3)
-    for panel, stage in zip(axes, stages.itertuples(), strict=True):
-        own = frame[frame["technique"].eq(stage.technique) & frame["stage"].eq(stage.stage)]
+    for panel, (technique, stage) in zip(axes, stages.to_numpy(), strict=True):
+        own = frame[frame["technique"].eq(technique) & frame["stage"].eq(stage)]
         for part, colour, dash in (("training", GAIN, "-"), ("validation", LOSS, "--")):
             some = own[own["part"].eq(part)]
             panel.plot(some["epoch"], some["median"], dash, color=colour, label=part, marker="." if len(some) < 3 else "")
             panel.fill_between(some["epoch"], some["low"], some["high"], color=colour, alpha=0.2, linewidth=0)
         panel.set_title(
-            f"{stage.technique}\n{stage.stage}\n{own['trainings'].max()} trainings", fontsize=8, fontweight="normal"
+            f"{fit(technique, 30)}\n{fit(stage, 34)}\n{own['trainings'].max()} trainings", fontsize=8, fontweight="normal"
         )
         panel.set_xlabel("epoch")
         panel.set_ylabel("cross-entropy (nats)")
@@ -91,7 +91,7 @@ def calibration(frame: pd.DataFrame) -> Figure:
         panel.plot([0, 1], [0, 1], color=SAME, linewidth=0.9, linestyle=":")
         panel.plot(part["confidence"], part["accuracy"], color=colour, linewidth=1.3)
         panel.scatter(part["confidence"], part["accuracy"], 12 + 160 * share, color=colour, marker=marker, clip_on=False)
-        panel.set_title(f"{name}\nECE {part['ece'].iloc[0]:.3f}, {part['windows'].sum():,} windows", fontsize=8)
+        panel.set_title(f"{fit(name, 30)}\nECE {part['ece'].iloc[0]:.3f}, {part['windows'].sum():,} windows", fontsize=8)
         panel.set_xlim(-0.03, 1.03)
         panel.set_ylim(-0.03, 1.03)
         panel.set_xlabel("confidence")

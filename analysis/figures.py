@@ -10,12 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from analysis.text import many, metric_name
+from analysis.pairs import gain_sign
+from analysis.scores import against_name
+from analysis.text import interval, many, metric_name, number
 
 INK = "#1a1a1a"  # text and axes; a page replaces it with its own text colour
 GAIN, LOSS, SAME = "#0072b2", "#d55e00", "#777777"
@@ -24,10 +29,10 @@ LOOKS = {
     "fine_tuning": ("#0072b2", "o", "-"),
     "hybrid": ("#009e73", "s", "--"),
     "cluster_specific": ("#d55e00", "^", "-."),
-    "multi_task": ("#b86697", "v", (0, (5, 1))),
-    "user_dependent": ("#8c6d1f", "P", (0, (1, 1))),
+    "multi_task": ("#9d49f2", "v", (0, (5, 1))),
+    "user_dependent": ("#a65832", "P", (0, (1, 1))),
 }
-OTHERS = [("#6a51a3", "X", "-"), ("#2b8a9c", "<", "--"), ("#b8413b", ">", "-."), ("#5f7f1f", "h", ":")]
+OTHERS = [("#b86697", "X", "-"), ("#2b8a9c", "<", "--"), ("#8c6d1f", ">", "-."), ("#5f7f1f", "h", ":")]
 DIVERGING = LinearSegmentedColormap.from_list("loss_gain", [LOSS, "#f7f7f7", GAIN])
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.titlesize": 9, "axes.titleweight": "bold",
@@ -46,15 +51,22 @@ def look(technique: str, known: list[str]) -> tuple[str, str, Any]:
     return LOOKS[technique] if technique in LOOKS else OTHERS[own.index(technique) % len(OTHERS)]
 
 
+def fit(name: object, letters: int = 48) -> str:
+    """A name that leaves a figure its room; the whole stands in the numbers behind it."""
+    text = str(name)
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
 def drawn(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
     """The figure as svg and png. ``name`` salts the svg's ids: unlike in other figures, the same every time."""
     with rc_context({**STYLE, "svg.hashsalt": name}):
         figure = draw()
-        figure.draw_without_rendering()  # lays the figure out, once for both files
+        figure.set_dpi(DPI)
+        figure.draw_without_rendering()  # lays the figure out, once for both files; savefig would do so four times
         figure.set_layout_engine("none")
         files = io.BytesIO(), io.BytesIO()
-        figure.savefig(files[0], format="svg", metadata={"Date": None})
-        figure.savefig(files[1], format="png", dpi=DPI)
+        FigureCanvasSVG(figure).print_svg(files[0], metadata={"Date": None})
+        FigureCanvasAgg(figure).print_png(files[1])
     return files[0].getvalue(), files[1].getvalue()
 
 
@@ -80,15 +92,17 @@ def forest(frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.21 * len(frame)), layout="constrained")
     axes = figure.subplots()
     techniques = frame["technique"].unique().tolist()
-    for y, row in enumerate(frame.itertuples()):
-        colour, marker, _ = look(str(row.technique), techniques)
-        axes.plot([row.ci_low, row.ci_high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
-        face = colour if row.p_adjusted < 0.05 else "white"
-        axes.plot(row.difference, y, marker, color=colour, markerfacecolor=face, markersize=5.5)
-        interval = f"{row.difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
-        axes.annotate(interval, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
+    for y, row in enumerate(frame.to_dict("records")):
+        colour, marker, _ = look(row["technique"], techniques)
+        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+        face = colour if row["p_adjusted"] < 0.05 else "white"
+        axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
+        text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
     axes.axvline(0, color=INK, linewidth=0.9)
-    axes.set_yticks(range(len(frame)), [_named(row) for row in frame.itertuples()])
+    axes.set_yticks(
+        range(len(frame)), [fit(against_name(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
+    )
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     metric = metric_name(str(frame["metric"].iloc[0]))
@@ -97,26 +111,24 @@ def forest(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _named(row: Any) -> str:
-    return f"{row.technique} {row.variant}".removesuffix(" -")
-
-
 def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
     """Who gains and who loses: a cell per participant and variant.
 
     Args:
         frame: difference to the baseline, variants (index) by participants (columns); NaN where a score is missing.
     """
-    values = frame.to_numpy(dtype=np.float64)
+    values, sign = frame.to_numpy(dtype=np.float64), gain_sign(metric)
     most = np.nanmax(np.abs(values), initial=0.0) or 1.0
     figure = Figure(figsize=(max(WIDTH, 2.6 + 0.36 * frame.shape[1]), 1.3 + 0.22 * len(frame)), layout="constrained")
     axes = figure.subplots()
-    mesh = axes.pcolormesh(values, cmap=DIVERGING, norm=TwoSlopeNorm(0, -most, most), edgecolors="white", linewidth=0.8)
+    colours = DIVERGING if sign > 0 else DIVERGING.reversed()
+    mesh = axes.pcolormesh(values, cmap=colours, norm=TwoSlopeNorm(0, -most, most), edgecolors="white", linewidth=0.8)
+    dark = _dark(mesh.to_rgba(values))
     for (y, x), value in np.ndenumerate(values):
-        colour = "#ffffff" if _dark(mesh.to_rgba(value)) else "#111111"
+        colour = "#ffffff" if dark[y, x] else "#111111"
         axes.text(x + 0.5, y + 0.5, short(value), ha="center", va="center", fontsize=6.5, color=colour)
-    axes.set_xticks(np.arange(frame.shape[1]) + 0.5, frame.columns.astype(str), rotation=90 if frame.shape[1] > 12 else 0)
-    axes.set_yticks(np.arange(len(frame)) + 0.5, frame.index.astype(str))
+    axes.set_xticks(np.arange(frame.shape[1]) + 0.5, [fit(name, 14) for name in frame.columns], rotation=90)
+    axes.set_yticks(np.arange(len(frame)) + 0.5, [fit(name) for name in frame.index])
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xlabel(f"participant (n = {frame.shape[1]})")
@@ -129,10 +141,11 @@ def short(value: float) -> str:
     return "–" if np.isnan(value) else "0" if value == 0 else f"{value:+.2f}".replace("0.", ".").replace("-", "−")
 
 
-def _dark(colour: tuple[float, ...]) -> bool:
-    """Whether white is easier to read on it than black (relative luminance of WCAG 2)."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.179
+def _dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Colours (..., 4) on which white is easier to read than black (relative luminance of WCAG 2)."""
+    rgb = rgba[..., :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.less(linear @ np.array([0.2126, 0.7152, 0.0722]), 0.179)
 
 
 def slopes(frame: pd.DataFrame, metric: str) -> Figure:
@@ -145,22 +158,23 @@ def slopes(frame: pd.DataFrame, metric: str) -> Figure:
     figure, axes = panels(len(names), 2.5, sharey=True)
     for index, (name, panel) in enumerate(zip(names, axes, strict=True)):
         part = frame[frame["technique"].eq(name)].dropna(subset=["baseline", "score"])
-        for row in part.itertuples():
-            _slope(panel, float(row.baseline), float(row.score))
-        moved = part["score"] - part["baseline"]
+        for before, after in part[["baseline", "score"]].to_numpy(dtype=np.float64):
+            _slope(panel, before, after, gain_sign(metric))
+        moved = gain_sign(metric) * (part["score"] - part["baseline"])
         panel.set_xticks([0, 1], ["without", "with"])
         panel.set_xlim(-0.2, 1.6)
         panel.grid(axis="x", visible=False)
-        panel.set_title(f"{name}\n{(moved > 0).sum()} gain, {(moved < 0).sum()} lose (n = {len(part)})", fontsize=8)
+        panel.set_title(f"{fit(name, 30)}\n{(moved > 0).sum()} gain, {(moved < 0).sum()} lose (n = {len(part)})", fontsize=8)
         if len(part) and moved.min() < 0:
-            worst = part.loc[moved.idxmin()]
-            text = f"{worst['participant']} −{-moved.min():.3f}"
+            worst = part.iloc[int(moved.argmin())]
+            text = f"{fit(worst['participant'], 14)} {number(worst['score'] - worst['baseline'], sign=True)}".replace("-", "−")
             panel.annotate(text, (1, worst["score"]), (4, 0), textcoords="offset points", va="center", fontsize=8)
         if index % 3 == 0:
             panel.set_ylabel(metric_name(metric))
     return figure
 
 
-def _slope(axes: Any, before: float, after: float) -> None:
-    colour, dash = (GAIN, "-") if after > before else (LOSS, "--") if after < before else (SAME, ":")
+def _slope(axes: Any, before: float, after: float, sign: int) -> None:
+    gain = sign * (after - before)
+    colour, dash = (GAIN, "-") if gain > 0 else (LOSS, "--") if gain < 0 else (SAME, ":")
     axes.plot([0, 1], [before, after], dash, color=colour, marker="o", markersize=3, linewidth=1.2, alpha=0.85)

@@ -4,6 +4,7 @@ import base64
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -121,26 +122,25 @@ SIGNED = ("difference", "ci_low", "ci_high", "effect_size", "gap", "z")
 def _cell(column: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
-    if not isinstance(value, (float, int, np.floating, np.integer)):
-        return "" if pd.isna(value) else str(value)
     if pd.isna(value):
         return ""
-    if float(value).is_integer() and not isinstance(value, (float, np.floating)):
+    if not isinstance(value, (float, np.floating)):
         return str(value)
     if column == "p" or column.startswith("p_"):
         return p_value(float(value))
     return number(float(value), sign=column.startswith(SIGNED))
 
 
-def heat(frame: pd.DataFrame, caption: str) -> Table:
-    """Differences, variants by participants, each shaded by its size."""
+def heat(frame: pd.DataFrame, caption: str, sign: int) -> Table:
+    """Differences, variants by participants, each shaded by its size; ``sign`` is that of a gain."""
     values = frame.to_numpy(dtype=np.float64)
-    shares = values / (np.nanmax(np.abs(values), initial=0.0) or 1.0)
+    shares = sign * values / (np.nanmax(np.abs(values), initial=0.0) or 1.0)
     rows = tuple((str(name), *map(short, row)) for name, row in zip(frame.index, values, strict=True))
     shades = tuple(tuple(0.0 if np.isnan(v) else round(float(v), 2) for v in row) for row in shares)
     return Table(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
 
 
+@cache
 def _plotly() -> str:
     """plotly.js, packed: a fifth of what it is, and read only when a figure is to be interactive."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

@@ -44,8 +44,8 @@ def slopes(slug: str, rows: pd.DataFrame, metric: str) -> list[Picture]:
     if rows.empty:
         return []
     says = (
-        "Each line is a participant, without and with the technique (its variant chosen by the other participants). "
-        "Solid blue gains, dashed orange loses; who loses most is named."
+        "Each line is a participant without and with the technique, in the variant that does best on average for the other participants. "
+        "Solid blue gains, dashed orange loses; who loses most is named. Means of this choice are in the paper's layout, no p is."
     )
     return [_picture("slopes", slug, "Participant by participant", says, rows, lambda: figures.slopes(rows, metric))]
 

@@ -5,15 +5,19 @@ import os
 
 import pandas as pd
 
-from analysis import shown
+from analysis import fairness, paper_table, shown, tables
+from analysis.beside import beside
+from analysis.chosen import chosen
 from analysis.compare import compare
 from analysis.contents import page
 from analysis.curves import curves
 from analysis.load import Frames, load, read_text, write_bytes, write_text
 from analysis.page import Picture, every_part, render
+from analysis.pairs import pairs
 from analysis.results import Results
 from analysis.scores import CELL, Scoring, score
-from analysis.tables import latex, markdown
+
+Run = str | os.PathLike[str]
 
 
 def _incomplete(frames: Frames) -> str:
@@ -48,29 +52,31 @@ def _status(frames: Frames) -> pd.DataFrame:
     return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
 
 
-def results(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str | None = None) -> Results:
-    """All frames of a report; nothing is written.
-
-    Raises:
-        FileNotFoundError: where the folder is not a run's.
-        ValueError: where no trial has ended yet.
-    """
+def results(
+    run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
+) -> Results:
+    """All frames of a report; nothing is written. Arguments and errors as ``report``'s."""
     frames = load(run)
     metric = metric or frames.primary_metric
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
-        raise ValueError(f"{run}: no trial has predictions yet. {incomplete}")
+        raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
+    comparison, picked = compare(scores, metric), chosen(scores, metric)
+    notes = (*frames.notes, *_alone(frames))
     return Results(
         metric=metric,
         scoring=scoring,
         scores=scores,
-        comparison=compare(scores, metric),
-        pairs=shown.pairs(scores, metric),
-        chosen=pd.DataFrame(),
+        comparison=comparison,
+        pairs=pairs(scores, metric),
+        chosen=picked,
+        paper=paper_table.build(comparison, picked, best),
+        fairness=fairness.gaps(scores, frames.participants, metric),
+        against=tuple(beside(which, scores, comparison, picked, metric, notes) for which in against),
         curves=curves(run),
         calibration=shown.reliability(frames),
-        notes=(*frames.notes, *_alone(frames)),
+        notes=notes,
         incomplete=incomplete,
         origin=json.loads(read_text(run, "provenance.json")),
         study=read_text(run, "study.yaml"),
@@ -78,24 +84,23 @@ def results(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: st
     )
 
 
-def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str | None = None) -> Results:
+def report(
+    run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
+) -> Results:
     """Make the report folder of a run: scores, tables, figures with the numbers behind them, and report.html.
+
+    Args:
+        metric: what the verdict is about; the study's primary metric unless given.
+        best: in the paper's layout the variant that is best on test, labelled optimistic.
+        against: published tables and run folders to put beside.
 
     Raises:
         FileNotFoundError: where the folder is not a run's.
-        ValueError: where no trial has ended yet.
+        ValueError: where no trial has ended yet, or ``against`` has nothing in common with the run.
     """
-    made = results(run, scoring, metric)
-    notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
-    write_text(run, "report/comparison.md", markdown(made.comparison, notes))
-    write_text(run, "report/comparison.tex", latex(made.comparison, notes))
-    for name, frame in {
-        "scores": made.scores,
-        "comparison": made.comparison,
-        "gains": made.pairs,
-        "curves": made.curves,
-    }.items():
-        write_text(run, f"report/{name}.csv", frame.to_csv(index=False))
+    made = results(run, scoring, metric, best, against)
+    for name, text in _texts(made).items():
+        write_text(run, f"report/{name}", text)
     content = page(made)
     for part in every_part(content.sections):
         if isinstance(part, Picture):
@@ -104,3 +109,21 @@ def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str
             write_text(run, f"report/figures/{part.name}.csv", part.numbers.to_csv(index=False))
     write_text(run, "report/report.html", render(content))
     return made
+
+
+def _texts(made: Results) -> dict[str, str]:
+    """File name to content of all tables."""
+    notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
+    frames = {
+        "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
+        "fairness": made.fairness, "curves": made.curves, **{f"against_{other.name}": other.table for other in made.against},
+        **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
+    }  # fmt: skip
+    return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
+        "comparison.md": tables.markdown(made.comparison, notes),
+        "comparison.tex": tables.latex(made.comparison, notes),
+        "paper_table.md": paper_table.markdown(made.paper, notes),
+        "paper_table.tex": paper_table.latex(made.paper, notes),
+        "fairness.md": fairness.markdown(made.fairness),
+        **{f"against_{other.name}.md": other.text for other in made.against},
+    }

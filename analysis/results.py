@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.beside import Beside
 from analysis.scores import Scoring
 
 
@@ -14,11 +15,11 @@ class Results:
 
     Attributes:
         scores, comparison: as in ``report/`` (DESIGN, a run folder).
-        pairs: ``shown.pairs``: both sides of every difference.
-        chosen: one row per technique, its variant chosen for each participant by the others.
+        pairs: both sides of every difference, one row per variant and participant.
+        chosen: one row per technique, its variant chosen for each participant by the others. ``paper``: the same in a paper's layout.
         fairness: gaps between groups of participants.
-        others: comparisons on the other metrics, for the appendix.
-        appendix: more descriptive frames by name.
+        against: tables that stand beside this run's.
+        appendix: descriptive frames by name.
         curves: one row per epoch of every training.
         calibration: ``shown.reliability``.
         notes: sentences that every table carries.
@@ -39,5 +40,7 @@ class Results:
     origin: dict[str, Any]
     study: str
     status: pd.DataFrame
-    fairness: pd.DataFrame = field(default_factory=pd.DataFrame)
+    paper: pd.DataFrame
+    fairness: pd.DataFrame
+    against: tuple[Beside, ...] = ()
     appendix: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -1,13 +1,15 @@
-"""The frames that figures show: one function each, of scores, comparison or predictions; each is written as a csv beside its figure."""
+"""The frames that figures show: one function each, of pairs, comparison or predictions; each is written as a csv beside its figure."""
 
 import re
 
 import numpy as np
 import pandas as pd
 
+from analysis.flips import choose
 from analysis.load import Frames
-from analysis.references import REFERENCES
-from analysis.scores import BASELINE, CELL, against_name
+from analysis.pairs import gain_sign
+from analysis.scores import CELL, against_name
+from analysis.tested import tested
 
 BINS = 10
 
@@ -17,36 +19,23 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
     return comparison[comparison["difference"].notna()]
 
 
-def pairs(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Both sides of every difference: one row per cell, technique, variant and participant.
-
-    Returns:
-        dataset, label, model, technique, variant, participant, baseline (on the windows of the variant), score, difference; means over seeds.
-    """
-    keys = [*CELL, "name", "participant"]
-    own = scores[~scores["technique"].isin([BASELINE, *REFERENCES])]
-    own = own.assign(name=[against_name(*names) for names in zip(own["technique"], own["variant"], strict=True)])
-    mine = (
-        own.groupby([*CELL, "technique", "variant", "name", "participant"], observed=True)[metric]
-        .mean()
-        .reset_index(name="score")
-    )
-    base = scores[scores["technique"].eq(BASELINE)]
-    paired = base[base["against"].ne("")].rename(columns={"against": "name"})
-    both = mine.merge(paired.groupby(keys, observed=True)[metric].mean().reset_index(name="baseline"), on=keys, how="left")
-    alone = base[base["against"].eq("")].groupby(keys[:3] + keys[4:], observed=True)[metric].mean()
-    if paired.empty:
-        both["baseline"] = both.set_index(keys[:3] + keys[4:]).index.map(alone)
-    both["baseline"] = both["baseline"].astype(float)
-    both["difference"] = both["score"] - both["baseline"]
-    return both.drop(columns="name")
-
-
 def gain_table(cell: pd.DataFrame) -> pd.DataFrame:
     """``pairs`` of one cell as differences, variants (index) by participants (columns), both in their first order."""
     names = [against_name(*row) for row in zip(cell["technique"], cell["variant"], strict=True)]
     wide = cell.assign(name=names).pivot(index="name", columns="participant", values="difference")
     return wide.loc[list(dict.fromkeys(names)), sorted(wide.columns, key=natural)]
+
+
+def chosen_pairs(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """``pairs`` of one cell, for each technique and participant the one variant that the other participants choose (``flips.choose``)."""
+    kept = []
+    for _, part in cell.groupby("technique", sort=False):
+        wide = part.pivot(index="participant", columns="variant", values="difference")
+        which = choose(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
+        taken = [(name, wide.columns[place]) for name, place in zip(wide.index, which, strict=True) if place >= 0]
+        rows = pd.MultiIndex.from_frame(part[["participant", "variant"]]).isin(taken)
+        kept.append(part[rows])
+    return pd.concat(kept, ignore_index=True) if kept else cell
 
 
 def natural(name: object) -> list[tuple[bool, int, str]]:
@@ -96,24 +85,22 @@ def reliability(frames: Frames) -> pd.DataFrame:
     Returns:
         dataset, label, model, technique, bin, confidence (mean), accuracy, windows, ece (expected calibration error of the technique).
     """
-    told = frames.predictions[~frames.predictions["purged"].to_numpy(dtype=bool)]
-    p = told[[name for name in told.columns if name.startswith("p_")]].to_numpy(dtype=np.float64)
-    p = np.nan_to_num(p, nan=-1.0)  # a class that this label does not have
-    table = pd.DataFrame(
-        {
-            "trial": told["trial"].to_numpy(),
-            "confidence": p.max(axis=1, initial=-1.0),
-            "accuracy": p.argmax(axis=1) == told["y_true"].to_numpy() if len(p) else np.empty(0, dtype=bool),
-        }
+    told = tested(frames.predictions, frames.trials)
+    p = np.nan_to_num(told.p, nan=-1.0)  # a class that this label does not have
+    confidence = p.max(axis=1, initial=-1.0).astype(np.float64)
+    place = told.trial.astype(np.int64) * BINS + np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    right = p.argmax(axis=1) == told.y if len(p) else np.empty(0)
+    weights = {"confidence": confidence, "accuracy": right, "windows": np.ones(len(p))}
+    sums = pd.DataFrame(
+        {name: np.bincount(place, weight, minlength=len(frames.trials) * BINS) for name, weight in weights.items()}
     )
-    table["bin"] = np.minimum((table["confidence"] * BINS).astype(int), BINS - 1)
-    sums = (
-        table.assign(windows=1)
-        .groupby(["trial", "bin"], observed=True)[["confidence", "accuracy", "windows"]]
-        .sum()
-        .reset_index()
+    named = (
+        frames.trials[[*CELL, "technique"]]
+        .iloc[sums.index // BINS]
+        .reset_index(drop=True)
+        .assign(bin=sums.index % BINS, **sums)
     )
-    named = sums.merge(frames.trials[["trial", *CELL, "technique"]], on="trial")
+    named = named[named["windows"] > 0]
     keys = [*CELL, "technique"]
     bins = named.groupby([*keys, "bin"])[["confidence", "accuracy", "windows"]].sum().reset_index()
     bins[["confidence", "accuracy"]] = bins[["confidence", "accuracy"]].div(bins["windows"], axis=0)

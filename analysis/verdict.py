@@ -1,21 +1,25 @@
 """What a comparison says, in sentences."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from analysis.pairs import gain_sign
 from analysis.scores import against_name
-from analysis.text import interval, many, metric_name, p_value
+from analysis.text import interval, many, metric_name, number, p_value
 
 ALPHA = 0.05
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    return [against_name(str(row.technique), str(row.variant)) for row in rows.itertuples()]
+def _name(row: Mapping[Any, Any]) -> str:
+    return against_name(str(row["technique"]), str(row["variant"]))
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    numbers = [f"{row.difference:+.3f}, p {p_value(float(row.p_adjusted))}" for row in rows.itertuples()]
-    return "; ".join(f"{name} ({said})" for name, said in zip(_names(rows), numbers, strict=True))
+    said = [(_name(row), number(row["difference"], sign=True), p_value(row["p_adjusted"])) for row in rows.to_dict("records")]
+    return "; ".join(f"{name} ({difference}, p {p})" for name, difference, p in said)
 
 
 def verdict(cell: pd.DataFrame) -> str:
@@ -30,27 +34,29 @@ def verdict(cell: pd.DataFrame) -> str:
     metric, n = metric_name(str(tested["metric"].iloc[0])), many(tested["n_participants"])
     found = tested[tested["p_adjusted"] < ALPHA]
     parts = []
-    for side, rows in (("Better", found[found["difference"] > 0]), ("Worse", found[found["difference"] < 0])):
+    gain = gain_sign(str(tested["metric"].iloc[0])) * found["difference"]
+    for side, rows in (("Better", found[gain > 0]), ("Worse", found[gain < 0])):
         if len(rows):
             parts.append(f"{side} than non_personalized in {metric} (n = {n}, p adjusted by Holm): {_listed(rows)}.")
     if not parts:
         count = f"None of {len(tested)} variants differs" if len(tested) > 1 else "The one variant does not differ"
-        least = p_value(float(tested["p_adjusted"].min()))
+        least = p_value(tested["p_adjusted"].min())
         parts.append(f"{count} significantly from non_personalized in {metric} (n = {n}; smallest adjusted p {least}).")
-        parts.append(_extremes(tested))
+        parts += _extremes(tested)
     elif rest := len(tested) - len(found):
         parts.append(f"The other {rest} of {len(tested)} do not differ significantly.")
     return " ".join([*parts, *_powerless(tested)])
 
 
-def _extremes(tested: pd.DataFrame) -> str:
+def _extremes(tested: pd.DataFrame) -> list[str]:
     """The largest and the smallest mean difference with their intervals."""
     said = []
-    for place in dict.fromkeys([tested["difference"].idxmax(), tested["difference"].idxmin()]):
-        row = tested.loc[place]
-        name = against_name(str(row["technique"]), str(row["variant"]))
-        said.append(f"{row['difference']:+.3f} {interval(row['ci_low'], row['ci_high'])} with {name}")
-    return f"Mean differences go from {said[1]} to {said[0]}." if len(said) == 2 else f"Its mean difference is {said[0]}."
+    rows = tested.dropna(subset=["difference"]).sort_values("difference").to_dict("records")
+    for row in [rows[-1], rows[0]] if len(rows) > 1 else rows:
+        said.append(f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])} with {_name(row)}")
+    if len(said) < 2:
+        return [f"Its mean difference is {text}." for text in said]
+    return [f"Mean differences go from {said[1]} to {said[0]}."]
 
 
 def _powerless(tested: pd.DataFrame) -> list[str]:
@@ -58,7 +64,7 @@ def _powerless(tested: pd.DataFrame) -> list[str]:
     count = int(tested["least_p"].ge(ALPHA).sum())
     if not count:
         return []
-    why = f"so few participants differ from zero that no signs could bring p under {ALPHA} in a family of {len(tested)}"
+    why = f"so few participants change that no signs could bring p under {ALPHA} in a family of {len(tested)}"
     return [
         f"None of them could have been significant: {why}."
         if count == len(tested)
@@ -76,14 +82,14 @@ def who_changes(pairs: pd.DataFrame, metric: str) -> str:
     if known.empty:
         return "No participant has a score on both sides."
     parts = []
-    for best, verb in ((False, "loses"), (True, "gains")):
-        place = known["difference"].idxmax() if best else known["difference"].idxmin()
-        row = known.loc[place]
-        if (row["difference"] > 0) == best and row["difference"] != 0:
-            name = against_name(str(row["technique"]), str(row["variant"]))
+    rows = known.sort_values("difference", kind="stable").to_dict("records")
+    ends = ((rows[0], -1), (rows[-1], 1))
+    for row, sign in ends if gain_sign(metric) > 0 else ends[::-1]:
+        if sign * row["difference"] > 0:
+            verb = "gains" if sign == gain_sign(metric) else "loses"
             parts.append(
-                f"{row['participant']} {verb} most: {abs(row['difference']):.3f} {metric_name(metric)} with {name} "
-                f"(from {row['baseline']:.3f} to {row['score']:.3f})."
+                f"{row['participant']} {verb} most: {number(abs(row['difference']))} {metric_name(metric)} with {_name(row)} "
+                f"(from {number(row['baseline'])} to {number(row['score'])})."
             )
     still = known.groupby("participant")["difference"].agg(lambda x: bool(np.all(x == 0)))
     if count := int(still.sum()):

@@ -57,19 +57,21 @@ async function unpack() {
   script.textContent = await new Response(stream).text();
   document.head.append(script);
 }
+// plotly reads tags and $formulas$ in texts: a name is neither
+const plain = (name) => name.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/\$/g, "＄");
 function show(chart, data, index) {
   const colour = (name) => { chart.style.color = `var(${name})`; return getComputedStyle(chart).color; };
   const variant = data.variants[index];
-  const change = data.participants.map((_, i) => variant.score[i] - variant.baseline[i]);
+  const change = data.participants.map((_, i) => data.sign * (variant.score[i] - variant.baseline[i]));
   const known = (x) => (x === null || Number.isNaN(x) ? "missing" : x.toFixed(3));
-  const hover = data.participants.map((name, i) =>
-    `${name.replace(/&/g, "&amp;").replace(/</g, "&lt;")}<br>without ${known(variant.baseline[i])}<br>with ${known(variant.score[i])}`);
+  const people = data.participants.map(plain);
+  const hover = people.map((name, i) => `${name}<br>without ${known(variant.baseline[i])}<br>with ${known(variant.score[i])}`);
   const points = (name, y, symbol, fill) => ({
-    name, x: data.participants, y, type: "scatter", mode: "markers", text: hover, hoverinfo: "text",
+    name, x: people, y, type: "scatter", mode: "markers", text: hover, hoverinfo: "text",
     marker: { symbol, size: 11, color: fill, line: { width: 1.5, color: colour("--ink") } },
   });
   const lines = {
-    x: data.participants.flatMap((name) => [name, name, null]), hoverinfo: "skip", showlegend: false, type: "scatter", mode: "lines",
+    x: people.flatMap((name) => [name, name, null]), hoverinfo: "skip", showlegend: false, type: "scatter", mode: "lines",
     y: data.participants.flatMap((_, i) => [variant.baseline[i], variant.score[i], null]), line: { color: colour("--muted"), width: 2 },
   };
   const fills = change.map((x) => colour(x > 0 ? "--gain" : x < 0 ? "--loss" : "--muted"));
