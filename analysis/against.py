@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.compare import paired_tests
 from analysis.references import REFERENCES
 from analysis.scores import CELL
-from analysis.significance import bca_interval, holm, rank_biserial, wilcoxon
+from analysis.significance import holm
 
 TABLES = {"han2024": Path(__file__).parent / "published" / "han2024_auroc.csv"}
 VARIANT = [*CELL, "technique", "variant"]
@@ -19,8 +20,8 @@ PUBLISHED_COLUMNS = [
     "paper_marker", "difference", "covered", "note",
 ]  # fmt: skip
 RUNS_COLUMNS = [
-    *VARIANT, "metric", "scoring", "n_participants", "n_missing", "n_other_windows", "mean", "sd", "other_mean", "difference",
-    "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "test", "family", "family_size",
+    *VARIANT, "metric", "scoring", "n_participants", "n_missing", "n_nonzero", "n_other_windows", "mean", "sd", "other_mean", "difference",
+    "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "least_p", "test", "family", "family_size",
 ]  # fmt: skip
 
 
@@ -80,10 +81,11 @@ def published(comparison: pd.DataFrame, chosen: pd.DataFrame, name: str) -> pd.D
         if row is not None:
             rows.append(_beside(ours, row))
     if not rows:
-        held = ", ".join(sorted({f"{row['dataset']} / {row['label']} / {row['model']}" for _, row in paper.iterrows()}))
+        held = ", ".join(sorted(set(paper["dataset"] + " " + paper["label"])))
+        models = ", ".join(sorted(set(paper["model"])))
         here = ", ".join(sorted({" / ".join(map(str, cell)) for cell in zip(*(comparison[c] for c in CELL), strict=True)}))
         raise ValueError(
-            f"nothing in this run ({here}) stands in the table {name}, which holds {held}; name the dataset as there"
+            f"nothing in this run ({here}) stands in the table {name}, which holds {held}, with {models}; name the dataset as there"
         )
     return pd.DataFrame(rows, columns=PUBLISHED_COLUMNS)
 
@@ -130,12 +132,12 @@ def runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) -> pd.Da
     for names, cell in joined.groupby(CELL, sort=True, observed=True):
         parts = {v: part for v, part in cell.groupby(["technique", "variant"], sort=False, observed=True) if _in_both(part)}
         made = [{"technique": t, "variant": v, **_difference(part)} for (t, v), part in parts.items()]
-        adjusted = holm(np.array([row["p"] for row in made]))
-        for row, p in zip(made, adjusted, strict=True):
-            family = {"family": " / ".join(map(str, names)), "family_size": len(made)}
-            rows.append(
-                dict(zip(CELL, names, strict=True)) | row | family | {"metric": metric, "scoring": scoring, "p_adjusted": p}
-            )
+        shared = dict(zip(CELL, names, strict=True)) | {"metric": metric, "scoring": scoring}
+        family = {"family": " / ".join(map(str, names)), "family_size": len(made)}
+        adjusted, least = (holm(np.array([row[name] for row in made])) for name in ("p", "least_p"))
+        rows += [
+            shared | row | family | {"p_adjusted": p, "least_p": low} for row, p, low in zip(made, adjusted, least, strict=True)
+        ]
     return pd.DataFrame(rows, columns=RUNS_COLUMNS)
 
 
@@ -161,8 +163,6 @@ def _difference(part: pd.DataFrame) -> dict[str, Any]:
     """One variant over the participants that both runs scored."""
     both = part.dropna(subset=["score", "score_other"])
     d = (both["score"] - both["score_other"]).to_numpy(dtype=np.float64)
-    low, high = bca_interval(d)
-    p, test = wilcoxon(d)
     return {
         "n_participants": len(both),
         "n_missing": len(part) - len(both),
@@ -170,10 +170,5 @@ def _difference(part: pd.DataFrame) -> dict[str, Any]:
         "mean": both["score"].mean(),
         "sd": both["score"].std(ddof=1),
         "other_mean": both["score_other"].mean(),
-        "difference": d.mean(),
-        "ci_low": low,
-        "ci_high": high,
-        "effect_size": rank_biserial(d),
-        "p": p,
-        "test": test,
+        **paired_tests([d])[0],
     }

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.against import TABLES, published, runs
 from analysis.load import load
 from analysis.scores import CELL, Scoring, score
+from analysis.tables import LEVEL, OUT_OF_REACH, reach
 from analysis.text import bullets, counted, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
 
 SOURCES = {"han2024": "Han, Zhang, Park and Lee, IMWUT 8(4), 2024, doi 10.1145/3699724"}
@@ -107,7 +108,7 @@ def _runs_row(row: "pd.Series[Any]") -> list[str]:
         interval(row["ci_low"], row["ci_high"]),
         number(row["effect_size"], 2, sign=True),
         p_value(row["p"]),
-        p_value(row["p_adjusted"]),
+        p_value(row["p_adjusted"]) + (OUT_OF_REACH if row["least_p"] >= LEVEL else ""),
     ]
 
 
@@ -140,6 +141,7 @@ def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), 
         said.append(
             f"In {other_windows} of {len(table)} rows some participants were tested on another number of windows in the other run."
         )
+    said += reach(table)
     body = [_runs_row(row) for _, row in table.iterrows()]
     lists = ["This run:", "", *bullets(notes), "", "The other run:", "", *bullets(other_notes)] if notes or other_notes else []
     return "\n".join([*pipe_table(head, body), "", escape(" ".join(said)), "", *lists]).rstrip() + "\n"

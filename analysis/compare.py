@@ -1,5 +1,6 @@
 """Scores to the comparison: each variant against non_personalized, paired over participants (DESIGN, comparison.csv)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from analysis.metrics import METRICS
 from analysis.references import REFERENCES
 from analysis.scores import BASELINE, CELL, against_name
-from analysis.significance import DECIMALS, Differences, bca_interval, holm, least_p, rank_biserial, wilcoxon
+from analysis.significance import DECIMALS, Differences, bca_intervals, holm, least_p, rank_biserial, wilcoxon
 
 COLUMNS = [
     *CELL, "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_nonzero", "mean", "sd", "baseline_mean",
@@ -33,26 +34,27 @@ def _place(key: Key) -> tuple[Any, ...]:
     return technique != BASELINE, technique not in REFERENCES, technique, variant
 
 
-def _tested(d: Differences) -> dict[str, Any]:
-    """What the differences (n,) of one variant show; a p that is missing where there are none."""
-    if not len(d):
-        return {"p": np.nan, "least_p": np.nan}
-    low, high = bca_interval(d)
-    p, test = wilcoxon(d)
-    return {
-        "difference": d.mean(),
-        "ci_low": low,
-        "ci_high": high,
-        "effect_size": rank_biserial(d),
-        "p": p,
-        "least_p": least_p(d, 1),
-        "test": test,
-    }
+def paired_tests(differences: Sequence[Differences]) -> list[dict[str, Any]]:
+    """What the paired differences (n,) of each variant show, before any adjustment; a p that is missing where there are none."""
+    return [
+        {
+            "n_nonzero": np.count_nonzero(np.round(d, DECIMALS)),
+            "difference": d.mean(),
+            "ci_low": low,
+            "ci_high": high,
+            "effect_size": rank_biserial(d),
+            **dict(zip(("p", "test"), wilcoxon(d), strict=True)),
+            "least_p": least_p(d, 1),
+        }
+        if len(d)
+        else {"n_nonzero": 0, "p": np.nan, "least_p": np.nan}
+        for d, (low, high) in zip(differences, bca_intervals(differences), strict=True)
+    ]
 
 
 def _row(people: People, technique: str, variant: str) -> dict[str, Any]:
     """One variant against the baseline on the same windows; references and, where a study has no baseline, all variants stand
-    untested (without ``p``)."""
+    untested (without ``differences``)."""
     row: dict[str, Any] = {"technique": technique, "variant": variant}
     mine = people[technique, variant, ""]
     every = people.get((BASELINE, "-", ""))
@@ -62,9 +64,8 @@ def _row(people: People, technique: str, variant: str) -> dict[str, Any]:
         return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
     both = pd.concat([mine.rename("mine"), base.rename("base")], axis=1).reindex(mine.index).dropna()
     d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
-    row |= {"n_participants": len(d), "n_missing": len(mine) - len(d), "n_nonzero": np.count_nonzero(np.round(d, DECIMALS))}
-    row |= {"mean": both["mine"].mean(), "sd": both["mine"].std(ddof=1), "baseline_mean": both["base"].mean()}
-    return row | _tested(d)
+    row |= {"n_participants": len(d), "n_missing": len(mine) - len(d), "differences": d}
+    return row | {"mean": both["mine"].mean(), "sd": both["mine"].std(ddof=1), "baseline_mean": both["base"].mean()}
 
 
 def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -73,7 +74,9 @@ def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     people = _per_participant(cell, metric)
     ordered = sorted((key for key in people if not key[2]), key=_place)
     rows = [_row(people, technique, variant) for technique, variant, _ in ordered]
-    family = [row for row in rows if "p" in row]
+    family = [row for row in rows if "differences" in row]
+    for row, shown in zip(family, paired_tests([row.pop("differences") for row in family]), strict=True):
+        row.update(shown)
     adjusted = holm(np.array([row["p"] for row in family]))
     least = holm(np.array([row["least_p"] for row in family]))  # adjusted p values never rise when another p falls
     for row, p, low in zip(family, adjusted, least, strict=True):

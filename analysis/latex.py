@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 NEEDS = "% \\usepackage{booktabs} and \\usepackage{graphicx} in the preamble"
 MEANS = {
@@ -22,7 +23,6 @@ MEANS = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "`": r"\textasciigrave{}",
-    "'": r"{'}",  # two in a row would become a quotation mark
     '"': r"\char34{}",
     "±": r"$\pm$",
     "×": r"$\times$",
@@ -56,6 +56,7 @@ def table(
     """A floating table of plain texts, which are escaped here.
 
     Args:
+        head: a name of several lines has one line of the head each.
         left: how many of the first columns are names and stand at the left; the others are centred.
         label: for \\ref; letters, digits and hyphens are kept.
         notes: sentences printed under the table.
@@ -65,13 +66,13 @@ def table(
         NEEDS,
         r"\begin{table*}[htbp]",
         r"\centering\footnotesize",
-        rf"\caption{{{escape(caption)}}}",
+        rf"\caption{{{escape(caption)}}}\smallskip",
         rf"\label{{tab:{anchor}}}",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{'l' * left}{'c' * (len(head) - left)}@{{}}}}",
         r"\toprule",
-        " & ".join(map(escape, head)) + r" \\",
+        *(" & ".join(map(escape, line)) + r" \\" for line in zip_longest(*(name.split("\n") for name in head), fillvalue="")),
         r"\midrule",
         *(" & ".join(map(escape, row)) + r" \\" for row in rows),
         r"\bottomrule",

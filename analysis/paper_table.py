@@ -25,8 +25,8 @@ ORDER = (
     "user_dependent",
 )  # the paper's, then its other approach
 CHOSEN, OPTIMISTIC = "variant chosen by the other participants", "optimistic: best variant chosen on the test windows"
-PARTS = ("n", "mean", "sd", "p", "marker")
-ARROWS = {"above": "↑", "below": "↓", "above and below": "↑↓"}
+PARTS = ("n", "mean", "sd", "p", "variants", "above", "below")
+ARROWS = {"above": "↑", "below": "↓"}
 MISSING = "-"
 
 
@@ -37,24 +37,24 @@ def _order(technique: str) -> tuple[int, str]:
     return len(ORDER) + (technique in REFERENCES), technique
 
 
-def _marker(variants: pd.DataFrame) -> str:
-    """Where the verdict puts variants of a technique: above the baseline, below, both, or (empty) nowhere."""
+def _verdict(variants: pd.DataFrame) -> dict[str, Any]:
+    """How many variants of a technique the verdict puts above and below the baseline."""
     sure = variants.loc[variants["p_adjusted"].lt(LEVEL), "difference"]
-    return " and ".join(word for word, there in (("above", sure.gt(0).any()), ("below", sure.lt(0).any())) if there)
+    return {"above": int(sure.gt(0).sum()), "below": int(sure.lt(0).sum())}
 
 
 def _column(variants: pd.DataFrame, picked: pd.DataFrame, best: bool) -> dict[str, Any]:
-    """``PARTS`` of one technique in one row of the table; missing where several variants have no choice among them."""
-    marker = "" if best else _marker(variants)
+    """``PARTS`` of one technique in one row of the table; what does not apply is absent."""
+    values = {"n": 0, "variants": len(variants)} | ({} if best else _verdict(variants))
     if len(variants) == 1:  # nothing to choose: its p stands in the table of all variants
         only = variants.iloc[0]
-        return {"n": only["n_participants"], "mean": only["mean"], "sd": only["sd"], "p": None, "marker": marker}
+        return values | {"n": only["n_participants"], "mean": only["mean"], "sd": only["sd"]}
     if picked.empty:
-        return {"n": 0, "mean": None, "sd": None, "p": None, "marker": marker}
+        return values
     one = picked.iloc[0]
     if best:
-        return {"n": one["n_participants"], "mean": one["best_mean"], "sd": one["best_sd"], "p": None, "marker": marker}
-    return {"n": one["n_participants"], "mean": one["mean"], "sd": one["sd"], "p": one["p"], "marker": marker}
+        return values | {"n": one["n_participants"], "mean": one["best_mean"], "sd": one["best_sd"]}
+    return values | {"n": one["n_participants"], "mean": one["mean"], "sd": one["sd"], "p": one["p"]}
 
 
 def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) -> pd.DataFrame:
@@ -66,7 +66,8 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
 
     Returns:
         one row per (dataset, label, model) with metric, scoring, columns (how a variant was chosen) and, for each technique T of any
-        row, ``T n``, ``T mean``, ``T sd``, ``T p`` (of the choice) and ``T marker`` (the verdict: above, below).
+        row, ``T n``, ``T mean``, ``T sd``, ``T p`` (of the choice), and of its ``T variants`` how many the verdict puts ``T above`` and
+        ``T below`` non_personalized.
     """
     techniques = sorted(comparison["technique"].unique(), key=_order)
     made = []
@@ -77,7 +78,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
         for technique in cell["technique"].unique():
             picked = picks[picks["technique"].eq(technique)] if len(picks) else picks
             values = _column(cell[cell["technique"].eq(technique)], picked, best)
-            row |= {f"{technique} {part}": values[part] for part in PARTS}
+            row |= {f"{technique} {part}": value for part, value in values.items()}
         made.append(row)
     return pd.DataFrame(
         made, columns=[*CELL, "metric", "scoring", "columns", *(f"{t} {part}" for t in techniques for part in PARTS)]
@@ -89,13 +90,16 @@ def _techniques(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, str]:
-    """What a cell prints: mean (SD) with its arrow, and what stands under it (n where it is not the row's, p of the choice)."""
+    """What a cell prints: mean (SD) with its arrow, and what stands under it: n if not the row's, p of the choice, the verdict."""
     if pd.isna(row[f"{technique} mean"]):
         return MISSING, ""
     own, p = int(row[f"{technique} n"]), row[f"{technique} p"]
     under = ([f"n={own}"] if own != n else []) + ([] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")])
-    arrow = ARROWS.get(row[f"{technique} marker"], "")
-    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + arrow, ", ".join(under)
+    several = row[f"{technique} variants"] > 1
+    found = [(arrow, row[f"{technique} {side}"]) for side, arrow in ARROWS.items() if row[f"{technique} {side}"] > 0]
+    under += [f"{count:.0f} of {row[f'{technique} variants']:.0f} {arrow}" for arrow, count in found if several]
+    over = "".join(arrow for arrow, _ in found if not several)
+    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + over, ", ".join(under)
 
 
 def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[str, str]]]]:
@@ -120,8 +124,9 @@ def caption(table: pd.DataFrame) -> str:
             "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants; "
             "p is that of this choice (signs of each participant's whole row of differences to non_personalized flipped, the choice "
             "repeated), two-sided, for one column, not adjusted over the columns.",
-            f"↑ (↓): at least one variant of the technique is above (below) non_personalized on the same windows with a Holm-adjusted p under "
-            f"{LEVEL}, Wilcoxon signed-rank over participants, the family being all variants of the row; the table of all variants shows which.",
+            f"↑ (↓): above (below) non_personalized on the same windows with a Holm-adjusted p under {LEVEL}, Wilcoxon signed-rank over "
+            "participants, the family being all variants of the row; of several variants it is said how many are, and the table of all variants "
+            "shows which: that is not said of the chosen column's mean.",
         ]
     said.append("Leave-one-participant-out scores share training data, so tests are approximate.")
     return " ".join(said)
@@ -149,5 +154,5 @@ def latex(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
         body.append([*names, *(over for over, _ in cells)])
         if any(under for _, under in cells):
             body.append([*[""] * len(names), *(under for _, under in cells)])
-    columns = [name.replace("_", " ") for name in head(table)]
+    columns = [" ".join(name.split()).replace("_", "\n", 1).replace("_", " ") for name in head(table)]
     return tex.table(columns, body, left=len(CELL), caption=caption(table), label="paper-table", notes=notes)

@@ -59,10 +59,10 @@ def caption(part: pd.DataFrame) -> str:
     ]
     if lost := int(part["n_missing"].sum()):
         said.append(f"Scores missing on one side were dropped pairwise: {lost}, counted under n.")
-    return " ".join([*said, *_reach(part)])
+    return " ".join([*said, *reach(part)])
 
 
-def _reach(part: pd.DataFrame) -> list[str]:
+def reach(part: pd.DataFrame) -> list[str]:
     """A sentence where zeros, n and the family's size leave p no room."""
     floor = part["least_p"].dropna()
     if (hopeless := int(floor.ge(LEVEL).sum())) == 0:
