@@ -3,12 +3,15 @@
 Scores of leave-one-participant-out folds share training data, so they are not independent; every table says so.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 EXACT_UP_TO = 20
 RESAMPLES = 9999
+BATCH = 500  # resamples at once: those of 20 variants of 58 people then fit the processor's cache
 DECIMALS = 12
 
 Differences = npt.NDArray[np.float64]
@@ -70,13 +73,21 @@ def rank_biserial(d: Differences) -> float:
 
 def bca_interval(d: Differences, seed: int = 0) -> tuple[float, float]:
     """95% BCa bootstrap interval of the mean difference; NaN under 2 differences, the value itself where all are equal."""
-    d = np.round(d, DECIMALS)
-    if len(d) < 2:
-        return float("nan"), float("nan")
-    if np.ptp(d) == 0:
-        return float(d[0]), float(d[0])
-    found = stats.bootstrap((d,), np.mean, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(seed))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return bca_intervals([d], seed)[0]
+
+
+def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tuple[float, float]]:
+    """``bca_interval`` of each of several variants; those with equally many differences share the drawn participants, which
+    gives each the interval that it has alone in a fraction of the time."""
+    found = [(float(d[0]), float(d[0])) if len(d) > 1 else (float("nan"), float("nan")) for d in differences]
+    uneven = [i for i, d in enumerate(differences) if len(d) > 1 and np.ptp(d) > 0]
+    for n in {len(differences[i]) for i in uneven}:
+        which = [i for i in uneven if len(differences[i]) == n]
+        rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
+        made = stats.bootstrap((rows,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
+        for i, low, high in zip(which, *made.confidence_interval, strict=True):
+            found[i] = float(low), float(high)
+    return found
 
 
 def holm(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
