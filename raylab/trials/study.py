@@ -100,7 +100,7 @@ class Study(_Strict):
     @model_validator(mode="after")
     def _metric_exists(self) -> "Study":
         if self.primary_metric not in VERDICTS:
-            raise ValueError(f"primary_metric {self.primary_metric!r} is unknown; there are {', '.join(VERDICTS)}")
+            raise ValueError(f"primary_metric {self.primary_metric!r} cannot be the verdict's; there are {', '.join(VERDICTS)}")
         return self
 
     @model_validator(mode="after")
