@@ -85,7 +85,7 @@ def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tup
         which = [i for i in uneven if len(differences[i]) == n]
         rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
         made = stats.bootstrap((rows,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
-        for i, low, high in zip(which, *made.confidence_interval, strict=True):
+        for i, low, high in zip(which, made.confidence_interval.low, made.confidence_interval.high, strict=True):
             found[i] = float(low), float(high)
     return found
 

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from analysis.metrics import ECE_BINS, METRICS, Predicted, auroc, evaluate
+from analysis.metrics import METRICS, Predicted, auroc, evaluate
 
 
 def _two(p: list[float]) -> np.ndarray:
@@ -17,8 +17,8 @@ def _two(p: list[float]) -> np.ndarray:
 def _plain_ece(y: np.ndarray, p: np.ndarray) -> float:
     """Guo et al. 2017, equation 3, as it is written: bins (0, 1/15], (1/15, 2/15], ..."""
     confidence, right, total = p.max(axis=1).astype(float), p.argmax(axis=1) == y, 0.0
-    for m in range(ECE_BINS):
-        inside = (confidence * ECE_BINS > m) & (confidence * ECE_BINS <= m + 1)
+    for m in range(15):
+        inside = (confidence * 15 > m) & (confidence * 15 <= m + 1)
         if inside.any():
             total += inside.sum() / len(y) * abs(right[inside].mean() - confidence[inside].mean())
     return total
