@@ -69,6 +69,7 @@ def test_what_only_floats_tell_apart_is_a_tie() -> None:
     assert rank_biserial(rounded) == rank_biserial(raw)
     assert wilcoxon(np.zeros(3)) == wilcoxon(np.full(3, 0.1 + 0.2 - 0.3))
     assert least_p(np.full(3, 0.1 + 0.2 - 0.3), 1) == 1
+    assert bca_interval(np.array([0.1, 0.3 - 0.2, 0.2 - 0.1])) == (0.1, 0.1)
 
 
 def test_holm_is_statsmodels() -> None:
