@@ -79,13 +79,14 @@ def bca_interval(d: Differences, seed: int = 0) -> tuple[float, float]:
 def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tuple[float, float]]:
     """``bca_interval`` of each of several variants; those with equally many differences share the drawn participants, which
     gives each the interval that it has alone in a fraction of the time."""
+    differences = [np.round(d, DECIMALS) for d in differences]
     found = [(float(d[0]), float(d[0])) if len(d) > 1 else (float("nan"), float("nan")) for d in differences]
     uneven = [i for i, d in enumerate(differences) if len(d) > 1 and np.ptp(d) > 0]
     for n in {len(differences[i]) for i in uneven}:
         which = [i for i in uneven if len(differences[i]) == n]
         rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
         made = stats.bootstrap((rows,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
-        for i, low, high in zip(which, made.confidence_interval.low, made.confidence_interval.high, strict=True):
+        for i, (low, high) in zip(which, np.stack(made.confidence_interval, axis=1), strict=True):
             found[i] = float(low), float(high)
     return found
 
