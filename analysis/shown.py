@@ -7,11 +7,10 @@ import pandas as pd
 
 from analysis.flips import choose
 from analysis.load import Frames
+from analysis.metrics import BINS, bin_of
 from analysis.pairs import gain_sign
 from analysis.scores import CELL, against_name
 from analysis.tested import tested
-
-BINS = 10
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +87,7 @@ def reliability(frames: Frames) -> pd.DataFrame:
     told = tested(frames.predictions, frames.trials)
     p = np.nan_to_num(told.p, nan=-1.0)  # a class that this label does not have
     confidence = p.max(axis=1, initial=-1.0).astype(np.float64)
-    place = told.trial.astype(np.int64) * BINS + np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    place = told.trial.astype(np.int64) * BINS + bin_of(confidence)
     right = p.argmax(axis=1) == told.y if len(p) else np.empty(0)
     weights = {"confidence": confidence, "accuracy": right, "windows": np.ones(len(p))}
     sums = pd.DataFrame(

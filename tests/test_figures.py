@@ -134,11 +134,11 @@ def test_a_curve_over_an_axis_has_numbers_in_order_and_words_last() -> None:
 
 
 def test_reliability_by_hand() -> None:
-    """Four windows of one technique, one of them purged: 0.9 and 0.95 of which one is right, and 0.6 that is right."""
+    """Four windows of one technique, one of them purged: 0.92 and 0.95 of which one is right, and 0.62 that is right."""
     trials = pd.DataFrame(
         [{**CELL, "trial": "t", "technique": "x", "variant": "-", "participant": "A", "seed": 0, "status": "ok"}]
     )
-    p1 = np.array([0.9, 0.05, 0.6, 0.99])
+    p1 = np.array([0.92, 0.05, 0.62, 0.99])
     predictions = pd.DataFrame(
         {
             "trial": "t",
@@ -153,9 +153,9 @@ def test_reliability_by_hand() -> None:
     made = shown.reliability(analysis.Frames(trials, trials, predictions, ()))
     assert [6, 9] == made["bin"].tolist()
     assert [1, 2] == made["windows"].tolist()
-    assert pytest.approx([0.6, 0.925]) == made["confidence"].tolist()
+    assert pytest.approx([0.62, 0.935]) == made["confidence"].tolist()
     assert pytest.approx([1.0, 0.5]) == made["accuracy"].tolist()
-    assert pytest.approx((0.4 + 2 * 0.425) / 3) == made["ece"].iloc[0]
+    assert pytest.approx((0.38 + 2 * 0.435) / 3) == made["ece"].iloc[0]
 
 
 def test_curves_read_what_was_completed_and_spread_over_trainings(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ def _two(p: list[float]) -> np.ndarray:
 
 
 def _plain_ece(y: np.ndarray, p: np.ndarray) -> float:
-    """Guo et al. 2017, equation 3, as it is written: bins (0, 1/15], (1/15, 2/15], ..."""
+    """Guo et al. 2017, equation 3, as it is written, with bins (0, 0.1], (0.1, 0.2], ..."""
     confidence, right, total = p.max(axis=1).astype(float), p.argmax(axis=1) == y, 0.0
-    for m in range(15):
-        inside = (confidence * 15 > m) & (confidence * 15 <= m + 1)
+    for m in range(10):
+        inside = (confidence * 10 > m) & (confidence * 10 <= m + 1)
         if inside.any():
             total += inside.sum() / len(y) * abs(right[inside].mean() - confidence[inside].mean())
     return total
@@ -90,8 +90,8 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_a_bin_of_the_calibration_error_holds_its_upper_edge() -> None:
-    """0.8 is the edge of bins 12 and 13. One right at 0.8 and one wrong at 0.75, which is in bin 12: (1 - 1.55) / 2; in two bins the gaps
-    would be 0.2 and 0.75."""
+    """0.8 is the edge of two bins. One right at 0.8 and one wrong at 0.75 share the lower one: |1 - 1.55| / 2; in two bins the gaps would be
+    0.2 and 0.75."""
     p = np.array([[0.2, 0.8], [0.25, 0.75]])
     assert pytest.approx(0.55 / 2) == evaluate(np.array([1, 0]), p)["ece"]
 

@@ -16,7 +16,7 @@ NAMES = [*CELL, "technique", "variant", "participant", "seed"]
 
 def _random_frames(seed: int) -> analysis.Frames:
     """Two labels, of two and of three classes; windows left out and purged at random; trials that failed, are missing, or have nothing to
-    test; rows in no order; and predictions of a trial that no one asks for."""
+    test; rows in no order; and predictions of trials that failed or that no one asks for."""
     rng = np.random.default_rng(seed)
     trials, rows = [], []
     techniques = [(BASELINE, "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning", "budget=0.4"), ("multi_task", "-")]
@@ -35,7 +35,7 @@ def _random_frames(seed: int) -> analysis.Frames:
             share = rng.choice([0.0, 0.2, 1.0], p=[0.5, 0.4, 0.1])
             about = {"trial": key, "participant": who, "window": 7_000_000 + 3 * np.arange(12), "y_true": truth[d, lab, who]}
             frame = pd.DataFrame(about | {"purged": rng.random(12) < share, "p_0": p[:, 0], "p_1": p[:, 1], "p_2": p[:, 2]})
-            if status == "ok":
+            if status != "missing":
                 rows.append(frame.iloc[rng.choice(12, rng.integers(1, 13), replace=False)])
     rows.append(frame.assign(trial="stale"))
     predictions = pd.concat(rows).sample(frac=1, random_state=seed).astype({"y_true": np.int8, "trial": "category"})
