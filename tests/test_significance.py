@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analysis import significance
-from analysis.significance import bca_interval, holm, least_p, rank_biserial, wilcoxon
+from analysis.significance import bca_interval, bca_intervals, holm, least_p, rank_biserial, wilcoxon
 
 # two rounds of 50 ratings from 1 to 7: 13 zeros and many ties; coin prints Z = 4.5276 and the exact p 1.474e-06
 RATED = "64557666766566553665654666743466564665766567666577"
@@ -96,6 +96,18 @@ def test_bca_is_rs_boot() -> None:
     """R's boot.ci(type = "bca") of a mean, as scipy's tests quote it: 32.31 to 91.43 with a million resamples."""
     x = np.array([10, 12, 12.5, 12.5, 13.9, 15, 21, 22, 23, 34, 50, 81, 89, 121, 134, 213])
     assert pytest.approx((32.31, 91.43), rel=0.03) == bca_interval(x)
+
+
+def test_intervals_made_together_are_those_made_alone() -> None:
+    """Of unequal lengths, with one that is constant, one of a single difference and one of none: each as scipy gives it alone."""
+    rng = np.random.default_rng(0)
+    several = [rng.normal(0.1, 1, n) for n in (7, 5, 7)]
+    alone = [
+        stats.bootstrap((d,), np.mean, n_resamples=9999, rng=np.random.default_rng(0)).confidence_interval for d in several
+    ]
+    made = bca_intervals([*several, np.full(4, 0.2), np.array([0.3]), np.array([])])
+    np.testing.assert_allclose(alone, made[:3])
+    np.testing.assert_array_equal([(0.2, 0.2), (np.nan, np.nan), (np.nan, np.nan)], made[3:])
 
 
 def test_no_signs_bring_p_under_the_least() -> None:
