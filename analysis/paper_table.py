@@ -65,7 +65,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
         best: the variant with the best mean on the test windows instead; no p and no markers then.
 
     Returns:
-        one row per (dataset, label, model) with metric, scoring, columns (how a variant was chosen) and, for each technique T of any
+        one row per (dataset, label, model) with metric, scoring, choice (how a variant was chosen) and, for each technique T of any
         row, ``T n``, ``T mean``, ``T sd``, ``T p`` (of the choice), and of its ``T variants`` how many the verdict puts ``T above`` and
         ``T below`` non_personalized.
     """
@@ -73,7 +73,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
     made = []
     for names, cell in comparison.groupby(CELL, sort=True, observed=True):
         row = dict(zip(CELL, names, strict=True)) | {"metric": cell["metric"].iloc[0], "scoring": cell["scoring"].iloc[0]}
-        row["columns"] = OPTIMISTIC if best else CHOSEN
+        row["choice"] = OPTIMISTIC if best else CHOSEN
         picks = chosen[(chosen[CELL] == list(names)).all(axis=1)] if len(chosen) else chosen
         for technique in cell["technique"].unique():
             picked = picks[picks["technique"].eq(technique)] if len(picks) else picks
@@ -81,7 +81,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
             row |= {f"{technique} {part}": value for part, value in values.items()}
         made.append(row)
     return pd.DataFrame(
-        made, columns=[*CELL, "metric", "scoring", "columns", *(f"{t} {part}" for t in techniques for part in PARTS)]
+        made, columns=[*CELL, "metric", "scoring", "choice", *(f"{t} {part}" for t in techniques for part in PARTS)]
     )
 
 
@@ -117,7 +117,7 @@ def caption(table: pd.DataFrame) -> str:
         f"{metric_name(first['metric'])}, mean (SD) over {many(n)} participants (n; at a cell where it is another); "
         f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
     ]
-    if first["columns"] == OPTIMISTIC:
+    if first["choice"] == OPTIMISTIC:
         said.append("Optimistic: of several variants the best was chosen on the test windows, so its mean is too good. No p.")
     else:
         said += [

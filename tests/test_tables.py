@@ -146,7 +146,7 @@ def test_best_on_test_is_labelled_and_has_no_p() -> None:
     table = paper_table.build(analysis.compare(scores(FINE)), chosen(), best=True)
     row = table.iloc[0]
     assert (0.7, 0.2) == tuple(row[["fine_tuning mean", "fine_tuning sd"]])
-    assert row["columns"].startswith("optimistic")
+    assert row["choice"].startswith("optimistic")
     assert pd.isna(row["fine_tuning p"])
     printed = paper_table.markdown(table)
     assert "Optimistic" in printed
