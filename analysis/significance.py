@@ -71,6 +71,15 @@ def rank_biserial(d: Differences) -> float:
     return float((ranks * signs).sum() / ranks.sum()) if len(ranks) else 0.0
 
 
+def _mean(d: Differences, axis: int) -> npt.NDArray[np.float64]:
+    """Mean of differences with ``DECIMALS`` decimals, the same in whatever order they are added.
+
+    BCa corrects for the share of resampled means under the observed one, ties counting half; a resample that holds the same
+    people in another order is a tie. With 7 people 0.6% are, and their last bits moved a limit by 0.003.
+    """
+    return np.asarray(np.round(d.sum(axis=axis), DECIMALS) / d.shape[axis])
+
+
 def bca_interval(d: Differences, seed: int = 0) -> tuple[float, float]:
     """95% BCa bootstrap interval of the mean difference; NaN under 2 differences, the value itself where all are equal."""
     return bca_intervals([d], seed)[0]
@@ -85,7 +94,7 @@ def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tup
     for n in {len(differences[i]) for i in uneven}:
         which = [i for i in uneven if len(differences[i]) == n]
         rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
-        made = stats.bootstrap((rows,), np.mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
+        made = stats.bootstrap((rows,), _mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
         for i, (low, high) in zip(which, np.stack(made.confidence_interval, axis=1), strict=True):
             found[i] = float(low), float(high)
     return found

@@ -99,14 +99,11 @@ def test_bca_is_rs_boot() -> None:
 
 
 def test_intervals_made_together_are_those_made_alone() -> None:
-    """Of unequal lengths, with one that is constant, one of a single difference and one of none: each as scipy gives it alone."""
+    """Of unequal lengths, with one that is constant, one of a single difference and one of none."""
     rng = np.random.default_rng(0)
     several = [rng.normal(0.1, 1, n) for n in (7, 5, 7)]
-    alone = [
-        stats.bootstrap((d,), np.mean, n_resamples=9999, rng=np.random.default_rng(0)).confidence_interval for d in several
-    ]
     made = bca_intervals([*several, np.full(4, 0.2), np.array([0.3]), np.array([])])
-    np.testing.assert_allclose(alone, made[:3])
+    np.testing.assert_array_equal([bca_interval(d) for d in several], made[:3])
     np.testing.assert_array_equal([(0.2, 0.2), (np.nan, np.nan), (np.nan, np.nan)], made[3:])
 
 
