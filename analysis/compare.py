@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS
+from analysis.pairs import pairs
 from analysis.references import REFERENCES
-from analysis.scores import BASELINE, CELL, against_name
+from analysis.scores import BASELINE, CELL
 from analysis.significance import DECIMALS, Differences, bca_intervals, holm, least_p, rank_biserial, wilcoxon
 
 COLUMNS = [
@@ -16,22 +17,6 @@ COLUMNS = [
     "difference", "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "least_p", "test", "family", "family_size",
 ]  # fmt: skip
 COUNTS = ("n_participants", "n_missing", "n_nonzero", "family_size")
-
-Key = tuple[str, str, str]
-People = dict[Key, "pd.Series[float]"]
-
-
-def _per_participant(cell: pd.DataFrame, metric: str) -> People:
-    """For each technique, variant and ``against``: each participant's mean over seeds, missing where every seed is undefined."""
-    means = cell.groupby(["technique", "variant", "against", "participant"], observed=True)[metric].mean()
-    by_key: Any = means.groupby(level=[0, 1, 2])
-    return {key: part.droplevel([0, 1, 2]) for key, part in by_key}
-
-
-def _place(key: Key) -> tuple[Any, ...]:
-    """The baseline, the references, then techniques and variants by name."""
-    technique, variant, _ = key
-    return technique != BASELINE, technique not in REFERENCES, technique, variant
 
 
 def paired_tests(differences: Sequence[Differences]) -> list[dict[str, Any]]:
@@ -52,36 +37,52 @@ def paired_tests(differences: Sequence[Differences]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(people: People, technique: str, variant: str) -> dict[str, Any]:
-    """One variant against the baseline on the same windows; references and, where a study has no baseline, all variants stand
-    untested (without ``differences``)."""
-    row: dict[str, Any] = {"technique": technique, "variant": variant}
-    mine = people[technique, variant, ""]
-    every = people.get((BASELINE, "-", ""))
-    base = people.get((BASELINE, "-", against_name(technique, variant)), every)
-    if technique == BASELINE or technique in REFERENCES or base is None:
-        mine = mine.dropna()
-        return row | {"n_participants": len(mine), "mean": mine.mean(), "sd": mine.std(ddof=1)}
-    both = pd.concat([mine.rename("mine"), base.rename("base")], axis=1).reindex(mine.index).dropna()
-    d = (both["mine"] - both["base"]).to_numpy(dtype=np.float64)
-    row |= {"n_participants": len(d), "n_missing": len(mine) - len(d), "differences": d}
-    return row | {"mean": both["mine"].mean(), "sd": both["mine"].std(ddof=1), "baseline_mean": both["base"].mean()}
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The baseline, the references, then techniques and variants by name."""
+    return row["technique"] != BASELINE, row["technique"] not in REFERENCES, row["technique"], row["variant"]
+
+
+def _untested(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Rows of means alone."""
+    own = cell[cell["against"].eq("")].groupby(["technique", "variant", "participant"], observed=True)[metric].mean()
+    table = own.groupby(level=[0, 1]).agg(["count", "mean", "std"]).rename(columns={"count": "n_participants", "std": "sd"})
+    return [{str(name): value for name, value in row.items()} for row in table.reset_index().to_dict("records")]
+
+
+def _family(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Rows of the variants set against the baseline: one family. Those for which no participant has a score on both sides are in it: a
+    test that could not be made does not make the others easier."""
+    rows, differences = [], []
+    for (technique, variant), part in pairs(cell, metric).groupby(["technique", "variant"], observed=True):
+        both = part.dropna(subset=["difference"])
+        differences.append(both["difference"].to_numpy(dtype=np.float64))
+        rows.append(
+            {
+                "technique": technique,
+                "variant": variant,
+                "n_participants": len(both),
+                "n_missing": len(part) - len(both),
+                "mean": both["score"].mean(),
+                "sd": both["score"].std(ddof=1),
+                "baseline_mean": both["baseline"].mean(),
+            }
+        )
+    shown = paired_tests(differences)
+    adjusted = holm(np.array([tests["p"] for tests in shown]))
+    least = holm(np.array([tests["least_p"] for tests in shown]))  # adjusted p values never rise when another p falls
+    name, size = " / ".join(str(cell[level].iloc[0]) for level in CELL), len(rows)
+    return [
+        row | tests | {"p_adjusted": p, "least_p": low, "family": name, "family_size": size}
+        for row, tests, p, low in zip(rows, shown, adjusted, least, strict=True)
+    ]
 
 
 def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """The rows of one (dataset, label, model). Its family are all variants that are set against the baseline, those too for which
-    no participant has a score on both sides: a test that could not be made does not make the others easier."""
-    people = _per_participant(cell, metric)
-    ordered = sorted((key for key in people if not key[2]), key=_place)
-    rows = [_row(people, technique, variant) for technique, variant, _ in ordered]
-    family = [row for row in rows if "differences" in row]
-    for row, shown in zip(family, paired_tests([row.pop("differences") for row in family]), strict=True):
-        row.update(shown)
-    adjusted = holm(np.array([row["p"] for row in family]))
-    least = holm(np.array([row["least_p"] for row in family]))  # adjusted p values never rise when another p falls
-    for row, p, low in zip(family, adjusted, least, strict=True):
-        row |= {"p_adjusted": p, "least_p": low, "family_size": len(family)}
-    return rows
+    """The rows of one (dataset, label, model): the baseline and the references stand untested, and so do all without a baseline."""
+    alone = cell["technique"].isin([BASELINE, *REFERENCES])
+    if not cell["technique"].eq(BASELINE).any():
+        return sorted(_untested(cell, metric), key=_place)
+    return sorted(_untested(cell[alone], metric) + _family(cell, metric), key=_place)
 
 
 def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
@@ -106,7 +107,6 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     rows = []
     for names, cell in scores.groupby(CELL, sort=True, observed=True):
         about = dict(zip(CELL, names, strict=True)) | {"metric": metric, "scoring": cell["scoring"].iloc[0]}
-        family = " / ".join(str(name) for name in names)
-        rows += [about | row | ({"family": family} if "p" in row else {}) for row in _cell(cell, metric)]
+        rows += [about | row for row in _cell(cell, metric)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.fillna(dict.fromkeys(COUNTS, 0)).astype(dict.fromkeys(COUNTS, int))

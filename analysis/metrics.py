@@ -157,7 +157,8 @@ METRICS: dict[str, Callable[[Predicted], Floats]] = {
     "balanced_accuracy": _balanced_accuracy,
     "ece": _ece,
 }
-VERDICTS = tuple(name for name in METRICS if name != "ece")  # what a study may take as its verdict: more is better
+LESS_IS_BETTER = ("ece",)
+VERDICTS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
 
 
 def evaluate(y: Classes, p: Probabilities) -> dict[str, float]:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from analysis.metrics import LESS_IS_BETTER
 from analysis.references import REFERENCES
 from analysis.scores import BASELINE, CELL, against_name
 
-LESS_IS_BETTER = ("ece",)
 VARIANT = [*CELL, "technique", "variant"]
 
 
