@@ -36,11 +36,10 @@ def _numbered(trials: pd.DataFrame, names: list[str]) -> Ints:
     return np.asarray(trials.groupby(names, observed=True, sort=False).ngroup(), dtype=np.int64)
 
 
-def _first(of: Ints, which: npt.NDArray[np.bool_]) -> Ints:
-    """For each trial, the first of the trials ``which`` that has the same number, -1 if there is none (n_trials,)."""
+def _one_of(of: Ints, which: npt.NDArray[np.bool_]) -> Ints:
+    """For each trial, one of the trials ``which`` that has the same number, -1 if there is none (n_trials,)."""
     found = np.full(of.max(initial=0) + 1, -1, dtype=np.int64)
-    at = np.flatnonzero(which)[::-1]
-    found[of[at]] = at
+    found[of[which]] = np.flatnonzero(which)
     return found[of]
 
 
@@ -73,7 +72,7 @@ def score(frames: Frames, scoring: Scoring = "paired") -> pd.DataFrame:
 
 def _paired(windows: Tested, trials: pd.DataFrame, ok: npt.NDArray[np.bool_], baseline: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """The baseline on the windows of each trial of another technique."""
-    base = _first(_numbered(trials, [*CELL, *WHO]), baseline)
+    base = _one_of(_numbered(trials, [*CELL, *WHO]), baseline)
     which = ok & ~baseline & (base >= 0)
     at = windows.twins(np.where(which, base, -1))
     seen = np.flatnonzero(at >= 0)
@@ -103,8 +102,8 @@ def score_common(frames: Frames) -> pd.DataFrame:
     windows = tested(frames.predictions, trials)
     unit = _numbered(trials, [*CELL, *WHO])
     has = np.bincount(windows.trial, minlength=len(trials)) > 0
-    at = windows.twins(_first(unit, has))
-    seen = np.bincount(at[at >= 0], minlength=len(at))  # in how many trials each window of the unit's first trial was tested
+    at = windows.twins(_one_of(unit, has))  # what is not in any one of them is not common to all
+    seen = np.bincount(at[at >= 0], minlength=len(at))  # in how many trials of its unit each window of that one was tested
     common = (at >= 0) & (seen[at] == np.bincount(unit[has])[unit[windows.trial]])
     numbers = windows.take(np.flatnonzero(common)).scores(len(trials))
     return _arranged([_rows(trials, numbers, np.ones(len(trials), dtype=bool))], "common")
