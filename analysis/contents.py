@@ -1,15 +1,17 @@
 """What stands in report.html, in which order, in which words."""
 
 from collections.abc import Hashable
+from math import isnan
 
 import pandas as pd
 
 from analysis import fairness, paper_table, pictures, shown, tables
+from analysis.appendix import ROPE
 from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
 from analysis.pairs import gain_sign
 from analysis.results import Results
 from analysis.scores import CELL, against_name
-from analysis.text import metric_name
+from analysis.text import interval, metric_name, number, p_value
 from analysis.verdict import verdict, who_changes
 
 Names = tuple[Hashable, ...]
@@ -33,6 +35,7 @@ def page(results: Results) -> Page:
         sections=(
             *_paper(results),
             *cells.values(),
+            *_across(results),
             *(Section(f"Beside {other.name}", parts=(tabulate(other.table, "n"),)) for other in results.against),
             *_ran(results),
             Section("Notes on this run", items=results.notes),
@@ -53,7 +56,7 @@ def _paper(results: Results) -> list[Section]:
     table = Table(
         paper_table.caption(results.paper),
         tuple(paper_table.head(results.paper)),
-        tuple(map(tuple, paper_table.rows(results.paper))),
+        tuple(map(tuple, paper_table.rows(results.paper, "\n"))),
         names=len(CELL),
     )
     return [Section("One column per technique", parts=(table,))]
@@ -80,6 +83,58 @@ def _fairness(results: Results, names: Names) -> list[Section]:
     ]
 
 
+def _appendix(results: Results, names: Names, slug: str) -> list[Section]:
+    """Other metrics, Bayesian test and ranks of one (dataset, label, model)."""
+    metrics, bayesian = (_of(results.appendix[name], names) for name in ("metrics", "bayesian"))
+    parts: list[Part] = []
+    if len(metrics):
+        caption = (
+            "Other metrics: mean over participants; under it the difference to non_personalized on the same windows with its 95% BCa "
+            "interval. No tests."
+        )
+        parts.append(tabulate(_by_metric(metrics), caption))
+    if len(bayesian):
+        caption = (
+            f"Bayesian signed-rank test in {metric_name(results.metric)}: probability that a variant is worse than non_personalized, equivalent "
+            f"(mean difference within {ROPE}), or better."
+        )
+        parts.append(tabulate(bayesian.drop(columns=[*CELL, "metric", "test"]), caption))
+    said = []
+    if found := results.ranks.get(tuple(map(str, names))):
+        parts += pictures.ranks(slug, found)
+        if not isnan(found.p):
+            said.append(
+                f"Friedman's test over {found.n} participants and {len(found.ranks)} variants, on the windows that all were tested on: "
+                f"chi-square {found.statistic:.2f}, p {p_value(found.p)}. Variants of one technique resemble each other more than they "
+                "resemble the baseline, so a small p does not prove that any mean differs."
+            )
+    return [Section("Appendix", says=tuple(said), parts=tuple(parts), descriptive=True)] if parts else []
+
+
+def _by_metric(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A row per variant, a column per metric: mean, under it difference and interval."""
+    said = [
+        f"{number(row['mean'])}\n{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}".strip()
+        for row in metrics.to_dict("records")
+    ]
+    told = metrics.assign(said=said, metric=metrics["metric"].map(metric_name))
+    wide = told.pivot(index=["technique", "variant"], columns="metric", values="said")
+    order = told[["technique", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    return wide.loc[list(order), list(told["metric"].unique())].rename_axis(columns=None).reset_index()
+
+
+def _across(results: Results) -> list[Section]:
+    """Stouffer's test, where two datasets or more were run."""
+    frame = results.appendix["stouffer"]
+    if frame.empty:
+        return []
+    caption = (
+        f"Stouffer's z across datasets in {metric_name(results.metric)} (above 0: better than non_personalized; weight: root of the participants), "
+        "one label a dataset, Holm over the variants of a model."
+    )
+    return [Section("Across datasets", parts=(tabulate(frame.drop(columns=["metric", "test"]), caption),), descriptive=True)]
+
+
 def _of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
     """The rows of one (dataset, label, model)."""
     if frame.empty:
@@ -93,16 +148,14 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
     sections = [
         Section("All variants", parts=(*pictures.forest(slug, comparison), everything)),
         *_who(results, names, slug),
-        *_drawn("Label budget", pictures.over(slug, comparison, metric, "budget", "Score over label budget", BUDGET)),
-        *_drawn("Number of clusters", pictures.over(slug, comparison, metric, "k", "Score over k", "k, clusters")),
+        *_drawn("Label budget", pictures.over(slug, comparison, metric, pictures.BUDGET)),
+        *_drawn("Number of clusters", pictures.over(slug, comparison, metric, pictures.CLUSTERS)),
         *_fairness(results, names),
+        *_appendix(results, names, slug),
         *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
         *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
     ]
     return Section(tables.title(names), sections=tuple(sections))
-
-
-BUDGET = "label budget (share of each label's windows, or windows)"
 
 
 def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:

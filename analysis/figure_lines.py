@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
 from analysis.figures import GAIN, INK, LOSS, SAME, WIDTH, fit, look, panels
+from analysis.ranking import Friedman
 from analysis.text import many, metric_name
 
 
@@ -100,15 +101,9 @@ def calibration(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def critical_difference(ranks: "pd.Series[float]", p: pd.DataFrame, cd: float, n: int) -> Figure:
-    """Average ranks (1 is best); a bar joins variants that Nemenyi's test does not tell apart (Demsar 2006).
-
-    Args:
-        ranks: variant to average rank.
-        p: Nemenyi's p of every pair of variants.
-        cd: critical difference at 0.05.
-        n: participants.
-    """
+def critical_difference(found: Friedman) -> Figure:
+    """Average ranks (1 is best); a bar joins variants that Nemenyi's test does not tell apart (Demsar 2006)."""
+    ranks, p, cd = found.ranks.rename(fit), found.nemenyi.rename(index=fit, columns=fit), found.critical_difference
     figure = Figure(figsize=(WIDTH, 1.4 + 0.16 * len(ranks)), layout="constrained")
     axes = figure.subplots()
     known = [str(name).split(" ")[0] for name in ranks.index]
@@ -126,5 +121,5 @@ def critical_difference(ranks: "pd.Series[float]", p: pd.DataFrame, cd: float, n
     )
     axes.spines["top"].set_visible(True)
     axes.grid(visible=False)
-    axes.set_title(f"average rank over {n} participants, 1 is best; joined: not told apart")
+    axes.set_title(f"average rank over {found.n} participants, 1 is best; joined: not told apart")
     return figure

@@ -145,7 +145,8 @@ def _dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Colours (..., 4) on which white is easier to read than black (relative luminance of WCAG 2)."""
     rgb = rgba[..., :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return np.less(linear @ np.array([0.2126, 0.7152, 0.0722]), 0.179)
+    dark: npt.NDArray[np.bool_] = linear @ np.array([0.2126, 0.7152, 0.0722]) < 0.179
+    return dark
 
 
 def slopes(frame: pd.DataFrame, metric: str) -> Figure:

@@ -137,9 +137,9 @@ def head(table: pd.DataFrame) -> list[str]:
     return [*CELL, "n", *_techniques(table)]
 
 
-def rows(table: pd.DataFrame) -> list[list[str]]:
-    """The rows as printed, in the order of ``head``."""
-    return [[*names, *(" ".join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
+def rows(table: pd.DataFrame, between: str = " ") -> list[list[str]]:
+    """The rows as printed, in the order of ``head``; ``between`` mean and what stands under it."""
+    return [[*names, *(between.join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
 
 
 def markdown(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:

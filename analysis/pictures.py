@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis import figure_lines, figures, shown
 from analysis.curves import spread
 from analysis.page import Picture, Table
+from analysis.ranking import Friedman
 from analysis.scores import CELL
 
 
@@ -58,12 +59,31 @@ def heatmap(slug: str, gains: pd.DataFrame, metric: str, instead: Table) -> list
     return [replace(drawn, instead=instead)]
 
 
-def over(slug: str, comparison: pd.DataFrame, metric: str, axis: str, title: str, unit: str) -> list[Picture]:
-    rows = shown.over(comparison, axis)
+@dataclass(frozen=True)
+class Axis:
+    """An axis of techniques: its name in variants, the figure's title, the axis' label, and how a value is written on it."""
+
+    name: str
+    title: str
+    label: str
+    tick: Callable[[str], str]
+
+
+def _share(value: str) -> str:
+    return f"{100 * float(value):g}%" if re.fullmatch(r"0?\.\d+", value) else value
+
+
+BUDGET = Axis("budget", "Score over label budget", "label budget (%: of each label's windows)", _share)
+CLUSTERS = Axis("k", "Score over k", "k (clusters)", str)
+
+
+def over(slug: str, comparison: pd.DataFrame, metric: str, axis: Axis) -> list[Picture]:
+    rows = shown.over(comparison, axis.name)
     if rows.empty:
         return []
     says = "Mean score, and difference to non_personalized on the same windows with its 95% interval; points are moved aside to be seen."
-    return [_picture(axis, slug, title, says, rows, lambda: figure_lines.over_axis(rows, metric, unit))]
+    ticked = rows.assign(value=rows["value"].map(axis.tick))
+    return [_picture(axis.name, slug, axis.title, says, rows, lambda: figure_lines.over_axis(ticked, metric, axis.label))]
 
 
 def training(slug: str, curves: pd.DataFrame) -> list[Picture]:
@@ -87,9 +107,13 @@ def calibration(slug: str, rows: pd.DataFrame) -> list[Picture]:
     return [_picture("calibration", slug, "Calibration", says, rows, lambda: figure_lines.calibration(rows))]
 
 
-def ranks(slug: str, average: "pd.Series[float]", p: pd.DataFrame, cd: float, n: int) -> list[Picture]:
-    says = "Variants joined by a bar are not told apart by Nemenyi's test at 0.05."
-    numbers = average.rename("average_rank").rename_axis("variant").reset_index().sort_values("average_rank")
-    return [
-        _picture("ranks", slug, "Average ranks", says, numbers, lambda: figure_lines.critical_difference(average, p, cd, n))
-    ]
+def ranks(slug: str, found: Friedman) -> list[Picture]:
+    """Where three variants or more have a score for two participants or more."""
+    if found.n < 2 or len(found.ranks) < 3:
+        return []
+    says = (
+        f"1 is best; a bar joins variants whose ranks differ by less than the critical difference {found.critical_difference:.2f} (Nemenyi, 0.05). "
+        "Scores on the windows that all variants were tested on."
+    )
+    numbers = found.ranks.rename("average_rank").rename_axis("variant").sort_values(kind="stable").reset_index()
+    return [_picture("ranks", slug, "Average ranks", says, numbers, lambda: figure_lines.critical_difference(found))]

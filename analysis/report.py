@@ -6,18 +6,22 @@ import os
 import pandas as pd
 
 from analysis import fairness, paper_table, shown, tables
+from analysis.appendix import bayesian, stouffer
 from analysis.beside import beside
 from analysis.chosen import chosen
 from analysis.compare import compare
 from analysis.contents import page
 from analysis.curves import curves
 from analysis.load import Frames, load, read_text, write_bytes, write_text
+from analysis.metrics import METRICS
 from analysis.page import Picture, every_part, render
-from analysis.pairs import pairs
+from analysis.pairs import gain_sign, pairs
+from analysis.ranking import friedman, rank_tables, ranking
 from analysis.results import Results
-from analysis.scores import CELL, Scoring, score
+from analysis.scores import CELL, Scoring, score, score_common
 
 Run = str | os.PathLike[str]
+TESTS = ["p", "p_adjusted", "least_p", "test", "family", "family_size", "effect_size"]
 
 
 def _incomplete(frames: Frames) -> str:
@@ -52,6 +56,12 @@ def _status(frames: Frames) -> pd.DataFrame:
     return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
 
 
+def _other_metrics(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The comparison on every other metric, without p: the verdict is about one."""
+    made = [compare(scores, name).drop(columns=TESTS) for name in METRICS if name != metric]
+    return pd.concat(made, ignore_index=True)
+
+
 def results(
     run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
 ) -> Results:
@@ -62,7 +72,7 @@ def results(
     scores = score(frames, scoring)
     if scores.empty:
         raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
-    comparison, picked = compare(scores, metric), chosen(scores, metric)
+    comparison, picked, common = compare(scores, metric), chosen(scores, metric), score_common(frames)
     notes = (*frames.notes, *_alone(frames))
     return Results(
         metric=metric,
@@ -73,6 +83,13 @@ def results(
         chosen=picked,
         paper=paper_table.build(comparison, picked, best),
         fairness=fairness.gaps(scores, frames.participants, metric),
+        appendix={
+            "metrics": _other_metrics(scores, metric),
+            "bayesian": bayesian(scores, metric),
+            "ranking": ranking(common, metric),
+            "stouffer": stouffer(comparison),
+        },
+        ranks={names: friedman(table, gain_sign(metric) < 0) for names, table in rank_tables(common, metric).items()},
         against=tuple(beside(which, scores, comparison, picked, metric, notes) for which in against),
         curves=curves(run),
         calibration=shown.reliability(frames),

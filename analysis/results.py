@@ -1,11 +1,12 @@
 """Everything that a report shows, as frames."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis.beside import Beside
+from analysis.ranking import Friedman
 from analysis.scores import Scoring
 
 
@@ -19,7 +20,8 @@ class Results:
         chosen: one row per technique, its variant chosen for each participant by the others. ``paper``: the same in a paper's layout.
         fairness: gaps between groups of participants.
         against: tables that stand beside this run's.
-        appendix: descriptive frames by name.
+        appendix: descriptive frames by name: ``metrics``, ``bayesian``, ``ranking``, ``stouffer``.
+        ranks: (dataset, label, model) to its Friedman test, on the windows that all its variants were tested on.
         curves: one row per epoch of every training.
         calibration: ``shown.reliability``.
         notes: sentences that every table carries.
@@ -42,5 +44,6 @@ class Results:
     status: pd.DataFrame
     paper: pd.DataFrame
     fairness: pd.DataFrame
+    appendix: dict[str, pd.DataFrame]
+    ranks: dict[tuple[str, ...], Friedman]
     against: tuple[Beside, ...] = ()
-    appendix: dict[str, pd.DataFrame] = field(default_factory=dict)

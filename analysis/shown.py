@@ -101,7 +101,7 @@ def reliability(frames: Frames) -> pd.DataFrame:
     )
     named = named[named["windows"] > 0]
     keys = [*CELL, "technique"]
-    bins = named.groupby([*keys, "bin"])[["confidence", "accuracy", "windows"]].sum().reset_index()
+    bins = named.groupby([*keys, "bin"])[["confidence", "accuracy", "windows"]].sum().reset_index().astype({"windows": int})
     bins[["confidence", "accuracy"]] = bins[["confidence", "accuracy"]].div(bins["windows"], axis=0)
     gap = (bins["confidence"] - bins["accuracy"]).abs() * bins["windows"]
     by = bins.assign(gap=gap).groupby(keys)[["gap", "windows"]].transform("sum")

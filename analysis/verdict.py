@@ -64,11 +64,11 @@ def _powerless(tested: pd.DataFrame) -> list[str]:
     count = int(tested["least_p"].ge(ALPHA).sum())
     if not count:
         return []
-    why = f"so few participants change that no signs could bring p under {ALPHA} in a family of {len(tested)}"
+    family = int(tested["family_size"].max())
+    who = "It" if len(tested) == 1 else "None of them" if count == len(tested) else f"{count} of them"
+    could = "could" if who.startswith("None") else "could not"
     return [
-        f"None of them could have been significant: {why}."
-        if count == len(tested)
-        else f"{count} of them could not have been significant: {why}."
+        f"{who} {could} have been significant: so few participants change that no signs could bring p under {ALPHA} in a family of {family}."
     ]
 
 
@@ -76,7 +76,7 @@ def who_changes(pairs: pd.DataFrame, metric: str) -> str:
     """Who gains and who loses most, by name, and whether anybody never changes.
 
     Args:
-        pairs: ``shown.pairs`` of one cell.
+        pairs: ``analysis.pairs.pairs`` of one cell.
     """
     known = pairs.dropna(subset=["difference"])
     if known.empty:

@@ -176,7 +176,7 @@ def test_only_what_a_run_has_is_drawn() -> None:
     none = pd.DataFrame(columns=curves.COLUMNS)
     assert [] == [
         *pictures.forest("x", comparison),
-        *pictures.over("x", comparison, "auroc", "budget", "", ""),
+        *pictures.over("x", comparison, "auroc", pictures.BUDGET),
         *pictures.training("x", none),
         *pictures.calibration("x", pd.DataFrame()),
     ]

@@ -80,7 +80,7 @@ function show(chart, data, index) {
     points("with", variant.score, change.map((x) => (x >= 0 ? "triangle-up" : "triangle-down")), fills)], {
     font: { color: colour("--ink"), family: getComputedStyle(chart).fontFamily }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     margin: { l: 55, r: 10, t: 10, b: 70 }, legend: { orientation: "h", y: 1.12 }, hovermode: "closest",
-    xaxis: { ...axis, type: "category", tickangle: -90 }, yaxis: { ...axis, title: { text: data.metric } },
+    xaxis: { ...axis, title: { text: "participant" }, type: "category", tickangle: -90 }, yaxis: { ...axis, title: { text: data.metric } },
   }, { responsive: true, displayModeBar: false });
 }
 for (const place of document.querySelectorAll(".explorer")) {
