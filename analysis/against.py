@@ -147,7 +147,7 @@ def _in_both(part: pd.DataFrame) -> bool:
 
 def _refuse_strangers(mine: pd.DataFrame, other: pd.DataFrame) -> None:
     """Say what each run has where they share no variant or no participant."""
-    here, there = (set(frame.index.droplevel("participant")) for frame in (mine, other))
+    here, there = (set(frame.reset_index("participant").index) for frame in (mine, other))
     if not here & there:
         cells = [
             ", ".join(sorted({" / ".join(map(str, variant[:3])) for variant in side})) or "nothing" for side in (here, there)

@@ -4,7 +4,7 @@ Only what ``participants.json`` keeps of people is used, and only groups are sho
 are told, no range of ages: that would be somebody's age.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -28,12 +28,14 @@ Numbers = npt.NDArray[np.float64]
 @lru_cache(maxsize=256)
 def _weights(n: int, place: int) -> Numbers:
     """(RESAMPLES, n): how often each of n people is drawn, over n; the same for every variant, so that their changes are comparable."""
-    return np.random.default_rng([n, place]).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    drawn: Numbers = np.random.default_rng([n, place]).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    return drawn
 
 
 def _gap(means: Numbers) -> Numbers:
     """Of group means along axis 0: the first minus the second of two, the largest minus the smallest of more."""
-    return means[0] - means[1] if len(means) == 2 else means.max(axis=0) - means.min(axis=0)
+    gap: Numbers = means[0] - means[1] if len(means) == 2 else means.max(axis=0) - means.min(axis=0)
+    return gap
 
 
 def _values(groups: list[Numbers]) -> Iterator[tuple[str, int | None, Numbers]]:
@@ -95,9 +97,7 @@ def gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) -> pd.Da
     rows = []
     every = _by_variant(scores, metric)
     for names, cell in every.groupby(CELL, sort=True, observed=True):
-        people = participants[participants["dataset"].eq(names[0]) & participants["label"].eq(names[1])].set_index(
-            "participant"
-        )
+        people = participants[(participants[CELL[:2]] == list(names[:2])).all(axis=1)].set_index("participant")
         for grouping, group in groupings(people).items() if len(people) else ():
             for (technique, variant), part in cell.groupby(["technique", "variant"], sort=False, observed=True):
                 one = part.set_index("participant")
@@ -128,8 +128,9 @@ def rows(part: pd.DataFrame) -> list[list[str]]:
 def _groups(part: pd.DataFrame, grouping: str) -> str:
     own = part[part["technique"].eq(part["technique"].iloc[0]) & part["grouping"].eq(grouping)]
     first = own[own["variant"].eq(own["variant"].iloc[0])]
-    said = [f"{row.group} {number(row.value)} (n={row.n})" for row in first[first["what"].eq(MEAN)].itertuples()]
-    said += [f"{row.group} not scored (n={row.n})" for row in first[first["what"].eq(NOT_SCORED)].itertuples()]
+    records = first.to_dict("records")
+    said = [f"{row['group']} {number(row['value'])} (n={row['n']})" for row in records if row["what"] == MEAN]
+    said += [f"{row['group']} not scored (n={row['n']})" for row in records if row["what"] == NOT_SCORED]
     return f"{grouping}, mean of {own['technique'].iloc[0]}: {'; '.join(said)}."
 
 
@@ -137,13 +138,16 @@ def _line(one: pd.DataFrame, shown: list[str]) -> list[str]:
     """A variant: in each grouping the change of its gap; the baseline: its gap."""
     first = one.iloc[0]
     what = GAP if first["technique"] == BASELINE else CHANGE
-    found = {row.grouping: row for row in one[one["what"].eq(what)].itertuples()}
-    cells = []
-    for name in shown:
-        row = found.get(name)
-        sure = "" if row is None or what == GAP else " narrower" if row.ci_high < 0 else " wider" if row.ci_low > 0 else ""
-        cells.append("" if row is None else f"{number(row.value, sign=True)} {interval(row.ci_low, row.ci_high)}{sure}")
-    return [str(first["technique"]), str(first["variant"]), *cells]
+    found = {row["grouping"]: row for row in one[one["what"].eq(what)].to_dict("records")}
+    return [str(first["technique"]), str(first["variant"]), *(_told_gap(found.get(name), what) for name in shown)]
+
+
+def _told_gap(row: dict[Hashable, Any] | None, what: str) -> str:
+    """A gap or its change with its interval, and what the interval says of a change."""
+    if row is None:
+        return ""
+    said = f"{number(row['value'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+    return said + ("" if what == GAP else " narrower" if row["ci_high"] < 0 else " wider" if row["ci_low"] > 0 else "")
 
 
 CAPTION = (

@@ -24,20 +24,19 @@ def title(names: object) -> str:
 
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
     """The rows of one (dataset, label, model) as printed, in the order of ``HEAD``."""
-    hopeless = part["least_p"].ge(LEVEL)
     return [
         (
-            str(row.technique),
-            str(row.variant),
-            mean_sd(row.mean_, row.sd),
-            counted(row.n_participants, row.n_missing),
-            number(row.difference, sign=True),
-            interval(row.ci_low, row.ci_high),
-            number(row.effect_size, 2, sign=True),
-            p_value(row.p),
-            p_value(row.p_adjusted) + (OUT_OF_REACH if mark else ""),
+            str(row["technique"]),
+            str(row["variant"]),
+            mean_sd(row["mean"], row["sd"]),
+            counted(row["n_participants"], row["n_missing"]),
+            number(row["difference"], sign=True),
+            interval(row["ci_low"], row["ci_high"]),
+            number(row["effect_size"], 2, sign=True),
+            p_value(row["p"]),
+            p_value(row["p_adjusted"]) + (OUT_OF_REACH if row["least_p"] >= LEVEL else ""),
         )
-        for row, mark in zip(part.rename(columns={"mean": "mean_"}).itertuples(), hopeless, strict=True)
+        for row in part.to_dict("records")
     ]
 
 

@@ -1,11 +1,13 @@
 """Scores by group: who falls into which group, the gap and its change by hand, and that nothing personal leaves."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import make_windows
 from fixture_scores import scores
@@ -13,8 +15,10 @@ from fixture_scores import scores
 import analysis
 from analysis import fairness
 from analysis.groups import groupings, thirds, trait_clusters
+from analysis.report import report
 from raylab.runs.folder import RunFolder
 from raylab.runs.participants import participants
+from raylab.runs.run import start
 from raylab.trials.plan import prepared
 from raylab.trials.study import parse_study
 
@@ -190,3 +194,29 @@ def test_load_gives_what_was_kept(tmp_path: Path) -> None:
     assert pd.isna(made.loc[1, "trait_age"])
     (tmp_path / "participants.json").unlink()
     assert analysis.load(tmp_path).participants.empty
+
+
+def test_what_somebody_wrote_about_a_person_is_in_no_file_of_a_run(cohort: Path, tmp_path: Path) -> None:
+    """A free-text trait, and a gender that is one: the run keeps predictions and numbers, its report groups, and neither the text nor a signal."""
+    shutil.copytree(cohort / "simulated", tmp_path / "windows" / "simulated")
+    path = tmp_path / "windows" / "simulated" / "card.json"
+    card = json.loads(path.read_text())
+    for number, entry in enumerate(card["participants"]):
+        entry["traits"] |= {"remark": HOSTILE} | ({"gender": HOSTILE} if number == 0 else {})
+    path.write_text(json.dumps(card))
+    study = {
+        "name": "s",
+        "datasets": [{"windows": "simulated", "label": "stress"}],
+        "models": [{"encoder": "mlp_lstm", "width": 1 / 64}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3}],
+        "protocol": {"epochs": 1},
+    }
+    run = tmp_path / "run"
+    start(parse_study(study, "test"), str(tmp_path / "windows"), str(run), "here", say=lambda line: None)
+    report(run)
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert {"report.html", "fairness.csv", "participants.json", "paper_table.tex"} <= {path.name for path in files}
+    assert [] == [path.name for path in files if any(word in path.read_bytes() for word in (b"Jane", b"phobia", b"remark"))]
+    assert 4 == analysis.load(run).participants["trait_gender"].notna().sum()
+    stored = pq.read_schema(next((run / "predictions").iterdir())).names
+    assert {"trial", "participant", "window", "y_true", "p", "purged"} == set(stored)
