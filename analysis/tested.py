@@ -89,9 +89,10 @@ class Tested:
         for k in np.unique(classes[classes > 0]):
             for block in self.only((classes == k) | (classes == 0)).blocks():
                 begins = np.diff(block.trial, prepend=-1) > 0
-                of = Predicted(block.y, block.p[:, :k], np.cumsum(begins) - 1, int(begins.sum()))
+                trials = block.trial[begins]
+                of = Predicted(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
                 for name, metric in METRICS.items():
-                    numbers[name][block.trial[begins]] = metric(of)
+                    numbers[name][trials] = metric(of)
         return {"n_test": np.bincount(self.trial, minlength=n_trials), **numbers}
 
 
