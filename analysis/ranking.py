@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scikit_posthocs
 from scipy import stats
@@ -45,13 +46,14 @@ class Friedman:
     nemenyi: pd.DataFrame
 
 
-def _test(scores: pd.DataFrame) -> tuple[float, float]:
-    """Friedman's statistic and p of complete scores; 0 and 1 where every participant's scores are all tied."""
-    if len(scores) < 2 or scores.shape[1] < 3:
+def friedman_test(scores: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Friedman's statistic and p of complete scores (n_participants, n_variants); 0 and 1 where every participant's are all tied."""
+    n, k = scores.shape
+    if n < 2 or k < 3:
         return float("nan"), float("nan")
-    if (scores.nunique(axis=1) == 1).all():
+    if (scores == scores[:, :1]).all():
         return 0.0, 1.0
-    found = stats.friedmanchisquare(*scores.to_numpy(dtype=np.float64).T)
+    found = stats.friedmanchisquare(*scores.T)
     return float(found.statistic), float(found.pvalue)
 
 
@@ -65,7 +67,7 @@ def friedman(table: pd.DataFrame, less_is_better: bool = False) -> Friedman:
     if n and k > 1:
         nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(complete)
     cd = float(q * np.sqrt(k * (k + 1) / (6 * n))) if n else float("nan")
-    return Friedman(ranks, *_test(complete), n, len(table) - n, cd, nemenyi)
+    return Friedman(ranks, *friedman_test(complete.to_numpy(dtype=np.float64)), n, len(table) - n, cd, nemenyi)
 
 
 def rank_tables(scores: pd.DataFrame, metric: str) -> dict[tuple[str, ...], pd.DataFrame]:
