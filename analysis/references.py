@@ -1,22 +1,47 @@
 """What no model at all would score: rows that stand in every table, untested."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
+
+from analysis.metrics import METRICS
+from analysis.tested import Ints, Numbers, Tested
 
 MAJORITY, GUESS = "majority_class", "random_guess"
 REFERENCES = (MAJORITY, GUESS)
 GUESSES = 20
 
 
-def majority(others: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
-    """Probabilities (count, n_classes): all on the class that most windows of the other participants have (n_classes,)."""
-    p = np.zeros((count, len(others)))
-    p[:, int(others.argmax())] = 1.0
-    return p
+def majority(held: Tested, same: Ints) -> Numbers:
+    """Scores of always saying the class that most windows of the other people have.
+
+    Args:
+        held: the windows of one trial for each held-out person.
+        same: (n_trials,) number of the (dataset, label, model, seed) of each trial: among these the others are.
+    """
+    own = held.counts(len(same))
+    everyone = np.zeros((same.max() + 1, own.shape[1]), dtype=np.int64)
+    np.add.at(everyone, same, own)
+    class_of = (everyone[same] - own).argmax(axis=1)
+    said = (np.arange(own.shape[1]) == class_of[held.trial, None]).astype(np.float32)
+    said[np.isnan(held.p)] = np.nan
+    return replace(held, p=said).scores(len(same))
 
 
-def guesses(n_classes: int, count: int, who: str) -> npt.NDArray[np.float64]:
-    """Probabilities (GUESSES, count, n_classes) drawn at random, the same for the same ``who``; one draw alone is noisy."""
-    return np.random.default_rng(zlib.crc32(who.encode())).dirichlet(np.ones(n_classes), (GUESSES, count))
+def guesses(held: Tested, who: list[str]) -> Numbers:
+    """Scores of probabilities drawn at random, the same for the same ``who``; the mean over 20 draws, since one alone is noisy.
+
+    Args:
+        who: for each trial, whom it holds out and with which seed.
+    """
+    classes, sizes = held.classes(len(who)), np.bincount(held.trial, minlength=len(who))
+    ends = np.cumsum(sizes)
+    people = [(np.random.default_rng(zlib.crc32(who[t].encode())), t) for t in np.flatnonzero(sizes)]
+    made = []
+    for _ in range(GUESSES):
+        p = np.full(held.p.shape, np.nan, dtype=np.float32)
+        for rng, t in people:
+            p[ends[t] - sizes[t] : ends[t], : classes[t]] = rng.dirichlet(np.ones(classes[t]), sizes[t])
+        made.append(replace(held, p=p).scores(len(who)))
+    return {"n_test": sizes} | {name: np.mean([scores[name] for scores in made], axis=0) for name in METRICS}

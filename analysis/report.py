@@ -1,28 +1,27 @@
-"""The report of a run: scores, comparison and who gains, written into the run folder."""
+"""The report of a run: every table, figure and the page, written into the run folder."""
 
+import json
 import os
-from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis import fairness, paper_table, shown, tables
+from analysis.appendix import bayesian, stouffer
+from analysis.beside import beside
+from analysis.chosen import chosen
 from analysis.compare import compare
-from analysis.load import Frames, load, write_text
-from analysis.scores import Scoring, score
-from analysis.tables import gains, markdown
+from analysis.contents import page
+from analysis.curves import curves
+from analysis.load import Frames, load, read_text, write_bytes, write_text
+from analysis.metrics import METRICS
+from analysis.page import Picture, every_part, render
+from analysis.pairs import gain_sign, pairs
+from analysis.ranking import friedman, rank_tables, ranking
+from analysis.results import Results
+from analysis.scores import CELL, Scoring, score, score_common
 
-
-@dataclass(frozen=True)
-class Report:
-    """What was made, and where a run stands.
-
-    Attributes:
-        incomplete: a sentence where trials are missing, failed or blocked; empty otherwise.
-    """
-
-    scores: pd.DataFrame
-    comparison: pd.DataFrame
-    notes: tuple[str, ...]
-    incomplete: str
+Run = str | os.PathLike[str]
+TESTS = ["p", "p_adjusted", "least_p", "test", "family", "family_size", "effect_size"]
 
 
 def _incomplete(frames: Frames) -> str:
@@ -50,22 +49,98 @@ def _alone(frames: Frames) -> list[str]:
     return said
 
 
-def report(run: str | os.PathLike[str], scoring: Scoring = "paired", metric: str = "auroc") -> Report:
-    """Make scores.csv, comparison.csv, comparison.md and gains.csv in the run's report folder.
+def _status(frames: Frames) -> pd.DataFrame:
+    """Trials by (dataset, label, model), technique and status; those that the plan asks for and that did not end are ``not run yet``."""
+    ended = frames.trials.set_index("trial")["status"] if len(frames.trials) else pd.Series(dtype=object)
+    plan = frames.plan.assign(status=frames.plan["trial"].map(ended).fillna("not run yet"))
+    return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
 
-    Raises:
-        FileNotFoundError: where the folder is not a run's.
-        ValueError: where no trial has ended yet.
-    """
+
+def _other_metrics(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The comparison on every other metric, without p: the verdict is about one."""
+    made = [compare(scores, name).drop(columns=TESTS) for name in METRICS if name != metric]
+    return pd.concat(made, ignore_index=True)
+
+
+def results(
+    run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
+) -> Results:
+    """All frames of a report; nothing is written. Arguments and errors as ``report``'s."""
     frames = load(run)
+    metric = metric or frames.primary_metric
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
-        raise ValueError(f"{run}: no trial has predictions yet. {incomplete}")
-    comparison = compare(scores, metric)
-    notes = (*frames.notes, *_alone(frames), *([incomplete] if incomplete else []))
-    write_text(run, "report/scores.csv", scores.to_csv(index=False))
-    write_text(run, "report/comparison.csv", comparison.to_csv(index=False))
-    write_text(run, "report/comparison.md", markdown(comparison, notes))
-    write_text(run, "report/gains.csv", gains(scores, metric).to_csv())
-    return Report(scores, comparison, notes, incomplete)
+        raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
+    comparison, picked, common = compare(scores, metric), chosen(scores, metric), score_common(frames)
+    notes = (*frames.notes, *_alone(frames))
+    return Results(
+        metric=metric,
+        scoring=scoring,
+        scores=scores,
+        comparison=comparison,
+        pairs=pairs(scores, metric),
+        chosen=picked,
+        paper=paper_table.build(comparison, picked, best),
+        fairness=fairness.gaps(scores, frames.participants, metric),
+        appendix={
+            "metrics": _other_metrics(scores, metric),
+            "bayesian": bayesian(scores, metric),
+            "ranking": ranking(common, metric),
+            "stouffer": stouffer(comparison),
+        },
+        ranks={names: friedman(table, gain_sign(metric) < 0) for names, table in rank_tables(common, metric).items()},
+        against=tuple(beside(which, scores, comparison, picked, metric, notes) for which in against),
+        curves=curves(run),
+        calibration=shown.reliability(frames),
+        notes=notes,
+        incomplete=incomplete,
+        origin=json.loads(read_text(run, "provenance.json")),
+        study=read_text(run, "study.yaml"),
+        status=_status(frames),
+    )
+
+
+def report(
+    run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
+) -> Results:
+    """Make the report folder of a run: scores, tables, figures with the numbers behind them, and report.html.
+
+    Args:
+        metric: what the verdict is about; the study's primary metric unless given.
+        best: in the paper's layout the variant that is best on test, labelled optimistic.
+        against: published tables and run folders to put beside.
+
+    Raises:
+        FileNotFoundError: where the folder is not a run's.
+        ValueError: where no trial has ended yet, or ``against`` has nothing in common with the run.
+    """
+    made = results(run, scoring, metric, best, against)
+    for name, text in _texts(made).items():
+        write_text(run, f"report/{name}", text)
+    content = page(made)
+    for part in every_part(content.sections):
+        if isinstance(part, Picture):
+            write_bytes(run, f"report/figures/{part.name}.svg", part.svg)
+            write_bytes(run, f"report/figures/{part.name}.png", part.png)
+            write_text(run, f"report/figures/{part.name}.csv", part.numbers.to_csv(index=False))
+    write_text(run, "report/report.html", render(content))
+    return made
+
+
+def _texts(made: Results) -> dict[str, str]:
+    """File name to content of all tables."""
+    notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
+    frames = {
+        "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
+        "fairness": made.fairness, "curves": made.curves, **{f"against_{other.name}": other.table for other in made.against},
+        **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
+    }  # fmt: skip
+    return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
+        "comparison.md": tables.markdown(made.comparison, notes),
+        "comparison.tex": tables.latex(made.comparison, notes),
+        "paper_table.md": paper_table.markdown(made.paper, notes),
+        "paper_table.tex": paper_table.latex(made.paper, notes),
+        "fairness.md": fairness.markdown(made.fairness),
+        **{f"against_{other.name}.md": other.text for other in made.against},
+    }

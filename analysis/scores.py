@@ -2,9 +2,10 @@
 
 ``paired`` (default) scores non_personalized once per variant on the windows that the variant was tested on, so that both
 sides of a difference saw the same windows. ``published`` scores it once on all of the target's windows, as the study's
-code does.
+code does. ``common`` scores everything on the windows that all variants of a (dataset, label, model) were tested on.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +15,13 @@ import pandas as pd
 from analysis.load import Frames
 from analysis.metrics import METRICS
 from analysis.references import GUESS, MAJORITY, guesses, majority
+from analysis.tested import Ints, Numbers, Tested, tested
 
 BASELINE = "non_personalized"
 CELL = ["dataset", "label", "model"]
 WHO = ["participant", "seed"]
-COLUMNS = [*CELL, "technique", "variant", *WHO, "scoring", "against", "n_test", *METRICS]
+NAMES = [*CELL, "technique", "variant", *WHO]
+COLUMNS = [*NAMES, "scoring", "against", "n_test", *METRICS]
 
 Scoring = Literal["paired", "published"]
 
@@ -28,67 +31,79 @@ def against_name(technique: str, variant: str) -> str:
     return f"{technique} {variant}".removesuffix(" -")
 
 
-class _Tested:
-    """The scored windows of one trial and participant: window ids, classes, probabilities."""
+def _numbered(trials: pd.DataFrame, names: list[str]) -> Ints:
+    """Which combination of these names each trial has, counted from 0 (n_trials,)."""
+    return np.asarray(trials.groupby(names, observed=True, sort=False).ngroup(), dtype=np.int64)
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        kept = frame[~frame["purged"].to_numpy(dtype=bool)]
-        p = kept[[name for name in kept.columns if name.startswith("p_")]].to_numpy(dtype=np.float64)
-        self.window: npt.NDArray[np.int64] = kept["window"].to_numpy(dtype=np.int64)
-        self.y: npt.NDArray[np.int64] = kept["y_true"].to_numpy(dtype=np.int64)
-        self.p = p[:, ~np.isnan(p).all(axis=0)] if len(p) else p
 
-    def on(self, windows: npt.NDArray[np.int64] | None) -> dict[str, float]:
-        """Every metric on these windows (all where None)."""
-        keep = np.ones(len(self.y), dtype=bool) if windows is None else np.isin(self.window, windows)
-        scores = {name: metric(self.y[keep], self.p[keep]) for name, metric in METRICS.items()}
-        return {"n_test": int(keep.sum()), **scores}
+def _one_of(of: Ints, which: npt.NDArray[np.bool_]) -> Ints:
+    """For each trial, one of the trials ``which`` that has the same number, -1 if there is none (n_trials,)."""
+    found = np.full(of.max(initial=0) + 1, -1, dtype=np.int64)
+    found[of[which]] = np.flatnonzero(which)
+    return found[of]
+
+
+def _rows(trials: pd.DataFrame, numbers: Numbers, which: npt.NDArray[np.bool_], **names: Any) -> pd.DataFrame:
+    """Rows of scores of the trials ``which``; ``names`` replace those of the trials."""
+    return trials[NAMES].assign(**{"against": "", **numbers, **names})[which]
+
+
+def _arranged(parts: list[pd.DataFrame], scoring: str) -> pd.DataFrame:
+    every = pd.concat(parts, ignore_index=True).assign(scoring=scoring)[COLUMNS]
+    return every.sort_values(COLUMNS[:9], ignore_index=True)
 
 
 def score(frames: Frames, scoring: Scoring = "paired") -> pd.DataFrame:
     """One row per trial that came to an end (scores missing unless it is ``ok``); in ``paired`` scoring one more of the
     baseline per variant (column ``against``); and the majority class and a random guess for each baseline row."""
-    if frames.trials.empty or not (frames.trials["status"] == "ok").any():
+    trials = frames.trials
+    if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=COLUMNS)
-    ended = frames.trials
-    tested = {str(trial): _Tested(rows) for trial, rows in frames.predictions.groupby("trial", observed=True)}
-    ok = ended[ended["status"] == "ok"]
-    baseline = {tuple(row[[*CELL, *WHO]]): tested[row["trial"]] for _, row in ok[ok["technique"] == BASELINE].iterrows()}
-    rows = []
-    for _, trial in ended.iterrows():
-        mine = tested.get(trial["trial"])
-        names = {name: trial[name] for name in [*CELL, "technique", "variant", *WHO]} | {"scoring": scoring}
-        rows.append({**names, "against": "", **(mine.on(None) if mine else {"n_test": 0})})
-        base = baseline.get(tuple(trial[[*CELL, *WHO]]))
-        if scoring == "paired" and mine and base and trial["technique"] != BASELINE:
-            against = against_name(trial["technique"], trial["variant"])
-            rows.append({**names, "technique": BASELINE, "variant": "-", "against": against, **base.on(mine.window)})
-    rows += _references(baseline, scoring)
-    return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:9], ignore_index=True)
+    windows = tested(frames.predictions, trials)
+    everything = np.ones(len(trials), dtype=bool)
+    ok = trials["status"].eq("ok").to_numpy()
+    baseline = trials["technique"].eq(BASELINE).to_numpy()
+    parts = [_rows(trials, windows.scores(len(trials)), everything)]
+    if scoring == "paired":
+        parts.append(_paired(windows, trials, ok, ok & baseline))
+    parts += _references(windows, trials, ok & baseline)
+    return _arranged(parts, scoring)
 
 
-def _means(y: npt.NDArray[np.int64], draws: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Every metric, averaged over draws of probabilities (n_draws, n, n_classes)."""
-    return {name: float(np.mean([metric(y, p) for p in draws])) for name, metric in METRICS.items()}
+def _paired(windows: Tested, trials: pd.DataFrame, ok: npt.NDArray[np.bool_], baseline: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """The baseline on the windows of each trial of another technique."""
+    base = _one_of(_numbered(trials, [*CELL, *WHO]), baseline)
+    which = ok & ~baseline & (base >= 0)
+    at = windows.twins(np.where(which, base, -1))
+    seen = np.flatnonzero(at >= 0)
+    same = replace(windows.take(at[seen]), trial=windows.trial[seen])
+    against = [against_name(t, v) for t, v in zip(trials["technique"], trials["variant"], strict=True)]
+    return _rows(trials, same.scores(len(trials)), which, technique=BASELINE, variant="-", against=against)
 
 
-def _references(baseline: dict[tuple[Any, ...], _Tested], scoring: str) -> list[dict[str, Any]]:
+def _references(windows: Tested, trials: pd.DataFrame, baseline: npt.NDArray[np.bool_]) -> list[pd.DataFrame]:
     """The rows of ``analysis.references``, on all windows of each held-out participant."""
-    rows = []
-    for key, mine in baseline.items():
-        cell, (participant, seed) = key[: len(CELL)], key[len(CELL) :]
-        k = mine.p.shape[1]
-        same = [
-            t for other, t in baseline.items() if other[: len(CELL)] == cell and other[-1] == seed and other[-2] != participant
-        ]
-        others = np.sum([np.bincount(t.y, minlength=k) for t in same] or [np.zeros(k, dtype=np.int64)], axis=0)
-        made = {MAJORITY: majority(others, len(mine.y))[None], GUESS: guesses(k, len(mine.y), f"{participant} {seed}")}
-        for name, draws in made.items():
-            names = dict(zip([*CELL, *WHO], key, strict=True)) | {
-                "technique": name,
-                "variant": "-",
-                "scoring": scoring,
-                "against": "",
-            }
-            rows.append({**names, "n_test": len(mine.y), **_means(mine.y, draws)})
-    return rows
+    held = windows.only(baseline)
+    who = [f"{participant} {seed}" for participant, seed in zip(trials["participant"], trials["seed"], strict=True)]
+    scored = {MAJORITY: majority(held, _numbered(trials, [*CELL, "seed"])), GUESS: guesses(held, who)}
+    return [_rows(trials, numbers, baseline, technique=name, variant="-") for name, numbers in scored.items()]
+
+
+def score_common(frames: Frames) -> pd.DataFrame:
+    """Every technique and variant of a (dataset, label, model) on the same windows: of each participant and seed those on which all
+    variants that have any were tested, the baseline included. What ranks variants against each other needs these.
+
+    Returns:
+        columns as ``score``'s, one row per trial that came to an end; ``scoring`` is ``common``.
+    """
+    trials = frames.trials
+    if trials.empty or not trials["status"].eq("ok").any():
+        return pd.DataFrame(columns=COLUMNS)
+    windows = tested(frames.predictions, trials)
+    unit = _numbered(trials, [*CELL, *WHO])
+    has = np.bincount(windows.trial, minlength=len(trials)) > 0
+    at = windows.twins(_one_of(unit, has))  # what is not in any one of them is not common to all
+    seen = np.bincount(at[at >= 0], minlength=len(at))  # in how many trials of its unit each window of that one was tested
+    common = (at >= 0) & (seen[at] == np.bincount(unit[has])[unit[windows.trial]])
+    numbers = windows.take(np.flatnonzero(common)).scores(len(trials))
+    return _arranged([_rows(trials, numbers, np.ones(len(trials), dtype=bool))], "common")

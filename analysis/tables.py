@@ -1,83 +1,105 @@
-"""The comparison as text: Markdown for people, rows of strings for a terminal."""
+"""The comparison as text, in the long form: every variant is a row. Markdown, LaTeX, and rows of strings for a terminal."""
 
 import numpy as np
 import pandas as pd
 
+from analysis import latex as tex
 from analysis.references import REFERENCES
+from analysis.scores import CELL
+from analysis.text import bullets, counted, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
 
 HEAD = ("technique", "variant", "mean (SD)", "n", "difference", "95% interval", "effect", "p", "p Holm")
+LEVEL = 0.05
+OUT_OF_REACH = "°"
+SCORINGS = {
+    "paired": "paired (both sides of a difference on the windows that the variant was tested on)",
+    "published": "published (non_personalized on all windows, a variant on those that it did not train on)",
+}
 
 
-def _number(value: float, digits: int = 3, sign: bool = False) -> str:
-    return "" if pd.isna(value) else f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+def title(names: object) -> str:
+    """``wesad / stress / fcn``: how a table calls its (dataset, label, model)."""
+    return " / ".join(map(str, names)) if isinstance(names, tuple) else str(names)
 
 
-def _p(value: float) -> str:
-    return "" if pd.isna(value) else "<0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def cells(row: "pd.Series[float]") -> tuple[str, ...]:
-    """One row of the comparison as printed, in the order of ``HEAD``."""
-    missing = f" ({row['n_missing']} missing)" if row["n_missing"] else ""
-    interval = "" if pd.isna(row["ci_low"]) else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    return (
-        str(row["technique"]),
-        str(row["variant"]),
-        f"{_number(row['mean'])} ({_number(row['sd'])})",
-        f"{row['n_participants']}{missing}",
-        _number(row["difference"], sign=True),
-        interval,
-        _number(row["effect_size"], 2, sign=True),
-        _p(row["p"]),
-        _p(row["p_adjusted"]),
-    )
+def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The rows of one (dataset, label, model) as printed, in the order of ``HEAD``."""
+    return [
+        (
+            str(row["technique"]),
+            str(row["variant"]),
+            mean_sd(row["mean"], row["sd"]),
+            counted(row["n_participants"], row["n_missing"]),
+            number(row["difference"], sign=True),
+            interval(row["ci_low"], row["ci_high"]),
+            number(row["effect_size"], 2, sign=True),
+            p_value(row["p"]),
+            p_value(row["p_adjusted"]) + (OUT_OF_REACH if row["least_p"] >= LEVEL else ""),
+        )
+        for row in part.to_dict("records")
+    ]
 
 
 def caption(part: pd.DataFrame) -> str:
-    """What a reader must know of the numbers above it: metric, pairing, test, family, and its limits."""
+    """What a reader must know of the numbers: metric, n, scoring, pairing, test, family, and its limits."""
     tested = part.dropna(subset=["p"])
     first = part.iloc[0]
-    text = f"{first['metric'].upper() if first['metric'] == 'auroc' else first['metric']}, mean (SD) over participants; scoring: {first['scoring']}."
+    said = [
+        f"{metric_name(first['metric'])}, mean (SD) over {many(part['n_participants'])} participants; "
+        f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
+    ]
     if tested.empty:
-        return text + " No variant to test against non_personalized."
+        return f"{said[0]} No variant to test against non_personalized."
     size = int(tested["family_size"].iloc[0])
-    least = 2.0 ** (1 - int(tested["n_participants"].max())) * size
-    text += (
-        f" Difference to non_personalized on the same windows, paired over participants; {tested['test'].iloc[0]}, two-sided, "
-        f"Holm over the {size} variants of this dataset, label and model; BCa interval; effect: rank-biserial. "
-        "Leave-one-participant-out scores share training data, so tests are approximate."
+    said += [
+        f"Difference to non_personalized on the same windows, paired over participants; {' or '.join(tested['test'].unique())}, "
+        f"two-sided, Holm over the family of {size} variants of this dataset, label and model; 95% BCa interval; effect: paired rank-biserial.",
+        "Leave-one-participant-out scores share training data, so tests are approximate.",
+    ]
+    if lost := int(part["n_missing"].sum()):
+        said.append(f"Scores missing on one side were dropped pairwise: {lost}, counted under n.")
+    return " ".join([*said, *reach(part)])
+
+
+def reach(part: pd.DataFrame) -> list[str]:
+    """A sentence where zeros, n and the family's size leave p no room."""
+    floor = part["least_p"].dropna()
+    if (hopeless := int(floor.ge(LEVEL).sum())) == 0:
+        return []
+    means = (
+        f"{OUT_OF_REACH}: with this row's nonzero differences and a family of this size, no adjusted p can come under {LEVEL}"
     )
-    if least > 0.05:
-        text += f" With this many participants and variants no adjusted p can fall under {min(1.0, least):.3f}."
-    return text
+    if hopeless < len(floor):
+        return [f"{means} ({hopeless} of {len(floor)} rows)."]
+    return [f"{means}: that is every row here, and no adjusted p can fall under {floor.min():.3f}."]
 
 
 def markdown(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     """A table per (dataset, label, model), each with its caption, then the run's notes."""
     lines: list[str] = []
-    for names, part in comparison.groupby(["dataset", "label", "model"], sort=True):
-        lines += [
-            f"### {' / '.join(str(name) for name in names)}",
-            "",
-            "| " + " | ".join(HEAD) + " |",
-            "|" + " --- |" * len(HEAD),
-        ]
-        lines += ["| " + " | ".join(cells(row)) + " |" for _, row in part.iterrows()]
-        lines += ["", caption(part), ""]
-    lines += [f"- {note}" for note in notes]
-    return "\n".join(lines).rstrip() + "\n"
+    for names, part in comparison.groupby(CELL, sort=True):
+        lines += [f"### {escape(title(names))}", "", *pipe_table(HEAD, rows(part)), "", escape(caption(part)), ""]
+    return "\n".join([*lines, *bullets(notes)]).rstrip() + "\n"
+
+
+def latex(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
+    """The same tables for \\input, the run's notes under each."""
+    made = []
+    for names, part in comparison.groupby(CELL, sort=True):
+        text = f"{title(names)}: {caption(part)}"
+        made.append(tex.table(HEAD, rows(part), left=2, caption=text, label=f"comparison-{title(names)}", notes=notes))
+    return "\n".join(made)
 
 
 def gains(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     """Who gains: the difference of each variant to the baseline for each participant (mean over seeds), participants in columns."""
-    keys = ["dataset", "label", "model"]
-    base = scores[scores["against"].ne("")].groupby([*keys, "against", "participant"], observed=True)[metric].mean()
+    base = scores[scores["against"].ne("")].groupby([*CELL, "against", "participant"], observed=True)[metric].mean()
     mine = scores[~scores["technique"].isin(["non_personalized", *REFERENCES])].copy()
     mine["against"] = (mine["technique"] + " " + mine["variant"]).str.removesuffix(" -")
-    own = mine.groupby([*keys, "against", "participant"], observed=True)[metric].mean()
+    own = mine.groupby([*CELL, "against", "participant"], observed=True)[metric].mean()
     both = (own - base).rename("difference").reset_index()
     if both.empty:
         return pd.DataFrame()
-    return both.pivot_table(index=[*keys, "against"], columns="participant", values="difference", aggfunc="first").replace(
+    return both.pivot_table(index=[*CELL, "against"], columns="participant", values="difference", aggfunc="first").replace(
         {np.nan: None}
     )

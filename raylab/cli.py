@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analysis.report
-from analysis.tables import HEAD, caption, cells
+from analysis.tables import HEAD, caption, rows, title
 from raylab.errors import RaylabError
 from raylab.models.encoders import ENCODERS
 from raylab.recordings import DATASETS
@@ -130,21 +130,31 @@ def report(
     scoring: Annotated[
         str, typer.Option(help="paired (both sides on the same windows) or published (as the study's code)")
     ] = "paired",
-    metric: Annotated[str, typer.Option(help="a column of scores.csv")] = "auroc",
+    metric: Annotated[str | None, typer.Option(help="a column of scores.csv; the study's primary metric unless given")] = None,
+    best: Annotated[
+        bool,
+        typer.Option("--best", help="one column per technique: its best variant on the test windows, optimistic, without p"),
+    ] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="a published table (han2024) or another run folder to put beside; repeat for several"),
+    ] = None,
 ) -> None:
-    """Scores and the tested comparison, printed and written into the run's report folder."""
+    """Scores and the tested comparison, printed, and with figures and report.html written into the run's report folder."""
     if scoring not in ("paired", "published"):
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
-    made = analysis.report.report(run, scoring, metric)  # type: ignore[arg-type]
+    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*HEAD, box=SIMPLE_HEAD, title=" / ".join(str(name) for name in names), title_justify="left")
-        for _, row in part.iterrows():
-            table.add_row(*cells(row))
+        table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
+        for row in rows(part):
+            table.add_row(*row)
         console.print(table)
         _say(caption(part))
-    for note in made.notes:
+    for note in (*made.notes, *([made.incomplete] if made.incomplete else [])):
         _say(f"- {note}")
-    _say(f"written to {run}/report")
+    for other in made.against:
+        _say(f"beside {other.name}: {run}/report/against_{other.name}.md")
+    _say(f"written to {run}/report; open {run}/report/report.html in a browser")
 
 
 @app.command()

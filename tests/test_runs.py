@@ -107,6 +107,18 @@ def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], co
     assert {"-", "layers=last budget=0.3"} == set(analysis.load(out).trials["variant"])
 
 
+def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
+    done: tuple[Path, Summary], cohort: Path, tmp_path: Path
+) -> None:
+    """It is stored with the study, the report is about it unless told otherwise, and no trial depends on it."""
+    out = tmp_path / "other-metric"
+    shutil.copytree(done[0], out)
+    assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", say=quiet).trainings_completed
+    assert "primary_metric: balanced_accuracy" in (out / "study.yaml").read_text(encoding="utf-8")
+    assert {"balanced_accuracy"} == set(analysis.report.results(out).comparison["metric"])
+    assert {"auroc"} == set(analysis.report.results(out, metric="auroc").comparison["metric"])
+
+
 def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
     """ResultGrid holds every trial with its AUROC; TensorBoard shows one step per epoch of the stage, and hyperparameters."""
     experiment = next((done[0] / "tune").iterdir())

@@ -56,6 +56,15 @@ def test_protocol_for_a_stage_that_does_not_exist_is_refused() -> None:
         parse_study(study(protocol={"stages": {"calibraton": {"learning_rate": 1e-9}}}), "s.yaml")
 
 
+def test_the_primary_metric_is_one_that_more_of_is_better() -> None:
+    """AUROC unless named; an unknown one, and the calibration error, are refused with those there are."""
+    assert parse_study(study(), "s.yaml").primary_metric == "auroc"
+    assert parse_study(study(primary_metric="balanced_accuracy"), "s.yaml").primary_metric == "balanced_accuracy"
+    for wrong in ("uar", "ece"):
+        with pytest.raises(StudyError, match=f"primary_metric '{wrong}' cannot .*accuracy, .*auroc, balanced_accuracy$"):
+            parse_study(study(primary_metric=wrong), "s.yaml")
+
+
 def test_a_study_must_fit_its_windows(made: Windows) -> None:
     """Label, channel and participant that the windows do not have are all named before anything runs."""
     entry = {"windows": "made", "label": "arousal", "channels": ["a", "z"], "participants": ["P1", "P9"]}

@@ -35,11 +35,14 @@ class RunFolder:
     def uri(self) -> str:
         return self.folder.uri
 
-    def write_start(self, study_yaml: str, provenance: dict[str, Any], trials: list[Trial]) -> None:
-        """The resolved study, where it comes from, and the plan: what this run is for."""
+    def write_start(
+        self, study_yaml: str, provenance: dict[str, Any], trials: list[Trial], participants: list[dict[str, Any]]
+    ) -> None:
+        """The resolved study, where it comes from, the plan, and what is kept of the people: what this run is for."""
         self.folder.write("study.yaml", study_yaml.encode())
         rows = [{"trial": trial.key, **trial.row, "stages": list(trial.stages), "problem": trial.problem} for trial in trials]
         self.folder.write_table("plan.parquet", pa.Table.from_pylist(rows))
+        self.folder.write_json("participants.json", participants)
         self.folder.write_json("provenance.json", provenance)
 
     def records(self) -> list[dict[str, Any]]:

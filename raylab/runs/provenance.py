@@ -66,6 +66,7 @@ def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any])
     """Versions, commit, machine, data fingerprints and notes."""
     return {
         "study": study.name,
+        "primary_metric": study.primary_metric,
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -12,6 +12,7 @@ from raylab.files import Folder, within
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
+from raylab.runs.participants import participants
 from raylab.runs.progress import Progress, clock
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
@@ -108,9 +109,9 @@ def start(
     say(
         f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already"
     )
-    run.write_start(
-        yaml.safe_dump(study.as_dict(), sort_keys=False), provenance(study, prepared(study, indexes), {"windows": root}), trials
-    )
+    ready = prepared(study, indexes)
+    origin = provenance(study, ready, {"windows": root})
+    run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials, participants(ready))
     if pending:
         windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
         progress = Progress(len(pending), say)

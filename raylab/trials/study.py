@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from analysis.metrics import VERDICTS
 from raylab.errors import StudyError
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import FUSIONS, ModelSpec
@@ -83,7 +84,7 @@ class Resources(_Strict):
 
 
 class Study(_Strict):
-    """A study as a user writes it."""
+    """A study as a user writes it. ``primary_metric`` is what its verdict is about; a table may show others beside it."""
 
     name: str
     datasets: list[DatasetEntry] = Field(min_length=1)
@@ -93,7 +94,14 @@ class Study(_Strict):
     seeds: list[int] = Field([0], min_length=1)
     protocol: Protocol = Protocol()
     purge: bool = True
+    primary_metric: str = "auroc"
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _metric_exists(self) -> "Study":
+        if self.primary_metric not in VERDICTS:
+            raise ValueError(f"primary_metric {self.primary_metric!r} cannot be the verdict's; there are {', '.join(VERDICTS)}")
+        return self
 
     @model_validator(mode="after")
     def _stages_exist(self) -> "Study":

@@ -1,0 +1,212 @@
+"""What stands in report.html, in which order, in which words."""
+
+from collections.abc import Hashable
+from math import isnan
+
+import pandas as pd
+
+from analysis import fairness, paper_table, pictures, shown, tables
+from analysis.appendix import ROPE
+from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
+from analysis.pairs import gain_sign
+from analysis.results import Results
+from analysis.scores import CELL, against_name
+from analysis.text import interval, metric_name, number, p_value
+from analysis.verdict import verdict, who_changes
+
+Names = tuple[Hashable, ...]
+
+
+def page(results: Results) -> Page:
+    """The page of a run."""
+    compared = dict(list(results.comparison.groupby(CELL, sort=True)))
+    slugs = pictures.slugs(compared)
+    cells = {names: _cell(results, names, slugs[names]) for names in compared}
+    return Page(
+        title=f"{results.origin.get('study') or 'run'}: does personalization help new people?",
+        intro=_intro(results),
+        warning=results.incomplete,
+        verdicts=tuple((cells[names], verdict(part)) for names, part in compared.items()),
+        method=(
+            "Each variant is compared with non_personalized on the same windows, paired over participants (Wilcoxon signed-rank, "
+            "two-sided); p is adjusted by Holm over all variants of one dataset, label and model. That is the only verdict; everything "
+            "marked descriptive is not part of it."
+        ),
+        sections=(
+            *_paper(results),
+            *cells.values(),
+            *_across(results),
+            *(Section(f"Beside {other.name}", parts=(tabulate(other.table, "n"),)) for other in results.against),
+            *_ran(results),
+            Section("Notes on this run", items=results.notes),
+            _provenance(results),
+        ),
+    )
+
+
+def _intro(results: Results) -> str:
+    people = results.scores.groupby("dataset")["participant"].nunique()
+    said = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
+    seeds = results.scores["seed"].nunique()
+    return f"{said}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(results.metric)} per held-out participant."
+
+
+def _paper(results: Results) -> list[Section]:
+    """One column per technique."""
+    table = Table(
+        paper_table.caption(results.paper),
+        tuple(paper_table.head(results.paper)),
+        tuple(map(tuple, paper_table.rows(results.paper, "\n"))),
+        names=len(CELL),
+    )
+    return [Section("One column per technique", parts=(table,))]
+
+
+def _ran(results: Results) -> list[Section]:
+    """How far each part of an incomplete run came."""
+    if not results.incomplete:
+        return []
+    says = ("Tables and figures hold what has ended well so far; `raylab status` on the run folder says what failed and why.",)
+    return [Section("What has run", says=says, parts=(tabulate(results.status, "Trials by status"),))]
+
+
+def _fairness(results: Results, names: Names) -> list[Section]:
+    part = _of(results.fairness, names)
+    if part.empty:
+        return []
+    groups = fairness.columns(part)
+    head = ("technique", "variant", *groups)
+    changes = Table(fairness.CAPTION, head, tuple(map(tuple, fairness.rows(part))), names=2)
+    says = () if groups else ("No grouping has two groups that are large enough to be scored.",)
+    return [
+        Section("Fairness", says=says, items=tuple(fairness.told(part)), parts=(changes,) if groups else (), descriptive=True)
+    ]
+
+
+def _appendix(results: Results, names: Names, slug: str) -> list[Section]:
+    """Other metrics, Bayesian test and ranks of one (dataset, label, model)."""
+    metrics, bayesian = (_of(results.appendix[name], names) for name in ("metrics", "bayesian"))
+    parts: list[Part] = []
+    if len(metrics):
+        caption = (
+            "Other metrics: mean over participants; under it the difference to non_personalized on the same windows with its 95% BCa "
+            "interval. No tests."
+        )
+        parts.append(tabulate(_by_metric(metrics), caption))
+    if len(bayesian):
+        caption = (
+            f"Bayesian signed-rank test in {metric_name(results.metric)}: probability that a variant is worse than non_personalized, equivalent "
+            f"(mean difference within {ROPE}), or better."
+        )
+        parts.append(tabulate(bayesian.drop(columns=[*CELL, "metric", "test"]), caption))
+    said = []
+    if found := results.ranks.get(tuple(map(str, names))):
+        parts += pictures.ranks(slug, found)
+        if not isnan(found.p):
+            said.append(
+                f"Friedman's test over {found.n} participants and {len(found.ranks)} variants, on the windows that all were tested on: "
+                f"chi-square {found.statistic:.2f}, p {p_value(found.p)}. Variants of one technique resemble each other more than they "
+                "resemble the baseline, so a small p does not prove that any mean differs."
+            )
+    return [Section("Appendix", says=tuple(said), parts=tuple(parts), descriptive=True)] if parts else []
+
+
+def _by_metric(metrics: pd.DataFrame) -> pd.DataFrame:
+    """A row per variant, a column per metric: mean, under it difference and interval."""
+    said = [
+        f"{number(row['mean'])}\n{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}".strip()
+        for row in metrics.to_dict("records")
+    ]
+    told = metrics.assign(said=said, metric=metrics["metric"].map(metric_name))
+    wide = told.pivot(index=["technique", "variant"], columns="metric", values="said")
+    order = told[["technique", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    return wide.loc[list(order), list(told["metric"].unique())].rename_axis(columns=None).reset_index()
+
+
+def _across(results: Results) -> list[Section]:
+    """Stouffer's test, where two datasets or more were run."""
+    frame = results.appendix["stouffer"]
+    if frame.empty:
+        return []
+    caption = (
+        f"Stouffer's z across datasets in {metric_name(results.metric)} (above 0: better than non_personalized; weight: root of the participants), "
+        "one label a dataset, Holm over the variants of a model."
+    )
+    return [Section("Across datasets", parts=(tabulate(frame.drop(columns=["metric", "test"]), caption),), descriptive=True)]
+
+
+def _of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
+    """The rows of one (dataset, label, model)."""
+    if frame.empty:
+        return frame
+    return frame[(frame[CELL] == list(names)).all(axis=1)]
+
+
+def _cell(results: Results, names: Names, slug: str) -> Section:
+    comparison, metric = _of(results.comparison, names), results.metric
+    everything = Table(tables.caption(comparison), tables.HEAD, tuple(tables.rows(comparison)), names=2)
+    sections = [
+        Section("All variants", parts=(*pictures.forest(slug, comparison), everything)),
+        *_who(results, names, slug),
+        *_drawn("Label budget", pictures.over(slug, comparison, metric, pictures.BUDGET)),
+        *_drawn("Number of clusters", pictures.over(slug, comparison, metric, pictures.CLUSTERS)),
+        *_fairness(results, names),
+        *_appendix(results, names, slug),
+        *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
+        *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
+    ]
+    return Section(tables.title(names), sections=tuple(sections))
+
+
+def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:
+    return [Section(title, parts=tuple(parts), descriptive=descriptive)] if parts else []
+
+
+def _who(results: Results, names: Names, slug: str) -> list[Section]:
+    pairs, metric = _of(results.pairs, names), results.metric
+    gains = shown.gain_table(pairs) if len(pairs) else pd.DataFrame()
+    if gains.empty or gains.isna().all(axis=None):
+        return []
+    caption = f"Difference in {metric_name(metric)} to non_personalized on the same windows, variant by participant; a dash: no score."
+    parts: list[Part] = [
+        *pictures.heatmap(slug, gains, metric, heat(gains, caption, gain_sign(metric))),
+        *pictures.slopes(slug, shown.chosen_pairs(pairs, metric), metric),
+        Explorer("Participant by participant", _explored(pairs, metric)),
+    ]
+    return [Section("Who gains, who loses", says=(who_changes(pairs, metric),), parts=tuple(parts))]
+
+
+def _explored(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
+    """Scores of every participant (in a natural order), variant by variant; None where one is missing."""
+    people = sorted(pairs["participant"].unique(), key=shown.natural)
+    variants = []
+    for (technique, variant), part in pairs.groupby(["technique", "variant"], sort=False):
+        own = part.set_index("participant").reindex(people)
+        sides = {side: [None if pd.isna(x) else round(float(x), 4) for x in own[side]] for side in ("baseline", "score")}
+        variants.append({"name": against_name(str(technique), str(variant)), **sides})
+    return {
+        "metric": metric_name(metric),
+        "sign": gain_sign(metric),
+        "participants": [str(name) for name in people],
+        "variants": variants,
+    }
+
+
+def _provenance(results: Results) -> Section:
+    origin = results.origin
+    said = {
+        "study": origin.get("study"),
+        "commit": origin.get("commit") or "not known (installed package)",
+        **{f"windows of {name}, fingerprint": about.get("fingerprint") for name, about in origin.get("datasets", {}).items()},
+        "python": origin.get("python"),
+        "platform": origin.get("platform"),
+        **origin.get("versions", {}),
+    }
+    rows = tuple((str(name), str(value)) for name, value in said.items() if value)
+    how = f"raylab run study.yaml --windows WINDOWS --out RUN\nraylab report RUN --scoring {results.scoring} --metric {results.metric}"
+    parts = (
+        Table("What made the run", ("what", "value"), rows, names=2),
+        Code("To make this report again (study.yaml is in the run folder; WINDOWS: where the prepared windows are):", how),
+        Code("The study, study.yaml", results.study, folded=True),
+    )
+    return Section("Provenance", parts=parts)

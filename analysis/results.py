@@ -1,0 +1,49 @@
+"""Everything that a report shows, as frames."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.beside import Beside
+from analysis.ranking import Friedman
+from analysis.scores import Scoring
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run says.
+
+    Attributes:
+        scores, comparison: as in ``report/`` (DESIGN, a run folder).
+        pairs: both sides of every difference, one row per variant and participant.
+        chosen: one row per technique, its variant chosen for each participant by the others. ``paper``: the same in a paper's layout.
+        fairness: gaps between groups of participants.
+        against: tables that stand beside this run's.
+        appendix: descriptive frames by name: ``metrics``, ``bayesian``, ``ranking``, ``stouffer``.
+        ranks: (dataset, label, model) to its Friedman test, on the windows that all its variants were tested on.
+        curves: one row per epoch of every training.
+        calibration: ``shown.reliability``.
+        notes: sentences that every table carries.
+        incomplete: what the run lacks; empty where nothing.
+        origin: the run's provenance.json. ``study``: its study.yaml.
+    """
+
+    metric: str
+    scoring: Scoring
+    scores: pd.DataFrame
+    comparison: pd.DataFrame
+    pairs: pd.DataFrame
+    chosen: pd.DataFrame
+    curves: pd.DataFrame
+    calibration: pd.DataFrame
+    notes: tuple[str, ...]
+    incomplete: str
+    origin: dict[str, Any]
+    study: str
+    status: pd.DataFrame
+    paper: pd.DataFrame
+    fairness: pd.DataFrame
+    appendix: dict[str, pd.DataFrame]
+    ranks: dict[tuple[str, ...], Friedman]
+    against: tuple[Beside, ...] = ()

@@ -1,0 +1,61 @@
+"""Numbers as tables print them, and tables as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+
+def number(value: float, digits: int = 3, sign: bool = False) -> str:
+    """Rounded; nothing where it is missing."""
+    return "" if pd.isna(value) else f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def p_value(value: float) -> str:
+    """Four digits; nothing where it is missing."""
+    return "" if pd.isna(value) else "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def mean_sd(mean: float, sd: float) -> str:
+    """``0.890 (0.254)``; the mean alone where one participant gives no SD."""
+    return number(mean) + ("" if pd.isna(sd) else f" ({number(sd)})")
+
+
+def interval(low: float, high: float, sign: bool = True) -> str:
+    return "" if pd.isna(low) or pd.isna(high) else f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
+
+
+def metric_name(metric: str) -> str:
+    """As a caption calls a column of the scores."""
+    return {"auroc": "AUROC", "recall_macro": "unweighted average recall", "f1_macro": "macro F1"}.get(
+        metric, metric.replace("_", " ")
+    )
+
+
+def counted(n: int, missing: int) -> str:
+    """``14 (1 missing)``."""
+    return f"{n} ({missing} missing)" if missing else str(n)
+
+
+def many(values: Iterable[float]) -> str:
+    """``15``, or ``14 to 15`` where the values differ."""
+    whole = sorted({int(value) for value in values})
+    return f"{whole[0]}" if len(whole) == 1 else f"{whole[0]} to {whole[-1]}"
+
+
+def escape(text: object) -> str:
+    """One line of Markdown that shows the text itself: no column, HTML, bold or link can come out of a name."""
+    line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in ("\\", "|", "`", "*"):
+        line = line.replace(mark, f"\\{mark}")
+    return line.replace("](", "]\\(").replace("![", "\\![")
+
+
+def pipe_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table of plain texts."""
+    lines = ["| " + " | ".join(map(escape, head)) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
+
+
+def bullets(notes: Iterable[str]) -> list[str]:
+    """A Markdown list of plain sentences."""
+    return [f"- {escape(note)}" for note in notes]

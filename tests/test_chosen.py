@@ -1,0 +1,143 @@
+"""From scores to one column per technique: pairs, choices, and what is and is not printed."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.chosen import chosen
+from analysis.flips import choose, flip_test
+from analysis.pairs import pairs
+from analysis.significance import bca_interval, wilcoxon
+
+CELL = {"dataset": "d", "label": "l", "model": "m", "scoring": "paired"}
+Numbers = dict[str, list[float]]
+
+
+def _scores(variants: dict[tuple[str, str], list[float]], baseline: Numbers, metric: str = "auroc") -> pd.DataFrame:
+    """(technique, variant) to scores of people A, B, ...; baseline by ``against``. Two seeds, 0.01 above and below."""
+    rows: list[dict[str, Any]] = []
+    for (technique, variant), values in variants.items():
+        rows += [
+            {"technique": technique, "variant": variant, "against": "", "participant": i, metric: v}
+            for i, v in enumerate(values)
+        ]
+    for against, values in baseline.items():
+        row = {"technique": "non_personalized", "variant": "-", "against": against}
+        rows += [row | {"participant": i, metric: v} for i, v in enumerate(values)]
+    people = [CELL | row | {"participant": "ABCDEFGHIJ"[row["participant"]]} for row in rows]
+    return pd.DataFrame(
+        [row | {"seed": seed, metric: row[metric] + shift} for row in people for seed, shift in ((0, 0.01), (1, -0.01))]
+    )
+
+
+TUNED = [[0.9, 0.6, 0.7, 0.8, 0.9, 0.7], [0.7, 0.8, 0.7, 0.9, 1.0, 0.9]]
+BASE = [[0.6, 0.5, 0.7, 0.7, 0.6, 0.6], [0.5, 0.7, 0.6, 0.7, 0.8, 0.8]]
+
+
+def _tuned(**changed: list[float]) -> pd.DataFrame:
+    variants = {("tune", "b=1"): TUNED[0], ("tune", "b=2"): TUNED[1]}
+    return _scores(variants, {"": [0.1] * 6, "tune b=1": BASE[0], "tune b=2": BASE[1]} | changed)
+
+
+def test_each_variant_is_paired_with_the_baseline_on_its_windows() -> None:
+    """Means over seeds; where the baseline stands once, that one row serves."""
+    made = pairs(_tuned(), "auroc").set_index(["variant", "participant"])
+    assert pytest.approx((0.9, 0.6, 0.3)) == tuple(made.loc[("b=1", "A"), ["score", "baseline", "difference"]])
+    assert pytest.approx((0.8, 0.7, 0.1)) == tuple(made.loc[("b=2", "B"), ["score", "baseline", "difference"]])
+    scores = _tuned()
+    once = scores[scores["technique"].eq("tune") | scores["against"].eq("")].drop(columns="against")
+    assert {0.1} == set(pairs(once, "auroc")["baseline"].round(9))
+
+
+def test_a_row_is_the_choice_and_its_flips() -> None:
+    """Difference, choices, p and interval are those of ``analysis.flips`` on the differences; mean and baseline of the chosen ones."""
+    d = (np.array(TUNED) - np.array(BASE)).T
+    values, which = choose(d)
+    at = np.arange(6)
+    row = chosen(_tuned()).iloc[0]
+    assert (6, 0, "paired", "auroc", "tune") == tuple(row[["n_participants", "n_missing", "scoring", "metric", "technique"]])
+    assert pytest.approx((values.mean(), values.mean())) == (row["difference"], row["mean"] - row["baseline_mean"])
+    mine = np.array(TUNED)[which, at]
+    assert pytest.approx((mine.mean(), mine.std(ddof=1))) == (row["mean"], row["sd"])
+    test = flip_test(d)
+    assert pytest.approx((test.p, test.low, test.high)) == (row["p"], row["ci_low"], row["ci_high"])
+    assert "sign flips of participants' rows, choice repeated (all 64)" == row["test"]
+    assert [1, 0, 0, 0, 1, 0] == which.tolist()
+    assert "b=1 x4, b=2 x2" == row["choices"]
+
+
+def test_the_most_frequent_choice_comes_first() -> None:
+    """Only A, who gains nothing from b=1, is given it by the others."""
+    row = chosen(_scores({("tune", "b=1"): [0.5] + [0.9] * 5, ("tune", "b=2"): [0.85] * 6}, {"": [0.5] * 6})).iloc[0]
+    assert "b=2 x5, b=1 x1" == row["choices"]
+
+
+def test_the_best_on_test_stands_beside_it() -> None:
+    """The variant of the best mean score, whatever was chosen."""
+    row = chosen(_tuned()).iloc[0]
+    best = np.array(TUNED[1])
+    assert ("b=2", pytest.approx(best.mean()), pytest.approx(best.std(ddof=1))) == tuple(
+        row[["best_variant", "best_mean", "best_sd"]]
+    )
+
+
+def test_random_flips_are_counted_by_name() -> None:
+    """Above 15 people the name says how many random flips were drawn."""
+    rng = np.random.default_rng(0)
+    names = CELL | {"technique": "t", "seed": 0}
+    people = [
+        names | {"variant": v, "participant": f"{i:02}", "auroc": rng.random(), "against": ""} for i in range(16) for v in "ab"
+    ]
+    base = [
+        names | {"technique": "non_personalized", "variant": "-", "participant": f"{i:02}", "auroc": 0.5, "against": ""}
+        for i in range(16)
+    ]
+    assert chosen(pd.DataFrame(people + base), flips=999).loc[0, "test"].endswith("(999 random)")
+
+
+def test_a_single_variant_is_the_comparisons() -> None:
+    """Nothing is chosen: Wilcoxon's p, the BCa interval, and the name says so."""
+    d = np.array(TUNED[0]) - np.array(BASE[0])
+    row = chosen(_scores({("x", "-"): TUNED[0]}, {"x": BASE[0]})).iloc[0]
+    assert (wilcoxon(d)[0], *bca_interval(d)) == pytest.approx(tuple(row[["p", "ci_low", "ci_high"]]))
+    assert "Wilcoxon signed-rank (Pratt, exact); one variant, nothing chosen" == row["test"]
+    assert "- x6" == row["choices"]
+
+
+def test_less_calibration_error_is_better() -> None:
+    """Of two variants the one that lowers the error is chosen, the difference and its interval keep their signs."""
+    variants = {("tune", "b=1"): [0.30, 0.31, 0.32, 0.33, 0.34, 0.35], ("tune", "b=2"): [0.1, 0.12, 0.11, 0.13, 0.12, 0.11]}
+    row = chosen(_scores(variants, {"": [0.3, 0.3, 0.29, 0.31, 0.32, 0.3]}, "ece"), "ece").iloc[0]
+    assert ("b=2 x6", "b=2") == tuple(row[["choices", "best_variant"]])
+    assert row["ci_low"] < row["difference"] < row["ci_high"] < 0
+    assert row["p"] <= 2 / 64
+
+
+def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
+    """B has one variant only, C none: B gets that one, A and E see b=2 ahead among the rest, C is missing, and no interval is made."""
+    scores = _tuned()
+    mine = scores["technique"].eq("tune")
+    scores.loc[mine & scores["participant"].eq("B") & scores["variant"].eq("b=2"), "auroc"] = np.nan
+    scores.loc[mine & scores["participant"].eq("C"), "auroc"] = np.nan
+    row = chosen(scores).iloc[0]
+    assert (5, 1) == tuple(row[["n_participants", "n_missing"]])
+    assert "b=1 x3, b=2 x2" == row["choices"]
+    assert np.isnan(row["ci_low"]) and 0 < row["p"] < 1
+
+
+def test_without_a_baseline_nothing_is_tested() -> None:
+    """A study of techniques alone: the choice is by the scores; no difference, no p."""
+    row = chosen(_scores({("tune", "b=1"): TUNED[0], ("tune", "b=2"): TUNED[1]}, {})).iloc[0]
+    assert pytest.approx(choose(np.array(TUNED).T)[0].mean()) == row["mean"]
+    assert row[["difference", "p", "ci_low", "baseline_mean"]].isna().all()
+
+
+def test_nothing_to_choose_from_is_an_empty_table() -> None:
+    """Only a baseline, and a technique whose scores are all missing."""
+    only = _scores({}, {"": [0.5, 0.6]})
+    assert chosen(only).empty
+    row = chosen(_scores({("tune", "b=1"): [np.nan] * 2, ("tune", "b=2"): [np.nan] * 2}, {"": [0.5, 0.6]})).iloc[0]
+    assert (0, 2) == tuple(row[["n_participants", "n_missing"]])
+    assert row[["mean", "p", "best_variant"]].isna().all()
