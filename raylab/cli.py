@@ -24,6 +24,8 @@ from raylab.runs.run import Where, start
 from raylab.runs.status import status_lines
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
+from raylab.validity.validate import jobs_of
+from raylab.validity.validate import validate as run_validate
 from raylab.windows.preprocess import Preprocessing
 
 app = typer.Typer(
@@ -145,6 +147,21 @@ def report(
     for note in made.notes:
         _say(f"- {note}")
     _say(f"written to {run}/report")
+
+
+@app.command()
+def validate(
+    out: Annotated[str, typer.Option(help="folder for the results of the cohorts: a path or a URI")],
+    case: Annotated[list[str] | None, typer.Option(help="a case of docs/validity.md; repeat for several, all unless given")] = None,
+    cohorts: Annotated[int, typer.Option(help="cohorts of each case with something to find", min=1)] = 20,
+    null_studies: Annotated[int, typer.Option(help="cohorts of each case with nothing to find", min=1)] = 60,
+    people: Annotated[int, typer.Option(help="people in a cohort", min=3)] = 20,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
+) -> None:
+    """Cohorts with a known truth: how often raylab finds it. Takes hours; the same command goes on where it stopped."""
+    jobs = jobs_of(tuple(case or ()), cohorts, null_studies)
+    connect(address)
+    _say(run_validate(jobs, people, out, _say))
 
 
 @app.command()
