@@ -16,7 +16,7 @@ from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
 from raylab.validity.probes import probe
-from raylab.validity.truths import MODEL, PROTOCOL, STEP_S, Case
+from raylab.validity.truths import MODEL, STEP_S, Case
 from raylab.windows.preprocess import Preprocessing
 
 KEPT = ["technique", "variant", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "p", "p_adjusted"]
@@ -32,7 +32,7 @@ def settings_of(case: Case, seed: int, people: int) -> dict[str, Any]:
         "shuffled": case.shuffled,
         "techniques": case.techniques,
         "model": MODEL,
-        "protocol": PROTOCOL,
+        "protocol": case.protocol,
         "step_s": STEP_S,
     }
 
@@ -45,7 +45,7 @@ def study_of(case: Case, seed: int) -> dict[str, Any]:
         "models": [MODEL],
         "techniques": case.techniques,
         "seeds": [seed],
-        "protocol": PROTOCOL,
+        "protocol": case.protocol,
     }
 
 
