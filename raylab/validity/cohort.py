@@ -69,7 +69,8 @@ def run_cohort(case: Case, seed: int, people: int) -> dict[str, Any]:
         if not summary.complete:
             raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
         scores = analysis.score(analysis.load(Path(place) / "run"))
-    rows = analysis.compare(scores)[KEPT].to_dict("records")
+    compared = analysis.compare(scores)[KEPT].astype(object)
+    rows = compared.where(compared.notna(), None).to_dict("records")  # JSON has no NaN
     done: dict[str, Any] = {"settings": settings, "hash": hash_record(settings), "rows": rows}
     if case.contrast:
         done["contrast"] = contrast(scores, *case.contrast)

@@ -101,7 +101,7 @@ def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:
 
 def _lines(frame: pd.DataFrame) -> list[str]:
     def cell(value: Any) -> str:
-        return "" if value is None or value != value else f"{value:.3f}" if isinstance(value, float) else str(value)
+        return "" if pd.isna(value) else f"{value:.3f}" if isinstance(value, float) else str(value)
 
     head = [f"| {' | '.join(frame.columns)} |", "|" + " --- |" * len(frame.columns)]
     return head + ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.itertuples(index=False)]
@@ -115,9 +115,10 @@ def markdown(cohorts: list[Cohort]) -> str:
         "",
         *_lines(table(cohorts)),
         "",
-        f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, Wilcoxon signed-rank over participants, Holm over the "
-        f"variants of the cohort, {ALPHA:g}; a row with `against` compares two variants directly, without a family. Shares are of cohorts. Found: the expected "
-        f"verdict in at least {FOUND_SHARE:.0%} of the cohorts (not better: at most {1 - FOUND_SHARE:.0%} declared better).",
+        f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, Wilcoxon "
+        f"signed-rank over participants, Holm over the variants of the cohort, {ALPHA:g}; a row with `against` compares two variants "
+        f"directly, without a family. Shares are of cohorts. Found: the expected verdict in at least {FOUND_SHARE:.0%} of the "
+        f"cohorts (not better: at most {1 - FOUND_SHARE:.0%} declared better).",
     ]
     null = any_verdict(cohorts)
     if len(null):
