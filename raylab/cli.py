@@ -24,6 +24,10 @@ from raylab.runs.run import Where, start
 from raylab.runs.status import status_lines
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
+from raylab.validity.flip import flipped_labels
+from raylab.validity.probes import probe as run_probe
+from raylab.validity.validate import jobs_of
+from raylab.validity.validate import validate as run_validate
 from raylab.windows.preprocess import Preprocessing
 
 app = typer.Typer(
@@ -155,6 +159,52 @@ def report(
     for other in made.against:
         _say(f"beside {other.name}: {run}/report/against_{other.name}.md")
     _say(f"written to {run}/report; open {run}/report/report.html in a browser")
+
+
+@app.command()
+def validate(
+    out: Annotated[str, typer.Option(help="folder for the results of the cohorts: a path or a URI")],
+    case: Annotated[
+        list[str] | None, typer.Option(help="a case of docs/validity.md; repeat for several, all unless given")
+    ] = None,
+    cohorts: Annotated[int, typer.Option(help="cohorts of each case with something to find", min=1)] = 20,
+    null_studies: Annotated[int, typer.Option(help="cohorts of each case with nothing to find", min=1)] = 60,
+    people: Annotated[int, typer.Option(help="people in a cohort", min=3)] = 20,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
+) -> None:
+    """Cohorts with a known truth: how often raylab finds it. Takes hours; the same command goes on where it stopped."""
+    jobs = jobs_of(tuple(case or ()), cohorts, null_studies)
+    connect(address)
+    _say(run_validate(jobs, people, out, _say))
+
+
+@app.command()
+def probe(
+    kind: Annotated[str, typer.Argument(help="shuffled_labels, shuffled_traits, duplicated_person or flipped_labels")],
+    source: Annotated[str, typer.Argument(help="prepared windows; for flipped_labels a study file")],
+    out: Annotated[str | None, typer.Option(help="folder for the changed windows: a path or a URI")] = None,
+    seed: Annotated[int, typer.Option(help="of the permutation or the noise")] = 0,
+    person: Annotated[str | None, typer.Option(help="who is duplicated")] = None,
+    noise: Annotated[float, typer.Option(help="SD of noise on the duplicate's signals, which go from 0 to 1")] = 0.0,
+    windows: Annotated[str | None, typer.Option(help="flipped_labels: folder that the study's windows are in")] = None,
+    limit: Annotated[int | None, typer.Option(help="flipped_labels: so many trials, of every variant in turn")] = None,
+) -> None:
+    """Put a dataset through a leak probe: windows of which the right result is known, or a study with its test labels flipped."""
+    if kind == "flipped_labels":
+        if out is not None or person is not None or noise or seed:
+            raise RaylabError("flipped_labels takes --windows and --limit only: it writes nothing, and draws nothing")
+        flips = flipped_labels(read_study(Path(source)), windows or str(Path(source).absolute().parent), limit, _say)
+        _say(flips.summary())
+        if not flips.clean:
+            raise typer.Exit(1)
+        return
+    if windows is not None or limit is not None:
+        raise RaylabError(f"--windows and --limit belong to flipped_labels, not to {kind}")
+    if out is None:
+        raise RaylabError("give a folder for the changed windows with --out")
+    card = run_probe(kind, source, out, seed, person, noise)
+    _say(card["caution"])
+    _say(f"{out}: {len(card['participants'])} people, fingerprint {card['fingerprint']}")
 
 
 @app.command()

@@ -5,13 +5,14 @@ from raylab.recordings.ascertain import ASCERTAIN
 from raylab.recordings.case import CASE
 from raylab.recordings.csv_folder import CSV_FOLDER
 from raylab.recordings.kemocon import KEMOCON
+from raylab.recordings.known_truth import KNOWN_TRUTH
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Recording, Segment
 from raylab.recordings.simulated import SIMULATED
 from raylab.recordings.stress_predict import STRESS_PREDICT
 from raylab.recordings.wesad import WESAD
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (WESAD, AMIGOS, ASCERTAIN, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, CSV_FOLDER)
+    dataset.name: dataset for dataset in (WESAD, AMIGOS, ASCERTAIN, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, KNOWN_TRUTH, CSV_FOLDER)
 }
 
 __all__ = ["DATASETS", "Channel", "Dataset", "Label", "LabelTrack", "Recording", "Segment"]

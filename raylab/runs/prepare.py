@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import ray
@@ -23,6 +23,7 @@ from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_row
 from raylab.windows.preprocess import Preprocessing
 
 PROGRESS_EVERY_S = 3.0
+Where = Literal["ray", "here"]
 NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
 
 
@@ -137,6 +138,13 @@ def _write(order: Order, people: list[str]) -> None:
     made.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
 
 
+def _write_here(order: Order, people: list[str]) -> None:
+    """The same files without Ray, one participant after the other."""
+    for number, name in enumerate(people):
+        table = _one(pa.table({"participant": [name], "number": [number]}), order)
+        Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+
+
 def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     """What the tasks said, in the participants' order.
 
@@ -162,8 +170,10 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     return notes
 
 
-def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Prepare a dataset; Ray must be connected.
+def prepare(
+    order: Order, overwrite: bool = False, say: Callable[[str], None] = print, where: Where = "ray"
+) -> dict[str, Any]:
+    """Prepare a dataset; Ray must be connected unless it is done ``here``, in this process.
 
     Returns:
         the card.
@@ -181,10 +191,10 @@ def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = 
     folder.write_json(f"{NOTES}/started.json", {"participants": people})
     try:
         with _said_as_done(folder, people, say):
-            _write(order, people)
+            (_write if where == "ray" else _write_here)(order, people)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
         _notes(folder, people)
-        raise RaylabError(f"Ray Data failed: {error}") from error
+        raise RaylabError(f"writing the windows failed: {error}") from error
     card = _card(order, people, _notes(folder, people), folder)
     folder.write_json(CARD, card)
     folder.remove(NOTES)

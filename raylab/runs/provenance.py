@@ -9,6 +9,7 @@ from typing import Any
 
 from raylab.trials.plan import Prepared
 from raylab.trials.study import Study
+from raylab.windows.alike import alike
 
 PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
@@ -48,6 +49,11 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
             said.append(f"{ready.name}: {card['caution']}")
         if ready.index.name == "wesad" and not {"chest", "wrist"} <= {channel.split("_")[0] for channel in ready.channels}:
             said.append(f"{ready.name}: one device only, not the paper's input of 14 channels from chest and wrist.")
+        said += [
+            f"{ready.name}: warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
+            f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --without {pair.second}."
+            for pair in alike(ready.index)
+        ]
     changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
     if changed:

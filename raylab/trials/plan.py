@@ -28,11 +28,12 @@ class Prepared:
 
 
 def dataset_name(entry: DatasetEntry, index: WindowIndex) -> str:
-    """How tables call the dataset: its own name, and in brackets a normalization that is not the paper's and a number of people."""
+    """How tables call the dataset: its own name, and in brackets a normalization that is not the paper's, the leak probes that it
+    was put through, and a number of people."""
     past = index.card["preprocessing"]["normalization"] != "recording"
-    marks = ([index.card["preprocessing"]["normalization"]] if past else []) + (
-        [f"{entry.people} people"] if entry.people else []
-    )
+    marks = [index.card["preprocessing"]["normalization"]] if past else []
+    marks += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
+    marks += [f"{entry.people} people"] if entry.people else []
     return entry.name or index.name + (f" ({', '.join(marks)})" if marks else "")
 
 

@@ -21,10 +21,11 @@ from raylab.training.loop import Epoch, Signals, TrainingError, predict, train
 from raylab.training.store import StageStore
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
-from raylab.windows.dataset import Windows
+from raylab.windows.dataset import WindowIndex, Windows
 
 Report = Callable[[dict[str, Any]], None]
 StageWatch = Callable[[PlannedStage, Rows], None]
+Planned = Callable[[Trial, WindowIndex], tuple[Subject, tuple[PlannedStage, ...]]]
 REPORT_EVERY_S = 2.0
 
 
@@ -66,6 +67,7 @@ def run_trial(
     device: str = "cpu",
     report: Report = lambda event: None,
     watch: StageWatch = lambda stage, rows: None,
+    planned: Planned = stages_of,
 ) -> Outcome:
     """Train what the store lacks, predict every target window that was not trained on.
 
@@ -73,6 +75,7 @@ def run_trial(
         report: called with ``{"stage", "name", "done", "curve"}``: epochs since the last call every few seconds of training,
             and once when the stage is done, trained here or found in the store.
         watch: called with the stage and the rows of every batch that an optimizer receives.
+        planned: gives the fold and the stages; a probe plans on other labels than those that the worker gets to see.
 
     Returns:
         the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
@@ -83,7 +86,7 @@ def run_trial(
     if not trial.problem:
         try:
             with one_thread():
-                _Worker(trial, windows, store, torch.device(device), report, watch, outcome).run()
+                _Worker(trial, windows, store, torch.device(device), report, watch, planned, outcome).run()
             outcome.status = "ok"
         except Exception as error:  # the trial is the unit of failure: it is named and the others go on
             outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
@@ -102,6 +105,7 @@ class _Worker:
     device: torch.device
     report: Report
     watch: StageWatch
+    planned: Planned
     outcome: Outcome
 
     @cached_property
@@ -109,7 +113,7 @@ class _Worker:
         return {name: self.windows.signals[name] for name in self.trial.channels}
 
     def run(self) -> None:
-        subject, stages = stages_of(self.trial, self.windows.index)
+        subject, stages = self.planned(self.trial, self.windows.index)
         if tuple(stage.hash for stage in stages) != self.trial.stages:
             raise TrainingError(
                 "this worker's plan differs from the driver's: raylab versions or windows differ between machines"

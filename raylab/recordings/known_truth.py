@@ -1,0 +1,242 @@
+"""Simulated cohorts with a known truth: what personalization can and cannot find in them is decided by how they are made.
+
+One or two channels of slow noise at 4 Hz, alternating runs of calm and stress. Stress moves a person's level up or down: whose, where and when
+is the truth. A constant offset per person would say nothing, since min-max removes it; a sign stays.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import lfilter
+
+from raylab.errors import RecordingError
+from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+
+RATE_HZ = 4
+RUNS = 8
+NAMES = ("a", "b")
+BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "stability", "openness")
+MEMORY_S = 2.0  # of the slow noise: shorter than a window, so that a run has no level of its own
+MARK = 4.0
+SIGNATURE = 1.5  # amplitude of what makes a person or a type visible, in SDs of the slow noise
+DEFAULTS: dict[str, Any] = {
+    "truth": "homogeneous", "participants": 20, "minutes": 5.4, "strength": 1.5, "noise": 1.0, "balance": 0.5, "seed": 0,
+}  # fmt: skip
+
+Signal = npt.NDArray[np.float64]
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a truth may use: the samples' class (0 or 1), run, and place in the session (0 to 1), each (n,), and the options.
+
+    Attributes:
+        kind: 0 or 1, drawn for the person: the type of a clustered cohort.
+        number: of the person, from 0; ``people``: how many there are.
+    """
+
+    stressed: Signal
+    run: npt.NDArray[np.int64]
+    place: Signal
+    strength: float
+    noise: float
+    kind: int
+    number: int
+    people: int
+    rng: Generator
+
+    @property
+    def response(self) -> Signal:
+        """Centred, so that the level says nothing of how much stress there was."""
+        return self.strength * (self.stressed - 0.5)
+
+    @property
+    def own(self) -> int:
+        """The sign of the person's type."""
+        return 2 * self.kind - 1
+
+    def sign(self) -> int:
+        return int(self.rng.choice([-1, 1]))
+
+    def tone(self, low_hz: float, high_hz: float) -> Signal:
+        """An oscillation at a frequency that is the person's own."""
+        turns = self.rng.uniform(low_hz, high_hz) * np.arange(len(self.stressed)) / RATE_HZ + self.rng.random()
+        return np.asarray(SIGNATURE * np.sin(2 * np.pi * turns))
+
+    def in_noise(self, signal: Signal, share: float = 1.0) -> Signal:
+        """(n, n_features): the signal in autoregressive noise of SD ``noise`` times ``share``, with a little white noise on top."""
+        clean = signal.reshape(len(signal), -1)
+        keep = float(np.exp(-1 / (MEMORY_S * RATE_HZ)))
+        white = self.rng.normal(0, self.noise, (len(clean) + 100, clean.shape[1]))
+        slow = lfilter([np.sqrt(1 - keep**2)], [1, -keep], white, axis=0)[100:]
+        return np.asarray(clean + share * (slow + self.rng.normal(0, 0.2 * self.noise, slow.shape)))
+
+
+Made = tuple[Signal, ...]
+
+
+def _none(s: Session) -> Made:
+    return (s.in_noise(np.zeros(len(s.stressed))),)
+
+
+def _homogeneous(s: Session) -> Made:
+    return (s.in_noise(s.response),)
+
+
+def _shifted(s: Session) -> Made:
+    return (s.in_noise(s.sign() * s.response),)
+
+
+def _recognizable(s: Session) -> Made:
+    """One channel with a feature for each person, which alone is alive: it tells whose signal it is. A mark at the start, a twentieth of the
+    session up and one down, gives all features one range, or min-max would blow the silent ones up."""
+    made = s.in_noise(np.zeros((len(s.stressed), s.people)), 0.02)
+    made[:, s.number] = s.in_noise(s.sign() * s.response)[:, 0]
+    made[s.place < 0.05] = MARK
+    made[(s.place >= 0.05) & (s.place < 0.1)] = -MARK
+    return (made,)
+
+
+def _clustered(s: Session) -> Made:
+    return (s.in_noise(s.own * s.response),)
+
+
+def _clustered_hidden(s: Session) -> Made:
+    """The type shows in channel b, the response in a: late fusion adds the channels up and cannot make one depend on the other."""
+    return s.in_noise(s.own * s.response), s.in_noise(s.kind * s.tone(0.8, 1.2))
+
+
+def _drift(s: Session) -> Made:
+    """The response moves from channel a to channel b in the course of the session, with a sign of its own in each."""
+    return s.in_noise(s.sign() * (1 - s.place) * s.response), s.in_noise(s.sign() * s.place * s.response)
+
+
+def _blocks(s: Session) -> Made:
+    """Every run has levels of its own, whatever its label."""
+    levels = s.rng.normal(0, s.strength, (2, RUNS))
+    return s.in_noise(levels[0][s.run]), s.in_noise(levels[1][s.run])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A way of making people.
+
+    Attributes:
+        says: the truth, as the card has it.
+        make: what the person's channels carry, each (n, n_features): one channel, or two where the truth needs them.
+        traits_show_kind: whether the Big Five tell the type.
+    """
+
+    name: str
+    says: str
+    make: Callable[[Session], Made]
+    traits_show_kind: bool = False
+
+
+TRUTHS: dict[str, Truth] = {
+    truth.name: truth
+    for truth in (
+        Truth("no_signal", "labels are unrelated to the signals", _none),
+        Truth("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
+        Truth("shifted", "each person responds with an own sign", _shifted),
+        Truth("shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable),
+        Truth("clustered", "two types respond with opposite signs; the Big Five tell the type", _clustered, True),
+        Truth("clustered_hidden", "two types respond with opposite signs; another channel tells the type", _clustered_hidden),
+        Truth("drift", "the response moves from one channel to the other, with an own sign in each", _drift),
+        Truth("blocks", "every run has its own levels, whatever its label", _blocks),
+    )
+}
+
+
+def _truth(options: Options) -> Truth:
+    name = str(options.get("truth", DEFAULTS["truth"]))
+    if name not in TRUTHS:
+        raise RecordingError(f"option truth={name} is unknown", remedy=f"use one of {', '.join(TRUTHS)}")
+    return TRUTHS[name]
+
+
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "participants": (3, 10_000), "minutes": (2.7, 600), "strength": (0, 100), "noise": (0.01, 100), "balance": (0.2, 0.8), "seed": (0, 2**31),
+}  # fmt: skip
+
+
+def _number(options: Options, name: str) -> float:
+    value, (low, high) = float(options.get(name, DEFAULTS[name])), _LIMITS[name]
+    if not low <= value <= high:
+        raise RecordingError(
+            f"option {name}={value:g} is outside {low:g} to {high:g}", remedy=f"use --option {name}={DEFAULTS[name]}"
+        )
+    return value
+
+
+def participants(root: Path, options: Options) -> list[str]:
+    """``P01`` .. as many as the option says."""
+    return [f"P{number:02d}" for number in range(1, int(_number(options, "participants")) + 1)]
+
+
+def _runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int]]:
+    """(class, whole seconds, a multiple of 10) of the runs, alternating; ``balance`` is the share of stress. Which class starts is drawn."""
+    first = int(rng.integers(2))
+    pair_s = minutes * 60 / (RUNS / 2)
+    seconds = {1: max(10, 10 * round(pair_s * balance / 10)), 0: max(10, 10 * round(pair_s * (1 - balance) / 10))}
+    return [((first + run) % 2, seconds[(first + run) % 2]) for run in range(RUNS)]
+
+
+def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
+    centre = (2.5, 5.5)[kind] if shown else 4.0
+    spread = 0.5 if shown else 1.2
+    traits: dict[str, Trait] = {"age": float(rng.integers(18, 66)), "gender": str(rng.choice(["female", "male"]))}
+    return traits | {name: float(np.round(np.clip(rng.normal(centre, spread), 1, 7), 2)) for name in BIG_FIVE}
+
+
+def read(root: Path, participant: str, options: Options) -> Recording:
+    """One simulated person; the same options give the same recording to the bit, whoever else is read."""
+    truth = _truth(options)
+    number = list(TRUTHS).index(truth.name)
+    rng = np.random.default_rng([int(_number(options, "seed")), number, int(participant[1:])])
+    runs = _runs(_number(options, "minutes"), _number(options, "balance"), rng)
+    kind = int(rng.integers(2))
+    samples = [seconds * RATE_HZ for _, seconds in runs]
+    stressed = np.repeat([float(stress) for stress, _ in runs], samples)
+    session = Session(
+        stressed=stressed,
+        run=np.repeat(np.arange(RUNS), samples),
+        place=np.linspace(0, 1, len(stressed)),
+        strength=_number(options, "strength"),
+        noise=_number(options, "noise"),
+        kind=kind,
+        number=int(participant[1:]) - 1,
+        people=int(_number(options, "participants")),
+        rng=rng,
+    )
+    signals = dict(zip(NAMES, truth.make(session), strict=False))
+    track = LabelTrack(np.arange(len(stressed)) / RATE_HZ, stressed)
+    return Recording(
+        participant,
+        tuple(Channel(name, name, RATE_HZ, RATE_HZ, "a.u.") for name in signals),
+        (Segment("session", 0.0, signals, {"task": track}),),
+        _traits(kind, truth.traits_show_kind, rng),
+        (f"known truth {truth.name}: {truth.says}",),
+    )
+
+
+KNOWN_TRUTH = Dataset(
+    name="known_truth",
+    signals="one or two simulated channels; the option truth says what is to be found in them: " + ", ".join(TRUTHS),
+    traits=("age", "gender", *BIG_FIVE),
+    labels=(Label("stress", "task", "majority", ("calm", "stress"), {0: 0, 1: 1}),),
+    default_labels=("stress",),
+    licence="generated by raylab (Apache-2.0)",
+    obtain="built in",
+    citation="",
+    participants=participants,
+    read=read,
+    options=DEFAULTS,
+    needs_root=False,
+    caution="Simulated data with a known truth: says nothing about people.",
+)

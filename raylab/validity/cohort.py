@@ -1,0 +1,85 @@
+"""One cohort of one case: made, prepared, run and compared by the commands that real data go through, in a folder of its own."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import wilcoxon
+
+import analysis
+from analysis.tables import gains
+from raylab import __version__
+from raylab.hashing import hash_record
+from raylab.runs.prepare import Order, prepare
+from raylab.runs.run import start
+from raylab.trials.study import parse_study
+from raylab.validity.probes import probe
+from raylab.validity.truths import MODEL, STEP_S, Case
+from raylab.windows.preprocess import Preprocessing
+
+KEPT = ["technique", "variant", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "p", "p_adjusted"]
+
+
+def settings_of(case: Case, seed: int, people: int) -> dict[str, Any]:
+    """Everything that decides a cohort's result."""
+    return {
+        "raylab": __version__,
+        "case": case.name,
+        "seed": seed,
+        "options": {**case.options, "truth": case.truth, "seed": seed, "participants": people},
+        "shuffled": case.shuffled,
+        "techniques": case.techniques,
+        "model": MODEL,
+        "protocol": case.protocol,
+        "step_s": STEP_S,
+    }
+
+
+def study_of(case: Case, seed: int) -> dict[str, Any]:
+    """The study of a cohort: its own seed, so that cohorts share no draw."""
+    return {
+        "name": f"{case.name} {seed}",
+        "datasets": [{"windows": "cohort", "label": "stress"}],
+        "models": [MODEL],
+        "techniques": case.techniques,
+        "seeds": [seed],
+        "protocol": case.protocol,
+    }
+
+
+def _quiet(line: str) -> None:
+    """The driver says what there is to say, a line a cohort."""
+
+
+def run_cohort(case: Case, seed: int, people: int) -> dict[str, Any]:
+    """Make a cohort, evaluate it, and return its settings and one row per variant (and one for the contrast, if any)."""
+    began = time.monotonic()
+    settings = settings_of(case, seed, people)
+    with tempfile.TemporaryDirectory(prefix="raylab-cohort-") as place:
+        made = Path(place) / ("made" if case.shuffled else "cohort")
+        order = Order(
+            "known_truth", ".", str(made), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
+        )
+        prepare(order, say=_quiet, where="here")
+        if case.shuffled:
+            probe("shuffled_labels", str(made), str(Path(place) / "cohort"), seed=seed)
+        summary = start(parse_study(study_of(case, seed), case.name), place, str(Path(place) / "run"), "here", say=_quiet)
+        if not summary.complete:
+            raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
+        scores = analysis.score(analysis.load(Path(place) / "run"))
+    compared = analysis.compare(scores)[KEPT].astype(object)
+    rows = compared.where(compared.notna(), None).to_dict("records")  # JSON has no NaN
+    done: dict[str, Any] = {"settings": settings, "hash": hash_record(settings), "rows": rows}
+    if case.contrast:
+        done["contrast"] = contrast(scores, *case.contrast)
+    return done | {"seconds": round(time.monotonic() - began, 1)}
+
+
+def contrast(scores: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
+    """Gain of one variant against gain of another, paired over participants; two-sided Wilcoxon, one test a cohort."""
+    table = gains(scores).droplevel(["dataset", "label", "model"]).astype(float)
+    d = (table.loc[first] - table.loc[second]).dropna().to_numpy()
+    p = float(wilcoxon(d, zero_method="pratt").pvalue) if d.any() else 1.0
+    return {"first": first, "second": second, "n_participants": len(d), "difference": float(d.mean()), "p": p}

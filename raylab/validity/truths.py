@@ -1,0 +1,147 @@
+"""What each known truth must come out as: the cases that `raylab validate` runs, and the verdict expected of each variant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["better", "worse", "no difference"]
+Expectation = Literal["better", "not better", "no difference"]
+
+# Small models and short trainings: hours, not days. What departs from the paper's protocol stands here, and on the page.
+# user_dependent's own batch is n/10, one window at these budgets: batch norm over one window takes its level away.
+MODEL: dict[str, Any] = {"encoder": "fcn", "width": 0.06}
+PROTOCOL: dict[str, Any] = {
+    "epochs": 5,
+    "batch_size": 64,
+    "stages": {
+        "calibration": {"epochs": 15},
+        "calibration_alone": {"epochs": 20, "batch_size": 4, "batch_share": 1.0},
+    },
+}
+# In a pool of all, a handful of windows of one person weigh little: hybrid learns them only with more and smaller steps.
+MANY_STEPS: dict[str, Any] = {"everyone_else_and_calibration": {"epochs": 8, "batch_size": 8}}
+STEP_S = 10.0  # windows side by side: every test window is then a new one, and none is purged
+
+HYBRID, ALONE, CLUSTER = "hybrid", "user_dependent", "cluster_specific"
+
+PANEL: list[Any] = [
+    "non_personalized",
+    {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.4},
+    {"name": "hybrid", "budget": 0.4},
+    {"name": "cluster_specific", "k": 2},
+    {"name": "multi_task", "task": ["user", "cluster"]},
+    {"name": "user_dependent", "budget": 0.4},
+]
+BY_BOTH = ["traits", "data"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A truth, the techniques to try on it, and what must be found.
+
+    Attributes:
+        truth: of the ``known_truth`` recordings.
+        techniques: as in a study.
+        expected: start of ``technique variant`` to the verdict; the longest start that fits decides, the others are only reported.
+        options: of the recordings, beside the truth and the seed.
+        shuffled: whether labels are shuffled within each person once the windows are cut.
+        stages: what it sets for stages beside ``PROTOCOL``.
+        contrast: two variants whose gains are compared as well, the first expected to be the larger.
+    """
+
+    name: str
+    truth: str
+    techniques: list[Any]
+    expected: Mapping[str, Expectation]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    shuffled: bool = False
+    stages: Mapping[str, Any] = field(default_factory=dict)
+    contrast: tuple[str, str] | None = None
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What its study departs from the paper by."""
+        return {**PROTOCOL, "stages": {**PROTOCOL["stages"], **self.stages}}
+
+    @property
+    def null(self) -> bool:
+        """Whether there is nothing to find: any verdict is a false one."""
+        return set(self.expected.values()) == {"no difference"}
+
+    def expectation(self, variant: str) -> Expectation | None:
+        """What must be said of a variant, if anything."""
+        fitting = [start for start in self.expected if variant.startswith(start)]
+        return self.expected[max(fitting, key=len)] if fitting else None
+
+
+_NOT_BETTER: dict[str, Expectation] = dict.fromkeys(("fine_tuning", HYBRID, ALONE, CLUSTER, "multi_task"), "not better")
+_OTHERS_CANNOT: dict[str, Expectation] = dict.fromkeys((CLUSTER, "multi_task"), "not better")
+_NOTHING: dict[str, Expectation] = {"": "no difference"}
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case("no_signal", "no_signal", PANEL, _NOTHING),
+        Case("shuffled_labels", "homogeneous", PANEL, _NOTHING, shuffled=True),
+        Case("homogeneous", "homogeneous", PANEL, _NOT_BETTER, {"strength": 1.0}),
+        Case(
+            "shifted",
+            "shifted",
+            PANEL,
+            {"fine_tuning": "better", ALONE: "better", HYBRID: "not better", **_OTHERS_CANNOT},
+            {"strength": 2.0},
+        ),
+        Case(
+            "shifted_recognizable",
+            "shifted_recognizable",
+            PANEL,
+            {"fine_tuning": "better", ALONE: "better", HYBRID: "better", **_OTHERS_CANNOT},
+            {"strength": 2.0},
+            stages=MANY_STEPS,
+        ),
+        Case(
+            "clustered",
+            "clustered",
+            PANEL,
+            {CLUSTER: "better", "multi_task": "better"},
+            {"strength": 2.0},
+        ),
+        Case(
+            "clustered_hidden",
+            "clustered_hidden",
+            [
+                "non_personalized",
+                {"name": "cluster_specific", "k": 2, "by": BY_BOTH},
+                {"name": "multi_task", "task": ["user", "cluster"], "by": BY_BOTH},
+            ],
+            {
+                **_OTHERS_CANNOT,
+                "cluster_specific k=2 by=data": "better",
+                "multi_task task=user by=data": "better",
+                "multi_task task=cluster by=data": "better",
+            },
+            {"strength": 2.0},
+        ),
+        Case(
+            "drift",
+            "drift",
+            ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.4, "draw": ["initial", "random"]}],
+            {"fine_tuning layers=all budget=0.4 draw=random": "better"},
+            {"strength": 3.0},
+            contrast=("fine_tuning layers=all budget=0.4 draw=random", "fine_tuning layers=all budget=0.4"),
+        ),
+        Case(
+            "blocks",
+            "blocks",
+            [
+                "non_personalized",
+                {"name": "fine_tuning", "layers": "all", "budget": 0.5, "draw": "random", "unit": ["window", "block"]},
+            ],
+            {
+                "fine_tuning layers=all budget=0.5 draw=random": "better",
+                "fine_tuning layers=all budget=0.5 draw=random unit=block": "not better",
+            },
+            {"strength": 2.0},
+        ),
+    )
+}

@@ -1,0 +1,115 @@
+"""How verdicts are counted, and a short form of `raylab validate`: the long one is a command."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylab.errors import RaylabError
+from raylab.trials.study import parse_study
+from raylab.validity.cohort import run_cohort, settings_of, study_of
+from raylab.validity.table import any_verdict, markdown, table, verdict
+from raylab.validity.truths import CASES, Case
+from raylab.validity.validate import jobs_of, validate
+
+
+def cohort(case: str, seed: int, **rows: tuple[float, float]) -> dict[str, Any]:
+    """A stored cohort with (difference, adjusted p) of some variants."""
+    base = {"technique": "non_personalized", "variant": "-", "mean": 0.5, "difference": None, "p_adjusted": None}
+    made = [
+        {"technique": name, "variant": "-", "mean": 0.5 + d, "difference": d, "p_adjusted": p} for name, (d, p) in rows.items()
+    ]
+    return {"settings": {"case": case, "seed": seed, "options": {"participants": 20}}, "rows": [base, *made]}
+
+
+def test_a_verdict_needs_a_difference_and_a_p_of_at_most_five_percent() -> None:
+    assert ["better", "worse", "no difference", "no difference"] == [
+        verdict(0.1, 0.05), verdict(-0.1, 0.01), verdict(0.1, 0.051), verdict(0.0, 0.01),
+    ]  # fmt: skip
+
+
+def test_an_expected_sign_is_found_in_eighty_percent_of_the_cohorts() -> None:
+    cohorts = [cohort("shifted", i, user_dependent=(0.3, 0.01 if i < 8 else 0.2), hybrid=(0.3, 0.01)) for i in range(10)]
+    rows = table(cohorts).set_index("technique")
+    assert (0.8, "yes") == (rows.loc["user_dependent", "better"], rows.loc["user_dependent", "found"])
+    assert ("not better", "no") == (rows.loc["hybrid", "expected"], rows.loc["hybrid", "found"])
+    cohorts[0] = cohort("shifted", 0, user_dependent=(0.3, 0.2), hybrid=(0.3, 0.01))
+    assert "no" == table(cohorts).set_index("technique").loc["user_dependent", "found"]
+
+
+def test_a_study_with_nothing_to_find_counts_once_however_many_verdicts_it_has() -> None:
+    cohorts = [
+        cohort("no_signal", i, hybrid=(0.1, 0.01 if i == 0 else 0.5), user_dependent=(0.1, 0.02 if i == 0 else 0.9))
+        for i in range(60)
+    ]
+    row = any_verdict(cohorts).iloc[0]
+    assert (60, 1) == (row["studies"], row["with a verdict"])
+    assert (0.000422, 0.0894) == (
+        pytest.approx(row["low"], abs=1e-5),
+        pytest.approx(row["high"], abs=1e-3),
+    )  # Clopper-Pearson of 1 in 60
+    assert "| no_signal | 60 | 1 | 0.017 | 0.000 | 0.089 |" in markdown(cohorts)
+
+
+def test_the_longest_expectation_that_fits_decides() -> None:
+    blocks = CASES["blocks"]
+    assert "better" == blocks.expectation("fine_tuning layers=all budget=0.5 draw=random")
+    assert "not better" == blocks.expectation("fine_tuning layers=all budget=0.5 draw=random unit=block")
+    assert CASES["clustered"].expectation("hybrid budget=0.4") is None
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_every_case_is_a_study_whose_expectations_meet_a_variant(case: Case) -> None:
+    study = parse_study(study_of(case, 3), case.name)
+    names = [
+        f"{entry.name} {variant}"
+        for entry in study.techniques
+        for variant in (" ".join(f"{k}={v}" for k, v in made.items()) for made in entry.variants)
+    ]
+    assert [3] == study.seeds
+    for start in case.expected:
+        assert any(name.startswith(start.split(" ")[0]) for name in names), start
+
+
+def test_cases_take_turns_so_that_a_run_that_is_stopped_has_some_of_each() -> None:
+    jobs = jobs_of(("shifted", "no_signal"), 2, 3)
+    assert [("shifted", 0), ("no_signal", 0), ("shifted", 1), ("no_signal", 1), ("no_signal", 2)] == [
+        (case.name, seed) for case, seed in jobs
+    ]
+    with pytest.raises(RaylabError, match="unknown case nothing; there are no_signal"):
+        jobs_of(("nothing",), 1, 1)
+
+
+def test_settings_tell_cohorts_apart() -> None:
+    shifted = CASES["shifted"]
+    assert settings_of(shifted, 0, 20) != settings_of(shifted, 1, 20) != settings_of(shifted, 1, 21)
+    assert settings_of(CASES["homogeneous"], 0, 20) != settings_of(CASES["shuffled_labels"], 0, 20)
+
+
+def test_validate_goes_on_where_it_stopped(cluster: None, tmp_path: Path) -> None:
+    """Two small cohorts through Ray, then the same command again, and one with other settings."""
+    said: list[str] = []
+    page = validate(jobs_of(("blocks",), 2, 1), 4, str(tmp_path), said.append)
+    assert "2 cohorts of 4 people; 0 done already" == said[0]
+    assert "| blocks |" in page and page == (tmp_path / "validity.md").read_text()
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cohorts").iterdir()}
+    assert {"blocks.0.json", "blocks.1.json"} == set(files)
+    said.clear()
+    assert page == validate(jobs_of(("blocks",), 2, 1), 4, str(tmp_path), said.append)
+    assert ["2 cohorts of 4 people; 2 done already"] == said
+    assert files == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cohorts").iterdir()}
+
+
+def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
+    """Ten people: own signs are learned from own windows; pooled training is near chance."""
+    done = run_cohort(CASES["shifted"], 0, 10)
+    rows = {f"{row['technique']} {row['variant']}": row for row in done["rows"]}
+    assert rows["fine_tuning layers=all budget=0.4"]["difference"] > 0.2
+    assert rows["user_dependent budget=0.4"]["difference"] > 0.2
+    assert rows["non_personalized -"]["mean"] < 0.75
+
+
+def test_short_form_shuffled_labels_leave_every_technique_at_chance() -> None:
+    done = run_cohort(CASES["shuffled_labels"], 0, 10)
+    for row in done["rows"]:
+        assert 0.35 < row["mean"] < 0.65, row
