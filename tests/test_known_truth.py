@@ -119,7 +119,7 @@ def test_strength_people_minutes_balance_and_noise_are_parameters() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(RecordingError, match="truth=none is unknown.*no_signal, homogeneous"):
+    with pytest.raises(RecordingError, match=r"truth=none is unknown.*no_signal, homogeneous"):
         read(HERE, "P01", {"truth": "none"})
-    with pytest.raises(RecordingError, match="balance=0.9 is outside 0.2 to 0.8"):
+    with pytest.raises(RecordingError, match=r"balance=0\.9 is outside 0\.2 to 0\.8"):
         read(HERE, "P01", {"balance": 0.9})

@@ -12,7 +12,8 @@ from raylab.recordings.stress_predict import STRESS_PREDICT
 from raylab.recordings.wesad import WESAD
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (WESAD, AMIGOS, ASCERTAIN, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, KNOWN_TRUTH, CSV_FOLDER)
+    dataset.name: dataset
+    for dataset in (WESAD, AMIGOS, ASCERTAIN, CASE, KEMOCON, STRESS_PREDICT, SIMULATED, KNOWN_TRUTH, CSV_FOLDER)
 }
 
 __all__ = ["DATASETS", "Channel", "Dataset", "Label", "LabelTrack", "Recording", "Segment"]

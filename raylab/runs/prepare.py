@@ -170,9 +170,7 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     return notes
 
 
-def prepare(
-    order: Order, overwrite: bool = False, say: Callable[[str], None] = print, where: Where = "ray"
-) -> dict[str, Any]:
+def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = print, where: Where = "ray") -> dict[str, Any]:
     """Prepare a dataset; Ray must be connected unless it is done ``here``, in this process.
 
     Returns:

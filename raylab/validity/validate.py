@@ -12,7 +12,7 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.runs.progress import clock
 from raylab.validity.cohort import run_cohort, settings_of
-from raylab.validity.table import markdown, name_of, tested, verdict
+from raylab.validity.table import Cohort, markdown, name_of, tested, verdict
 from raylab.validity.truths import CASES, Case
 
 Say = Callable[[str], None]
@@ -54,14 +54,16 @@ def _task(case: Case, seed: int, people: int, out: str) -> dict[str, Any]:
 def _line(done: dict[str, Any]) -> str:
     said = [f"{name_of(row)} {verdict(row['difference'], row['p_adjusted'])}" for row in tested(done)]
     said = [text for text in said if not text.endswith("no difference")]
-    return f"{done['settings']['case']} {done['settings']['seed']}: {', '.join(said) or 'no difference'} ({done['seconds']:.0f} s)"
+    return (
+        f"{done['settings']['case']} {done['settings']['seed']}: {', '.join(said) or 'no difference'} ({done['seconds']:.0f} s)"
+    )
 
 
 def validate(jobs: list[Job], people: int, out: str, say: Say = print) -> str:
     """Run the cohorts that the folder lacks on the connected cluster, one CPU each; the page, which is also written there."""
     folder = Folder(out)
     stored = [(job, _stored(folder, *job, people)) for job in jobs]
-    done = [found for _, found in stored if found is not None]
+    done: list[Cohort] = [found for _, found in stored if found is not None]
     missing = [job for job, found in stored if found is None]
     say(f"{len(jobs)} cohorts of {people} people; {len(done)} done already")
     began = time.monotonic()
