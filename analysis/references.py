@@ -29,19 +29,29 @@ def majority(held: Tested, same: Ints) -> Numbers:
     return replace(held, p=said).scores(len(same))
 
 
+def _alike(held: Tested, who: list[str]) -> Ints:
+    """For each trial, the first one with the same person, seed, classes and truth (n_trials,): the models of a dataset share them."""
+    classes, sizes = held.classes(len(who)), np.bincount(held.trial, minlength=len(who))
+    truth = [y.tobytes() for y in np.split(held.y, np.cumsum(sizes)[:-1])]
+    first: dict[tuple[str, int, bytes], int] = {}
+    return np.array([first.setdefault((who[t], classes[t], truth[t]), t) for t in range(len(who))])
+
+
 def guesses(held: Tested, who: list[str]) -> Numbers:
     """Scores of probabilities drawn at random, the same for the same ``who``; the mean over 20 draws, since one alone is noisy.
 
     Args:
         who: for each trial, whom it holds out and with which seed.
     """
-    classes, sizes = held.classes(len(who)), np.bincount(held.trial, minlength=len(who))
+    alike = _alike(held, who)
+    once = held.only(alike == np.arange(len(who)))
+    classes, sizes = once.classes(len(who)), np.bincount(once.trial, minlength=len(who))
     ends = np.cumsum(sizes)
     people = [(np.random.default_rng(zlib.crc32(who[t].encode())), t) for t in np.flatnonzero(sizes)]
     made = []
     for _ in range(GUESSES):
-        p = np.full(held.p.shape, np.nan, dtype=np.float32)
+        p = np.full(once.p.shape, np.nan, dtype=np.float32)
         for rng, t in people:
             p[ends[t] - sizes[t] : ends[t], : classes[t]] = rng.dirichlet(np.ones(classes[t]), sizes[t])
-        made.append(replace(held, p=p).scores(len(who)))
-    return {"n_test": sizes} | {name: np.mean([scores[name] for scores in made], axis=0) for name in METRICS}
+        made.append(replace(once, p=p).scores(len(who)))
+    return {"n_test": sizes[alike]} | {name: np.mean([scores[name] for scores in made], axis=0)[alike] for name in METRICS}
