@@ -1,7 +1,7 @@
 """Descriptive: how variants rank against each other over the participants of one (dataset, label, model).
 
-Friedman's test asks whether the columns of a table could be swapped within participants. Variants of one technique are more alike than
-they are like the baseline, so it can answer no where all means are equal (docs/error_rates.md): an appendix, never the verdict.
+Friedman's test asks whether the columns of a table could be swapped within participants. That is more than equal means: skewed differences to
+one baseline deny it (docs/error_rates.md). So this is an appendix, never the verdict.
 """
 
 from dataclasses import dataclass

@@ -103,7 +103,7 @@ def draw(scenario: Scenario, tables: int, n: int, seed: int) -> Tables:
     return np.concatenate([base, base + differences], axis=2)
 
 
-def true_means(scenario: Scenario, seed: int, people: int = 200_000) -> npt.NDArray[np.float64]:
+def true_means(scenario: Scenario, seed: int, people: int = 100_000) -> npt.NDArray[np.float64]:
     """Each variant's mean difference (VARIANTS,): 0 under the null, else that of very many people."""
     if scenario.null:
         return np.zeros(VARIANTS)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+import analysis
 from analysis import error_rates
 from analysis.error_rates import BCA, CHOSEN, FLIP_INTERVAL, FRIEDMAN, ONE, STOUFFER, VERDICT, page, rates
 from analysis.simulated import CALM, SCENARIOS, STRESSED, VARIANTS, Scenario, draw, true_means
@@ -71,6 +72,32 @@ def test_scores_are_aurocs_of_a_few_windows() -> None:
     assert zeros["ceiling"] > 0.4 and zeros["middle"] < 0.1
     np.testing.assert_array_equal(scores, draw(BY_NAME["ceiling"], 50, 30, seed=0))
     assert (scores != draw(BY_NAME["ceiling"], 50, 30, seed=1)).any()
+
+
+def test_the_mean_score_is_that_of_two_bells() -> None:
+    """Separations are normal (mean 1, SD 0.8 of people and 0.4 of luck), windows too: the mean AUROC is known in closed form."""
+    scores = draw(BY_NAME["middle"], 100, 60, seed=2)
+    assert pytest.approx(stats.norm.cdf(1 / np.sqrt(2 + 0.8**2 + 0.4**2)), abs=0.01) == scores.mean()
+
+
+def test_the_verdict_counted_is_the_comparisons() -> None:
+    """Each of 12 tables, some with a verdict and some without, gives ``analysis.compare`` the same answer."""
+    cell = {"dataset": "d", "label": "l", "model": "m", "scoring": "paired", "against": "", "seed": 0}
+    columns = [("non_personalized", "-")] + [("tune", f"v={k}") for k in range(VARIANTS)]
+    counted, compared = [], []
+    for seed in range(12):
+        hits = rates(BY_NAME["few gain"], 1, sizes=(58,), seed=seed).set_index("quantity")["hits"]
+        counted.append((hits[VERDICT], hits[ONE]))
+        table = draw(BY_NAME["few gain"], 1, 58, seed)[0]
+        rows = [
+            cell | {"technique": technique, "variant": variant, "participant": f"{i:02}", "auroc": table[i, k]}
+            for k, (technique, variant) in enumerate(columns)
+            for i in range(58)
+        ]
+        made = analysis.compare(pd.DataFrame(rows)).set_index("variant")
+        compared.append((int(made["p_adjusted"].min() <= 0.05), int(made.loc["v=0", "p"] <= 0.05)))
+    assert compared == counted
+    assert {0, 1} == {verdict for verdict, _ in counted}
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
