@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
 
 import analysis
+from analysis.significance import wilcoxon
 from analysis.tables import gains
 from raylab import __version__
 from raylab.hashing import hash_record
@@ -80,6 +81,6 @@ def run_cohort(case: Case, seed: int, people: int) -> dict[str, Any]:
 def contrast(scores: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     """Gain of one variant against gain of another, paired over participants; two-sided Wilcoxon, one test a cohort."""
     table = gains(scores).droplevel(["dataset", "label", "model"]).astype(float)
-    d = (table.loc[first] - table.loc[second]).dropna().to_numpy()
-    p = float(wilcoxon(d, zero_method="pratt").pvalue) if d.any() else 1.0
+    d = np.asarray((table.loc[first] - table.loc[second]).dropna(), dtype=np.float64)
+    p, _ = wilcoxon(d)
     return {"first": first, "second": second, "n_participants": len(d), "difference": float(d.mean()), "p": p}

@@ -44,14 +44,13 @@ def _stored(folder: Folder, case: Case, seed: int, people: int) -> dict[str, Any
     return found if found["hash"] == hash_record(settings_of(case, seed, people)) else None
 
 
-@ray.remote(max_retries=3)
-def _task(case: Case, seed: int, people: int, out: str) -> dict[str, Any]:
+def _one(case: Case, seed: int, people: int, out: str) -> dict[str, Any]:
     done = run_cohort(case, seed, people)
     Folder(out).write_json(_file(case, seed), done)
     return done
 
 
-def _line(done: dict[str, Any]) -> str:
+def _line(done: Cohort) -> str:
     said = [f"{name_of(row)} {verdict(row['difference'], row['p_adjusted'])}" for row in tested(done)]
     said = [text for text in said if not text.endswith("no difference")]
     return (
@@ -67,7 +66,8 @@ def validate(jobs: list[Job], people: int, out: str, say: Say = print) -> str:
     missing = [job for job, found in stored if found is None]
     say(f"{len(jobs)} cohorts of {people} people; {len(done)} done already")
     began = time.monotonic()
-    waiting = [_task.remote(case, seed, people, out) for case, seed in missing]
+    task = ray.remote(max_retries=3)(_one)
+    waiting = [task.remote(case, seed, people, out) for case, seed in missing]
     while waiting:
         ready, waiting = ray.wait(waiting)
         done.append(ray.get(ready[0]))
