@@ -81,7 +81,8 @@ def _measured(name: str, call: Callable[[], T]) -> T:
     before, began, cpu = _memory("VmRSS"), time.perf_counter(), time.process_time()
     made = call()
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    sys.stdout.write(f"{name:14} {seconds:7.2f} s {cpu:7.2f} s of processor {_memory('VmHWM') - before:6.2f} GB more\n")
+    more = max(_memory("VmHWM") - before, 0.0)  # freed memory may go back to the system meanwhile
+    sys.stdout.write(f"{name:14} {seconds:7.2f} s {cpu:7.2f} s of processor {more:6.2f} GB more\n")
     return made
 
 

@@ -208,8 +208,7 @@ READING = """## How to read it
 - Wilcoxon on the chosen column and on the variant that is best on test is what a reader is tempted to do, and neither is printed.
 - BCa intervals of few participants are too narrow, most where most differences are 0. Inverted sign flips of the one variant are nearer to 95% where
   differences are even; where few people gain much, nothing in a small sample tells of those not drawn, and no interval of few people
-  holds 95%. So an interval is read as a size, not as a second test. Proposed, not done: inverted sign flips for every variant,
-  as for the chosen column.
+  holds 95%. So an interval is read as a size, not as a second test. Proposed, not done: inverted sign flips for every variant.
 """
 
 
