@@ -51,6 +51,12 @@ def test_a_study_with_nothing_to_find_counts_once_however_many_verdicts_it_has()
     assert "| no_signal | 60 | 1 | 0.017 | 0.000 | 0.089 |" in markdown(cohorts)
 
 
+def test_a_variant_without_a_test_is_not_counted() -> None:
+    cohorts = [cohort("shifted", i, user_dependent=(0.3, 0.01)) for i in range(3)]
+    cohorts[0]["rows"][1] |= {"difference": None, "p_adjusted": None}
+    assert (2, 1.0) == tuple(table(cohorts).set_index("technique").loc["user_dependent", ["cohorts", "better"]])
+
+
 def test_the_longest_expectation_that_fits_decides() -> None:
     blocks = CASES["blocks"]
     assert "better" == blocks.expectation("fine_tuning layers=all budget=0.5 draw=random")
