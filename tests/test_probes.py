@@ -17,6 +17,7 @@ from analysis.metrics import auroc
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.fold import Chosen, Fold
+from raylab.hashing import hash_record
 from raylab.runs.provenance import notes
 from raylab.techniques.selection import by_people
 from raylab.techniques.stage import Stage, Technique
@@ -62,7 +63,9 @@ def store(windows: Windows, where: Path) -> Path:
         folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
         digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
         entries.append({**entry, "fingerprint": digest, "duration_s": 100.0, "windows": len(table)})
-    folder.write_json(CARD, {**index.card, "format": 1, "participants": entries, "caution": "Made windows."})
+    fingerprint = hash_record([[entry["name"], entry["fingerprint"]] for entry in entries])
+    card = {**index.card, "format": 1, "participants": entries, "caution": "Made windows.", "fingerprint": fingerprint}
+    folder.write_json(CARD, card)
     return where
 
 
@@ -156,7 +159,7 @@ def test_the_card_says_what_was_done_and_no_stage_is_mistaken(source: Path, tmp_
     card = probe(kind, Folder(source / "made"), f"file://{tmp_path}/out", seed=3, person=person)
     before, after = read_index(Folder(source / "made")), read_index(Folder(tmp_path / "out"))
     assert card == after.card
-    assert {"kind": kind, "seed": 3, "from": "made-0"}.items() <= card["probes"][0].items()
+    assert {"kind": kind, "seed": 3, "from": before.fingerprint}.items() <= card["probes"][0].items()
     assert card["caution"].startswith("Made windows. Probe " + kind)
     two = study(*PANEL, datasets=[{"windows": name, "label": "stress"} for name in ("made", "out")])
     ready = prepared(two, {"made": before, "out": after})
@@ -212,7 +215,9 @@ def test_traits_that_are_not_there_cannot_be_shuffled(made: Windows, tmp_path: P
 def test_a_probe_of_a_probe_tells_of_both(source: Path, tmp_path: Path) -> None:
     first = probe("shuffled_labels", str(source / "made"), str(tmp_path / "one"))
     both = probe("duplicated_person", str(tmp_path / "one"), str(tmp_path / "two"), person="P1")
-    assert ["made-0", first["fingerprint"]] == [record["from"] for record in both["probes"]]
+    assert [read_index(Folder(source / "made")).fingerprint, first["fingerprint"]] == [
+        record["from"] for record in both["probes"]
+    ]
     assert both["caution"].startswith(first["caution"])
 
 
