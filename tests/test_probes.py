@@ -22,6 +22,7 @@ from raylab.runs.provenance import notes
 from raylab.techniques.selection import by_people
 from raylab.techniques.stage import Stage, Technique
 from raylab.techniques.table import TECHNIQUES
+from raylab.training.loop import train
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study, parse_study
 from raylab.validity.flip import flipped_labels
@@ -99,7 +100,7 @@ def study(*techniques: Any, windows: str = "made", **changes: Any) -> Study:
 
 
 def of(index: WindowIndex, label: str, person: int) -> npt.NDArray[np.int8]:
-    return index.labels[label][index.person == person]
+    return np.asarray(index.labels[label][index.person == person])
 
 
 def test_shuffled_labels_keep_each_persons_counts_and_signals(source: Path, tmp_path: Path) -> None:
@@ -200,9 +201,9 @@ def test_what_a_probe_cannot_do_is_refused(
     source: Path, tmp_path: Path, kind: str, changes: dict[str, Any], expected: str
 ) -> None:
     """Nothing is written then."""
-    asked = {"source": str(source / changes.pop("source", "made")), "out": str(source / changes.pop("out", tmp_path / "out"))}
+    where, out = str(source / changes.pop("source", "made")), str(source / changes.pop("out", tmp_path / "out"))
     with pytest.raises(RaylabError) as caught:
-        probe(kind, **asked, **changes)
+        probe(kind, where, out, **changes)
     assert expected in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -235,8 +236,8 @@ def test_shuffled_labels_leave_no_signal(tmp_path: Path) -> None:
 
 def test_no_technique_depends_on_test_labels(source: Path) -> None:
     """Every prediction of every technique is equal to the bit when all test labels are others; both times everything was trained."""
-    asked, said = study(*PANEL), []
-    flips = flipped_labels(asked, str(source), limit=7, say=said.append)
+    said: list[str] = []
+    flips = flipped_labels(study(*PANEL), str(source), limit=7, say=said.append)
     assert 7 == len({(flip.trial.technique, str(flip.trial.variant)) for flip in flips.trials}) == len(said)
     assert len({flip.trial.participant for flip in flips.trials}) > 1
     assert flips.clean
@@ -270,7 +271,7 @@ def test_a_worker_that_peeks_at_test_labels_is_reported(
     arguments = ("probe", "flipped_labels", str(path), "--windows", str(source), "--limit", "2")
     assert 0 == _run(monkeypatch, *arguments)
     assert "2 trials, 47 predictions, 47 labels flipped, 0 changed: no trial" in capsys.readouterr().out
-    monkeypatch.setattr(raylab.trials.work, "train", _smoothing(raylab.trials.work.train))
+    monkeypatch.setattr(raylab.trials.work, "train", _smoothing(train))
     assert 1 == _run(monkeypatch, *arguments)
     printed = capsys.readouterr().out
     assert "non_personalized - P1 0: 30 of 30 predictions changed" in printed
