@@ -60,8 +60,11 @@ def test_a_person_under_two_names_is_found(
 ) -> None:
     """Both are named, nobody else is, and nearly all windows are found."""
     rng = np.random.default_rng(0)
-    copy = {name: x[begin:end] + noise * rng.standard_normal(x[begin:end].shape) for name, x in people["P3"].items()}
-    found = alike(index_of({**people, "again": copy}, {"again": np.arange(end - begin) * 10.0 + late_s}))
+    copy = {
+        name: (x[begin:end] + noise * rng.standard_normal(x[begin:end].shape)).astype(np.float32)
+        for name, x in people["P3"].items()
+    }
+    found = alike(index_of({**people, "again": copy}, {"again": np.arange(end - begin, dtype=np.float64) * 10.0 + late_s}))
     assert [("P3", "again")] == [(pair.first, pair.second) for pair in found]
     assert found[0].share > 0.9
 

@@ -17,10 +17,12 @@ from analysis.metrics import auroc
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.fold import Chosen, Fold
+from raylab.hashing import hash_record
 from raylab.runs.provenance import notes
 from raylab.techniques.selection import by_people
 from raylab.techniques.stage import Stage, Technique
 from raylab.techniques.table import TECHNIQUES
+from raylab.training.loop import train
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study, parse_study
 from raylab.validity.flip import flipped_labels
@@ -62,7 +64,9 @@ def store(windows: Windows, where: Path) -> Path:
         folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
         digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
         entries.append({**entry, "fingerprint": digest, "duration_s": 100.0, "windows": len(table)})
-    folder.write_json(CARD, {**index.card, "format": 1, "participants": entries, "caution": "Made windows."})
+    fingerprint = hash_record([[entry["name"], entry["fingerprint"]] for entry in entries])
+    card = {**index.card, "format": 1, "participants": entries, "caution": "Made windows.", "fingerprint": fingerprint}
+    folder.write_json(CARD, card)
     return where
 
 
@@ -96,7 +100,7 @@ def study(*techniques: Any, windows: str = "made", **changes: Any) -> Study:
 
 
 def of(index: WindowIndex, label: str, person: int) -> npt.NDArray[np.int8]:
-    return index.labels[label][index.person == person]
+    return np.asarray(index.labels[label][index.person == person])
 
 
 def test_shuffled_labels_keep_each_persons_counts_and_signals(source: Path, tmp_path: Path) -> None:
@@ -156,7 +160,7 @@ def test_the_card_says_what_was_done_and_no_stage_is_mistaken(source: Path, tmp_
     card = probe(kind, Folder(source / "made"), f"file://{tmp_path}/out", seed=3, person=person)
     before, after = read_index(Folder(source / "made")), read_index(Folder(tmp_path / "out"))
     assert card == after.card
-    assert {"kind": kind, "seed": 3, "from": "made-0"}.items() <= card["probes"][0].items()
+    assert {"kind": kind, "seed": 3, "from": before.fingerprint}.items() <= card["probes"][0].items()
     assert card["caution"].startswith("Made windows. Probe " + kind)
     two = study(*PANEL, datasets=[{"windows": name, "label": "stress"} for name in ("made", "out")])
     ready = prepared(two, {"made": before, "out": after})
@@ -197,9 +201,9 @@ def test_what_a_probe_cannot_do_is_refused(
     source: Path, tmp_path: Path, kind: str, changes: dict[str, Any], expected: str
 ) -> None:
     """Nothing is written then."""
-    asked = {"source": str(source / changes.pop("source", "made")), "out": str(source / changes.pop("out", tmp_path / "out"))}
+    where, out = str(source / changes.pop("source", "made")), str(source / changes.pop("out", tmp_path / "out"))
     with pytest.raises(RaylabError) as caught:
-        probe(kind, **asked, **changes)
+        probe(kind, where, out, **changes)
     assert expected in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -212,7 +216,9 @@ def test_traits_that_are_not_there_cannot_be_shuffled(made: Windows, tmp_path: P
 def test_a_probe_of_a_probe_tells_of_both(source: Path, tmp_path: Path) -> None:
     first = probe("shuffled_labels", str(source / "made"), str(tmp_path / "one"))
     both = probe("duplicated_person", str(tmp_path / "one"), str(tmp_path / "two"), person="P1")
-    assert ["made-0", first["fingerprint"]] == [record["from"] for record in both["probes"]]
+    assert [read_index(Folder(source / "made")).fingerprint, first["fingerprint"]] == [
+        record["from"] for record in both["probes"]
+    ]
     assert both["caution"].startswith(first["caution"])
 
 
@@ -230,8 +236,8 @@ def test_shuffled_labels_leave_no_signal(tmp_path: Path) -> None:
 
 def test_no_technique_depends_on_test_labels(source: Path) -> None:
     """Every prediction of every technique is equal to the bit when all test labels are others; both times everything was trained."""
-    asked, said = study(*PANEL), []
-    flips = flipped_labels(asked, str(source), limit=7, say=said.append)
+    said: list[str] = []
+    flips = flipped_labels(study(*PANEL), str(source), limit=7, say=said.append)
     assert 7 == len({(flip.trial.technique, str(flip.trial.variant)) for flip in flips.trials}) == len(said)
     assert len({flip.trial.participant for flip in flips.trials}) > 1
     assert flips.clean
@@ -265,7 +271,7 @@ def test_a_worker_that_peeks_at_test_labels_is_reported(
     arguments = ("probe", "flipped_labels", str(path), "--windows", str(source), "--limit", "2")
     assert 0 == _run(monkeypatch, *arguments)
     assert "2 trials, 47 predictions, 47 labels flipped, 0 changed: no trial" in capsys.readouterr().out
-    monkeypatch.setattr(raylab.trials.work, "train", _smoothing(raylab.trials.work.train))
+    monkeypatch.setattr(raylab.trials.work, "train", _smoothing(train))
     assert 1 == _run(monkeypatch, *arguments)
     printed = capsys.readouterr().out
     assert "non_personalized - P1 0: 30 of 30 predictions changed" in printed
