@@ -18,11 +18,25 @@ SOURCES = {"han2024": "Han, Zhang, Park and Lee, IMWUT 8(4), 2024, doi 10.1145/3
 
 @dataclass(frozen=True)
 class Beside:
-    """A table beside ours: ``name`` is that of its files, ``table`` its numbers, ``text`` it is as Markdown."""
+    """A table beside ours: ``name`` is that of its files, ``table`` its numbers, ``printed`` it is for people, ``text`` likewise in Markdown."""
 
     name: str
     table: pd.DataFrame
+    printed: "Printed"
     text: str
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table of plain texts, and what its columns mean."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+
+    def lines(self) -> list[str]:
+        """As Markdown."""
+        return [*pipe_table(self.head, self.rows), "", escape(self.caption), ""]
 
 
 def beside(
@@ -41,7 +55,7 @@ def beside(
     """
     if which in TABLES:
         table = published(comparison, chosen, which)
-        return Beside(which, table, published_markdown(table, which, notes))
+        return Beside(which, table, published_printed(table, which), published_markdown(table, which, notes))
     scoring: Scoring = scores["scoring"].iloc[0]
     try:
         frames = load(which)
@@ -51,12 +65,12 @@ def beside(
         ) from error
     table = runs(scores, score(frames, scoring), metric)
     name = re.sub(r"[^A-Za-z0-9-]+", "_", os.fspath(which).rstrip("/").split("/")[-1]).strip("_") or "run"
-    return Beside(name, table, runs_markdown(table, which, notes, frames.notes))
+    return Beside(name, table, runs_printed(table, name), runs_markdown(table, which, notes, frames.notes))
 
 
-def _published_row(row: "pd.Series[Any]") -> list[str]:
+def _published_row(row: "pd.Series[Any]") -> tuple[str, ...]:
     marker = f" {row['paper_marker']}" if row["paper_marker"] else ""
-    return [
+    return (
         *(str(row[name]) for name in [*CELL, "technique", "column"]),
         str(row["n_participants"]),
         mean_sd(row["mean"], row["sd"]),
@@ -65,12 +79,12 @@ def _published_row(row: "pd.Series[Any]") -> list[str]:
         number(row["difference"], sign=True),
         "" if pd.isna(row["covered"]) else "yes" if row["covered"] else "no",
         row["note"],
-    ]
+    )
 
 
-def published_markdown(table: pd.DataFrame, name: str, notes: tuple[str, ...] = ()) -> str:
+def published_printed(table: pd.DataFrame, name: str) -> Printed:
     """The table of ``against.published``, what its columns mean, and what cannot be compared."""
-    head = [
+    head = (
         *CELL,
         "technique",
         "our column",
@@ -81,7 +95,7 @@ def published_markdown(table: pd.DataFrame, name: str, notes: tuple[str, ...] = 
         "difference",
         "covered",
         "note",
-    ]
+    )
     said = [
         f"AUROC, mean (SD) over participants. Paper: {SOURCES[name]}; it has one column per technique and does not say of which variant.",
         "95% interval: Student's t interval of our mean over our participants (it may pass 1); covered: whether it holds the paper's mean. "
@@ -94,12 +108,16 @@ def published_markdown(table: pd.DataFrame, name: str, notes: tuple[str, ...] = 
         said.append(
             "The paper's WESAD input is 14 channels from chest and wrist; a run on one device alone does not have it (see the notes)."
         )
-    body = [_published_row(row) for _, row in table.iterrows()]
-    return "\n".join([*pipe_table(head, body), "", escape(" ".join(said)), "", *bullets(notes)]).rstrip() + "\n"
+    return Printed(head, tuple(_published_row(row) for _, row in table.iterrows()), " ".join(said))
 
 
-def _runs_row(row: "pd.Series[Any]") -> list[str]:
-    return [
+def published_markdown(table: pd.DataFrame, name: str, notes: tuple[str, ...] = ()) -> str:
+    """``published_printed``, then the run's notes."""
+    return "\n".join([*published_printed(table, name).lines(), *bullets(notes)]).rstrip() + "\n"
+
+
+def _runs_row(row: "pd.Series[Any]") -> tuple[str, ...]:
+    return (
         *(str(row[name]) for name in [*CELL, "technique", "variant"]),
         counted(row["n_participants"], row["n_missing"]),
         mean_sd(row["mean"], row["sd"]),
@@ -109,12 +127,12 @@ def _runs_row(row: "pd.Series[Any]") -> list[str]:
         number(row["effect_size"], 2, sign=True),
         p_value(row["p"]),
         p_value(row["p_adjusted"]) + (OUT_OF_REACH if row["least_p"] >= LEVEL else ""),
-    ]
+    )
 
 
-def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), other_notes: tuple[str, ...] = ()) -> str:
+def runs_printed(table: pd.DataFrame, other: str) -> Printed:
     """The table of ``against.runs``, its tests and what differs between the runs."""
-    head = [
+    head = (
         *CELL,
         "technique",
         "variant",
@@ -126,7 +144,7 @@ def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), 
         "effect",
         "p",
         "p Holm",
-    ]
+    )
     first = table.iloc[0]
     said = [
         f"{metric_name(first['metric'])}, this run minus {other}, for the variants that both have, paired over the participants of both, "
@@ -142,6 +160,10 @@ def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), 
             f"In {other_windows} of {len(table)} rows some participants were tested on another number of windows in the other run."
         )
     said += reach(table)
-    body = [_runs_row(row) for _, row in table.iterrows()]
+    return Printed(head, tuple(_runs_row(row) for _, row in table.iterrows()), " ".join(said))
+
+
+def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), other_notes: tuple[str, ...] = ()) -> str:
+    """``runs_printed``, then the notes of both runs."""
     lists = ["This run:", "", *bullets(notes), "", "The other run:", "", *bullets(other_notes)] if notes or other_notes else []
-    return "\n".join([*pipe_table(head, body), "", escape(" ".join(said)), "", *lists]).rstrip() + "\n"
+    return "\n".join([*runs_printed(table, other).lines(), *lists]).rstrip() + "\n"

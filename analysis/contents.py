@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis import fairness, paper_table, pictures, shown, tables
 from analysis.appendix import ROPE
+from analysis.beside import Beside
 from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
 from analysis.pairs import gain_sign
 from analysis.results import Results
@@ -25,23 +26,37 @@ def page(results: Results) -> Page:
     return Page(
         title=f"{results.origin.get('study') or 'run'}: does personalization help new people?",
         intro=_intro(results),
-        warning=results.incomplete,
+        warnings=_warnings(results),
         verdicts=tuple((cells[names], verdict(part)) for names, part in compared.items()),
         method=(
-            "Each variant is compared with non_personalized on the same windows, paired over participants (Wilcoxon signed-rank, "
-            "two-sided); p is adjusted by Holm over all variants of one dataset, label and model. That is the only verdict; everything "
-            "marked descriptive is not part of it."
+            "Each variant is compared with non_personalized, paired over participants (Wilcoxon signed-rank, two-sided); p is adjusted by "
+            "Holm over all variants of one dataset, label and model. That is the only verdict; everything marked descriptive is not part of "
+            f"it. Scoring: {tables.SCORINGS.get(results.scoring, results.scoring)}."
         ),
         sections=(
             *_paper(results),
             *cells.values(),
             *_across(results),
-            *(Section(f"Beside {other.name}", parts=(tabulate(other.table, "n"),)) for other in results.against),
+            *map(_beside, results.against),
             *_ran(results),
-            Section("Notes on this run", items=results.notes),
+            Section("Notes on this run", items=(*results.notes, *_unknown(results))),
             _provenance(results),
         ),
     )
+
+
+def _warnings(results: Results) -> tuple[tuple[str, str], ...]:
+    """What a reader must know before reading on: a headline and a sentence each."""
+    said = [("Incomplete run.", results.incomplete)] if results.incomplete else []
+    if results.metric != results.primary:
+        other, primary = metric_name(results.metric), metric_name(results.primary)
+        said.append(
+            (
+                "Not the study's verdict.",
+                f"The study's primary metric is {primary}; this report is about {other} and descriptive.",
+            )
+        )
+    return tuple(said)
 
 
 def _intro(results: Results) -> str:
@@ -62,12 +77,23 @@ def _paper(results: Results) -> list[Section]:
     return [Section("One column per technique", parts=(table,))]
 
 
+def _beside(other: Beside) -> Section:
+    """A table that stands beside this run's."""
+    printed = other.printed
+    return Section(f"Beside {other.name}", parts=(Table(printed.caption, printed.head, printed.rows, names=len(CELL) + 2),))
+
+
 def _ran(results: Results) -> list[Section]:
     """How far each part of an incomplete run came."""
     if not results.incomplete:
         return []
     says = ("Tables and figures hold what has ended well so far; `raylab status` on the run folder says what failed and why.",)
     return [Section("What has run", says=says, parts=(tabulate(results.status, "Trials by status"),))]
+
+
+def _unknown(results: Results) -> list[str]:
+    """Why there is nothing on fairness, where there is not."""
+    return [] if len(results.fairness) else [fairness.markdown(results.fairness).strip()]
 
 
 def _fairness(results: Results, names: Names) -> list[Section]:
@@ -89,10 +115,10 @@ def _appendix(results: Results, names: Names, slug: str) -> list[Section]:
     parts: list[Part] = []
     if len(metrics):
         caption = (
-            "Other metrics: mean over participants; under it the difference to non_personalized on the same windows with its 95% BCa "
-            "interval. No tests."
+            "Other metrics: mean over participants; under it the difference to non_personalized with its 95% BCa interval. No "
+            "tests."
         )
-        parts.append(tabulate(_by_metric(metrics), caption))
+        parts.append(tabulate(_by_metric(metrics), caption, names=2))
     if len(bayesian):
         caption = (
             f"Bayesian signed-rank test in {metric_name(results.metric)}: probability that a variant is worse than non_personalized, equivalent "
@@ -167,7 +193,7 @@ def _who(results: Results, names: Names, slug: str) -> list[Section]:
     gains = shown.gain_table(pairs) if len(pairs) else pd.DataFrame()
     if gains.empty or gains.isna().all(axis=None):
         return []
-    caption = f"Difference in {metric_name(metric)} to non_personalized on the same windows, variant by participant; a dash: no score."
+    caption = f"Difference in {metric_name(metric)} to non_personalized, variant by participant; a dash: no score."
     parts: list[Part] = [
         *pictures.heatmap(slug, gains, metric, heat(gains, caption, gain_sign(metric))),
         *pictures.slopes(slug, shown.chosen_pairs(pairs, metric), metric),
@@ -203,7 +229,7 @@ def _provenance(results: Results) -> Section:
         **origin.get("versions", {}),
     }
     rows = tuple((str(name), str(value)) for name, value in said.items() if value)
-    how = f"raylab run study.yaml --windows WINDOWS --out RUN\nraylab report RUN --scoring {results.scoring} --metric {results.metric}"
+    how = f"raylab run study.yaml --windows WINDOWS --out RUN\n{results.command}"
     parts = (
         Table("What made the run", ("what", "value"), rows, names=2),
         Code("To make this report again (study.yaml is in the run folder; WINDOWS: where the prepared windows are):", how),

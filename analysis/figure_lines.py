@@ -47,7 +47,7 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
     if differs:
         axes[1].axhline(0, color=INK, linewidth=0.9)
         axes[1].set_ylabel(f"difference in {metric_name(metric)}")
-        axes[1].set_title("to non_personalized, paired, 95% interval")
+        axes[1].set_title("paired, 95% interval")
     figure.legend(loc="outside lower center", ncols=2 if len(lines) > 1 else 1)
     return figure
 

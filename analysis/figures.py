@@ -35,7 +35,8 @@ LOOKS = {
 OTHERS = [("#b86697", "X", "-"), ("#2b8a9c", "<", "--"), ("#8c6d1f", ">", "-."), ("#5f7f1f", "h", ":")]
 DIVERGING = LinearSegmentedColormap.from_list("loss_gain", [LOSS, "#f7f7f7", GAIN])
 STYLE: dict[str, Any] = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.titlesize": 9, "axes.titleweight": "bold",
+    "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], "text.parse_math": False, "font.size": 9,
+    "axes.titlesize": 9, "axes.titleweight": "bold",
     "figure.facecolor": "white", "axes.facecolor": "none", "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": "#808080", "grid.alpha": 0.25, "grid.linewidth": 0.6,
@@ -106,7 +107,7 @@ def forest(frame: pd.DataFrame) -> Figure:
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     metric = metric_name(str(frame["metric"].iloc[0]))
-    axes.set_xlabel(f"difference in {metric} to non_personalized on the same windows (n = {many(frame['n_participants'])})")
+    axes.set_xlabel(f"difference in {metric} to non_personalized, paired (n = {many(frame['n_participants'])})")
     axes.set_title("mean difference and 95% interval")
     return figure
 

@@ -97,20 +97,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; ``warning`` stands on top of an incomplete run's, ``verdicts`` are its sections and what was found in each, ``method`` how."""
+    """The whole page; ``warnings`` (headline, sentence) stand on top, ``verdicts`` are its sections and what was found in each, ``method`` how."""
 
     title: str
     intro: str
-    warning: str
+    warnings: tuple[tuple[str, str], ...]
     verdicts: tuple[tuple[Section, str], ...]
     method: str
     sections: tuple[Section, ...]
 
 
-def tabulate(frame: pd.DataFrame, caption: str) -> Table:
-    """A frame as a table: p values, differences with their sign, other numbers; the leading columns of text name the row."""
+def tabulate(frame: pd.DataFrame, caption: str, names: int = 0) -> Table:
+    """A frame as a table: p values, differences with their sign, other numbers; ``names`` columns name the row, or the leading ones of text."""
     text = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
-    names = max(1, text.index(False) if False in text else len(text))
+    names = names or max(1, text.index(False) if False in text else len(text))
     columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
     head = tuple(str(name).replace("_", " ") for name in frame.columns)
     return Table(caption, head, tuple(zip(*columns, strict=True)), names)

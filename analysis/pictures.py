@@ -81,7 +81,7 @@ def over(slug: str, comparison: pd.DataFrame, metric: str, axis: Axis) -> list[P
     rows = shown.over(comparison, axis.name)
     if rows.empty:
         return []
-    says = "Mean score, and difference to non_personalized on the same windows with its 95% interval; points are moved aside to be seen."
+    says = "Mean score, and difference to non_personalized with its 95% interval; points are moved aside to be seen."
     ticked = rows.assign(value=rows["value"].map(axis.tick))
     return [_picture(axis.name, slug, axis.title, says, rows, lambda: figure_lines.over_axis(ticked, metric, axis.label))]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import pandas as pd
 
@@ -62,6 +63,12 @@ def _other_metrics(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.concat(made, ignore_index=True)
 
 
+def _command(scoring: Scoring, metric: str, best: bool, against: tuple[str, ...]) -> str:
+    """What makes this report again."""
+    words = ["raylab report RUN --scoring", scoring, "--metric", metric, *(["--best"] if best else [])]
+    return " ".join([*words, *(f"--against {shlex.quote(which)}" for which in against)])
+
+
 def results(
     run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
 ) -> Results:
@@ -76,6 +83,7 @@ def results(
     notes = (*frames.notes, *_alone(frames))
     return Results(
         metric=metric,
+        primary=frames.primary_metric,
         scoring=scoring,
         scores=scores,
         comparison=comparison,
@@ -97,6 +105,7 @@ def results(
         incomplete=incomplete,
         origin=json.loads(read_text(run, "provenance.json")),
         study=read_text(run, "study.yaml"),
+        command=_command(scoring, metric, best, against),
         status=_status(frames),
     )
 

@@ -15,6 +15,7 @@ class Results:
     """What a run says.
 
     Attributes:
+        metric: what this report is about. ``primary``: what the study's verdict is about.
         scores, comparison: as in ``report/`` (DESIGN, a run folder).
         pairs: both sides of every difference, one row per variant and participant.
         chosen: one row per technique, its variant chosen for each participant by the others. ``paper``: the same in a paper's layout.
@@ -26,10 +27,12 @@ class Results:
         calibration: ``shown.reliability``.
         notes: sentences that every table carries.
         incomplete: what the run lacks; empty where nothing.
-        origin: the run's provenance.json. ``study``: its study.yaml.
+        origin: the run's provenance.json. ``study``: its study.yaml. ``command``: what makes this report again.
+        status: trials by technique and status.
     """
 
     metric: str
+    primary: str
     scoring: Scoring
     scores: pd.DataFrame
     comparison: pd.DataFrame
@@ -41,6 +44,7 @@ class Results:
     incomplete: str
     origin: dict[str, Any]
     study: str
+    command: str
     status: pd.DataFrame
     paper: pd.DataFrame
     fairness: pd.DataFrame

@@ -24,7 +24,10 @@ def inline(svg: bytes, label: str) -> str:
         if element.get("id") not in kept:
             element.attrib.pop("id", None)
         for name in ROUNDED & set(element.attrib):
-            element.set(name, re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", element.attrib[name]))
+            rounded = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", element.attrib[name])
+            element.set(name, " ".join(rounded.split()))
+        element.tail = None  # indentation; a figure's texts have no elements in them
+        element.text = element.text if (element.text or "").strip() else None
         if "style" in element.attrib:
             element.set("style", element.attrib["style"].replace(INK, "currentColor").replace("#ffffff", "var(--ground)"))
     width = float(root.attrib.pop("width").removesuffix("pt"))

@@ -11,7 +11,7 @@ from scipy import stats
 
 import analysis
 from analysis import against
-from analysis.beside import beside
+from analysis.beside import beside, runs_markdown
 from analysis.chosen import chosen
 from analysis.significance import holm, wilcoxon
 
@@ -117,7 +117,9 @@ def test_two_runs_are_paired_over_the_participants_of_both() -> None:
     """The other run is better by GAINS in hybrid and equal elsewhere; only variants of both, Holm over these three."""
     mine = scores({("hybrid", "-"): [0.0] * 10, ("x", "-"): GAINS, ("mine", "-"): GAINS})
     other = scores({("hybrid", "-"): GAINS, ("x", "-"): GAINS, ("theirs", "-"): GAINS})
+    mine.loc[mine["against"].ne(""), "auroc"] = 0.1  # the baseline on a variant's windows is not what is paired
     table = runs(mine, other)
+    assert 0.5 == table.loc[("non_personalized", "-"), "mean"]
     assert {"non_personalized", "hybrid", "x"} == {technique for technique, _ in table.index}
     row = table.loc[("hybrid", "-")]
     assert pytest.approx((-np.mean(GAINS), 0.5, 0.5 + np.mean(GAINS))) == tuple(row[["difference", "mean", "other_mean"]])
@@ -126,6 +128,22 @@ def test_two_runs_are_paired_over_the_participants_of_both() -> None:
     assert (10, 0, 10, 0, 3) == tuple(row[["n_participants", "n_missing", "n_nonzero", "n_other_windows", "family_size"]])
     assert row["ci_low"] < row["difference"] < row["ci_high"] < 0
     assert 0 == table.loc[("x", "-"), "n_nonzero"]
+
+
+def test_a_table_of_two_runs_says_which_is_which() -> None:
+    """This run's mean, then the other's, then the first minus the second; the test, its family, and what cannot be significant."""
+    table = against.runs(scores({("x", "-"): [0.0] * 10}), scores({("x", "-"): GAINS}), "auroc")
+    text = runs_markdown(table, "folder/other", ("ours",), ("theirs",))
+    assert "| x | - | 10 | 0.500 (0.000) | 0.555 | -0.055 | [" in text
+    assert "1.0000° |" in text and "°: with this row's nonzero differences" in text
+    for said in (
+        "this run minus folder/other",
+        "Wilcoxon signed-rank (Pratt, exact)",
+        "family of the 2 variants",
+        "share training data",
+    ):
+        assert said in text
+    assert text.index("- ours") < text.index("The other run:") < text.index("- theirs")
 
 
 def test_participants_of_one_run_only_are_counted() -> None:

@@ -39,6 +39,7 @@ def told(table: pd.DataFrame, **where: str) -> "pd.Series[Any]":
     return found.iloc[0]
 
 
+FOUR = people(trait_gender=["female"] * 4 + ["male"] * 4)
 TWO = people(trait_gender=["female"] * 3 + ["male"] * 4)
 
 
@@ -106,6 +107,15 @@ def test_people_without_a_score_are_not_in_their_group() -> None:
     table = fairness.gaps(scores({("x", "-"): [np.nan, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]}), TWO, "auroc")
     assert 2 == told(table, technique="x", what="not scored")["n"]
     assert 3 == told(table, technique="non_personalized", group="female", what="mean")["n"]
+    made = scores({("x", "-"): [0.1] * 7})
+    made.loc[made["participant"].eq("P0") & made["against"].ne(""), "auroc"] = np.nan
+    assert 2 == told(fairness.gaps(made, TWO, "auroc"), technique="x", what="not scored")["n"]
+
+
+def test_people_of_each_group_are_drawn_on_their_own() -> None:
+    """Two groups with the same four scores have no gap, but a gap that an interval leaves open."""
+    gap = told(fairness.gaps(scores({("x", "-"): [0.0, 0.1, 0.2, 0.3] * 2}), FOUR, "auroc"), technique="x", what="gap")
+    assert gap["ci_low"] < -0.05 < gap["value"] < 0.05 < gap["ci_high"]
 
 
 def test_a_run_without_a_baseline_has_groups_but_no_change() -> None:
@@ -129,6 +139,9 @@ def test_trait_clusters_are_people_alike() -> None:
         {"age": [20, 21, 22, 60, 61, np.nan], "score": [1000, 1010, 1005, 2000, 1990, 1000], "gender": ["f"] * 5 + ["m"]}
     )
     assert ["cluster 1"] * 3 + ["cluster 2"] * 2 + ["not known"] == trait_clusters(traits).tolist()
+    alike = dict.fromkeys("abcdef", [0] * 4 + [1] * 3)  # six small traits agree, one in thousands does not
+    scales = pd.DataFrame({**alike, "big": [1000, 1300, 1600, 2000, 1150, 1450, 1750]})
+    assert ["cluster 1"] * 4 + ["cluster 2"] * 3 == trait_clusters(scales).tolist()
     assert ["cluster 1"] * 3 == trait_clusters(pd.DataFrame({"age": [5.0, 5, 5]})).tolist()
 
 
@@ -151,6 +164,7 @@ TRAITS: dict[str, dict[str, Any]] = {
         "age": 20.0 + i,
         "gender": ("f", " Male ", HOSTILE, "Diverse", 1.0)[i],
         "name": HOSTILE,
+        "partner": "m",
         "pss": 10.0 * i,
         "nan": np.nan,
         "shoe": 44.0,

@@ -136,10 +136,10 @@ def test_an_incomplete_run_is_marked_on_top(html: str) -> None:
 def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     """Plotly stands in a page once or not at all."""
     table = Table("caption", ("a",), (("1",),))
-    plain = Page("t", "i", "", (), "m", (Section("s", parts=(table, Code("c", "x < y"))),))
+    plain = Page("t", "i", (), (), "m", (Section("s", parts=(table, Code("c", "x < y"))),))
     assert 'id="plotly"' not in render(plain) and "x &lt; y" in render(plain)
     data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
-    two = Page("t", "i", "", (), "m", tuple(Section(name, parts=(Explorer("e", data),)) for name in "ab"))
+    two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(Explorer("e", data),)) for name in "ab"))
     assert render(two).count('id="plotly"') == 1
 
 

@@ -113,9 +113,19 @@ def test_every_variant_of_a_technique_may_be_missing(tmp_path: Path) -> None:
     assert (run / "report" / "figures" / "forest-simulated-stress-fcn-w0.1.svg").exists()
 
 
+def test_a_run_stands_beside_another(tmp_path: Path) -> None:
+    """What ``against`` names has its own files and its section, and the command that makes the report again names it."""
+    run, other = write_run(tmp_path / "run", variants=TWO), write_run(tmp_path / "other one", variants=TWO, equal=True)
+    made = report(run, against=(str(other),))
+    assert {"against_other_one.csv", "against_other_one.md"} <= {path.name for path in (run / "report").iterdir()}
+    assert "Beside other_one</h2>" in _html(run)
+    assert f"--against '{other}'" == made.command[-len(f"--against '{other}'") :]
+
+
 def test_a_metric_of_which_less_is_better_has_its_gains_the_right_way_round(tmp_path: Path) -> None:
     """By calibration error, who gains most is who falls most."""
     run = write_run(tmp_path / "run", variants=TWO)
     made = report(run, metric="ece")
+    assert "<strong>Not the study&#39;s verdict.</strong> The study&#39;s primary metric is AUROC" in _html(run)
     best = made.pairs.sort_values("difference").iloc[0]
     assert f"{best['participant']} gains most: {-best['difference']:.3f}" in _html(run)

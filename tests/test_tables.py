@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixture_scores import CELL, scores
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import analysis
@@ -171,6 +171,7 @@ def test_latex_is_ready_to_input(tmp_path: Path) -> None:
     compiles(long + wide, tmp_path)
 
 
+@example(HOSTILE)
 @given(st.text(max_size=40))
 def test_escaped_text_is_one_line_without_commands(said: str) -> None:
     """Whatever a name holds, nothing in it opens a group, a column, a comment or a command of its own."""
