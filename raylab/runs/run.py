@@ -12,13 +12,15 @@ from raylab.files import Folder, within
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
-from raylab.runs.progress import Progress, clock
+from raylab.runs.progress import Progress, clock, is_trouble, trouble
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, read_index, read_windows
+
+TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
 Say = Callable[[str], None]
 Where = Literal["ray", "here"]
@@ -34,6 +36,7 @@ class Summary:
         trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
         trainings_interrupted: started and never completed.
         stale: keys of trials in the folder that the plan no longer asks for.
+        troubles: one line for every trial that failed or is blocked: who, which technique, why.
     """
 
     statuses: dict[str, int]
@@ -42,6 +45,7 @@ class Summary:
     trainings_interrupted: int
     stale: tuple[str, ...]
     seconds: float
+    troubles: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -51,6 +55,8 @@ class Summary:
         states = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         return [
             f"trials: {states}; {clock(self.seconds)} this start",
+            *(f"  {line}" for line in self.troubles[:TROUBLES_SHOWN]),
+            *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
             *(
                 [
@@ -125,18 +131,19 @@ def start(
 
 def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
     """Count what the folder holds of the plan."""
-    ended = run.finished()
+    records = {row["trial"]: row for row in run.records()}
     needed = {stage for trial in trials for stage in trial.stages}
-    statuses: dict[str, int] = {}
-    for trial in trials:
-        status = ended.get(trial.key, "left")
-        statuses[status] = statuses.get(status, 0) + 1
+    ended = [records[trial.key] for trial in trials if trial.key in records]
+    statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
+    for record in ended:
+        statuses[record["status"]] = statuses.get(record["status"], 0) + 1
     trainings = [record["status"] for record in run.store.trainings() if record["stage"] in needed]
     return Summary(
         statuses=statuses,
         stages_needed=len(needed),
         trainings_completed=trainings.count("completed"),
         trainings_interrupted=trainings.count("started"),
-        stale=tuple(sorted(set(ended) - {trial.key for trial in trials})),
+        stale=tuple(sorted(set(records) - {trial.key for trial in trials})),
         seconds=seconds,
+        troubles=tuple(trouble(record) for record in ended if is_trouble(record)),
     )
