@@ -11,6 +11,7 @@ from ray.tune.logger import JsonLoggerCallback
 
 from raylab.runs.cluster import per_trial, slots
 from raylab.runs.folder import RunFolder
+from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
 from raylab.runs.tensorboard import TensorBoard
@@ -29,7 +30,8 @@ def _work(config: dict[str, Any], windows: dict[str, Any], run: str, gpu: float)
     folder = RunFolder(run)
 
     def report(event: dict[str, Any]) -> None:
-        tune.report({"stage": event["name"], "stage_done": event["stage"] if event["done"] else "", "curve": event["curve"]})
+        kept = {name: event[name] for name in ("curve", "windows", "reused")}
+        tune.report({**kept, "stage": event["name"], "stage_done": event["stage"] if event["done"] else ""})
 
     outcome = run_trial(trial, ray.get(windows[trial.windows]), folder.store, device, report)
     node = ray.util.get_node_ip_address()
@@ -41,21 +43,27 @@ def _work(config: dict[str, Any], windows: dict[str, Any], run: str, gpu: float)
 
 
 class _Watch(tune.Callback):
-    """Feeds the progress line."""
+    """Feeds the progress line and the metrics."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, metrics: Metrics) -> None:
+        self.progress, self.metrics = progress, metrics
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.running += 1
+        self.metrics.trials(self.progress)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        self.metrics.reported(result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.running -= 1
         self.progress.add(trial.last_result)
+        self.metrics.trials(self.progress)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.running -= 1
         self.progress.add({**Trial.from_config(trial.config["trial"]).row, "status": "failed", "error": "its worker died"})
+        self.metrics.trials(self.progress)
 
 
 def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
@@ -68,6 +76,7 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
     each = per_trial(resources)
     refs = {name: ray.put(data) for name, data in windows.items()}
     searcher = StageOrder(trials, run.store.hashes())
+    metrics = Metrics(run.uri)
     trainable = tune.with_parameters(_work, windows=refs, run=run.uri, gpu=each["gpu"])
     tuner = tune.Tuner(
         tune.with_resources(trainable, each),
@@ -82,7 +91,7 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
         run_config=tune.RunConfig(
             name=run.new_tune_name(),
             storage_path=f"{run.uri}/tune",
-            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress)],
+            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress, metrics)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),
@@ -98,4 +107,5 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
             run.write_outcome(
                 _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), ""
             )
+    metrics.trials(progress)
     sys.stdout.flush()

@@ -70,8 +70,9 @@ def run_trial(
     """Train what the store lacks, predict every target window that was not trained on.
 
     Args:
-        report: called with ``{"stage", "name", "done", "curve"}``: epochs since the last call every few seconds of training,
-            and once when the stage is done, trained here or found in the store.
+        report: called with ``{"stage", "name", "done", "reused", "curve", "windows"}``: epochs since the last call, and the
+            windows that went through them, every few seconds of training, and once when the stage is done, trained here or
+            found in the store (``reused``).
         watch: called with the stage and the rows of every batch that an optimizer receives.
 
     Returns:
@@ -122,7 +123,7 @@ class _Worker:
                 continue
             network.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
-            self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": []})
+            self.tell(stage, [], done=True, reused=True)
         self.predict(subject, stages, network)
 
     def train(self, subject: Subject, stage: PlannedStage, network: Network) -> None:
@@ -134,7 +135,7 @@ class _Worker:
             nonlocal last
             unsent.append(epoch)
             if time.monotonic() - last > REPORT_EVERY_S:
-                self.report({"stage": stage.hash, "name": stage.name, "done": False, "curve": unsent.copy()})
+                self.tell(stage, unsent.copy(), done=False)
                 unsent.clear()
                 last = time.monotonic()
 
@@ -148,7 +149,13 @@ class _Worker:
         self.outcome.trained.append(stage.hash)
         record["epochs"] += len(done.curve)
         record["windows_trained"] += len(done.curve) * len(done.seen)
-        self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
+        self.tell(stage, unsent, done=True)
+
+    def tell(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
+        """Report these epochs of a stage."""
+        windows = len(curve) * len(stage.train)
+        about = {"stage": stage.hash, "name": stage.name, "done": done, "reused": reused}
+        self.report({**about, "curve": curve, "windows": windows})
 
     def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
         """Every target window that no stage trained on; those that overlap a training window, or were looked
