@@ -525,6 +525,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.parent": with_stage(parent="abc"),
     **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters)},
     "subject.adapter": with_subject(adapter=True),
+    "subject.workers": with_subject(workers=2),
     "subject.shapes: length": with_subject(shapes={"a": (8, 1), "b": (15, 1)}),
     "subject.shapes: n_features": with_subject(shapes={"a": (8, 1), "b": (16, 2)}),
     "subject.shapes: name": with_subject(shapes={"a": (8, 1), "c": (16, 1)}),

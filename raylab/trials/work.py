@@ -16,6 +16,7 @@ import torch
 from analysis.metrics import auroc
 from raylab.folds.fold import Rows
 from raylab.models.network import Network, build
+from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage, Subject
 from raylab.training.loop import Epoch, Signals, TrainingError, predict, train
 from raylab.training.store import StageStore
@@ -66,6 +67,7 @@ def run_trial(
     device: str = "cpu",
     report: Report = lambda event: None,
     watch: StageWatch = lambda stage, rows: None,
+    group: Group = ALONE,
 ) -> Outcome:
     """Train what the store lacks, predict every target window that was not trained on.
 
@@ -84,7 +86,7 @@ def run_trial(
     if not trial.problem:
         try:
             with one_thread():
-                _Worker(trial, windows, store, torch.device(device), report, watch, outcome).run()
+                _Worker(trial, windows, store, torch.device(device), report, watch, outcome, group).run()
             outcome.status = "ok"
         except Exception as error:  # the trial is the unit of failure: it is named and the others go on
             outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
@@ -104,6 +106,7 @@ class _Worker:
     report: Report
     watch: StageWatch
     outcome: Outcome
+    group: Group
 
     @cached_property
     def signals(self) -> Signals:
@@ -117,14 +120,15 @@ class _Worker:
             )
         network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
         for stage in stages:
-            stored = self.store.load(stage.hash)
+            stored = self.group.first(partial(self.store.load, stage.hash))
             if stored is None:
                 self.train(subject, stage, network)
                 continue
             network.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
             self.tell(stage, [], done=True, reused=True)
-        self.predict(subject, stages, network)
+        if self.group.leads:
+            self.predict(subject, stages, network)
 
     def train(self, subject: Subject, stage: PlannedStage, network: Network) -> None:
         """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
@@ -134,18 +138,20 @@ class _Worker:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
             unsent.append(epoch)
-            if time.monotonic() - last > REPORT_EVERY_S:
+            if self.group.first(lambda: time.monotonic() - last > REPORT_EVERY_S):
                 self.tell(stage, unsent.copy(), done=False)
                 unsent.clear()
                 last = time.monotonic()
 
-        fold, record = subject.fold, self.outcome.record
-        attempt = self.store.begin(stage.hash, {"trial": self.trial.key, "name": stage.name, **self.trial.row})
+        fold, record, lead = subject.fold, self.outcome.record, self.group.leads
+        about = {"trial": self.trial.key, "name": stage.name, **self.trial.row}
+        attempt = self.store.begin(stage.hash, about) if lead else ""
         watch = partial(self.watch, stage)
-        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch)
-        self.store.save(stage.hash, network.state_of(stage.frees))
-        about = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
-        self.store.complete(attempt, {**about, "curve": done.curve})
+        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch, self.group)
+        if lead:
+            self.store.save(stage.hash, network.state_of(stage.frees))
+            came = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
+            self.store.complete(attempt, {**came, "curve": done.curve})
         self.outcome.trained.append(stage.hash)
         record["epochs"] += len(done.curve)
         record["windows_trained"] += len(done.curve) * len(done.seen)
