@@ -103,7 +103,10 @@ def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], co
     other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
     summary = start(other, str(cohort), str(out), "here", say=quiet)
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
-    assert len(summary.stale) == 10
+    people = "P01, P02, P03, P04, P05"
+    prefix = "simulated / stress / fcn w0.015625 / fine_tuning"
+    assert summary.stale == (f"{prefix} / layers=all budget=0.2: {people}", f"{prefix} / layers=last budget=0.2: {people}")
+    assert summary.lines()[-2:] == [f"  {line}" for line in summary.stale]
     assert {"-", "layers=last budget=0.3"} == set(analysis.load(out).trials["variant"])
 
 

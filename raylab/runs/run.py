@@ -1,9 +1,10 @@
 """A run: the plan minus what the folder holds, executed; the same call resumes."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -12,6 +13,7 @@ from raylab.files import Folder, within
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
+from raylab.runs.lease import SILENCE_S, Lease
 from raylab.runs.progress import Progress, clock, is_trouble, trouble
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
@@ -35,7 +37,7 @@ class Summary:
         stages_needed: distinct stages of the plan.
         trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
         trainings_interrupted: started and never completed.
-        stale: keys of trials in the folder that the plan no longer asks for.
+        stale: trials in the folder that the plan no longer asks for: one line for each variant, with its people.
         troubles: one line for every trial that failed or is blocked: who, which technique, why.
     """
 
@@ -59,12 +61,11 @@ class Summary:
             *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
             *(
-                [
-                    f"{len(self.stale)} trial(s) in the folder belong to another plan and are left out: {', '.join(self.stale[:5])}"
-                ]
+                ["trials in the folder that this plan does not ask for are kept there and left out of the tables:"]
                 if self.stale
                 else []
             ),
+            *(f"  {line}" for line in self.stale),
         ]
 
 
@@ -93,46 +94,61 @@ def start(
     address: str | None = None,
     say: Say = print,
     order: Callable[[list[Trial]], list[Trial]] = list,
+    silence_s: float = SILENCE_S,
 ) -> Summary:
     """Run what is missing.
 
     Args:
         root: folder that the study's ``windows`` paths are in.
         order: rearranges the trials; results do not depend on it.
+        silence_s: after how long without a sign of life another driver loses the run folder to this one.
 
     Raises:
         StudyError: before anything starts.
+        RunHeldError: where another driver holds the run folder; LeaseLostError: where one took it over.
     """
     began = time.monotonic()
     indexes = indexes_of(study, root)
-    trials = list(plan(study, indexes))
+    origin = provenance(study, prepared(study, indexes), {"windows": root})
     run = RunFolder(out)
-    run.forget_failed()
-    finished = run.finished()
-    keys = {trial.key for trial in trials}
-    pending = order([trial for trial in trials if trial.key not in finished])
-    say(
-        f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already"
-    )
-    run.write_start(
-        yaml.safe_dump(study.as_dict(), sort_keys=False), provenance(study, prepared(study, indexes), {"windows": root}), trials
-    )
-    if pending:
-        windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
-        progress = Progress(len(pending), say)
-        if where == "ray":
-            connect(address)
-            sweep(pending, windows, run, study.resources, progress)
-        else:
-            here(pending, windows, run, progress)
-    run.compact(keys)
+    with Lease(run.folder, silence_s) as lease:
+        if lease.before:
+            say(f"the run folder is taken over from {lease.before}")
+        trials = list(plan(study, indexes))
+        keys = {trial.key for trial in trials}
+        run.forget_failed(keys)
+        finished = run.finished()
+        pending = order([trial for trial in trials if trial.key not in finished])
+        stages = len({stage for trial in trials for stage in trial.stages})
+        say(f"{study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already")
+        run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials)
+        if pending:
+            windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
+            progress = Progress(len(pending), say)
+            if where == "ray":
+                connect(address)
+                sweep(pending, windows, run, study.resources, progress, lease)
+            else:
+                here(pending, windows, run, progress, lease)
+        lease.check()
+        run.conclude(keys)
     return summarize(run, trials, time.monotonic() - began)
+
+
+def _by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """``dataset / label / model / technique / variant: people`` for these records."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        variant = " / ".join(str(row[name]) for name in ("dataset", "label", "model", "technique", "variant"))
+        people[variant].add(f"{row['participant']} seed {row['seed']}" if row["seed"] else row["participant"])
+    return tuple(f"{variant}: {', '.join(sorted(names))}" for variant, names in sorted(people.items()))
 
 
 def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
     """Count what the folder holds of the plan."""
     records = {row["trial"]: row for row in run.records()}
     needed = {stage for trial in trials for stage in trial.stages}
+    asked = {trial.key for trial in trials}
     ended = [records[trial.key] for trial in trials if trial.key in records]
     statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
     for record in ended:
@@ -143,7 +159,7 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
         stages_needed=len(needed),
         trainings_completed=trainings.count("completed"),
         trainings_interrupted=trainings.count("started"),
-        stale=tuple(sorted(set(records) - {trial.key for trial in trials})),
+        stale=_by_variant([row for key, row in records.items() if key not in asked]),
         seconds=seconds,
         troubles=tuple(trouble(record) for record in ended if is_trouble(record)),
     )

@@ -1,7 +1,6 @@
 """Trials on Ray Tune: a searcher that knows stages, reused actors, fractions of GPUs."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -9,8 +8,10 @@ import torch
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
-from raylab.runs.cluster import per_trial, slots
+from raylab.files import join
+from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
+from raylab.runs.lease import Lease
 from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
@@ -20,6 +21,7 @@ from raylab.trials.trial import Trial
 from raylab.trials.work import Outcome, run_trial
 from raylab.windows.dataset import Windows
 
+COMPACT_EVERY = 500  # trials
 WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
 
 
@@ -66,14 +68,38 @@ class _Watch(tune.Callback):
         self.metrics.trials(self.progress)
 
 
+class _Keep(tune.Callback):
+    """Stops this driver when it lost the run folder, and gathers the records of finished trials now and then."""
+
+    def __init__(self, run: RunFolder, lease: Lease) -> None:
+        self.run, self.lease = run, lease
+        self.ended = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that nobody asks for, and a lease belongs to its process."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.lease.check()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.ended += 1
+        if self.ended % COMPACT_EVERY == 0:
+            self.run.compact()
+
+
 def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
     facts = {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0, "seconds": 0.0, "device": ""}
     return Outcome(status, {**trial.row, "trial": trial.key, "status": status, "error": error, **facts})
 
 
-def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress) -> None:
+def sweep(
+    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
+) -> None:
     """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
     each = per_trial(resources)
+    if waiting := waits_for(each):
+        progress.say(waiting)
     refs = {name: ray.put(data) for name, data in windows.items()}
     searcher = StageOrder(trials, run.store.hashes())
     metrics = Metrics(run.uri)
@@ -83,20 +109,22 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=slots(each),
+            max_concurrent_trials=min(slots(each), len(trials)),  # a cluster may say that it grows without end
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"]["key"],
             trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
         ),
         run_config=tune.RunConfig(
             name=run.new_tune_name(),
-            storage_path=f"{run.uri}/tune",
-            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress, metrics)],
+            storage_path=run.folder.at("tune"),
+            storage_filesystem=run.folder.system,
+            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress, metrics), _Keep(run, lease)],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),
     )
     tuner.fit()
+    lease.check()
     ended = run.finished()
     for key, cause in searcher.blocked.items():
         outcome = _ended_badly(searcher.trials[key], "blocked", cause)
@@ -105,7 +133,7 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
     for trial in trials:
         if trial.key not in ended and trial.key not in searcher.blocked:
             run.write_outcome(
-                _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), ""
+                _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {join(run.uri, 'tune')}"), ""
             )
     metrics.trials(progress)
     sys.stdout.flush()
