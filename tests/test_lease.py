@@ -121,11 +121,14 @@ def test_a_holder_goes_on_beating(tmp_path: Path) -> None:
 
 def test_removing_the_lease_by_hand_ends_the_holder(tmp_path: Path) -> None:
     """It stops at its next beat, and says why on leaving too."""
-    with pytest.raises(LeaseLostError, match="removed its lease"), Lease(Folder(tmp_path), beat_s=0.01) as lease:
-        Folder(tmp_path).remove("lease")
-        time.sleep(0.1)
-        with pytest.raises(LeaseLostError):
-            lease.check()
+    lease = Lease(Folder(tmp_path), beat_s=0.01)
+    lease.__enter__()
+    Folder(tmp_path).remove("lease")
+    time.sleep(0.1)
+    with pytest.raises(LeaseLostError, match="removed its lease"):
+        lease.check()
+    with pytest.raises(LeaseLostError):
+        lease.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("left", ["", "released", "silent"])
