@@ -42,10 +42,12 @@ class Head:
         return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, timeout=timeout, check=False)
 
     def submit(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """`ray job submit ... -- python COMMAND`, until the job is over."""
-        return self.run(
-            "ray", "job", "submit", "--address", self.address, "--working-dir", ".", "--", sys.executable, *command, **env
-        )
+        """`ray job submit ... -- python COMMAND`, until the job is over; again while the head still starts its agent."""
+        submit = ["ray", "job", "submit", "--address", self.address, "--working-dir", ".", "--", sys.executable, *command]
+        until = time.monotonic() + START_S
+        while "No available agent" in (done := self.run(*submit, **env)).stderr and time.monotonic() < until:
+            time.sleep(2)
+        return done
 
     def scraped(self) -> str:
         """What Prometheus reads."""
