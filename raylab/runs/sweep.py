@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
@@ -15,33 +14,16 @@ from raylab.runs.lease import Lease
 from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
+from raylab.runs.several import SUPERVISOR
 from raylab.runs.tensorboard import TensorBoard
+from raylab.runs.worker import work
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
-from raylab.trials.work import Outcome, run_trial
+from raylab.trials.work import Outcome
 from raylab.windows.dataset import Windows
 
 COMPACT_EVERY = 500  # trials
 WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
-
-
-def _work(config: dict[str, Any], windows: dict[str, Any], run: str, gpu: float) -> None:
-    """What runs on a worker: one trial, its files, and what the driver must hear of it."""
-    trial = Trial.from_config(config["trial"])
-    device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    folder = RunFolder(run)
-
-    def report(event: dict[str, Any]) -> None:
-        kept = {name: event[name] for name in ("curve", "windows", "reused")}
-        tune.report({**kept, "stage": event["name"], "stage_done": event["stage"] if event["done"] else ""})
-
-    outcome = run_trial(trial, ray.get(windows[trial.windows]), folder.store, device, report)
-    node = ray.util.get_node_ip_address()
-    folder.write_outcome(outcome, node)
-    if device == "cuda":
-        torch.cuda.empty_cache()  # a reused actor keeps its memory otherwise (ray#32698)
-    kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**kept, "row": trial.row, "stage": "", "stage_done": "", "curve": [], "finished": True})
 
 
 class _Watch(tune.Callback):
@@ -97,19 +79,20 @@ def sweep(
     trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
 ) -> None:
     """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
-    each = per_trial(resources)
-    if waiting := waits_for(each):
+    each = per_trial(resources)  # with several workers: what each of them gets
+    whole = {name: amount * resources.workers for name, amount in each.items()}
+    if waiting := waits_for(whole):
         progress.say(waiting)
     refs = {name: ray.put(data) for name, data in windows.items()}
     searcher = StageOrder(trials, run.store.hashes())
     metrics = Metrics(run.uri)
-    trainable = tune.with_parameters(_work, windows=refs, run=run.uri, gpu=each["gpu"])
+    trainable = tune.with_parameters(work, windows=refs, run=run.uri, each=each)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, each),
+        tune.with_resources(trainable, SUPERVISOR if resources.workers > 1 else each),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=min(slots(each), len(trials)),  # a cluster may say that it grows without end
+            max_concurrent_trials=min(slots(whole), len(trials)),  # a cluster may say that it grows without end
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"]["key"],
             trial_dirname_creator=lambda trial: trial.config["trial"]["key"],

@@ -53,7 +53,7 @@ class Group:
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over the group whenever they are computed."""
         # the batch statistics matter at an epoch's end only: `settle` sends them once, not at every step
-        return module if self.size == 1 else DistributedDataParallel(module, broadcast_buffers=False)
+        return module if self.size == 1 else DistributedDataParallel(module, forward_sync_buffers=False)
 
     def settle(self, network: nn.Module) -> None:
         """The first worker's batch statistics for all: each has moved its own since the last step."""

@@ -72,10 +72,11 @@ def run_trial(
     """Train what the store lacks, predict every target window that was not trained on.
 
     Args:
-        report: called with ``{"stage", "name", "done", "reused", "curve", "windows"}``: epochs since the last call, and the
-            windows that went through them, every few seconds of training, and once when the stage is done, trained here or
-            found in the store (``reused``).
+        report: called with ``{"stage", "stage_done", "reused", "curve", "windows"}``: epochs since the last call, and the
+            windows that went through them, every few seconds of training, and once with the stage's hash when it is done, trained
+            here or found in the store (``reused``); by every worker of the group alike.
         watch: called with the stage and the rows of every batch that an optimizer receives.
+        group: who runs this trial together; the first worker stores and predicts, the others only train.
 
     Returns:
         the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
@@ -159,9 +160,8 @@ class _Worker:
 
     def tell(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
         """Report these epochs of a stage."""
-        windows = len(curve) * len(stage.train)
-        about = {"stage": stage.hash, "name": stage.name, "done": done, "reused": reused}
-        self.report({**about, "curve": curve, "windows": windows})
+        about = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
+        self.report({**about, "curve": curve, "windows": len(curve) * len(stage.train)})
 
     def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
         """Every target window that no stage trained on; those that overlap a training window, or were looked
