@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -78,6 +77,7 @@ def started(*arguments: str, ports: list[int] | None = None, **env: str) -> Iter
         **client,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray takes the machine's outside address
         "RAY_raylet_start_wait_time_s": str(int(START_S)),
+        "RAY_agent_register_timeout_ms": str(int(START_S * 1000)),
         "RAY_metrics_report_interval_ms": "1000",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     }
@@ -88,25 +88,19 @@ def started(*arguments: str, ports: list[int] | None = None, **env: str) -> Iter
     with log.open("w") as out:
         process = subprocess.Popen(command, env=server, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        _wait_for(f"http://127.0.0.1:{dashboard}/api/version", process, log)
+        _wait_for(process, log)
         yield Head(gcs, dashboard, metrics, client)
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until something answers there, even if only that a token is missing."""
+def _wait_for(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until Ray says that it runs."""
     until = time.monotonic() + START_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"the head did not start:\n{log.read_text()}")
+    while "Ray runtime started" not in log.read_text():
+        assert process.poll() is None and time.monotonic() < until, f"the head did not start:\n{log.read_text()}"
+        time.sleep(0.2)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
