@@ -21,6 +21,7 @@ def connect(address: str | None = None, **local: Any) -> None:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "300")  # a snapshot holds every trial so far; resuming needs none
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune prints nothing: the progress line is ours
     if ray.is_initialized():
         return

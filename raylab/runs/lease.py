@@ -108,10 +108,16 @@ def latest(folder: Folder) -> tuple[int, Holder | None]:
         return number, None
 
 
+def driver(folder: Folder) -> Holder | None:
+    """Who drives this folder, as far as its lease says; None where its last driver let go or is known to have ended."""
+    holder = latest(folder)[1]
+    return None if holder is None or holder.released or holder.gone else holder
+
+
 def said(folder: Folder) -> str:
     """Who drives this folder, for people; it changes nothing there."""
-    number, holder = latest(folder)
-    if holder is None or holder.released or holder.gone:
+    holder, number = driver(folder), latest(folder)[0]
+    if holder is None:
         return "no driver"
     return f"driver: {holder}, last sign of life {max(0.0, time.time() - folder.changed(_name(number))):.0f} s ago"
 
