@@ -169,6 +169,19 @@ class Folder:
 
     @contextlib.contextmanager
     def _complete(self, name: str) -> Any:
+        """A path to write to; what is written stands under its name only when it is complete.
+
+        Raises:
+            OSError: naming the file.
+        """
+        try:
+            with self._unseen(name) as path:
+                yield path
+        except OSError as error:
+            raise OSError(error.errno, f"cannot write {join(self.uri, name)}: {error.strerror or error}") from error
+
+    @contextlib.contextmanager
+    def _unseen(self, name: str) -> Any:
         target = self.at(name)
         if not self.is_local:
             yield target

@@ -14,10 +14,14 @@ def is_trouble(record: dict[str, Any]) -> bool:
     return record["status"] in ("failed", "blocked")
 
 
+def who(row: dict[str, Any]) -> str:
+    """A trial, as a line names it."""
+    return " ".join(str(row[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
+
+
 def trouble(record: dict[str, Any]) -> str:
     """Who failed, in what, and why, as one line."""
-    who = " ".join(str(record[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
-    return f"{record['status']}: {who}: {record.get('error', '')}"
+    return f"{record['status']}: {who(record)}: {record.get('error', '')}"
 
 
 class Progress:

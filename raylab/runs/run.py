@@ -37,6 +37,7 @@ class Summary:
         stages_needed: distinct stages of the plan.
         trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
         trainings_interrupted: started and never completed.
+        repaired: completed ones that were needed again because a stage's file was damaged.
         stale: trials in the folder that the plan no longer asks for: one line for each variant, with its people.
         troubles: one line for every trial that failed or is blocked: who, which technique, why.
     """
@@ -48,6 +49,7 @@ class Summary:
     stale: tuple[str, ...]
     seconds: float
     troubles: tuple[str, ...] = ()
+    repaired: int = 0
 
     @property
     def complete(self) -> bool:
@@ -60,6 +62,7 @@ class Summary:
             *(f"  {line}" for line in self.troubles[:TROUBLES_SHOWN]),
             *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
+            *([f"stages trained again because their file was damaged: {self.repaired}"] if self.repaired else []),
             *(
                 ["trials in the folder that this plan does not ask for are kept there and left out of the tables:"]
                 if self.stale
@@ -108,6 +111,8 @@ def start(
         RunHeldError: where another driver holds the run folder; LeaseLostError: where one took it over.
     """
     began = time.monotonic()
+    if where == "here" and study.resources.workers > 1:
+        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
     indexes = indexes_of(study, root)
     origin = provenance(study, prepared(study, indexes), {"windows": root})
     run = RunFolder(out)
@@ -153,12 +158,14 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
     statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
     for record in ended:
         statuses[record["status"]] = statuses.get(record["status"], 0) + 1
-    trainings = [record["status"] for record in run.store.trainings() if record["stage"] in needed]
+    trainings = [record for record in run.store.trainings() if record["stage"] in needed]
+    completed = [record for record in trainings if record["status"] == "completed"]
     return Summary(
         statuses=statuses,
         stages_needed=len(needed),
-        trainings_completed=trainings.count("completed"),
-        trainings_interrupted=trainings.count("started"),
+        trainings_completed=len(completed),
+        trainings_interrupted=len(trainings) - len(completed),
+        repaired=sum(bool(record.get("repairs")) for record in completed),
         stale=_by_variant([row for key, row in records.items() if key not in asked]),
         seconds=seconds,
         troubles=tuple(trouble(record) for record in ended if is_trouble(record)),

@@ -1,21 +1,21 @@
 """Trials on Ray Tune: a searcher that knows stages, reused actors, fractions of GPUs."""
 
+import contextlib
 import sys
 from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.logger import JsonLoggerCallback
 
-from raylab.files import join
 from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
+from raylab.runs.logs import InOrder, Logs
 from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
 from raylab.runs.several import SUPERVISOR
-from raylab.runs.tensorboard import TensorBoard
+from raylab.runs.watch import Watch
 from raylab.runs.worker import work
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
@@ -24,30 +24,6 @@ from raylab.windows.dataset import Windows
 
 COMPACT_EVERY = 500  # trials
 WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
-
-
-class _Watch(tune.Callback):
-    """Feeds the progress line and the metrics."""
-
-    def __init__(self, progress: Progress, metrics: Metrics) -> None:
-        self.progress, self.metrics = progress, metrics
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running += 1
-        self.metrics.trials(self.progress)
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self.metrics.reported(result)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running -= 1
-        self.progress.add(trial.last_result)
-        self.metrics.trials(self.progress)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running -= 1
-        self.progress.add({**Trial.from_config(trial.config["trial"]).row, "status": "failed", "error": "its worker died"})
-        self.metrics.trials(self.progress)
 
 
 class _Keep(tune.Callback):
@@ -67,7 +43,8 @@ class _Keep(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.ended += 1
         if self.ended % COMPACT_EVERY == 0:
-            self.run.compact()
+            with contextlib.suppress(OSError):  # a full disk: the records are there, and the next time will gather them
+                self.run.compact()
 
 
 def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
@@ -85,12 +62,14 @@ def sweep(
         progress.say(waiting)
     refs = {name: ray.put(data) for name, data in windows.items()}
     searcher = StageOrder(trials, run.store.hashes())
-    metrics = Metrics(run.uri)
+    metrics, start = Metrics(run.uri), run.new_tune_name()
+    watch = Watch(progress, metrics)
     trainable = tune.with_parameters(work, windows=refs, run=run.uri, each=each)
     tuner = tune.Tuner(
         tune.with_resources(trainable, SUPERVISOR if resources.workers > 1 else each),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=InOrder(),
             num_samples=-1,
             max_concurrent_trials=min(slots(whole), len(trials)),  # a cluster may say that it grows without end
             reuse_actors=True,
@@ -98,10 +77,10 @@ def sweep(
             trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
         ),
         run_config=tune.RunConfig(
-            name=run.new_tune_name(),
+            name=start,
             storage_path=run.folder.at("tune"),
             storage_filesystem=run.folder.system,
-            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress, metrics), _Keep(run, lease)],
+            callbacks=[watch, _Keep(run, lease), Logs(run.folder.sub(f"tune/{start}"))],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),
@@ -115,8 +94,6 @@ def sweep(
         run.write_outcome(outcome, "")
     for trial in trials:
         if trial.key not in ended and trial.key not in searcher.blocked:
-            run.write_outcome(
-                _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {join(run.uri, 'tune')}"), ""
-            )
+            run.write_outcome(_ended_badly(trial, "failed", watch.causes.get(trial.key, "Tune ended without it")), "")
     metrics.trials(progress)
     sys.stdout.flush()

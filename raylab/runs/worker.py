@@ -27,7 +27,10 @@ def work(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[s
         outcome = run_with_several(trial, windows[trial.windows], run, each)
     else:
         outcome = _alone(trial, windows[trial.windows], folder, each["gpu"])
-    folder.write_outcome(outcome, ray.util.get_node_ip_address())
+    try:
+        folder.write_outcome(outcome, ray.util.get_node_ip_address())
+    except OSError as error:  # a full disk, a store that is away: the driver hears of it, and writes the record when it can
+        outcome.fail(error)
     kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
     tune.report({**kept, "row": trial.row, "stage": "", "stage_done": "", "curve": [], "finished": True})
 

@@ -45,6 +45,11 @@ class Outcome:
     predictions: pa.Table | None = None
     trained: list[str] = field(default_factory=list)
 
+    def fail(self, error: Exception) -> None:
+        """The trial ended with this error."""
+        self.status, self.predictions = "failed", None
+        self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
@@ -90,7 +95,7 @@ def run_trial(
                 _Worker(trial, windows, store, torch.device(device), report, watch, outcome, group).run()
             outcome.status = "ok"
         except Exception as error:  # the trial is the unit of failure: it is named and the others go on
-            outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
+            outcome.fail(error)
             outcome.record["traceback"] = traceback.format_exc()
     outcome.record |= {"status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
     return outcome
