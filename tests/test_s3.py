@@ -1,5 +1,6 @@
 """Windows and the run folder on an S3 server (moto's, on loopback): what works on a path works on a URI."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from ray import tune
 
 import analysis
 from analysis.report import report
-from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease, LeaseLostError, RunHeldError
@@ -62,3 +62,15 @@ def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Ca
     assert run.folder.read("report/scores.csv")
     grid = tune.ExperimentAnalysis(run.folder.at(f"tune/{run.folder.folders('tune')[0]}"), storage_filesystem=run.folder.system)
     assert 5 == len(grid.trials) == grid.dataframe()["auroc"].notna().sum()
+
+
+def test_the_lease_on_s3(bucket: Callable[[str], str]) -> None:
+    """The second driver is refused; one that a later number took the folder from stops at its next beat."""
+    folder = Folder(bucket("held"))
+    first = Lease(folder, settle_s=0.1, beat_s=0.1)
+    with pytest.raises(LeaseLostError), first:
+        with pytest.raises(RunHeldError, match="is held by"), Lease(folder, settle_s=0.1):
+            pass
+        folder.write_json("lease/000002.json", {**vars(first.me), "id": "another"})
+        time.sleep(0.5)
+        first.check()

@@ -23,7 +23,7 @@ from raylab.files import Folder
 
 UPLOADS = 4  # trials whose files are on their way to an object store at once
 # Tune keeps minimum, maximum and four means of every number that a trial reports, for as long as the driver lives: of these only
-NUMBERS = ("auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
+NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
 NAMES = ("row", "stages", "curve", "checkpoint_dir_name", "date", "hostname")  # in result.json, and in memory for nobody
 
 
