@@ -11,6 +11,7 @@ from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.logs import InOrder, Logs
+from raylab.runs.memory import settled
 from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
@@ -56,11 +57,11 @@ def sweep(
     trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
 ) -> None:
     """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
-    each = per_trial(resources)  # with several workers: what each of them gets
+    refs = {name: ray.put(data) for name, data in windows.items()}
+    each = per_trial(settled(resources, trials, refs, progress.say))  # with several workers: what each of them gets
     whole = {name: amount * resources.workers for name, amount in each.items()}
     if waiting := waits_for(whole):
         progress.say(waiting)
-    refs = {name: ray.put(data) for name, data in windows.items()}
     searcher = StageOrder(trials, run.store.hashes())
     metrics, start = Metrics(run.uri), run.new_tune_name()
     watch = Watch(progress, metrics)

@@ -54,13 +54,12 @@ class Watch(tune.Callback):
         self._ended(trial, trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        row = Trial.from_config(trial.config["trial"]).row
-        self._ended(trial, {**row, "status": "failed", "error": f"{cause_of(trial)}, {trial.num_failures} times"})
+        self._ended(trial, {"status": "failed", "error": f"{cause_of(trial)}, {trial.num_failures} times"})
 
-    def _ended(self, trial: Any, record: dict[str, Any]) -> None:
-        if record["status"] == "failed":
-            self.causes[trial.config["trial"]["key"]] = record["error"]
-        self.progress.add(record)
+    def _ended(self, trial: Any, result: dict[str, Any]) -> None:
+        if result["status"] == "failed":
+            self.causes[trial.config["trial"]["key"]] = result["error"]
+        self.progress.add({**Trial.from_config(trial.config["trial"]).row, **result})
         self._count(trial, running=False)
 
     def _count(self, trial: Any, running: bool) -> None:
