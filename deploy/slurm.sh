@@ -27,13 +27,14 @@ head=${nodes[0]}
 head_ip=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
 port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs of yours may share a node
 gpus=${SLURM_GPUS_ON_NODE:-0}
-here=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" --temp-dir="/tmp/ray-$SLURM_JOB_ID" --disable-usage-stats --block)
+here=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" --dashboard-agent-listen-port=0 --temp-dir="/tmp/ray-$SLURM_JOB_ID" --disable-usage-stats --block)
 
 driver= # ends with whatever ends this script; so do the steps
 trap 'kill $driver $(jobs -p) 2>/dev/null || true' EXIT
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
-    ray start --head --node-ip-address="$head_ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)) "${here[@]}" &
+    ray start --head --node-ip-address="$head_ip" --port="$port" --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)) \
+    --ray-client-server-port=$((port + 2)) "${here[@]}" &
 until ray status --address "$head_ip:$port" >/dev/null 2>&1; do
     kill -0 $! # the head is still starting, or this script ends here
     sleep 2

@@ -40,9 +40,11 @@ class Head:
         full = {**self.env, **env}
         return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, timeout=timeout, check=False)
 
-    def submit(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def submit(
+        self, *command: str, working_dir: tuple[str, ...] = ("--working-dir", "."), **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """`ray job submit ... -- python COMMAND`, until the job is over; again while the head still starts its agent."""
-        submit = ["ray", "job", "submit", "--address", self.address, "--working-dir", ".", "--", sys.executable, *command]
+        submit = ["ray", "job", "submit", "--address", self.address, *working_dir, "--", sys.executable, *command]
         until = time.monotonic() + START_S
         while "No available agent" in (done := self.run(*submit, **env)).stderr and time.monotonic() < until:
             time.sleep(2)
@@ -69,7 +71,7 @@ def started(*arguments: str, ports: list[int] | None = None, **env: str) -> Iter
 
     It has a temporary folder of its own, so that nobody else's `--address auto` finds it.
     """
-    gcs, dashboard, metrics = ports or free_ports(3)
+    gcs, dashboard, metrics, client_server = ports or free_ports(4)
     folder = tempfile.mkdtemp(prefix="rl", dir="/tmp")  # short: Ray's sockets have paths of at most 107 characters
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     client = {**clean, "RAY_TMPDIR": folder, "HOME": folder, "PYTHONPATH": "", **env}
@@ -83,7 +85,8 @@ def started(*arguments: str, ports: list[int] | None = None, **env: str) -> Iter
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address=127.0.0.1", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    command += [f"--metrics-export-port={metrics}", *arguments]
+    command += [f"--metrics-export-port={metrics}", f"--ray-client-server-port={client_server}"]
+    command += ["--dashboard-agent-listen-port=0", *arguments]  # any free one: every Ray here wants 52365, and jobs need it
     log = Path(folder, "start.log")
     with log.open("w") as out:
         process = subprocess.Popen(command, env=server, stdout=out, stderr=subprocess.STDOUT, cwd=folder)

@@ -141,7 +141,7 @@ def test_a_study_that_fails_fails_the_job(head: Head, cohort: Path, tmp_path: Pa
 AUTOSCALER = {
     "cluster_name": "grows",
     "max_workers": 2,
-    "idle_timeout_minutes": 1,
+    "idle_timeout_minutes": 5,
     "upscaling_speed": 1.0,
     "auth": {"ssh_user": "ray"},
     "docker": {},
@@ -150,22 +150,10 @@ AUTOSCALER = {
         "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
         "gpu": {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 2},
     },
+    "file_mounts": {},
     "file_mounts_sync_continuously": False,
-    **{name: {} for name in ("file_mounts",)},
-    **{
-        name: []
-        for name in (
-            "cluster_synced_files",
-            "rsync_exclude",
-            "rsync_filter",
-            "initialization_commands",
-            "setup_commands",
-            "head_setup_commands",
-            "worker_setup_commands",
-            "head_start_ray_commands",
-            "worker_start_ray_commands",
-        )
-    },
+    **{name: [] for name in ("cluster_synced_files", "initialization_commands", "setup_commands")},
+    **{f"{kind}_{what}_commands": [] for kind in ("head", "worker") for what in ("setup", "start_ray")},
 }
 HEAD_ID = "f" * 51 + "00000"  # Ray's provider of pretended nodes finds the head by it
 
@@ -173,9 +161,11 @@ HEAD_ID = "f" * 51 + "00000"  # Ray's provider of pretended nodes finds the head
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[Head]:
     """A head without CPUs and GPUs, whose autoscaler may start two nodes (raylets on this machine) with a pretended GPU each."""
-    ports = free_ports(3)
+    ports = free_ports(4)
     provider = {
-        "type": "fake_multinode",
+        "type": "external",  # the type of its own that it has reads a file that the wheel lacks
+        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "disable_node_updaters": True,
         "gcs_address": f"127.0.0.1:{ports[0]}",
         "head_node_id": HEAD_ID,
         "launch_multiple": True,
@@ -191,6 +181,7 @@ def growing(tmp_path: Path) -> Iterator[Head]:
         RAY_FAKE_CLUSTER="1",
         RAY_enable_autoscaler_v2="1",
         RAYLAB_CAN_START="CPU=2 GPU=2",
+        PYTHONPATH=str(ROOT),
         RAY_AUTH_MODE="disabled",
         **identity,
     ) as one:
@@ -201,7 +192,8 @@ def growing(tmp_path: Path) -> Iterator[Head]:
 def test_a_cluster_of_nothing_grows_for_a_run(growing: Head, cohort: Path, tmp_path: Path) -> None:
     """`gpu: auto` asks for a part of the GPUs that can be started, says that it waits, and both nodes come and do the work."""
     out = tmp_path / "run"
-    job = growing.submit(*evaluate(study(tmp_path), cohort, out))
+    # without a working directory: nodes that share one machine would remove it from each other
+    job = growing.submit(*evaluate(study(tmp_path), cohort, out), working_dir=())
     assert 0 == job.returncode, job.stdout + job.stderr
     assert "1 CPU: it has 0 now and can start 2" in job.stdout
     assert "0.25 GPU: it has 0 now and can start 2" in job.stdout
