@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixture_nodes import named
 from test_runs import quiet, small
 
 from raylab.errors import StudyError
@@ -126,7 +127,7 @@ def test_a_killed_worker_of_two_is_a_trial_run_again(cohort: Path, tmp_path: Pat
     out, killed = tmp_path / "run", []
 
     def look() -> None:
-        workers = [process for process in processes() if "RayTrainWorker" in " ".join(process.cmdline())]
+        workers = named("ray::RayTrainWorker", processes())
         if not killed and len(workers) == 2 and RunFolder(str(out)).folder.names("trainings"):
             killed.append(workers[1].pid)
             workers[1].kill()

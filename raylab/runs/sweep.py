@@ -16,7 +16,7 @@ from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
 from raylab.runs.several import SUPERVISOR
-from raylab.runs.watch import Watch
+from raylab.runs.watch import WORKER_DEATHS, Watch
 from raylab.runs.worker import work
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
@@ -24,7 +24,6 @@ from raylab.trials.work import Outcome
 from raylab.windows.dataset import Windows
 
 COMPACT_EVERY = 500  # trials
-WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
 
 
 class _Keep(tune.Callback):
@@ -64,7 +63,7 @@ def sweep(
         progress.say(waiting)
     searcher = StageOrder(trials, run.store.hashes())
     metrics, start = Metrics(run.uri), run.new_tune_name()
-    watch = Watch(progress, metrics)
+    watch = Watch(progress, metrics, searcher)
     trainable = tune.with_parameters(work, windows=refs, run=run.uri, each=each)
     tuner = tune.Tuner(
         tune.with_resources(trainable, SUPERVISOR if resources.workers > 1 else each),
