@@ -57,10 +57,10 @@ def sweep(
 ) -> None:
     """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
     refs = {name: ray.put(data) for name, data in windows.items()}
+    if waiting := waits_for({name: amount * resources.workers for name, amount in per_trial(resources).items()}):
+        progress.say(waiting)  # before anything is measured: that waits as well
     each = per_trial(settled(resources, trials, refs, progress.say))  # with several workers: what each of them gets
     whole = {name: amount * resources.workers for name, amount in each.items()}
-    if waiting := waits_for(whole):
-        progress.say(waiting)
     searcher = StageOrder(trials, run.store.hashes())
     metrics, start = Metrics(run.uri), run.new_tune_name()
     watch = Watch(progress, metrics, searcher)
