@@ -197,4 +197,5 @@ def test_a_cluster_of_nothing_grows_for_a_run(growing: Head, cohort: Path, tmp_p
     assert 0 == job.returncode, job.stdout + job.stderr
     assert "1 CPU: it has 0 now and can start 2" in job.stdout
     assert "0.25 GPU: it has 0 now and can start 2" in job.stdout
+    assert " 2 running" in job.stdout  # a node holds one
     assert "trials: 10 ok" in job.stdout
