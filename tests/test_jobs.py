@@ -89,7 +89,7 @@ def test_a_submitted_study_is_watched_while_it_runs(head: Head, cohort: Path, tm
     ended = [int(look[0].split("/")[0]) for look in looks]
     assert sorted(ended) == ended
     assert any(0 < count < 10 for count in ended), ended
-    assert any(re.match("[1-9].* training", look[1]) for look in looks)
+    assert any(re.search(r"^[1-9]\d* training$", "\n".join(look), re.MULTILINE) for look in looks)
     assert_dashboard_is_fed(scraped)
 
 
