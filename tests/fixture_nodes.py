@@ -13,6 +13,21 @@ from fixture_head import ROOT, START_S, Head, _end, _wait_for, started
 
 import psutil  # isort: skip
 
+# What `ray start --address` does. That refuses to join on loopback, and without the variable that keeps Ray on loopback it takes the
+# machine's outside address.
+JOIN = """
+import signal, sys
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+address, cpus = sys.argv[1], int(sys.argv[2])
+params = RayParams(
+    gcs_address=address, node_ip_address="127.0.0.1", num_cpus=cpus, num_gpus=0, object_store_memory=150_000_000,
+    min_worker_port=0, max_worker_port=0, node_manager_port=0, include_log_monitor=False, dashboard_agent_listen_port=None,
+)
+node = Node(params, head=False, shutdown_at_exit=True, spawn_reaper=True)
+print("Ray runtime started", flush=True)
+signal.pause()
+"""
 RAYLAB = [sys.executable, "-c", "from raylab.cli import main; main()"]
 
 
@@ -31,7 +46,7 @@ class Nodes:
     """A head and worker nodes.
 
     Attributes:
-        joined: the processes of `ray start --address`, one for each worker node that was ever started.
+        joined: one process for each worker node that was ever started; its raylet is a child of it.
     """
 
     head: Head
@@ -42,14 +57,17 @@ class Nodes:
     def folder(self) -> str:
         return self.head.env["RAY_TMPDIR"]
 
+    @property
+    def env(self) -> dict[str, str]:
+        """Of a process that keeps to loopback: Ray otherwise takes 127.0.0.1 for the machine's outside address."""
+        return {**self.head.env, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
     def join(self) -> None:
         """One more worker node."""
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-        command += [f"--address=127.0.0.1:{self.head.gcs}", "--node-ip-address=127.0.0.1", f"--num-cpus={self.cpus}"]
+        command = [sys.executable, "-c", JOIN, f"127.0.0.1:{self.head.gcs}", str(self.cpus)]
         log = Path(tempfile.mkstemp(dir=self.folder, suffix=".log")[1])
-        env = {**self.head.env, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
         with log.open("w") as out:
-            self.joined.append(subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder))
+            self.joined.append(subprocess.Popen(command, env=self.env, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder))
         _wait_for(self.joined[-1], log)
 
     def raylets(self, head: bool) -> list[psutil.Process]:
@@ -74,7 +92,7 @@ class Nodes:
         """`raylab ARGUMENTS --address` of this cluster in a process of its own; what it says goes to the log."""
         command = [*RAYLAB, *arguments, "--address", f"127.0.0.1:{self.head.gcs}"]
         with log.open("ab") as out:
-            return subprocess.Popen(command, env=dict(self.head.env), stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
+            return subprocess.Popen(command, env=self.env, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
 
 
 @contextlib.contextmanager

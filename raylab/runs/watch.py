@@ -27,7 +27,7 @@ def cause_of(trial: Any) -> str:
         error = error.cause
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if isinstance(error, RayActorError):
-        return f"its worker died ({lines[-1]})"[:LONGEST]
+        return f"its worker died ({lines[-1].split('. ')[0]})"[:LONGEST]
     return f"{type(error).__name__}: {lines[-1]}"[:LONGEST]
 
 
