@@ -9,9 +9,9 @@ import os
 import statistics
 import threading
 import time
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -103,6 +103,14 @@ def lines(ended: list[float], driver: Driver) -> list[str]:
     ]
 
 
+def most_at_once(records: list[dict[str, Any]]) -> int:
+    """The largest number of trials that ran at the same time, from when each ended and how long it took."""
+    changes = sorted(
+        (moment, step) for row in records for moment, step in ((row["ended"] - row["seconds"], 1), (row["ended"], -1))
+    )
+    return max(accumulate(step for _, step in changes))
+
+
 def main(
     out: Annotated[Path, typer.Option(help="an empty folder for the windows and the run")],
     trials: Annotated[int, typer.Option(help="how many; more than 1,000", min=LATE + 2)] = 10_000,
@@ -117,8 +125,9 @@ def main(
     typer.echo(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with Driver() as driver:
         summary = start(study, str(out / "windows"), run.uri, say=typer.echo)
-    ended = sorted(record["ended"] for record in run.records())
-    for line in [*summary.lines(), *lines(ended, driver), f"load after: {os.getloadavg()[0]:.1f}"]:
+    records = run.records()
+    said = [*summary.lines(), *lines(sorted(row["ended"] for row in records), driver)]
+    for line in [*said, f"at once: at most {most_at_once(records)} trials", f"load after: {os.getloadavg()[0]:.1f}"]:
         typer.echo(line)
 
 

@@ -67,10 +67,12 @@ def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Ca
 def test_the_lease_on_s3(bucket: Callable[[str], str]) -> None:
     """The second driver is refused; one that a later number took the folder from stops at its next beat."""
     folder = Folder(bucket("held"))
-    first = Lease(folder, settle_s=0.1, beat_s=0.1)
-    with pytest.raises(LeaseLostError), first:
-        with pytest.raises(RunHeldError, match="is held by"), Lease(folder, settle_s=0.1):
-            pass
-        folder.write_json("lease/000002.json", {**vars(first.me), "id": "another"})
-        time.sleep(0.5)
+    first = Lease(folder, settle_s=0.1, beat_s=0.1).__enter__()
+    with pytest.raises(RunHeldError, match="is held by"):
+        Lease(folder, settle_s=0.1).__enter__()
+    folder.write_json("lease/000002.json", {**vars(first.me), "id": "another"})
+    time.sleep(0.5)
+    with pytest.raises(LeaseLostError):
         first.check()
+    with pytest.raises(LeaseLostError):
+        first.__exit__(None, None, None)

@@ -85,7 +85,9 @@ class Trial:
             "variant": dict(self.variant),
             "channels": list(self.channels),
             "stages": list(self.stages),
-            "protocol": self.protocol.model_dump(mode="json"),
+            "protocol": self.protocol.model_dump(
+                mode="json", exclude_defaults=True
+            ),  # Tune keeps every config in memory, three times
         }
 
     @classmethod
