@@ -26,6 +26,7 @@ import psutil  # isort: skip
 def say(line: str) -> None:
     """What a long test tells whoever runs it with `pytest -s`; kept in docs/."""
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def with_a_nan(source: Path, target: Path, rng: np.random.Generator) -> str:

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from raylab.windows.dataset import read_windows
 NAMED = re.compile(
     r"is nan in epoch|predicts NaN|No space left on device|its worker died|stage \w+ was not trained: trial \w+ failed"
 )
+OWN = re.compile(
+    r"(\w+: \d+ trials|\d+/\d+ done|run again|failed|blocked|trials:|trainings|stages|  |raylab)"
+)  # lines that are not Ray's
 DURING = ("killed_worker", "full_disk", "truncated_stage", "killed_raylet")  # methods of Saboteur
 DATASET = {"windows": "simulated", "label": "stress"}
 
@@ -112,11 +117,21 @@ def _prepare(made: Nodes, root: Path, **options: int) -> None:
     assert 0 == done.wait(600), log.read_text()
 
 
-def _command(made: Nodes, study: Study, root: Path, out: Path) -> subprocess.Popen[bytes]:
-    """The one command that runs and resumes."""
-    path = root / f"{study.name}.yaml"
+@contextmanager
+def _command(made: Nodes, study: Study, root: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The one command that runs and resumes; what it said follows when it is over, and it does not outlive the block."""
+    path, log = root / f"{study.name}.yaml", root / f"{out.name}.log"
     path.write_text(yaml.safe_dump(study.as_dict()))
-    return made.raylab("run", str(path), "--windows", str(root), "--out", str(out), log=root / f"{out.name}.log")
+    log.unlink(missing_ok=True)
+    driver = made.raylab("run", str(path), "--windows", str(root), "--out", str(out), log=log)
+    try:
+        yield driver
+    finally:
+        driver.kill()
+        driver.wait()
+        for line in log.read_text().splitlines():
+            if OWN.match(line):
+                say(f"    | {line}")
 
 
 @pytest.mark.slow
@@ -128,18 +143,16 @@ def test_a_lost_node_and_the_heads_workers(tmp_path: Path) -> None:
         _prepare(made, tmp_path, participants=5, minutes=3)
         study = small(name="nodes", seeds=[0, 1, 2, 3])
         start(study, str(tmp_path), str(tmp_path / "undisturbed"), "here", say=quiet)
-        driver = _command(made, study, tmp_path, out)
         saboteur = Saboteur(made, out, [], np.random.default_rng(0))
-        wait_until(lambda: len(saboteur.ended()) >= 20, "20 trials")
-        made.raylets(head=False)[0].kill()
-        wait_until(lambda: len(saboteur.ended()) >= 40, "40 trials")
-        victims = made.workers(made.raylets(head=True))
-        for victim in victims:
-            victim.kill()
-        code = driver.wait(600)
+        with _command(made, study, tmp_path, out) as driver:
+            wait_until(lambda: len(saboteur.ended()) >= 20, "20 trials")
+            made.raylets(head=False)[0].kill()
+            wait_until(lambda: len(saboteur.ended()) >= 40, "40 trials")
+            victims = made.workers(made.raylets(head=True))
+            for victim in victims:
+                victim.kill()
+            code = driver.wait(600)
 
-    said = (tmp_path / "run.log").read_text()
-    say(said)
     assert 0 == code and victims
     assert {"ok": 60} == check(
         out, list(plan(study, indexes_of(study, str(tmp_path)))), predictions(tmp_path / "undisturbed"), set()
@@ -186,18 +199,17 @@ def _one_run(
     kinds = list(rng.permutation([*DURING, *DURING]))
     marks = sorted(rng.integers(5, 150, len(kinds)))
     with small_disk(root / f"run{number}", 200) as out:
-        began = time.monotonic()
-        driver = _command(made, study, root, out)
-        saboteur = Saboteur(made, out, trials, rng)
-        for mark, kind in zip(marks, kinds, strict=True):
-            wait_until(lambda mark=mark: len(saboteur.ended()) >= mark or driver.poll() is not None, f"{mark} ended trials")
-            assert driver.poll() is None, (root / f"{out.name}.log").read_text()
-            say(f"  {time.monotonic() - began:6.1f} s, {len(saboteur.ended()):3d} ended: {getattr(saboteur, kind)()}")
-        assert 1 == driver.wait(1200)
+        began, saboteur = time.monotonic(), Saboteur(made, out, trials, rng)
+        with _command(made, study, root, out) as driver:
+            for mark, kind in zip(marks, kinds, strict=True):
+                wait_until(lambda mark=mark: len(saboteur.ended()) >= mark or driver.poll() is not None, f"{mark} ended trials")
+                assert driver.poll() is None, f"it ended before its faults came: {kind}"
+                say(f"  {time.monotonic() - began:6.1f} s, {len(saboteur.ended()):3d} ended: {getattr(saboteur, kind)()}")
+            assert 1 == driver.wait(1200)
         say(f"  {time.monotonic() - began:6.1f} s: {dict(check(out, trials, expected, spoilt))}")
-        assert 1 == _command(made, study, root, out).wait(1200)
+        with _command(made, study, root, out) as driver:
+            assert 1 == driver.wait(1200)
         after = check(out, trials, expected, spoilt)
         say(f"  {time.monotonic() - began:6.1f} s, the same command again: {dict(after)}")
-        say((root / f"{out.name}.log").read_text())
         assert 160 == after["ok"] and 40 == after["failed"] + after["blocked"]
     return Counter([*kinds, "a NaN", "a NaN"])
