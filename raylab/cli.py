@@ -18,6 +18,7 @@ from raylab.recordings import DATASETS
 from raylab.recordings.state import state
 from raylab.runs.check import check as run_check
 from raylab.runs.cluster import connect
+from raylab.runs.estimate import estimate
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
 from raylab.runs.run import Where, start
@@ -104,16 +105,24 @@ def prepare(
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="a study file")],
-    out: Annotated[str, typer.Option(help="run folder: a path or a URI")],
+    out: Annotated[str | None, typer.Option(help="run folder: a path or a URI")] = None,
     windows: Annotated[
         str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")
     ] = None,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
     here: Annotated[bool, typer.Option("--here", help="in this process, without Ray")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
 ) -> None:
     """Run what is missing of a study; the same command resumes it."""
     where: Where = "here" if here else "ray"
-    summary = start(read_study(study), windows or str(study.absolute().parent), out, where, address, _say)
+    root = windows or str(study.absolute().parent)
+    if plan:
+        for line in estimate(read_study(study), root, out, where, address, _say).lines():
+            _say(line)
+        return
+    if out is None:
+        raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
+    summary = start(read_study(study), root, out, where, address, _say)
     for line in summary.lines():
         _say(line)
     if not summary.complete:

@@ -1,13 +1,16 @@
 """What tests share: a small simulated cohort, made windows, one Ray for the session, and the real recordings if they are there."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import ray
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
 
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order, prepare
@@ -17,9 +20,13 @@ from raylab.windows.dataset import WindowIndex, Windows
 ROOT = Path(__file__).resolve().parents[1]
 
 
+S3_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """One local Ray with 2 CPUs for the whole session: a start costs seconds."""
+    """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``."""
+    os.environ |= S3_KEY
     connect(num_cpus=2)
     yield
     ray.shutdown()
@@ -32,6 +39,19 @@ def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     order = Order("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
     prepare(order, say=lambda line: None)
     return root
+
+
+@pytest.fixture(scope="session")
+def bucket(cluster: None) -> Iterator[Callable[[str], str]]:
+    """An S3 server on loopback with one bucket: gives the URI of a name in it."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    endpoint = "{}:{}".format(*server.get_host_and_port())
+    store = fs.S3FileSystem(endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True)
+    store.create_dir("raylab")
+    yield lambda name: f"s3://raylab/{name}?scheme=http&region=us-east-1&endpoint_override={endpoint}"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,10 @@ def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], co
     other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
     summary = start(other, str(cohort), str(out), "here", say=quiet)
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
-    assert len(summary.stale) == 10
+    people = "P01, P02, P03, P04, P05"
+    prefix = "simulated / stress / fcn w0.015625 / fine_tuning"
+    assert summary.stale == (f"{prefix} / layers=all budget=0.2: {people}", f"{prefix} / layers=last budget=0.2: {people}")
+    assert summary.lines()[-2:] == [f"  {line}" for line in summary.stale]
     assert {"-", "layers=last budget=0.3"} == set(analysis.load(out).trials["variant"])
 
 
@@ -193,13 +196,39 @@ def test_searcher_holds_dependents_until_the_stage_is_stored() -> None:
     searcher = StageOrder(_trials(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t1", "t0", None]
     searcher.on_trial_result("p", {"stage_done": "a"})
-    assert [_asked(searcher, name) for name in "rst"] == ["t2", "t3", StageOrder.FINISHED]
+    assert [_asked(searcher, name) for name in "rst"] == ["t2", "t3", None]
+    for name in "pqrs":
+        assert _asked(searcher, "u") is None  # one that runs may come back
+        searcher.on_trial_complete(name, {})
+    assert _asked(searcher, "u") == StageOrder.FINISHED
+
+
+def test_searcher_hands_out_again_what_came_back() -> None:
+    """A trial that Tune gave up on goes first again, its dependents still wait for it and are not blocked."""
+    searcher = StageOrder(_trials(("a",), ("a", "b"), ("x",)), set())
+    assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t2", None]
+    searcher.on_trial_complete("p", error=True)
+    searcher.again("p")
+    assert [_asked(searcher, name) for name in "st"] == ["t0", None]
+    searcher.on_trial_result("s", {"stage_done": "a"})
+    assert _asked(searcher, "u") == "t1"
+    assert searcher.blocked == {}
+
+
+def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
+    """A base whose worker died too often blocks its dependents with that cause."""
+    searcher = StageOrder(_trials(("a",), ("a", "b")), set())
+    assert _asked(searcher, "p") == "t0"
+    searcher.on_trial_complete("p", error=True)
+    searcher.given_up("p", "its worker died, 4 times")
+    assert "its worker died, 4 times" in searcher.blocked["t1"]
+    assert _asked(searcher, "q") == StageOrder.FINISHED
 
 
 def test_searcher_knows_what_is_stored() -> None:
     """With the base in the store nothing waits."""
     searcher = StageOrder(_trials(("a", "b"), ("a", "c")), {"a"})
-    assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t1", StageOrder.FINISHED]
+    assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t1", None]
 
 
 def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
@@ -209,7 +238,7 @@ def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
     searcher.on_trial_complete("p", {"error": "loss is nan"})
     assert {"t1", "t2"} == searcher.blocked.keys()
     assert "loss is nan" in searcher.blocked["t2"]
-    assert [_asked(searcher, name) for name in "qr"] == ["t3", StageOrder.FINISHED]
+    assert [_asked(searcher, name) for name in "qr"] == ["t3", None]
 
 
 def test_an_owner_that_fails_after_its_stage_blocks_nobody() -> None:

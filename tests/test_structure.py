@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "hashing",
     "files",
+    "ledger",
     "recordings",
     "windows",
     "folds",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from conftest import make_windows
 from torch.nn import functional as F
@@ -456,6 +457,28 @@ def test_a_truncated_file_is_treated_as_missing(store: StageStore, made: Windows
     assert same(state, store.load("abc") or {})
 
 
+def test_a_file_with_a_wrong_byte_is_treated_as_missing(store: StageStore, made: Windows) -> None:
+    """One bit of one weight changed on disk is noticed; a file from before there were digests is believed."""
+    state = network_of(subject_of(made)).state_of(PARTS)
+    store.save("abc", state)
+    data = bytearray(store.folder.read("stages/abc.safetensors"))
+    data[-3] ^= 1
+    store.folder.write("stages/abc.safetensors", bytes(data))
+    store.folder.write("stages/old.safetensors", safetensors.torch.save(state))
+
+    assert store.load("abc") is None
+    assert same(state, store.load("old") or {})
+
+
+def test_a_training_says_that_it_repairs(store: StageStore) -> None:
+    """A training of a stage whose file is there is one that was needed again; the first one of a stage is not."""
+    store.begin("abc", {"trial": "first"})
+    store.folder.write("stages/abc.safetensors", b"damaged")
+    store.begin("abc", {"trial": "second"})
+
+    assert {"first": False, "second": True} == {row["trial"]: row["repairs"] for row in store.trainings()}
+
+
 def test_every_training_is_accounted_for(store: StageStore) -> None:
     """Each attempt is noted when it starts and again when it is completed; two attempts at one stage are two trainings."""
     first, second = store.begin("abc", {"trial": "t1"}), store.begin("abc", {"trial": "t2"})
@@ -525,6 +548,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.parent": with_stage(parent="abc"),
     **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters)},
     "subject.adapter": with_subject(adapter=True),
+    "subject.workers": with_subject(workers=2),
     "subject.shapes: length": with_subject(shapes={"a": (8, 1), "b": (15, 1)}),
     "subject.shapes: n_features": with_subject(shapes={"a": (8, 1), "b": (16, 2)}),
     "subject.shapes: name": with_subject(shapes={"a": (8, 1), "c": (16, 1)}),

@@ -1,16 +1,17 @@
 """A run folder: every path of a run stands here, and nowhere else (DESIGN, A run folder)."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from raylab.files import Folder
+from raylab.ledger import Ledger
 from raylab.training.store import StageStore
 from raylab.trials.trial import Trial
 from raylab.trials.work import Outcome
 
+FINAL = ("ok", "missing")  # no later start tries these again
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
     [
@@ -30,6 +31,7 @@ class RunFolder:
     def __init__(self, where: str) -> None:
         self.folder = Folder(where)
         self.store = StageStore(self.folder)
+        self._trials = Ledger(self.folder, "trials", TRIAL_COLUMNS)
 
     @property
     def uri(self) -> str:
@@ -38,49 +40,52 @@ class RunFolder:
     def write_start(
         self, study_yaml: str, provenance: dict[str, Any], trials: list[Trial], participants: list[dict[str, Any]]
     ) -> None:
-        """The resolved study, where it comes from, the plan, and what is kept of the people: what this run is for."""
-        self.folder.write("study.yaml", study_yaml.encode())
+        """The resolved study, where it comes from, the plan, and what is kept of the people. What is there and equal stays untouched.
+
+        A start by another version, on another machine or of another study keeps the provenance of those before as ``earlier``.
+        """
         rows = [{"trial": trial.key, **trial.row, "stages": list(trial.stages), "problem": trial.problem} for trial in trials]
-        self.folder.write_table("plan.parquet", pa.Table.from_pylist(rows))
-        self.folder.write_json("participants.json", participants)
-        self.folder.write_json("provenance.json", provenance)
+        table = pa.Table.from_pylist(rows)
+        if not self.folder.exists("plan.parquet") or not self.folder.read_table("plan.parquet").equals(table):
+            self.folder.write_table("plan.parquet", table)
+        if not self.folder.exists("study.yaml") or self.folder.read("study.yaml") != study_yaml.encode():
+            self.folder.write("study.yaml", study_yaml.encode())
+        if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
+            self.folder.write_json("participants.json", participants)
+        before = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
+        earlier = before.pop("earlier", [])
+        if before != provenance:
+            self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([before] if before else [])]})
 
     def records(self) -> list[dict[str, Any]]:
         """The record of every trial that came to an end here, whoever ran it: the compacted ones and those since."""
-        found = {row["trial"]: row for row in self._compacted()}
-        for name in self.folder.names("trials", ".json"):
-            if name.removesuffix(".json") not in found:
-                found[name.removesuffix(".json")] = self.folder.read_json(f"trials/{name}")
-        return list(found.values())
+        return list(self._trials.rows().values())
 
     def finished(self) -> dict[str, str]:
         """Trial key to status of every trial that came to an end here."""
         return {row["trial"]: row["status"] for row in self.records()}
-
-    def _compacted(self) -> list[dict[str, Any]]:
-        return list(self.folder.read_table("trials.parquet").to_pylist()) if self.folder.exists("trials.parquet") else []
 
     def write_outcome(self, outcome: Outcome, node: str) -> None:
         """Predictions first, then the record that says they are there."""
         key = outcome.record["trial"]
         if outcome.predictions is not None:
             self.folder.write_table(f"predictions/{key}.parquet", outcome.predictions)
-        self.folder.write_json(f"trials/{key}.json", {**outcome.record, "node": node})
+        self._trials.put(key, {**outcome.record, "node": node})
 
-    def compact(self, keys: set[str]) -> None:
-        """Gather the small objects of these trials into trials.parquet (they stay: an interrupted compaction loses nothing)."""
-        rows = [json.loads(self.folder.read(f"trials/{name}")) for name in self.folder.names("trials", ".json")]
-        rows = [row for row in rows if row["trial"] in keys]
-        self.folder.write_table("trials.parquet", pa.Table.from_pylist(rows, schema=TRIAL_COLUMNS))
+    def compact(self) -> None:
+        """During a run: gather what will not change any more, so that whoever reads the run next needs few reads."""
+        self._trials.gather(lambda row: row["status"] in FINAL)
+        self.store.gather()
 
-    def forget_failed(self) -> None:
-        """Failed and blocked trials are tried again by the next start: their records go, and with them the compacted table."""
-        for key, status in self.finished().items():
-            if status in ("failed", "blocked"):
-                self.folder.remove(f"trials/{key}.json")
-        self.folder.remove("trials.parquet")
+    def conclude(self, keys: set[str]) -> None:
+        """At the end: trials.parquet holds one row per trial of the plan that came to an end, however it did."""
+        self._trials.gather(lambda row: row["trial"] in keys)
+        self.store.gather()
+
+    def forget_failed(self, keys: set[str]) -> None:
+        """Failed and blocked trials of the plan are tried again by the next start: their records go."""
+        self._trials.forget(key for key, status in self.finished().items() if key in keys and status not in FINAL)
 
     def new_tune_name(self) -> str:
         """Name for the next start's Tune experiment under ``tune/``."""
-
         return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -9,6 +9,21 @@ from typing import Any
 Say = Callable[[str], None]
 
 
+def is_trouble(record: dict[str, Any]) -> bool:
+    """Whether this trial did not come to the end it should have."""
+    return record["status"] in ("failed", "blocked")
+
+
+def who(row: dict[str, Any]) -> str:
+    """A trial, as a line names it."""
+    return " ".join(str(row[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
+
+
+def trouble(record: dict[str, Any]) -> str:
+    """Who failed, in what, and why, as one line."""
+    return f"{record['status']}: {who(record)}: {record.get('error', '')}"
+
+
 class Progress:
     """Counts outcomes and prints one line now and then: done, running, failed, rate, time left, mean AUROC per technique."""
 
@@ -29,9 +44,8 @@ class Progress:
         self.counts[record["status"]] += 1
         if record.get("auroc") is not None:
             self.aurocs[record["technique"]].append(record["auroc"])
-        if record["status"] in ("failed", "blocked"):
-            who = " ".join(str(record[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
-            self.say(f"{record['status']}: {who}: {record.get('error', '')}")
+        if is_trouble(record):
+            self.say(trouble(record))
         if time.monotonic() - self._last >= self.every_s or self.done == self.total:
             self._last = time.monotonic()
             self.say(self.line())

@@ -64,6 +64,11 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
         )
     if not study.purge:
         said.append("purge: false: test windows may share 5 s of signal with calibration windows.")
+    if study.resources.workers > 1:
+        said.append(
+            f"Each stage was trained by {study.resources.workers} workers together: batch norm and dropout act on each one's share "
+            "of a batch, so the weights are others than one worker's."
+        )
     said.append(f"{len(study.seeds)} seed(s), averaged per participant before any test.")
     return said
 

@@ -1,9 +1,10 @@
 """A run: the plan minus what the folder holds, executed; the same call resumes."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -12,14 +13,17 @@ from raylab.files import Folder, within
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
+from raylab.runs.lease import SILENCE_S, Lease
 from raylab.runs.participants import participants
-from raylab.runs.progress import Progress, clock
+from raylab.runs.progress import Progress, clock, is_trouble, trouble
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, read_index, read_windows
+
+TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
 Say = Callable[[str], None]
 Where = Literal["ray", "here"]
@@ -34,7 +38,9 @@ class Summary:
         stages_needed: distinct stages of the plan.
         trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
         trainings_interrupted: started and never completed.
-        stale: keys of trials in the folder that the plan no longer asks for.
+        repaired: completed ones that were needed again because a stage's file was damaged.
+        stale: trials in the folder that the plan no longer asks for: one line for each variant, with its people.
+        troubles: one line for every trial that failed or is blocked: who, which technique, why.
     """
 
     statuses: dict[str, int]
@@ -43,6 +49,8 @@ class Summary:
     trainings_interrupted: int
     stale: tuple[str, ...]
     seconds: float
+    troubles: tuple[str, ...] = ()
+    repaired: int = 0
 
     @property
     def complete(self) -> bool:
@@ -52,14 +60,16 @@ class Summary:
         states = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         return [
             f"trials: {states}; {clock(self.seconds)} this start",
+            *(f"  {line}" for line in self.troubles[:TROUBLES_SHOWN]),
+            *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
+            *([f"stages trained again because their file was damaged: {self.repaired}"] if self.repaired else []),
             *(
-                [
-                    f"{len(self.stale)} trial(s) in the folder belong to another plan and are left out: {', '.join(self.stale[:5])}"
-                ]
+                ["trials in the folder that this plan does not ask for are kept there and left out of the tables:"]
                 if self.stale
                 else []
             ),
+            *(f"  {line}" for line in self.stale),
         ]
 
 
@@ -88,56 +98,77 @@ def start(
     address: str | None = None,
     say: Say = print,
     order: Callable[[list[Trial]], list[Trial]] = list,
+    silence_s: float = SILENCE_S,
 ) -> Summary:
     """Run what is missing.
 
     Args:
         root: folder that the study's ``windows`` paths are in.
         order: rearranges the trials; results do not depend on it.
+        silence_s: after how long without a sign of life another driver loses the run folder to this one.
 
     Raises:
         StudyError: before anything starts.
+        RunHeldError: where another driver holds the run folder; LeaseLostError: where one took it over.
     """
     began = time.monotonic()
+    if where == "here" and study.resources.workers > 1:
+        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
     indexes = indexes_of(study, root)
-    trials = list(plan(study, indexes))
-    run = RunFolder(out)
-    run.forget_failed()
-    finished = run.finished()
-    keys = {trial.key for trial in trials}
-    pending = order([trial for trial in trials if trial.key not in finished])
-    say(
-        f"{study.name}: {len(trials)} trials, {len({s for t in trials for s in t.stages})} distinct stages; {len(trials) - len(pending)} done already"
-    )
     ready = prepared(study, indexes)
-    origin = provenance(study, ready, {"windows": root})
-    run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials, participants(ready))
-    if pending:
-        windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
-        progress = Progress(len(pending), say)
-        if where == "ray":
-            connect(address)
-            sweep(pending, windows, run, study.resources, progress)
-        else:
-            here(pending, windows, run, progress)
-    run.compact(keys)
+    origin, people = provenance(study, ready, {"windows": root}), participants(ready)
+    run = RunFolder(out)
+    with Lease(run.folder, silence_s) as lease:
+        if lease.before:
+            say(f"the run folder is taken over from {lease.before}")
+        trials = list(plan(study, indexes))
+        keys = {trial.key for trial in trials}
+        run.forget_failed(keys)
+        finished = run.finished()
+        pending = order([trial for trial in trials if trial.key not in finished])
+        stages = len({stage for trial in trials for stage in trial.stages})
+        say(f"{study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already")
+        run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials, people)
+        if pending:
+            windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
+            progress = Progress(len(pending), say)
+            if where == "ray":
+                connect(address)
+                sweep(pending, windows, run, study.resources, progress, lease)
+            else:
+                here(pending, windows, run, progress, lease)
+        lease.check()
+        run.conclude(keys)
     return summarize(run, trials, time.monotonic() - began)
+
+
+def _by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """``dataset / label / model / technique / variant: people`` for these records."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        variant = " / ".join(str(row[name]) for name in ("dataset", "label", "model", "technique", "variant"))
+        people[variant].add(f"{row['participant']} seed {row['seed']}" if row["seed"] else row["participant"])
+    return tuple(f"{variant}: {', '.join(sorted(names))}" for variant, names in sorted(people.items()))
 
 
 def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
     """Count what the folder holds of the plan."""
-    ended = run.finished()
+    records = {row["trial"]: row for row in run.records()}
     needed = {stage for trial in trials for stage in trial.stages}
-    statuses: dict[str, int] = {}
-    for trial in trials:
-        status = ended.get(trial.key, "left")
-        statuses[status] = statuses.get(status, 0) + 1
-    trainings = [record["status"] for record in run.store.trainings() if record["stage"] in needed]
+    asked = {trial.key for trial in trials}
+    ended = [records[trial.key] for trial in trials if trial.key in records]
+    statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
+    for record in ended:
+        statuses[record["status"]] = statuses.get(record["status"], 0) + 1
+    trainings = [record for record in run.store.trainings() if record["stage"] in needed]
+    completed = [record for record in trainings if record["status"] == "completed"]
     return Summary(
         statuses=statuses,
         stages_needed=len(needed),
-        trainings_completed=trainings.count("completed"),
-        trainings_interrupted=trainings.count("started"),
-        stale=tuple(sorted(set(ended) - {trial.key for trial in trials})),
+        trainings_completed=len(completed),
+        trainings_interrupted=len(trainings) - len(completed),
+        repaired=sum(bool(record.get("repairs")) for record in completed),
+        stale=_by_variant([row for key, row in records.items() if key not in asked]),
         seconds=seconds,
+        troubles=tuple(trouble(record) for record in ended if is_trouble(record)),
     )

@@ -15,6 +15,9 @@ class StageOrder(Searcher):
     A trial releases its dependents as soon as the stage is stored, not when the trial ends. Of the trials that can run, the one that
     most others wait for goes first, so shared bases are done early and the leaves fill the slots at the end. When an owner ends without
     its stage, the trials that wait for it are blocked, and named with the cause.
+
+    Tune runs a trial again only if its worker died while the trial ran. One that was handed to a worker which was dead already is an error at
+    once; whoever hears of it says ``again`` or ``given_up``.
     """
 
     def __init__(self, trials: list[Trial], stored: set[str]) -> None:
@@ -51,16 +54,25 @@ class StageOrder(Searcher):
             self._running[trial_id] = key
             self._left -= 1
             return {"trial": self.trials[key].as_config()}
-        return None if self._left else Searcher.FINISHED
+        return None if self._left or self._running else Searcher.FINISHED  # a running one may come back
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("stage_done"):
             self._release(result["stage_done"], self._running.get(trial_id, ""))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        key = self._running.pop(trial_id, "")
-        cause = (result or {}).get("error") or "its worker died"
-        for stage in list(self._owned.get(key, ())):
+        if not error:  # otherwise `again` or `given_up` follows: Tune does not say here what went wrong
+            self.given_up(trial_id, (result or {}).get("error", ""))
+
+    def again(self, trial_id: str) -> None:
+        """The trial is handed out once more."""
+        self._left += 1
+        self._push(self._running.pop(trial_id))
+
+    def given_up(self, trial_id: str, cause: str) -> None:
+        """The trial ended, and what it owns and did not store will not come."""
+        key = self._running.pop(trial_id)
+        for stage in list(self._owned[key]):
             self._block(stage, f"stage {stage} was not trained: trial {key} failed ({cause})")
 
     def _release(self, stage: str, owner: str) -> None:

@@ -1,15 +1,21 @@
 """What a run folder says of a run, also while it goes on in another process."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from datetime import datetime
 from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import RunFolder
-from raylab.runs.progress import clock
+from raylab.runs.lease import driver, said
+from raylab.runs.progress import clock, trouble
+
+VARIANT = ("dataset", "label", "model", "technique", "variant")
+
+Row = dict[str, Any]
 
 
 def status_lines(where: str) -> list[str]:
-    """Done, running, failed, rate, time left and running averages of the run at this place.
+    """Done, running, failed, who drives it, rate, time left and running averages of the run at this place. Reads only.
 
     Raises:
         RaylabError: where there is no run.
@@ -17,34 +23,46 @@ def status_lines(where: str) -> list[str]:
     run = RunFolder(where)
     if not run.folder.exists("plan.parquet"):
         raise RaylabError(f"{where} is no run folder (it has no plan.parquet)")
-    planned = run.folder.read_table("plan.parquet").to_pylist()
-    ended = {row["trial"]: row for row in run.records() if row["trial"] in {trial["trial"] for trial in planned}}
-    trainings = [t for t in run.store.trainings() if t["stage"] in {stage for trial in planned for stage in trial["stages"]}]
-    under_way = {t["trial"] for t in trainings if t["status"] == "started"} - set(ended)
-    counts: dict[str, int] = defaultdict(int)
-    for row in ended.values():
-        counts[row["status"]] += 1
-    lines = [
+    plan = run.folder.read_table("plan.parquet").select(["trial", "stages"])
+    planned, stages = set(plan["trial"].to_pylist()), set(plan["stages"].combine_chunks().flatten().to_pylist())
+    records = run.records()
+    ended = [row for row in records if row["trial"] in planned]
+    holder = driver(run.folder)
+    counts = Counter(row["status"] for row in ended)
+    return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
-        f"{len(under_way)} training (or interrupted while training)",
-        *_rate(list(ended.values()), len(planned)),
+        said(run.folder) if holder or len(ended) == len(planned) else "no driver: the same command runs what is missing",
+        *_training(run, stages, ended, bool(holder)),
+        *(_rate(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
+        *_averages(ended),
+        *(f"  {trouble(row)}" for row in ended if row["error"]),
+        *(
+            [f"{len(records) - len(ended)} other trial(s) in the folder belong to another plan"]
+            if len(records) > len(ended)
+            else []
+        ),
     ]
-    aurocs: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for row in ended.values():
-        if row.get("auroc") is not None:
-            aurocs[tuple(row[name] for name in ("dataset", "label", "model", "technique", "variant"))].append(row["auroc"])
-    lines += [f"  {' / '.join(key)}: mean AUROC {sum(v) / len(v):.3f} over {len(v)}" for key, v in sorted(aurocs.items())]
-    lines += [
-        f"  {row['status']}: {row['participant']} {row['technique']} {row['variant']}: {row['error']}"
-        for row in ended.values()
-        if row["error"]
-    ]
-    return lines
 
 
-def _rate(ended: list[dict[str, Any]], planned: int) -> list[str]:
-    times = sorted(row["ended"] for row in ended if row.get("ended"))
-    if len(times) < 2 or times[-1] == times[0]:
+def _training(run: RunFolder, stages: set[str], ended: list[Row], driven: bool) -> list[str]:
+    """Trainings that were started and did not end: under way, or cut off where nobody drives the run."""
+    over = {row["trial"] for row in ended}
+    started = {row["trial"] for row in run.store.trainings() if row["status"] == "started" and row["stage"] in stages} - over
+    return [f"{len(started)} {'training' if driven else 'interrupted while training'}"]
+
+
+def _rate(ended: list[Row], planned: int, since: float) -> list[str]:
+    """Trials per minute and the time left, from what ended since this driver started: nothing from before an interruption."""
+    times = sorted(row["ended"] for row in ended if (row.get("ended") or 0) > since)
+    if len(times) < 2:
         return []
-    rate = (len(times) - 1) / (times[-1] - times[0])
+    rate = len(times) / (times[-1] - since)
     return [f"{rate * 60:.1f} trials/min, {clock((planned - len(ended)) / rate)} left"]
+
+
+def _averages(ended: list[Row]) -> list[str]:
+    aurocs: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for row in ended:
+        if row.get("auroc") is not None:
+            aurocs[tuple(row[name] for name in VARIANT)].append(row["auroc"])
+    return [f"  {' / '.join(key)}: mean AUROC {sum(v) / len(v):.3f} over {len(v)}" for key, v in sorted(aurocs.items())]

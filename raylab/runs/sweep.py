@@ -1,61 +1,50 @@
 """Trials on Ray Tune: a searcher that knows stages, reused actors, fractions of GPUs."""
 
+import contextlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray import tune
-from ray.tune.logger import JsonLoggerCallback
 
-from raylab.runs.cluster import per_trial, slots
+from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
+from raylab.runs.lease import Lease
+from raylab.runs.logs import InOrder, Logs
+from raylab.runs.memory import settled
+from raylab.runs.metrics import Metrics
 from raylab.runs.progress import Progress
 from raylab.runs.searcher import StageOrder
-from raylab.runs.tensorboard import TensorBoard
+from raylab.runs.several import SUPERVISOR
+from raylab.runs.watch import WORKER_DEATHS, Watch
+from raylab.runs.worker import work
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
-from raylab.trials.work import Outcome, run_trial
+from raylab.trials.work import Outcome
 from raylab.windows.dataset import Windows
 
-WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
+COMPACT_EVERY = 500  # trials
 
 
-def _work(config: dict[str, Any], windows: dict[str, Any], run: str, gpu: float) -> None:
-    """What runs on a worker: one trial, its files, and what the driver must hear of it."""
-    trial = Trial.from_config(config["trial"])
-    device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    folder = RunFolder(run)
+class _Keep(tune.Callback):
+    """Stops this driver when it lost the run folder, and gathers the records of finished trials now and then."""
 
-    def report(event: dict[str, Any]) -> None:
-        tune.report({"stage": event["name"], "stage_done": event["stage"] if event["done"] else "", "curve": event["curve"]})
+    def __init__(self, run: RunFolder, lease: Lease) -> None:
+        self.run, self.lease = run, lease
+        self.ended = 0
 
-    outcome = run_trial(trial, ray.get(windows[trial.windows]), folder.store, device, report)
-    node = ray.util.get_node_ip_address()
-    folder.write_outcome(outcome, node)
-    if device == "cuda":
-        torch.cuda.empty_cache()  # a reused actor keeps its memory otherwise (ray#32698)
-    kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**kept, "row": trial.row, "stage": "", "stage_done": "", "curve": [], "finished": True})
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that nobody asks for, and a lease belongs to its process."""
+        return {}
 
-
-class _Watch(tune.Callback):
-    """Feeds the progress line."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running += 1
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.lease.check()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running -= 1
-        self.progress.add(trial.last_result)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running -= 1
-        self.progress.add({**Trial.from_config(trial.config["trial"]).row, "status": "failed", "error": "its worker died"})
+        self.ended += 1
+        if self.ended % COMPACT_EVERY == 0:
+            with contextlib.suppress(OSError):  # a full disk: the records are there, and the next time will gather them
+                self.run.compact()
 
 
 def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
@@ -63,31 +52,41 @@ def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
     return Outcome(status, {**trial.row, "trial": trial.key, "status": status, "error": error, **facts})
 
 
-def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress) -> None:
+def sweep(
+    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
+) -> None:
     """Run these trials on the connected cluster; their records and predictions end up in the run folder."""
-    each = per_trial(resources)
     refs = {name: ray.put(data) for name, data in windows.items()}
+    if waiting := waits_for({name: amount * resources.workers for name, amount in per_trial(resources).items()}):
+        progress.say(waiting)  # before anything is measured: that waits as well
+    each = per_trial(settled(resources, trials, refs, progress.say))  # with several workers: what each of them gets
+    whole = {name: amount * resources.workers for name, amount in each.items()}
     searcher = StageOrder(trials, run.store.hashes())
-    trainable = tune.with_parameters(_work, windows=refs, run=run.uri, gpu=each["gpu"])
+    metrics, start = Metrics(run.uri), run.new_tune_name()
+    watch = Watch(progress, metrics, searcher)
+    trainable = tune.with_parameters(work, windows=refs, run=run.uri, each=each)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, each),
+        tune.with_resources(trainable, SUPERVISOR if resources.workers > 1 else each),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=InOrder(),
             num_samples=-1,
-            max_concurrent_trials=slots(each),
+            max_concurrent_trials=min(slots(whole), len(trials)),  # a cluster may say that it grows without end
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"]["key"],
             trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
         ),
         run_config=tune.RunConfig(
-            name=run.new_tune_name(),
-            storage_path=f"{run.uri}/tune",
-            callbacks=[JsonLoggerCallback(), TensorBoard(), _Watch(progress)],
+            name=start,
+            storage_path=run.folder.at("tune"),
+            storage_filesystem=run.folder.system,
+            callbacks=[watch, _Keep(run, lease), Logs(run.folder.sub(f"tune/{start}"))],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),
     )
     tuner.fit()
+    lease.check()
     ended = run.finished()
     for key, cause in searcher.blocked.items():
         outcome = _ended_badly(searcher.trials[key], "blocked", cause)
@@ -95,7 +94,6 @@ def sweep(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, reso
         run.write_outcome(outcome, "")
     for trial in trials:
         if trial.key not in ended and trial.key not in searcher.blocked:
-            run.write_outcome(
-                _ended_badly(trial, "failed", f"its worker died {WORKER_DEATHS + 1} times; see {Path(run.uri) / 'tune'}"), ""
-            )
+            run.write_outcome(_ended_badly(trial, "failed", watch.causes.get(trial.key, "Tune ended without it")), "")
+    metrics.trials(progress)
     sys.stdout.flush()

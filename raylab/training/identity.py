@@ -40,12 +40,15 @@ class Subject:
 
     Attributes:
         shapes: channel name to (length, n_features), in the order of the towers.
+        workers: how many train each stage together. Where a network has batch norm or dropout their number changes the weights, where it
+            has none it still changes the order of sums: either way stages of one and of two workers are not the same to the bit.
     """
 
     fold: Fold
     model: ModelSpec
     adapter: bool
     shapes: Mapping[str, tuple[int, int]]
+    workers: int = 1
 
     @property
     def n_classes(self) -> int:
@@ -56,8 +59,10 @@ def identify(stage: PlannedStage, subject: Subject) -> str:
     """The hash of what decides the stage's weights. A test changes each field and sees another hash."""
     fold = subject.fold
     window = fold.index.window
+    several = {"workers": subject.workers} if subject.workers > 1 else {}  # one worker's stages keep the hashes they had
     return hash_record(
         {
+            **several,
             "numerics": NUMERICS,
             "parent": stage.parent,
             "data": fold.index.fingerprint,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.folds.draws import Draws
 from raylab.folds.fold import Rows
 from raylab.models.keras import ADAM_EPSILON
 from raylab.models.network import Network
+from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Hyperparameters
 
@@ -72,31 +73,32 @@ def _slices(rows: Rows) -> list[Rows]:
     return [rows[i : i + EVALUATION_BATCH] for i in range(0, len(rows), EVALUATION_BATCH)]
 
 
+class _Logits(nn.Module):
+    """Logits from windows, or from trunk features that were computed before: one module, so that a group can wrap it."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor | dict[str, Tensor]) -> Tensor:
+        return self.network.classify(inputs) if isinstance(inputs, Tensor) else torch.as_tensor(self.network(inputs))
+
+
 class _Source:
-    """Logits of rows. Where the trunk stands still, its features are computed once: it runs in inference mode anyway."""
+    """What goes into the network for rows. Where the trunk stands still, its features are computed once: it runs in inference mode anyway."""
 
     def __init__(self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device) -> None:
-        self.network, self.signals, self.device = network, signals, device
+        self.signals, self.device = signals, device
         self.features: Tensor | None = None
         if "trunk" not in stage.frees:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def logits(self, rows: Rows) -> Tensor:
+    def inputs(self, rows: Rows) -> Tensor | dict[str, Tensor]:
         if self.features is None:
-            return torch.as_tensor(self.network(batch_of(self.signals, rows, self.device)))
+            return batch_of(self.signals, rows, self.device)
         at = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
-        return self.network.classify(self.features[at])
-
-
-def _validation_loss(network: Network, source: _Source, stage: PlannedStage, y: Tensor) -> float:
-    network.eval()
-    total = 0.0
-    with torch.no_grad():
-        for rows in _slices(stage.validation):
-            total += float(F.cross_entropy(source.logits(rows), y[torch.from_numpy(rows)], reduction="sum"))
-    network.free(stage.frees)
-    return total / len(stage.validation)
+        return self.features[at]
 
 
 class _Plateau:
@@ -130,20 +132,22 @@ def train(
     device: torch.device,
     watch: Watch = lambda rows: None,
     on_epoch: OnEpoch = lambda epoch: None,
+    group: Group = ALONE,
 ) -> Trained:
     """Train the freed parts of the network in place, and leave the best validation epoch's weights in it.
 
     Args:
         classes: (n,) class index of every row of the index.
-        watch: called with the rows of every batch that the optimizer receives.
-        on_epoch: called with each epoch's record.
+        watch: called with the rows of every batch that this worker's optimizer receives.
+        on_epoch: called with each epoch's record, the same on every worker.
+        group: who trains together with this worker; each calls this function with the same arguments but for its place.
 
     Raises:
-        TrainingError: on a loss that is not finite, or if the optimizer saw other windows than planned.
+        TrainingError: on a loss that is not finite, or if the optimizers saw other windows than planned; on every worker at once.
     """
-    torch.manual_seed(draws.integer("dropout"))
+    torch.manual_seed(draws.integer("dropout" if group.leads else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
-    loop = _Loop(network, _Source(network, signals, stage, device), stage, y, draws.generator("shuffle"), watch)
+    loop = _Loop(network, _Source(network, signals, stage, device), stage, y, draws.generator("shuffle"), watch, group)
     return loop.run(on_epoch)
 
 
@@ -151,11 +155,21 @@ class _Loop:
     """The state of one training."""
 
     def __init__(
-        self, network: Network, source: _Source, stage: PlannedStage, y: Tensor, shuffle: np.random.Generator, watch: Watch
+        self,
+        network: Network,
+        source: _Source,
+        stage: PlannedStage,
+        y: Tensor,
+        shuffle: np.random.Generator,
+        watch: Watch,
+        group: Group,
     ) -> None:
         self.network, self.source, self.stage, self.y, self.shuffle, self.watch = network, source, stage, y, shuffle, watch
+        self.group = group
         rate = stage.hyper.learning_rate
         self.optimizer = torch.optim.Adam(network.free(stage.frees), lr=rate, eps=ADAM_EPSILON, fused=True)
+        self.logits = _Logits(network)
+        self.wrapped = group.wrap(self.logits)  # for the steps only: evaluation needs no gradients of the others
         self.plateau = _Plateau(stage.hyper)
         self.done = Trained()
         self.seen: list[Rows] = []
@@ -168,7 +182,7 @@ class _Loop:
             record: Epoch = {"epoch": epoch, "loss": self._epoch(), "learning_rate": rate}
             better, stop = True, False
             if len(stage.validation):
-                record["val_loss"] = _validation_loss(network, self.source, stage, self.y)
+                record["val_loss"] = self._validation_loss()
                 better, stop = self.plateau.step(record["val_loss"])
             _refuse_nonfinite(record, stage)
             if better:
@@ -180,7 +194,7 @@ class _Loop:
                 break
         network.load_parts(kept)
         network.eval()
-        done.seen = np.unique(np.concatenate(self.seen))
+        done.seen = self.group.union(np.concatenate(self.seen))
         if not np.array_equal(done.seen, np.sort(stage.train)):
             raise TrainingError(
                 f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned"
@@ -189,23 +203,39 @@ class _Loop:
 
     def _epoch(self) -> float:
         """One pass over the training windows; the mean loss. The last short batch is kept, as Keras does."""
-        stage, done = self.stage, self.done
-        order = self.shuffle.permutation(stage.train)
-        size, total = stage.hyper.batch(len(order)), 0.0
-        self.network.free(stage.frees)
+        order = self.shuffle.permutation(self.stage.train)
+        size, total = self.stage.hyper.batch(len(order)), 0.0
+        self.network.free(self.stage.frees)
         for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            self.optimizer.param_groups[0]["lr"] = self.plateau.rate / (1 + stage.hyper.decay * done.steps)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(self.source.logits(rows), self.y[torch.from_numpy(rows)])
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            done.steps += 1
-            total += float(loss.detach()) * len(rows)
-            self.watch(rows)
-            if not done.curve:  # every epoch sees the same windows: the first one's are recorded
-                self.seen.append(rows)
-        return total / len(order)
+            total += self._step(*self.group.share(order[start : start + size]))
+        self.group.settle(self.network)
+        return self.group.total(total, self.y.device) / len(order)
+
+    def _step(self, rows: Rows, weight: float) -> float:
+        """One step of the optimizer; the summed loss of the rows."""
+        done, rate = self.done, self.plateau.rate
+        self.optimizer.param_groups[0]["lr"] = rate / (1 + self.stage.hyper.decay * done.steps)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.wrapped(self.source.inputs(rows)), self.y[torch.from_numpy(rows)])
+        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        done.steps += 1
+        mine = rows if weight else rows[:0]
+        self.watch(mine)
+        if not done.curve:  # every epoch sees the same windows: the first one's are recorded
+            self.seen.append(mine)
+        return float(loss.detach()) * len(mine)
+
+    def _validation_loss(self) -> float:
+        """Mean loss of the validation windows in inference mode, each worker's part of them added up."""
+        self.network.eval()
+        total = 0.0
+        with torch.no_grad():
+            for rows in self.group.part(_slices(self.stage.validation)):
+                logits = self.logits(self.source.inputs(rows))
+                total += float(F.cross_entropy(logits, self.y[torch.from_numpy(rows)], reduction="sum"))
+        self.network.free(self.stage.frees)
+        return self.group.total(total, self.y.device) / len(self.stage.validation)
 
 
 def _refuse_nonfinite(record: Epoch, stage: PlannedStage) -> None:

@@ -105,6 +105,7 @@ def subject_of(trial: Trial, index: WindowIndex) -> Subject:
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: cards[name] for name in trial.channels},
+        workers=trial.workers,
     )
 
 
@@ -140,6 +141,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
                 people=ready.entry.people,
                 protocol=study.protocol,
                 purge=study.purge,
+                workers=study.resources.workers,
             )
             try:
                 stages = stages_of(trial, ready.index)[1]

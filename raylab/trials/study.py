@@ -77,8 +77,12 @@ class TechniqueEntry(_Strict):
 
 
 class Resources(_Strict):
-    """What one trial gets. ``gpu: auto`` is a fraction where the cluster has GPUs, nothing where it has none."""
+    """What one trial gets. ``gpu: auto`` is a fraction where the cluster has GPUs, nothing where it has none.
 
+    With several ``workers`` a trial's stages are trained by so many processes together, each of which gets ``cpu`` and ``gpu``.
+    """
+
+    workers: int = Field(1, ge=1)
     cpu: float = Field(1, gt=0)
     gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
 

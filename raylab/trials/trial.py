@@ -22,6 +22,7 @@ class Trial:
         participant: the held-out target.
         people: how many people to train on; everyone where None.
         purge: whether target windows that overlap calibration windows are left out of the scores.
+        workers: how many train each of its stages together.
         stages: hashes of its stages, in order; empty where the fold cannot be built.
         problem: why not, as a sentence.
     """
@@ -38,6 +39,7 @@ class Trial:
     protocol: Protocol
     people: int | None = None
     purge: bool = True
+    workers: int = 1
     stages: tuple[str, ...] = ()
     problem: str = ""
     key: str = field(default="")
@@ -65,14 +67,27 @@ class Trial:
         return {
             **{
                 name: getattr(self, name)
-                for name in ("dataset", "windows", "label", "technique", "participant", "seed", "people", "purge", "key")
+                for name in (
+                    "dataset",
+                    "windows",
+                    "label",
+                    "technique",
+                    "participant",
+                    "seed",
+                    "people",
+                    "purge",
+                    "workers",
+                    "key",
+                )
             },
             "problem": self.problem,
             "model": self.model.as_dict(),
             "variant": dict(self.variant),
             "channels": list(self.channels),
             "stages": list(self.stages),
-            "protocol": self.protocol.model_dump(mode="json"),
+            "protocol": self.protocol.model_dump(
+                mode="json", exclude_defaults=True
+            ),  # Tune keeps every config in memory, three times
         }
 
     @classmethod

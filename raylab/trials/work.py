@@ -16,6 +16,7 @@ import torch
 from analysis.metrics import auroc
 from raylab.folds.fold import Rows
 from raylab.models.network import Network, build
+from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage, Subject
 from raylab.training.loop import Epoch, Signals, TrainingError, predict, train
 from raylab.training.store import StageStore
@@ -45,6 +46,11 @@ class Outcome:
     predictions: pa.Table | None = None
     trained: list[str] = field(default_factory=list)
 
+    def fail(self, error: Exception) -> None:
+        """The trial ended with this error."""
+        self.status, self.predictions = "failed", None
+        self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
@@ -68,14 +74,17 @@ def run_trial(
     report: Report = lambda event: None,
     watch: StageWatch = lambda stage, rows: None,
     planned: Planned = stages_of,
+    group: Group = ALONE,
 ) -> Outcome:
     """Train what the store lacks, predict every target window that was not trained on.
 
     Args:
-        report: called with ``{"stage", "name", "done", "curve"}``: epochs since the last call every few seconds of training,
-            and once when the stage is done, trained here or found in the store.
+        report: called with ``{"stage", "stage_done", "reused", "curve", "windows"}``: epochs since the last call, and the
+            windows that went through them, every few seconds of training, and once with the stage's hash when it is done, trained
+            here or found in the store (``reused``); by every worker of the group alike.
         watch: called with the stage and the rows of every batch that an optimizer receives.
         planned: gives the fold and the stages; a probe plans on other labels than those that the worker gets to see.
+        group: who runs this trial together; the first worker stores and predicts, the others only train.
 
     Returns:
         the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
@@ -86,10 +95,10 @@ def run_trial(
     if not trial.problem:
         try:
             with one_thread():
-                _Worker(trial, windows, store, torch.device(device), report, watch, planned, outcome).run()
+                _Worker(trial, windows, store, torch.device(device), report, watch, planned, outcome, group).run()
             outcome.status = "ok"
         except Exception as error:  # the trial is the unit of failure: it is named and the others go on
-            outcome.status, outcome.record["error"] = "failed", f"{type(error).__name__}: {error}"
+            outcome.fail(error)
             outcome.record["traceback"] = traceback.format_exc()
     outcome.record |= {"status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
     return outcome
@@ -107,6 +116,7 @@ class _Worker:
     watch: StageWatch
     planned: Planned
     outcome: Outcome
+    group: Group
 
     @cached_property
     def signals(self) -> Signals:
@@ -120,14 +130,15 @@ class _Worker:
             )
         network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
         for stage in stages:
-            stored = self.store.load(stage.hash)
+            stored = self.group.first(partial(self.store.load, stage.hash))
             if stored is None:
                 self.train(subject, stage, network)
                 continue
             network.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
-            self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": []})
-        self.predict(subject, stages, network)
+            self.tell(stage, [], done=True, reused=True)
+        if self.group.leads:
+            self.predict(subject, stages, network)
 
     def train(self, subject: Subject, stage: PlannedStage, network: Network) -> None:
         """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
@@ -137,22 +148,29 @@ class _Worker:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
             unsent.append(epoch)
-            if time.monotonic() - last > REPORT_EVERY_S:
-                self.report({"stage": stage.hash, "name": stage.name, "done": False, "curve": unsent.copy()})
+            if self.group.first(lambda: time.monotonic() - last > REPORT_EVERY_S):
+                self.tell(stage, unsent.copy(), done=False)
                 unsent.clear()
                 last = time.monotonic()
 
-        fold, record = subject.fold, self.outcome.record
-        attempt = self.store.begin(stage.hash, {"trial": self.trial.key, "name": stage.name, **self.trial.row})
+        fold, record, lead = subject.fold, self.outcome.record, self.group.leads
+        about = {"trial": self.trial.key, "name": stage.name, **self.trial.row}
+        attempt = self.store.begin(stage.hash, about) if lead else ""
         watch = partial(self.watch, stage)
-        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch)
-        self.store.save(stage.hash, network.state_of(stage.frees))
-        about = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
-        self.store.complete(attempt, {**about, "curve": done.curve})
+        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch, self.group)
+        if lead:
+            self.store.save(stage.hash, network.state_of(stage.frees))
+            came = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
+            self.store.complete(attempt, {**came, "curve": done.curve})
         self.outcome.trained.append(stage.hash)
         record["epochs"] += len(done.curve)
         record["windows_trained"] += len(done.curve) * len(done.seen)
-        self.report({"stage": stage.hash, "name": stage.name, "done": True, "curve": unsent})
+        self.tell(stage, unsent, done=True)
+
+    def tell(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
+        """Report these epochs of a stage."""
+        about = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
+        self.report({**about, "curve": curve, "windows": len(curve) * len(stage.train)})
 
     def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
         """Every target window that no stage trained on; those that overlap a training window, or were looked

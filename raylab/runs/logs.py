@@ -1,0 +1,115 @@
+"""What Tune and TensorBoard read of a run, trial by trial, at a cost that does not grow with the number of trials.
+
+Tune's own loggers write into a staging folder, and each of Tune's snapshots copies that folder with every file of every trial so far. Here
+a trial's files go to their place at once (a path) or when the trial ends (an object store), and the staging folder stays empty.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+from ray.tune.logger import LoggerCallback
+from ray.tune.schedulers import FIFOScheduler
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from raylab.files import Folder
+
+UPLOADS = 4  # trials whose files are on their way to an object store at once
+# Tune keeps minimum, maximum and four means of every number that a trial reports, for as long as the driver lives: of these only
+NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
+NAMES = ("row", "stages", "curve", "checkpoint_dir_name", "date", "hostname")  # in result.json, and in memory for nobody
+
+
+class InOrder(FIFOScheduler):
+    """Tune starts pending trials in their order by itself; its default looks for them among all trials so far, at every step."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Nothing beyond that order."""
+
+
+class Logs(LoggerCallback):
+    """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
+
+    A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: where they cannot
+    be written (a full disk) the run goes on without them.
+
+    Args:
+        experiment: ``tune/<start>`` of the run folder.
+    """
+
+    def __init__(self, experiment: Folder) -> None:
+        self.experiment = experiment
+        self._here = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
+        self._writers: dict[Any, SummaryWriter] = {}
+        self._uploads: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(UPLOADS)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that nobody asks for."""
+        return {}
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            place = self._place(trial)
+            place.mkdir(parents=True, exist_ok=True)
+            with (place / "result.json").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result, default=str) + "\n")
+            for epoch in result.get("curve", []):
+                for name in sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"}):
+                    self._writer(trial).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
+        if result.get("finished"):
+            self._hyperparameters(trial, result)
+        _slim(result)
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        with contextlib.suppress(OSError):
+            if trial in self._writers:
+                self._writers.pop(trial).close()
+            if not self.experiment.is_local:
+                self._uploads = [upload for upload in self._uploads if not upload.done()]
+                self._uploads.append(self._pool.submit(self._upload, self._place(trial).name))
+            Path(trial.local_path).rmdir()  # Tune's own, empty: each of its snapshots would look at it again
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Wait for the uploads: Tune reads the files next."""
+        self._pool.shutdown(wait=True)
+        if not self.experiment.is_local:
+            shutil.rmtree(self._here, ignore_errors=True)
+
+    def _place(self, trial: Any) -> Path:
+        return self._here / Path(trial.local_path).name
+
+    def _writer(self, trial: Any) -> SummaryWriter:
+        if trial not in self._writers:
+            self._writers[trial] = SummaryWriter(str(self._place(trial)), flush_secs=10)
+        return self._writers[trial]
+
+    def _hyperparameters(self, trial: Any, result: dict[str, Any]) -> None:
+        row = {name: value for name, value in result["row"].items() if isinstance(value, str | int | float)}
+        metrics = {"final/auroc": result.get("auroc"), "final/seconds": result.get("seconds")}
+        known = {name: float(value) for name, value in metrics.items() if value is not None}
+        with contextlib.suppress(OSError):
+            for summary in hparams(row, known):
+                self._writer(trial).file_writer.add_summary(summary)
+            for name, value in known.items():
+                self._writer(trial).add_scalar(name, value)
+
+    def _upload(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            fs.copy_files(str(self._here / name), self.experiment.at(name), destination_filesystem=self.experiment.system)
+        shutil.rmtree(self._here / name, ignore_errors=True)
+
+
+def _slim(result: dict[str, Any]) -> None:
+    """Leave what the driver still needs: Tune keeps the rest of every trial in memory and in every snapshot."""
+    for name in [name for name, value in result.items() if isinstance(value, Number) and name not in NUMBERS]:
+        del result[name]
+    for name in NAMES:
+        result.pop(name, None)

@@ -1,0 +1,93 @@
+"""Files and small records: what is complete, what is left out, and where names lead."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from raylab.files import Folder, join, within
+from raylab.ledger import Ledger
+
+SCHEMA = pa.schema([("key", pa.string()), ("status", pa.string()), ("n", pa.int64())])
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("/data/run", "/data/run/a b"),
+        ("/data/run/", "/data/run/a b"),
+        ("s3://bucket/run", "s3://bucket/run/a%20b"),
+        ("s3://bucket/run/?scheme=http&region=x", "s3://bucket/run/a%20b?scheme=http&region=x"),
+    ],
+)
+def test_names_are_joined_before_the_options_of_a_uri(where: str, expected: str) -> None:
+    """The options behind a question mark (an endpoint, a region) stay at the end."""
+    assert expected == join(where, "a b")
+    assert expected == within(where, "a b") or "://" not in where
+
+
+def test_a_sub_folder_of_a_uri_is_the_same_place(tmp_path: Path) -> None:
+    """What is written through the outer folder is read through the inner one, opened anew by its URI."""
+    outer = Folder(tmp_path.as_uri())
+    outer.write("in side/x", b"1")
+    assert b"1" == outer.sub("in side").read("x")
+    assert b"1" == Folder(outer.sub("in side").uri).read("x")
+
+
+def test_a_file_is_created_once(tmp_path: Path) -> None:
+    """The second one to create a name is told so, and changes nothing."""
+    folder = Folder(tmp_path)
+    assert folder.create("a/x", b"first")
+    assert not folder.create("a/x", b"second")
+    assert b"first" == folder.read("a/x")
+
+
+def test_many_are_read_and_the_vanished_are_left_out(tmp_path: Path) -> None:
+    """A record that another driver removed between the listing and the reading is no error."""
+    folder = Folder(tmp_path)
+    folder.write("a", b"1")
+    assert {"a": b"1"} == folder.read_all(["a", "b"])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Three records: two ok, one failed."""
+    made = Ledger(Folder(tmp_path), "rows", SCHEMA)
+    for n, status in enumerate(("ok", "ok", "failed")):
+        made.put(f"k{n}", {"status": status, "n": n, "note": "only here"})
+    return made
+
+
+def test_gathered_records_are_read_from_the_table(ledger: Ledger, tmp_path: Path) -> None:
+    """Without their objects they are still there, with the table's columns; the others are read from theirs."""
+    ledger.gather(lambda row: row["status"] == "ok")
+    (tmp_path / "rows" / "k0.json").unlink()
+    assert {"k0": {"key": "k0", "status": "ok", "n": 0}} == {k: row for k, row in ledger.rows().items() if k == "k0"}
+    assert "only here" == ledger.rows()["k2"]["note"]
+    assert ["k0", "k1"] == ledger.folder.read_table("rows.parquet")["key"].to_pylist()
+
+
+def test_gathering_again_without_news_writes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    """The table's file stays as it was."""
+    ledger.gather(lambda row: True)
+    before = (tmp_path / "rows.parquet").stat().st_mtime_ns
+    ledger.gather(lambda row: True)
+    assert before == (tmp_path / "rows.parquet").stat().st_mtime_ns
+
+
+def test_a_record_is_there_or_gone_whatever_interrupts_its_removal(ledger: Ledger, tmp_path: Path) -> None:
+    """The table goes first: after half a removal the object still says what it said."""
+    ledger.gather(lambda row: True)
+    kept = (tmp_path / "rows" / "k2.json").read_bytes()
+    ledger.forget(["k2"])
+    assert {"k0", "k1"} == ledger.rows().keys()
+    (tmp_path / "rows" / "k2.json").write_bytes(kept)
+    assert "failed" == ledger.rows()["k2"]["status"]
+
+
+def test_a_truncated_record_is_as_good_as_none(ledger: Ledger, tmp_path: Path) -> None:
+    """Its trial runs again and writes it anew."""
+    path = tmp_path / "rows" / "k1.json"
+    path.write_text(json.dumps({"status": "ok"})[:8])
+    assert {"k0", "k2"} == ledger.rows().keys()
