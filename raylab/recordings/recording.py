@@ -23,6 +23,7 @@ class Channel:
         target_rate_hz: samples a second in the windows; divides ``rate_hz``.
         unit: of the samples as recorded.
         file: where it was read from, for messages.
+        longest: of a channel of variable length, the steps that every window is padded to; 0: windows are cut from a running signal.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Channel:
     target_rate_hz: float
     unit: str
     file: str = ""
+    longest: int = 0
+
+    @property
+    def variable(self) -> bool:
+        """Whether its windows carry their own length."""
+        return self.longest > 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class LabelTrack:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch without gaps or trial borders.
+    """A stretch without gaps or trial borders. Where the channels are of variable length it is one utterance, and one window.
 
     Attributes:
         session: names the trial or session.

@@ -140,7 +140,7 @@ def _twice(trial: Trial, windows: Windows) -> Flip:
     used = np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages])
     index = _flipped(windows.index, trial.label, np.setdiff1d(subject.fold.target_windows, used))
     runs = []
-    for seen in (windows, Windows(index, windows.signals)):
+    for seen in (windows, Windows(index, windows.signals, windows.lengths)):
         with tempfile.TemporaryDirectory(prefix="raylab-flip-") as place:
             outcome = run_trial(trial, seen, StageStore(Folder(place)), planned=partial(_as_planned, subject, stages))
         if outcome.predictions is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -82,7 +83,10 @@ def _duplicated_person(people: list[Person], asked: Asked) -> Made:
     if name in there:
         raise RaylabError(f"there is a participant {name} already; duplicate another person")
     signals = {
-        channel: (x + asked.noise * asked.generator(original.name, channel).standard_normal(x.shape)).astype(np.float32)
+        channel: _beyond_is_zero(
+            (x + asked.noise * asked.generator(original.name, channel).standard_normal(x.shape)).astype(np.float32),
+            original.made.lengths.get(channel),
+        )
         for channel, x in original.made.signals.items()
     }
     copy = Person(
@@ -91,6 +95,11 @@ def _duplicated_person(people: list[Person], asked: Asked) -> Made:
     noise = f" with noise of SD {asked.noise:g}" if asked.noise else ""
     said = f"{name} is {original.name} again{noise}, so holding out one of them leaves the other to train on"
     return [*people, copy], {"person": original.name, "noise": asked.noise}, said
+
+
+def _beyond_is_zero(x: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] | None) -> npt.NDArray[np.float32]:
+    """Noise belongs on a window's valid steps only."""
+    return x if lengths is None else x * (np.arange(x.shape[1]) < lengths[:, None])[:, :, None]
 
 
 PROBES: Mapping[str, Callable[[list[Person], Asked], Made]] = {
@@ -156,6 +165,7 @@ def _people(folder: Folder, windows: Windows) -> list[Person]:
             labels={name: y[rows] for name, y in index.labels.items()},
             signals={name: values[rows] for name, values in windows.signals.items()},
             duration_s=entry["duration_s"],
+            lengths={name: steps[rows] for name, steps in windows.lengths.items()},
         )
         found.append(Person(entry, made))
     return found

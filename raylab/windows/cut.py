@@ -1,6 +1,6 @@
 """One participant's recording to windows and their classes (PROTOCOL, Windows step 5 and Labels)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Cut:
         labels: label name to class index (n,), ``NO_LABEL`` where the window has none.
         signals: channel name to (n, length, n_features), float32.
         duration_s: of the whole recording.
+        lengths: of each channel of variable length, (n,) valid steps of each window; the samples beyond are 0.
     """
 
     start_s: npt.NDArray[np.float64]
@@ -32,6 +33,7 @@ class Cut:
     labels: dict[str, npt.NDArray[np.int8]]
     signals: dict[str, npt.NDArray[np.float32]]
     duration_s: float
+    lengths: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
 
 
 def starts(duration_s: float, settings: Preprocessing) -> npt.NDArray[np.float64]:
@@ -171,6 +173,17 @@ def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     x = signals.astype(np.float64)
     steps = np.abs(np.diff(x, axis=1)).mean(axis=1) if x.shape[1] > 1 else np.zeros(x.shape[::2])
     return np.asarray(np.concatenate([x.mean(axis=1), x.std(axis=1), steps], axis=1), dtype=np.float32)
+
+
+def valid_statistics(signals: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] | None) -> npt.NDArray[np.float32]:
+    """``statistics`` of each window's valid steps; 0 where there are none. None: every window is full."""
+    if lengths is None:
+        return statistics(signals)
+    made = np.zeros((len(signals), 3 * signals.shape[2]), dtype=np.float32)
+    for row, length in enumerate(lengths):
+        if length:
+            made[row] = statistics(signals[row : row + 1, :length])[0]
+    return made
 
 
 def summary(recording: Recording, made: Cut, labels: list[Label]) -> dict[str, Any]:

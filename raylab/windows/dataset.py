@@ -2,10 +2,11 @@
 
 Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet`` with the
 columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and, per channel, one fixed-size float32
-list flattened from (length, n_features) and one of its statistics, ``s_<channel>``.
+list flattened from (length, n_features) and one of its statistics, ``s_<channel>``. A channel of variable length (``"variable": true``
+in the card) has its valid steps beside it, ``n_<channel>``, and zeros beyond them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Recording
-from raylab.windows.cut import Cut, statistics
+from raylab.windows.cut import Cut, valid_statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
@@ -68,10 +69,17 @@ class WindowIndex:
 
 @dataclass(frozen=True)
 class Windows:
-    """The index and the signals: channel name to (n, length, n_features) float32, lengths differ by channel."""
+    """The index and the signals.
+
+    Attributes:
+        signals: channel name to (n, length, n_features) float32; lengths differ by channel.
+        lengths: of each channel of variable length, (n,) valid steps of each window, 0..length; 0: the modality is missing
+            in this window. Samples beyond are 0. Channels that are not named are full.
+    """
 
     index: WindowIndex
     signals: dict[str, npt.NDArray[np.float32]]
+    lengths: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
 
 
 def to_table(made: Cut, participant: str, number: int, labels: list[str]) -> pa.Table:
@@ -87,7 +95,8 @@ def to_table(made: Cut, participant: str, number: int, labels: list[str]) -> pa.
     columns |= {f"y_{name}": pa.array(made.labels[name], pa.int8()) for name in labels}
     for name, values in made.signals.items():
         columns[name] = _lists(values)
-        columns[f"s_{name}"] = _lists(statistics(values))
+        columns[f"s_{name}"] = _lists(valid_statistics(values, made.lengths.get(name)))
+    columns |= {f"n_{name}": pa.array(lengths, pa.int32()) for name, lengths in made.lengths.items()}
     return pa.table(columns)
 
 
@@ -114,6 +123,7 @@ def channel_cards(recording: Recording, made: Cut) -> list[dict[str, Any]]:
             "unit": channel.unit,
             "length": made.signals[channel.name].shape[1],
             "n_features": made.signals[channel.name].shape[2],
+            **({"variable": True} if channel.variable else {}),
         }
         for channel in recording.channels
     ]
@@ -146,7 +156,17 @@ def fingerprint_of(table: pa.Table, columns: list[str]) -> str:
 
 def stored_columns(card: dict[str, Any]) -> list[str]:
     labels = [f"y_{entry['name']}" for entry in card["labels"]]
-    return ["window", "session", "segment", "start_s", *labels, *[entry["name"] for entry in card["channels"]]]
+    signals = [entry["name"] for entry in card["channels"]]
+    return ["window", "session", "segment", "start_s", *labels, *signals, *[f"n_{name}" for name in variable_channels(card)]]
+
+
+def variable_channels(card: dict[str, Any]) -> list[str]:
+    """Names of the channels whose windows carry their own length."""
+    return [entry["name"] for entry in card["channels"] if entry.get("variable")]
+
+
+def _lengths(table: pa.Table, card: dict[str, Any]) -> dict[str, npt.NDArray[np.int32]]:
+    return {name: table[f"n_{name}"].to_numpy() for name in variable_channels(card)}
 
 
 def _statistics_columns(card: dict[str, Any]) -> list[str]:
@@ -195,10 +215,12 @@ def read_index(folder: Folder) -> WindowIndex:
 
 def _statistics_follow(table: pa.Table, card: dict[str, Any]) -> bool:
     """Whether the stored statistics are those of the stored signals."""
+    lengths = _lengths(table, card)
     for channel in card["channels"]:
         signals = _array(table[channel["name"]], channel["length"], channel["n_features"])
         stored = _array(table[f"s_{channel['name']}"], 3 * channel["n_features"])
-        if not np.allclose(statistics(signals), stored, atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
+        found = valid_statistics(signals, lengths.get(channel["name"]))
+        if not np.allclose(found, stored, atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
             return False
     return True
 
@@ -224,4 +246,4 @@ def read_windows(folder: Folder) -> Windows:
     signals = {}
     for channel in card["channels"]:
         signals[channel["name"]] = _array(joined[channel["name"]], channel["length"], channel["n_features"])
-    return Windows(_index(card, tables), signals)
+    return Windows(_index(card, tables), signals, _lengths(joined, card))

@@ -1,0 +1,139 @@
+"""Recordings whose segments are utterances: each is one window, padded to one length, with its own number of valid steps."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.errors import RecordingError
+from raylab.recordings.recording import Channel, Label, Recording
+from raylab.windows.cut import NO_LABEL, Cut
+
+# A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
+OF_THE_SPEAKER = ("acoustic", "visual")
+USES = {
+    "none": "features as they are extracted, no statistic of any person is used",
+    "per_speaker": "features standardized (z-score) per speaker over all of the speaker's utterances: of the target too, without its "
+    "labels, so a result needs unlabelled utterances of a new speaker first",
+}
+
+Signal = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """How utterances become windows.
+
+    Attributes:
+        window_s: the longest part of an utterance that a window holds; the reader cuts there.
+        normalization: ``none``: nothing that a person's other utterances decide; ``per_speaker``: z-score of each feature over all
+            valid steps of the speaker's utterances, the held-out speaker's unlabelled ones included.
+    """
+
+    window_s: float
+    normalization: Literal["none", "per_speaker"] = "none"
+
+    @property
+    def step_s(self) -> float:
+        """Utterances do not overlap."""
+        return self.window_s
+
+    @property
+    def caution(self) -> str:
+        """What every table of this data must say of the normalization, if anything."""
+        return f"Normalized {self.normalization}: {USES[self.normalization]}." if self.normalization != "none" else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "step_s": self.step_s}
+
+
+def classes_of_utterances(recording: Recording, label: Label) -> npt.NDArray[np.int8]:
+    """(n_segments,) class index, ``NO_LABEL`` where the code has no class: the track holds one value an utterance."""
+    codes = [int(segment.tracks[label.track].values[0]) for segment in recording.segments]
+    return np.array([label.codes.get(code, NO_LABEL) for code in codes], dtype=np.int8)
+
+
+def _check(recording: Recording) -> None:
+    """Refuse NaN, an utterance longer than its window, and one without any modality."""
+    for segment in recording.segments:
+        for channel in recording.channels:
+            samples, problem = segment.signals[channel.name], ""
+            if bad := int((~np.isfinite(samples)).sum()):
+                problem = f"has {bad} of {samples.size} values that are NaN or infinite"
+            elif len(samples) > channel.longest:
+                problem = f"has {len(samples)} steps, a window holds {channel.longest}"
+            elif not any(len(signal) for signal in segment.signals.values()):
+                problem = "has no step in any channel"
+            if problem:
+                raise RecordingError(
+                    f"utterance {segment.session} {problem}",
+                    file=channel.file,
+                    participant=recording.participant,
+                    channel=channel.name,
+                    remedy="repair the file, or leave the participant out (--without)",
+                )
+
+
+def standardized(parts: Sequence[Signal]) -> list[Signal]:
+    """Each of the parts (n_i, n_features), z-scored by mean and standard deviation over all steps of all parts.
+
+    A feature that never moves becomes 0.
+    """
+    joined = np.concatenate(parts)
+    if not len(joined):
+        return list(parts)
+    mean, spread = joined.mean(axis=0), joined.std(axis=0)
+    return [(part - mean) / np.where(spread > 0, spread, 1.0) for part in parts]
+
+
+def _padded(parts: Sequence[Signal], channel: Channel) -> npt.NDArray[np.float32]:
+    """(n, longest, n_features), zeros behind each part."""
+    made = np.zeros((len(parts), channel.longest, parts[0].shape[1]), dtype=np.float32)
+    for row, part in enumerate(parts):
+        made[row, : len(part)] = part
+    return made
+
+
+def cut_utterances(recording: Recording, labels: list[Label], settings: Utterances) -> Cut:
+    """One window per utterance that carries at least one of the labels, in the recording's order.
+
+    Speaker statistics are of every utterance of the recording, whatever label it carries: they use no labels.
+
+    Raises:
+        RecordingError: on NaN, an utterance that is too long or empty, or a recording without one labelled utterance.
+    """
+    _check(recording)
+    classes = {label.name: classes_of_utterances(recording, label) for label in labels}
+    kept = np.flatnonzero(np.any([values != NO_LABEL for values in classes.values()], axis=0))
+    if not len(kept):
+        raise RecordingError(
+            f"none of {len(recording.segments)} utterances has a label ({', '.join(classes)})",
+            participant=recording.participant,
+            remedy="choose another label, or leave the participant out with --without",
+        )
+    signals, lengths = {}, {}
+    for channel in recording.channels:
+        parts = [segment.signals[channel.name] for segment in recording.segments]
+        if settings.normalization == "per_speaker" and channel.modality in OF_THE_SPEAKER:
+            parts = standardized(parts)
+        chosen = [parts[i] for i in kept]
+        signals[channel.name] = _padded(chosen, channel)
+        lengths[channel.name] = np.array([len(part) for part in chosen], dtype=np.int32)
+    last = recording.segments[-1]
+    return Cut(
+        start_s=np.array([recording.segments[i].start_s for i in kept]),
+        segment=kept.astype(np.int32),
+        sessions=[recording.segments[i].session for i in kept],
+        labels={name: values[kept] for name, values in classes.items()},
+        signals=signals,
+        duration_s=last.start_s + _seconds(recording, len(recording.segments) - 1),
+        lengths=lengths,
+    )
+
+
+def _seconds(recording: Recording, number: int) -> float:
+    """How long an utterance lasts: its first channel in seconds."""
+    first = recording.channels[0]
+    return len(recording.segments[number].signals[first.name]) / first.rate_hz
