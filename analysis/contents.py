@@ -3,9 +3,10 @@
 from collections.abc import Hashable
 from math import isnan
 
+import numpy as np
 import pandas as pd
 
-from analysis import fairness, paper_table, pictures, shown, tables
+from analysis import classes, fairness, paper_table, pictures, shown, tables
 from analysis.appendix import ROPE
 from analysis.beside import Beside
 from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
@@ -143,6 +144,11 @@ def _by_metric(metrics: pd.DataFrame) -> pd.DataFrame:
         f"{number(row['mean'])}\n{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}".strip()
         for row in metrics.to_dict("records")
     ]
+    return _wide(metrics, said)
+
+
+def _wide(metrics: pd.DataFrame, said: list[str]) -> pd.DataFrame:
+    """Texts, one for each row of ``metrics``: a row per variant, a column per metric, both in their first order."""
     told = metrics.assign(said=said, metric=metrics["metric"].map(metric_name))
     wide = told.pivot(index=["technique", "variant"], columns="metric", values="said")
     order = told[["technique", "variant"]].drop_duplicates().itertuples(index=False, name=None)
@@ -176,12 +182,49 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
         *_who(results, names, slug),
         *_drawn("Label budget", pictures.over(slug, comparison, metric, pictures.BUDGET)),
         *_drawn("Number of clusters", pictures.over(slug, comparison, metric, pictures.CLUSTERS)),
+        *_classes(results, names),
         *_fairness(results, names),
         *_appendix(results, names, slug),
         *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
         *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
     ]
     return Section(tables.title(names), sections=tuple(sections))
+
+
+def _classes(results: Results, names: Names) -> list[Section]:
+    """Means with their intervals, and class by class; the variants of a technique are pooled, confusion.csv has each."""
+    means, confused = _of(results.means, names), _of(results.confusion, names)
+    if means.empty or confused.empty:
+        return []
+    caption = "Mean over participants, each on the windows that the variant was tested on, with its 95% BCa interval over participants."
+    pooled = "windows of all participants, variants and seeds of a technique pooled"
+    each = classes.per_class(confused, ["technique"])
+    parts = [
+        tabulate(_intervals(means), caption, names=2),
+        tabulate(
+            each, f"Class by class, {pooled}; empty where undefined: no window of the class, or none taken for it.", names=2
+        ),
+        *(_matrix(str(name), part, pooled) for name, part in confused.groupby("technique", sort=False)),
+    ]
+    return [Section("Class by class", parts=tuple(parts), descriptive=True)]
+
+
+def _intervals(means: pd.DataFrame) -> pd.DataFrame:
+    """A row per variant, a column per metric: mean and interval."""
+    said = [
+        f"{number(row['mean'])} {interval(row['ci_low'], row['ci_high'], sign=False)}".strip()
+        for row in means.to_dict("records")
+    ]
+    return _wide(means, said)
+
+
+def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> Table:
+    """The confusion matrix of a technique, each row shaded by its shares."""
+    called, counts = classes.matrix(part)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    rows = tuple((name, *(f"{count:.0f}" for count in row)) for name, row in zip(called, counts, strict=True))
+    caption = f"{technique}: true class (row) by guessed class (column), {pooled}; shaded by the share of the row."
+    return Table(caption, ("true class", *called), rows, shades=tuple(map(tuple, shares.round(2).tolist())))
 
 
 def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:

@@ -26,6 +26,7 @@ class Frames:
         primary_metric: the one metric that the verdict is about; the study names it.
         participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
             each class (missing where a dataset has no such trait or class); no rows for a run that stored none.
+        classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
 
     plan: pd.DataFrame
@@ -34,6 +35,7 @@ class Frames:
     notes: tuple[str, ...]
     primary_metric: str = "auroc"
     participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
+    classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
@@ -98,6 +100,7 @@ def load(run: str | os.PathLike[str]) -> Frames:
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
         participants=_participants(system, path),
+        classes=origin.get("classes", {}),
     )
 
 

@@ -67,6 +67,21 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
     return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
 
 
+def precision(hits: Floats, guessed: Floats) -> Floats:
+    """Of the windows guessed as a class, the share that has it; of any shape, missing where none is."""
+    return _ratio(hits, guessed)
+
+
+def recall(hits: Floats, true: Floats) -> Floats:
+    """Of the windows of a class, the share that was found; missing where there is none."""
+    return _ratio(hits, true)
+
+
+def f1(hits: Floats, true: Floats, guessed: Floats) -> Floats:
+    """Harmonic mean of precision and recall of a class; missing where neither the truth nor the guesses have it."""
+    return _ratio(2 * hits, true + guessed)
+
+
 def _macro(top: Floats, bottom: Floats, counted: npt.NDArray[np.bool_]) -> Floats:
     """Mean of top / bottom over the classes that count; 0 where such a class has no denominator."""
     each = np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
@@ -157,6 +172,7 @@ METRICS: dict[str, Callable[[Predicted], Floats]] = {
     "balanced_accuracy": _balanced_accuracy,
     "ece": _ece,
 }
+ALSO_CALLED = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
 LESS_IS_BETTER = ("ece",)
 VERDICTS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
 

@@ -6,7 +6,7 @@ import shlex
 
 import pandas as pd
 
-from analysis import fairness, paper_table, shown, tables
+from analysis import classes, fairness, paper_table, shown, tables
 from analysis.appendix import bayesian, stouffer
 from analysis.beside import beside
 from analysis.chosen import chosen
@@ -14,7 +14,7 @@ from analysis.compare import compare
 from analysis.contents import page
 from analysis.curves import curves
 from analysis.load import Frames, load, read_text, write_bytes, write_text
-from analysis.metrics import METRICS
+from analysis.metrics import ALSO_CALLED, METRICS
 from analysis.page import Picture, every_part, render
 from analysis.pairs import gain_sign, pairs
 from analysis.ranking import friedman, rank_tables, ranking
@@ -74,7 +74,7 @@ def results(
 ) -> Results:
     """All frames of a report; nothing is written. Arguments and errors as ``report``'s."""
     frames = load(run)
-    metric = metric or frames.primary_metric
+    metric = ALSO_CALLED.get(metric or "", metric) or frames.primary_metric
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
@@ -101,6 +101,8 @@ def results(
         against=tuple(beside(which, scores, comparison, picked, metric, notes) for which in against),
         curves=curves(run),
         calibration=shown.reliability(frames),
+        confusion=classes.confusion(frames),
+        means=classes.means(scores),
         notes=notes,
         incomplete=incomplete,
         origin=json.loads(read_text(run, "provenance.json")),
@@ -142,7 +144,8 @@ def _texts(made: Results) -> dict[str, str]:
     notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
     frames = {
         "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
-        "fairness": made.fairness, "curves": made.curves, **{f"against_{other.name}": other.table for other in made.against},
+        "fairness": made.fairness, "curves": made.curves, "means": made.means, "confusion": made.confusion,
+        "classes": classes.per_class(made.confusion), **{f"against_{other.name}": other.table for other in made.against},
         **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
     }  # fmt: skip
     return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {

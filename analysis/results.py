@@ -25,6 +25,7 @@ class Results:
         ranks: (dataset, label, model) to its Friedman test, on the windows that all its variants were tested on.
         curves: one row per epoch of every training.
         calibration: ``shown.reliability``.
+        confusion, means: ``classes.confusion`` and ``classes.means``.
         notes: sentences that every table carries.
         incomplete: what the run lacks; empty where nothing.
         origin: the run's provenance.json. ``study``: its study.yaml. ``command``: what makes this report again.
@@ -40,6 +41,8 @@ class Results:
     chosen: pd.DataFrame
     curves: pd.DataFrame
     calibration: pd.DataFrame
+    confusion: pd.DataFrame
+    means: pd.DataFrame
     notes: tuple[str, ...]
     incomplete: str
     origin: dict[str, Any]

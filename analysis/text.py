@@ -26,9 +26,9 @@ def interval(low: float, high: float, sign: bool = True) -> str:
 
 def metric_name(metric: str) -> str:
     """As a caption calls a column of the scores."""
-    return {"auroc": "AUROC", "recall_macro": "unweighted average recall", "f1_macro": "macro F1"}.get(
-        metric, metric.replace("_", " ")
-    )
+    names = {"auroc": "AUROC", "balanced_accuracy": "unweighted average recall (UAR)"}
+    names |= {f"{name}_macro": f"macro {name}" for name in ("precision", "recall")} | {"f1_macro": "macro F1"}
+    return names.get(metric, metric.replace("_", " "))
 
 
 def counted(n: int, missing: int) -> str:

@@ -73,6 +73,14 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
     return said
 
 
+def classes(datasets: list[Prepared]) -> dict[str, dict[str, list[str]]]:
+    """Dataset to label to the names of its classes, in their order."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for ready in datasets:
+        found.setdefault(ready.name, {})[ready.entry.label] = list(ready.index.classes(ready.entry.label))
+    return found
+
+
 def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, commit, machine, data fingerprints and notes."""
     return {
@@ -85,6 +93,7 @@ def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any])
         "datasets": {
             ready.name: {"windows": ready.entry.windows, "fingerprint": ready.index.fingerprint} for ready in datasets
         },
+        "classes": classes(datasets),
         "notes": notes(study, datasets),
         **extra,
     }

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from analysis.metrics import VERDICTS
+from analysis.metrics import ALSO_CALLED, VERDICTS
 from raylab.errors import StudyError
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import FUSIONS, ModelSpec
@@ -98,7 +98,7 @@ class Study(_Strict):
     seeds: list[int] = Field([0], min_length=1)
     protocol: Protocol = Protocol()
     purge: bool = True
-    primary_metric: str = "auroc"
+    primary_metric: Annotated[str, AfterValidator(lambda name: ALSO_CALLED.get(name, name))] = "auroc"
     resources: Resources = Resources()
 
     @model_validator(mode="after")

@@ -1,0 +1,104 @@
+"""Class by class: which class is taken for which, and precision, recall and F1 of each.
+
+Windows of all participants and seeds are pooled here, because a person may have few windows of a class, or none. What is said of people
+(``means``) is over participants, each averaged over seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Frames
+from analysis.metrics import Floats, Predicted, precision, recall
+from analysis.metrics import f1 as f1_of
+from analysis.pairs import VARIANT
+from analysis.scores import CELL
+from analysis.significance import bca_intervals
+from analysis.tested import tested
+
+MEANS = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+CONFUSION_COLUMNS = [*VARIANT, "true", "guessed", "windows"]
+CLASS_COLUMNS = ["class", "windows", "guessed", "precision", "recall", "f1"]
+MEAN_COLUMNS = [*VARIANT, "metric", "n_participants", "mean", "sd", "ci_low", "ci_high"]
+
+Classes = Mapping[str, Mapping[str, Sequence[str]]]  # dataset to label to the names of its classes
+
+
+def names_of(classes: Classes, dataset: str, label: str, count: int) -> tuple[str, ...]:
+    """The classes of a label; their numbers where an older run did not store their names."""
+    named = tuple(classes.get(dataset, {}).get(label, ()))
+    return named if len(named) == count else tuple(f"class {k}" for k in range(count))
+
+
+def confusion(frames: Frames) -> pd.DataFrame:
+    """How many tested windows of each class were guessed as each class.
+
+    Returns:
+        dataset, label, model, technique, variant, true, guessed, windows (of all participants and seeds): one row for each pair of classes.
+    """
+    trials = frames.trials
+    if trials.empty or not trials["status"].eq("ok").any():
+        return pd.DataFrame(columns=CONFUSION_COLUMNS)
+    told = tested(frames.predictions, trials)
+    sizes = told.classes(len(trials))
+    parts = []
+    for names, rows in trials.groupby(VARIANT, sort=True, observed=True).indices.items():
+        count = int(sizes[rows].max())
+        held = told.only(np.isin(np.arange(len(trials)), rows))
+        if not count or not len(held.y):
+            continue
+        pooled = Predicted(held.y, held.p[:, :count], np.zeros(len(held.y), dtype=np.int64), 1).confusion[0].astype(int)
+        called = names_of(frames.classes, str(names[0]), str(names[1]), count)
+        pairs = [(true, guessed, pooled[i, j]) for i, true in enumerate(called) for j, guessed in enumerate(called)]
+        parts.append(pd.DataFrame([(*names, *pair) for pair in pairs], columns=CONFUSION_COLUMNS))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CONFUSION_COLUMNS)
+
+
+def matrix(part: pd.DataFrame) -> tuple[tuple[str, ...], Floats]:
+    """The classes, in their order, and the counts (true, guessed) of these rows of ``confusion``, added up over variants."""
+    called = tuple(dict.fromkeys(map(str, part["true"])))
+    wide = part.pivot_table(index="true", columns="guessed", values="windows", aggfunc="sum")
+    return called, wide.loc[list(called), list(called)].to_numpy(dtype=np.float64)
+
+
+def per_class(confused: pd.DataFrame, by: Sequence[str] = tuple(VARIANT)) -> pd.DataFrame:
+    """Precision, recall and F1 of each class, as scikit-learn defines them; missing where nothing was guessed as the class, where the
+    truth does not have it, and where neither has.
+
+    Args:
+        confused: as ``confusion`` makes it.
+        by: what a row is about beside the class; variants are pooled where they are not named.
+
+    Returns:
+        ``by``, class, windows (of the class), guessed (windows taken for it), precision, recall, f1.
+    """
+    parts = []
+    for names, part in confused.groupby(list(by), sort=False):
+        called, counts = matrix(part)
+        hits, true, guessed = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
+        numbers = {"precision": precision(hits, guessed), "recall": recall(hits, true), "f1": f1_of(hits, true, guessed)}
+        frame = pd.DataFrame({"class": called, "windows": true.astype(int), "guessed": guessed.astype(int), **numbers})
+        parts.append(frame.assign(**dict(zip(by, names, strict=True)))[[*by, *CLASS_COLUMNS]])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*by, *CLASS_COLUMNS])
+
+
+def means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy, UAR, and macro precision, recall and F1 of every variant and reference: mean over participants, each averaged over
+    seeds, with the 95% BCa interval over participants.
+
+    Args:
+        scores: as ``analysis.score`` makes them; each variant on its own windows.
+    """
+    own = scores[scores["against"].eq("")].groupby([*VARIANT, "participant"], sort=False, observed=True)[list(MEANS)].mean()
+    found = [
+        (names, metric, part[metric].dropna().to_numpy(dtype=np.float64))
+        for names, part in own.groupby(level=list(range(len(VARIANT))), sort=False)
+        for metric in MEANS
+    ]
+    intervals = bca_intervals([values for _, _, values in found])
+    rows = [
+        (*names, metric, len(x), x.mean() if len(x) else np.nan, x.std(ddof=1) if len(x) > 1 else np.nan, low, high)
+        for (names, metric, x), (low, high) in zip(found, intervals, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=MEAN_COLUMNS).sort_values(CELL, kind="stable", ignore_index=True)
