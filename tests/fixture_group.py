@@ -17,6 +17,7 @@ from raylab.models.network import Network, build
 from raylab.training.group import Group
 from raylab.training.identity import PlannedStage, Subject
 from raylab.training.loop import TrainingError, train
+from raylab.training.signals import Signals
 from raylab.trials.work import one_thread
 from raylab.windows.dataset import Windows
 
@@ -34,13 +35,14 @@ class Case:
 
 def trained(case: Case, group: Group) -> dict[str, Any]:
     """The case's weights, curve and batches on this worker; the error's sentence where training refuses."""
-    subject, signals = case.subject, case.windows.signals
+    subject, signals = case.subject, Signals(case.windows.signals)
     network: Network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
     for module in network.modules():
         if case.plain and isinstance(module, nn.Dropout):
             module.p = 0.0
     if case.double:
-        network, signals = network.double(), {name: values.astype(np.float64) for name, values in signals.items()}
+        doubled = {name: values.astype(np.float64) for name, values in signals.values.items()}
+        network, signals = network.double(), Signals(doubled)
     batches: list[list[int]] = []
     with one_thread():
         try:

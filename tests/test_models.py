@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from raylab.folds.draws import Draws
+from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS, scaled
 from raylab.models.keras import batch_norm
 from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.training.loop import predict
+from raylab.training.signals import Signals
 
 Array = npt.NDArray[np.float64]
 Weights = dict[str, Array]
@@ -182,9 +184,9 @@ def test_inference_equals_the_forward_pass_by_hand(encoder: str, adapter: bool) 
     expected = logits_by_hand(network, encoder, windows)
 
     rows = np.arange(5, dtype=np.int64)
-    p = predict(network, windows, rows, torch.device("cpu"))
+    p = predict(network, Signals(windows), rows, torch.device("cpu"))
     with torch.no_grad():
-        logits = network.double()({name: torch.from_numpy(x).double() for name, x in windows.items()}).numpy()
+        logits = network.double()(Batch({name: torch.from_numpy(x).double() for name, x in windows.items()})).numpy()
 
     assert np.ptp(expected, axis=0).min() > 0.01  # windows differ, so the comparison says something
     np.testing.assert_allclose(expected, logits, rtol=1e-9, atol=1e-9)
@@ -199,7 +201,7 @@ def test_training_mode_normalizes_by_the_batch(encoder: str) -> None:
 
     network.double().free(("trunk", "head"))
     with torch.no_grad():
-        logits = network({name: torch.from_numpy(x).double() for name, x in windows.items()}).numpy()
+        logits = network(Batch({name: torch.from_numpy(x).double() for name, x in windows.items()})).numpy()
 
     np.testing.assert_allclose(expected, logits, rtol=1e-9, atol=1e-9)
 

@@ -19,6 +19,7 @@ from raylab.runs.folder import RunFolder
 from raylab.runs.provenance import notes
 from raylab.runs.run import indexes_of, start
 from raylab.training.loop import train
+from raylab.training.signals import Signals
 from raylab.trials.plan import plan, prepared, stages_of
 from raylab.trials.study import Study
 from raylab.trials.work import one_thread
@@ -88,7 +89,7 @@ def test_a_trial_of_two_workers_ends_as_any_other(cohort: Path, tmp_path: Path) 
     network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
     network.load_parts(run.store.load(base.hash) or {})
     with one_thread():
-        train(network, windows.signals, subject.fold.y, head, subject.fold.draws, torch.device("cpu"))
+        train(network, Signals(windows.signals), subject.fold.y, head, subject.fold.draws, torch.device("cpu"))
     for name, value in (run.store.load(head.hash) or {}).items():
         np.testing.assert_allclose(network.state_dict()[name], value, rtol=0, atol=1e-5, err_msg=name)
 

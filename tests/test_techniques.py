@@ -24,6 +24,7 @@ from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import Subject, plan_stages
 from raylab.training.loop import train
 from raylab.training.protocol import Protocol
+from raylab.training.signals import Signals
 from raylab.training.store import StageStore
 from raylab.trials.plan import plan
 from raylab.trials.study import parse_study
@@ -67,7 +68,9 @@ def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, enco
     for stage, declared in zip(planned, stages, strict=True):
         before = {name: value.clone() for name, value in network.state_dict().items()}
         received: list[Rows] = []
-        train(network, windows.signals, subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append)
+        train(
+            network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append
+        )
         present = {part for part in PARTS if network.part(part) is not None}
         assert set(declared.frees) & present == _moved(before, network.state_dict())
         assert declared.windows.choose(subject.fold).train.tolist() == np.unique(np.concatenate(received)).tolist()

@@ -21,8 +21,9 @@ from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.techniques.table import TECHNIQUES
 from raylab.training import identity
 from raylab.training.identity import PlannedStage, Subject, identify, plan_stages
-from raylab.training.loop import TrainingError, _Plateau, batch_of, predict, train
+from raylab.training.loop import TrainingError, _Plateau, predict, train
 from raylab.training.protocol import Hyperparameters, Protocol, StageProtocol, resolve
+from raylab.training.signals import Signals
 from raylab.training.store import StageStore
 from raylab.trials.work import one_thread
 from raylab.windows.dataset import Windows
@@ -62,13 +63,13 @@ def people(subject: Subject, *names: str) -> Rows:
 def run(windows: Windows, subject: Subject, stage: PlannedStage, **more: Any) -> tuple[Network, Any]:
     """A network fresh from the fold's draws, trained on the stage."""
     network = network_of(subject)
-    done = train(network, windows.signals, subject.fold.y, stage, subject.fold.draws, CPU, **more)
+    done = train(network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, CPU, **more)
     return network, done
 
 
 def cross_entropy(network: Network, windows: Windows, subject: Subject, rows: Rows) -> float:
     """Mean loss in inference mode, from the probabilities."""
-    p = predict(network, windows.signals, rows, CPU)
+    p = predict(network, Signals(windows.signals), rows, CPU)
     return float(-np.log(p[np.arange(len(rows)), subject.fold.y[rows]]).mean())
 
 
@@ -271,7 +272,7 @@ def loop_by_hand(network: Network, windows: Windows, subject: Subject, stage: Pl
             rows = order[start : start + hyper.batch_size]
             optimizer.param_groups[0]["lr"] = hyper.learning_rate / (1 + hyper.decay * step)
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(batch_of(windows.signals, rows, CPU)), y[torch.from_numpy(rows)])
+            loss = F.cross_entropy(network(Signals(windows.signals).batch(rows, CPU)), y[torch.from_numpy(rows)])
             loss.backward()
             optimizer.step()
             step, total = step + 1, total + loss.item() * len(rows)
@@ -292,7 +293,7 @@ def test_the_loop_equals_a_loop_by_hand(made: Windows, encoder: str, frees: tupl
     expected, network = network_of(subject).double(), network_of(subject).double()
     losses = loop_by_hand(expected, doubled, subject, stage)
 
-    done = train(network, doubled.signals, subject.fold.y, stage, subject.fold.draws, CPU)
+    done = train(network, Signals(doubled.signals), subject.fold.y, stage, subject.fold.draws, CPU)
 
     np.testing.assert_allclose(losses, [epoch["loss"] for epoch in done.curve], rtol=1e-9)
     for name, value in expected.state_dict().items():
@@ -403,11 +404,11 @@ def test_continuing_from_a_stored_stage_is_the_same(made: Windows, encoder: str,
     network, _ = run(made, subject, first)
     store = StageStore(Folder(tmp_path))
     store.save("first", network.state_of(first.frees))
-    train(network, made.signals, subject.fold.y, second, subject.fold.draws, CPU)
+    train(network, Signals(made.signals), subject.fold.y, second, subject.fold.draws, CPU)
 
     resumed = network_of(subject)
     resumed.load_parts(store.load("first") or {})
-    train(resumed, made.signals, subject.fold.y, second, subject.fold.draws, CPU)
+    train(resumed, Signals(made.signals), subject.fold.y, second, subject.fold.draws, CPU)
 
     assert same(copied(network), copied(resumed))
 

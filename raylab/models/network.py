@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.folds.draws import Draws
+from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS, scaled
 from raylab.models.keras import initialize
 
@@ -52,8 +53,8 @@ class Late(nn.Module):
         self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
         self.n_out = sum(int(tower.n_out) for tower in self.towers.values())  # type: ignore[arg-type,misc]
 
-    def forward(self, windows: Mapping[str, Tensor]) -> Tensor:
-        return torch.cat([tower(windows[name]) for name, tower in self.towers.items()], dim=1)
+    def forward(self, batch: Batch) -> Tensor:
+        return torch.cat([tower(batch.values[name]) for name, tower in self.towers.items()], dim=1)
 
 
 FUSIONS: dict[str, type[Late]] = {"late": Late}
@@ -62,7 +63,7 @@ FUSIONS: dict[str, type[Late]] = {"late": Late}
 class Network(nn.Module):
     """trunk (towers and fusion), adapter (one dense layer, only where a technique asks for it), head (the softmax layer).
 
-    Shapes: windows are channel name to (batch, length, n_features); the trunk gives (batch, n_features_fused), the network
+    Shapes: a batch's values are (batch, length, n_features) by channel; the trunk gives (batch, n_features_fused), the network
     logits (batch, n_classes).
     """
 
@@ -73,9 +74,9 @@ class Network(nn.Module):
         self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
         self.head = nn.Linear(units, n_classes)
 
-    def features(self, windows: Mapping[str, Tensor]) -> Tensor:
+    def features(self, batch: Batch) -> Tensor:
         """What the trunk says of the windows, (batch, n_features_fused)."""
-        return torch.as_tensor(self.trunk(windows))
+        return torch.as_tensor(self.trunk(batch))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (batch, n_classes) from the trunk's features."""
@@ -83,8 +84,8 @@ class Network(nn.Module):
             features = F.relu(self.adapter(features))
         return torch.as_tensor(self.head(features))
 
-    def forward(self, windows: Mapping[str, Tensor]) -> Tensor:
-        return self.classify(self.features(windows))
+    def forward(self, batch: Batch) -> Tensor:
+        return self.classify(self.features(batch))
 
     def part(self, name: str) -> nn.Module | None:
         """The named part; None for an adapter that this network does not have."""

@@ -16,6 +16,7 @@ import torch
 from raylab.models.network import build
 from raylab.runs.cluster import SHARE_OF_A_GPU, most
 from raylab.training.loop import EVALUATION_BATCH, predict, train
+from raylab.training.signals import Signals
 from raylab.trials.plan import stages_of
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
@@ -63,7 +64,7 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
         return None
     card = torch.device("cuda")
     subject, stages = stages_of(trial, windows.index)
-    rows, signals = stages[0].train, {name: windows.signals[name] for name in trial.channels}
+    rows, signals = stages[0].train, Signals(windows.signals, windows.lengths).channels(trial.channels)
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short)

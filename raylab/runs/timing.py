@@ -14,6 +14,7 @@ from raylab.runs.cluster import connect, per_trial, slots
 from raylab.runs.memory import settled
 from raylab.training.identity import PlannedStage
 from raylab.training.loop import predict, train
+from raylab.training.signals import Signals
 from raylab.trials.plan import stages_of
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
@@ -102,7 +103,7 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
     subject, stages = stages_of(trial, windows.index)
     stage = _shortened(next(stage for stage in stages if stage.name == name))
     fold, there = subject.fold, torch.device(device)
-    signals = {channel: windows.signals[channel] for channel in trial.channels}
+    signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
     network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
     ends: list[float] = []
     with one_thread():

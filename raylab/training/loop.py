@@ -1,7 +1,7 @@
 """The training loop (PROTOCOL, Training), for one stage of any technique."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,16 +12,17 @@ from torch.nn import functional as F
 
 from raylab.folds.draws import Draws
 from raylab.folds.fold import Rows
+from raylab.models.batch import Batch
 from raylab.models.keras import ADAM_EPSILON
 from raylab.models.network import Network
 from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Hyperparameters
+from raylab.training.signals import Signals
 
 PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
 EVALUATION_BATCH = 256
 
-Signals = Mapping[str, npt.NDArray[np.float32]]
 Epoch = dict[str, float]
 Watch = Callable[[Rows], None]
 OnEpoch = Callable[[Epoch], None]
@@ -48,16 +49,11 @@ class Trained:
     seen: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
-def batch_of(signals: Signals, rows: Rows, device: torch.device) -> dict[str, Tensor]:
-    """The windows of these rows, channel name to (batch, length, n_features)."""
-    return {name: torch.from_numpy(values[rows]).to(device) for name, values in signals.items()}
-
-
 def features_of(network: Network, signals: Signals, rows: Rows, device: torch.device) -> Tensor:
     """Trunk features (n, n_fused) in inference mode."""
     network.eval()
     with torch.no_grad():
-        parts = [network.features(batch_of(signals, part, device)) for part in _slices(rows)]
+        parts = [network.features(signals.batch(part, device)) for part in _slices(rows)]
     return torch.cat(parts)
 
 
@@ -80,7 +76,7 @@ class _Logits(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Tensor | dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Tensor | Batch) -> Tensor:
         return self.network.classify(inputs) if isinstance(inputs, Tensor) else torch.as_tensor(self.network(inputs))
 
 
@@ -94,9 +90,9 @@ class _Source:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def inputs(self, rows: Rows) -> Tensor | dict[str, Tensor]:
+    def inputs(self, rows: Rows) -> Tensor | Batch:
         if self.features is None:
-            return batch_of(self.signals, rows, self.device)
+            return self.signals.batch(rows, self.device)
         at = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
         return self.features[at]
 

@@ -18,7 +18,8 @@ from raylab.folds.fold import Rows
 from raylab.models.network import Network, build
 from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage, Subject
-from raylab.training.loop import Epoch, Signals, TrainingError, predict, train
+from raylab.training.loop import Epoch, TrainingError, predict, train
+from raylab.training.signals import Signals
 from raylab.training.store import StageStore
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
@@ -120,7 +121,7 @@ class _Worker:
 
     @cached_property
     def signals(self) -> Signals:
-        return {name: self.windows.signals[name] for name in self.trial.channels}
+        return Signals(self.windows.signals, self.windows.lengths).channels(self.trial.channels)
 
     def run(self) -> None:
         subject, stages = self.planned(self.trial, self.windows.index)

@@ -1,0 +1,39 @@
+"""The signals of a dataset as the training loop takes them: values, and the valid steps of windows that are shorter."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from raylab.folds.fold import Rows
+from raylab.models.batch import Batch
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Every window of a dataset.
+
+    Attributes:
+        values: channel name to (n, length, n_features), lengths differ by channel.
+        lengths: of each channel of variable length, (n,) valid steps of each window, 0..length. Full where not named.
+    """
+
+    values: Mapping[str, npt.NDArray[np.floating]]
+    lengths: Mapping[str, npt.NDArray[np.integer]] = field(default_factory=dict)
+
+    def channels(self, names: Iterable[str]) -> "Signals":
+        """These channels, in this order."""
+        kept = list(names)
+        return Signals(
+            {name: self.values[name] for name in kept},
+            {name: self.lengths[name] for name in kept if name in self.lengths},
+        )
+
+    def batch(self, rows: Rows, device: torch.device) -> Batch:
+        """The windows of these rows."""
+        return Batch(
+            {name: torch.from_numpy(values[rows]).to(device) for name, values in self.values.items()},
+            {name: torch.from_numpy(steps[rows].astype(np.int64)).to(device) for name, steps in self.lengths.items()},
+        )
