@@ -26,7 +26,7 @@ class FoldError(ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """Leave one participant out.
+    """Leave one participant out; with ``apart`` several are held out, each of them the target of a fold of its own; with ``shares`` nobody is.
 
     All windows are row numbers into the index (only rows that carry the label), int64, rising.
 
@@ -37,6 +37,8 @@ class Fold:
         seed: of the study.
         people: train on so many people drawn at random (a smaller number's are among a larger one's); everyone where None.
         channels: those that a model sees; all where None.
+        apart: people held out together with the target: nobody of them is trained or validated on.
+        shares: of a random split of windows into training, validation and test; it leaks people. Empty for folds by people.
     """
 
     index: WindowIndex
@@ -45,10 +47,19 @@ class Fold:
     seed: int
     people: int | None = None
     channels: tuple[str, ...] | None = None
+    apart: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @cached_property
     def draws(self) -> Draws:
-        return Draws(self.seed, self.index.name, self.label, self.target)
+        return Draws(self.seed, self.index.name, self.label, self.held_out)
+
+    @property
+    def held_out(self) -> str:
+        """What draws call the fold: folds that hold out the same people share their draws, and with them what is trained on everyone else."""
+        if self.shares:
+            return f"random split {'/'.join(map(str, self.shares))}"
+        return "+".join(sorted({self.target, *self.apart}))
 
     @cached_property
     def y(self) -> npt.NDArray[np.int8]:
@@ -62,17 +73,31 @@ class Fold:
 
     @cached_property
     def target_windows(self) -> Rows:
-        return self.windows_of([self.target])
+        """Those of the target that may be tested on; in a random split, the part of them that it gives to the test."""
+        mine = self.windows_of([self.target])
+        return np.intersect1d(mine, self.parts[2]) if self.shares else mine
+
+    @cached_property
+    def parts(self) -> tuple[Rows, Rows, Rows]:
+        """A random split of everyone's windows by ``shares``: training, validation, test. Of two windows that share samples the one in the
+        earlier part is left out."""
+        rows = np.flatnonzero(self.y != NO_LABEL)
+        ends = np.round(np.cumsum(self.shares)[:2] * len(rows)).astype(np.int64)
+        train, validation, test = np.split(self.draws.generator("random split").permutation(rows), ends)
+        validation = np.setdiff1d(validation, self.overlapping(validation, test))
+        train = np.setdiff1d(train, self.overlapping(train, np.concatenate([validation, test])))
+        return train, validation, np.sort(test)
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """Everyone one may train on: all but the target who have labelled windows, in the card's order, or a random ``people``.
+        """Everyone one may train on: all who have labelled windows and are not held out, in the card's order, or a random ``people``.
 
         Raises:
             FoldError: where there are fewer than ``people``.
         """
         with_label = np.unique(self.index.person[self.y != NO_LABEL])
-        everyone = [self.index.participants[i] for i in with_label if self.index.participants[i] != self.target]
+        held = {self.target, *self.apart}
+        everyone = [self.index.participants[i] for i in with_label if self.index.participants[i] not in held]
         if self.people is None:
             return tuple(everyone)
         if self.people > len(everyone):
@@ -131,7 +156,7 @@ class Fold:
 
     def as_dict(self) -> dict[str, Any]:
         """What, beside the windows themselves, decides this fold's draws."""
-        return {"dataset": self.index.name, "label": self.label, "target": self.target, "seed": self.seed}
+        return {"dataset": self.index.name, "label": self.label, "target": self.held_out, "seed": self.seed}
 
 
 @dataclass(frozen=True)

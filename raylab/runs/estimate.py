@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raylab.files import Folder, within
 from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.progress import clock
 from raylab.runs.run import Say, Where, indexes_of
 from raylab.runs.timing import Item, Kind, Timing, survey, timings_here, timings_on_ray
 from raylab.trials.plan import plan
 from raylab.trials.study import Study
-from raylab.windows.dataset import read_windows
+from raylab.windows.joined import read_source
 
 START_S = 20.0  # until the first trial runs: Ray's start, the windows' way into the object store, the workers' import of torch
 TRIAL_S = 0.1  # of a trial beyond training and prediction: what Tune and the files take (`python -m jobs.overhead` measures it)
@@ -110,7 +109,7 @@ def estimate(
     asked = {stage for trial in pending for stage in trial.stages} - (run.store.hashes() if run else set())
     needed = [item for key, item in items.items() if key in asked]
     longest = {item.kind: item for item in sorted(needed, key=lambda item: item.steps)}  # timed for their kind
-    windows = {path: read_windows(Folder(within(root, path))) for path in {item.trial.windows for item in longest.values()}}
+    windows = {which: read_source(root, which) for which in {item.trial.windows for item in longest.values()}}
     if where == "here":
         timings, at_once = timings_here(list(longest.values()), windows), 1
     else:

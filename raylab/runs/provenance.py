@@ -47,6 +47,8 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
         )
         if card["caution"]:
             said.append(f"{ready.name}: {card['caution']}")
+        if ready.kind.says:
+            said.append(f"{ready.name}: {ready.kind.says}")
         if ready.index.name == "wesad" and not {"chest", "wrist"} <= {channel.split("_")[0] for channel in ready.channels}:
             said.append(f"{ready.name}: one device only, not the paper's input of 14 channels from chest and wrist.")
         said += [

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import yaml
 
 from raylab.errors import RaylabError, StudyError
-from raylab.files import Folder, within
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
@@ -21,7 +20,8 @@ from raylab.runs.sweep import sweep
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
-from raylab.windows.dataset import WindowIndex, read_index, read_windows
+from raylab.windows.dataset import WindowIndex
+from raylab.windows.joined import index_source, read_source
 
 TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
@@ -74,7 +74,7 @@ class Summary:
 
 
 def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
-    """The study's windows by path, read from ``root``.
+    """The study's windows by source, read from ``root``.
 
     Raises:
         StudyError: with every path that leaves the root or holds no windows.
@@ -82,7 +82,7 @@ def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
     found, problems = {}, []
     for entry in study.datasets:
         try:
-            found[entry.windows] = read_index(Folder(within(root, entry.windows)))
+            found[study.source(entry)] = index_source(root, study.source(entry))
         except (RaylabError, ValueError) as error:
             problems.append(str(error))
     if problems:
@@ -130,7 +130,7 @@ def start(
         say(f"{study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already")
         run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials, people)
         if pending:
-            windows = {path: read_windows(Folder(within(root, path))) for path in {trial.windows for trial in pending}}
+            windows = {which: read_source(root, which) for which in {trial.windows for trial in pending}}
             progress = Progress(len(pending), say)
             if where == "ray":
                 connect(address)

@@ -26,13 +26,16 @@ class Selection(Protocol):
 
 @dataclass(frozen=True)
 class EveryoneElse:
-    """Everyone but the target; a fifth of the people (rounded up) validate."""
+    """Everyone but the target; a fifth of the people (rounded up) validate. In a random split, its training and validation windows."""
 
     @property
     def needs(self) -> frozenset[str]:
         return frozenset()
 
     def choose(self, fold: Fold) -> Chosen:
+        if fold.shares:
+            train, validation, _ = fold.parts
+            return Chosen(train, validation).check(fold)
         return by_people(fold, fold.others)
 
 

@@ -6,6 +6,7 @@ from itertools import product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
+from raylab.folds.kinds import Kind, labelled
 from raylab.techniques.selection import TRAITS
 from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import PlannedStage, Subject, plan_stages
@@ -13,52 +14,87 @@ from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
+LEAVE_ONE_OUT = Kind()
 MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset entry of the study with its index, checked to fit."""
+    """A dataset entry of the study with its index, checked to fit.
+
+    Attributes:
+        source: what its windows are read from, as ``raylab.windows.joined`` says.
+        everyone: those who are held out in turn; ``targets``: those of them that the study asks for.
+    """
 
     entry: DatasetEntry
     index: WindowIndex
     name: str
     channels: tuple[str, ...]
     targets: tuple[str, ...]
+    everyone: tuple[str, ...]
+    kind: Kind
+    source: str
+
+    def apart(self, target: str, seed: int) -> tuple[str, ...]:
+        """Who is held out together with the target."""
+        return self.kind.apart(self.index, self.entry.label, seed, target, self.everyone)
 
 
-def dataset_name(entry: DatasetEntry, index: WindowIndex) -> str:
-    """How tables call the dataset: its own name, and in brackets a normalization that is not the paper's, the leak probes that it
-    was put through, and a number of people."""
-    past = index.card["preprocessing"]["normalization"] != "recording"
-    marks = [index.card["preprocessing"]["normalization"]] if past else []
+def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: Kind = LEAVE_ONE_OUT) -> str:
+    """How tables call the dataset: its own name, and in brackets a normalization that is not the usual one, the leak probes that it
+    was put through, a number of people, and the kind of folds, which stands behind a name given in the study too."""
+    how = index.card["preprocessing"]["normalization"]
+    marks = [] if how in ("recording", "none") else [how.replace("_", " ")]
     marks += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
     marks += [f"{entry.people} people"] if entry.people else []
-    return entry.name or index.name + (f" ({', '.join(marks)})" if marks else "")
+    marks = [*([] if entry.name else marks), *([kind.mark] if kind.mark else [])]
+    return (entry.name or index.name) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def _check(entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, list[str]]:
-    problems = []
+def _unknown(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list[str]:
+    """What the entry names and the windows do not have; of two joined datasets, what they do not share."""
+    problems, unshared = [], index.card.get("unshared", {"channels": {}, "labels": {}})
     if entry.label not in index.labels:
         offered = ", ".join(index.labels)
         problems.append(
-            f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}"
+            f"{entry.windows}: {unshared['labels'][entry.label]}"
+            if entry.label in unshared["labels"]
+            else f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}"
         )
     available = [channel["name"] for channel in index.card["channels"]]
-    channels = entry.channels or available
-    if unknown := [name for name in channels if name not in available]:
+    differing = {name: why for name, why in unshared["channels"].items() if entry.channels is None or name in entry.channels}
+    problems += [f"{entry.windows}: {why}; name the channels to use with `channels:`" for why in differing.values()]
+    if unknown := [name for name in entry.channels or [] if name not in available and name not in differing]:
         problems.append(f"{entry.windows} has no channel {', '.join(unknown)} (it has {', '.join(available)})")
-    asked = entry.participants or list(index.participants)
-    if unknown := [name for name in asked if name not in index.participants]:
+    if unknown := [name for name in entry.participants or [] if name not in tested]:
         problems.append(f"{entry.windows} has no participant {', '.join(unknown)}")
+    return problems
+
+
+def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, list[str]]:
+    tested = list(index.card.get("tested", index.participants))
+    problems = _unknown(entry, index, tested)
+    kind = study.division(entry).kind(str(index.card.get("trained_on", "")))
     if len(index.participants) < MIN_PARTICIPANTS:
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    targets = tuple(
-        name for name in index.participants if name in asked and len(Fold(index, entry.label, name, 0).target_windows)
-    )
-    return Prepared(entry, index, dataset_name(entry, index), tuple(channels), targets), []
+    everyone = tuple(name for name in labelled(index, entry.label) if name in tested)
+    if kind.groups > len(everyone):
+        return None, [
+            f"{entry.windows} has {len(everyone)} people with the label {entry.label}, too few for {kind.groups} groups"
+        ]
+    return Prepared(
+        entry=entry,
+        index=index,
+        name=dataset_name(entry, index, kind),
+        channels=tuple(entry.channels or [channel["name"] for channel in index.card["channels"]]),
+        targets=tuple(name for name in everyone if name in (entry.participants or everyone)),
+        everyone=everyone,
+        kind=kind,
+        source=study.source(entry),
+    ), []
 
 
 def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]:
@@ -69,7 +105,7 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
     """
     found, problems = [], []
     for entry in study.datasets:
-        ready, wrong = _check(entry, indexes[entry.windows])
+        ready, wrong = _check(study, entry, indexes[study.source(entry)])
         problems += wrong
         if ready:
             found.append(ready)
@@ -101,7 +137,7 @@ def subject_of(trial: Trial, index: WindowIndex) -> Subject:
     """What a trial's stages have in common, rebuilt from its record."""
     cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
     return Subject(
-        fold=Fold(index, trial.label, trial.participant, trial.seed, trial.people, trial.channels),
+        fold=Fold(index, trial.label, trial.participant, trial.seed, trial.people, trial.channels, trial.apart, trial.shares),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: cards[name] for name in trial.channels},
@@ -116,6 +152,8 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[Subject, tuple[PlannedS
         FoldError: where the fold cannot give a stage its windows.
     """
     subject = subject_of(trial, index)
+    if not len(subject.fold.target_windows):
+        raise FoldError(f"no window of participant {trial.participant} fell into the test part of the random split")
     return subject, plan_stages(subject, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
 
 
@@ -123,14 +161,14 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
     """Every trial of the study, in the study's order; one whose fold cannot be built carries its problem.
 
     Args:
-        indexes: the ``windows`` of each dataset entry to its index.
+        indexes: the source of each dataset entry (``Study.source``: its ``windows`` unless it trains on others) to its index.
     """
     yielded: set[str] = set()
     for ready, model, technique in product(prepared(study, indexes), study.models, study.techniques):
         for variant, target, seed in product(technique.variants, ready.targets, study.seeds):
             trial = Trial(
                 dataset=ready.name,
-                windows=ready.entry.windows,
+                windows=ready.source,
                 label=ready.entry.label,
                 channels=ready.channels,
                 model=model.spec,
@@ -139,6 +177,8 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
                 participant=target,
                 seed=seed,
                 people=ready.entry.people,
+                apart=ready.apart(target, seed),
+                shares=ready.kind.shares,
                 protocol=study.protocol,
                 purge=study.purge,
                 workers=study.resources.workers,

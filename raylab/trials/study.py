@@ -11,8 +11,10 @@ from raylab.errors import StudyError
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import FUSIONS, ModelSpec
 from raylab.techniques.stage import Value
-from raylab.techniques.table import TECHNIQUES
+from raylab.techniques.table import BASELINE, TECHNIQUES
 from raylab.training.protocol import Protocol
+from raylab.trials.division import Division, Folds, Search
+from raylab.windows.joined import FROM, source
 
 
 class _Strict(BaseModel):
@@ -21,7 +23,8 @@ class _Strict(BaseModel):
 
 class DatasetEntry(_Strict):
     """Prepared windows, which of their labels to learn, which channels to use (all unless named), whom to hold out (everyone unless
-    named), and on how many people drawn at random to train (everyone unless a number is given)."""
+    named), on how many people drawn at random to train (everyone unless a number is given), and its kind of folds (the study's unless
+    given)."""
 
     windows: str
     label: str
@@ -29,6 +32,7 @@ class DatasetEntry(_Strict):
     channels: list[str] | None = None
     participants: list[str] | None = None
     people: int | None = Field(None, ge=2)
+    folds: Folds | None = None
 
 
 class ModelEntry(_Strict):
@@ -94,7 +98,8 @@ class Study(_Strict):
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
     techniques: list[Annotated[TechniqueEntry, BeforeValidator(_as_mapping)]] = Field(min_length=1)
-    folds: Literal["leave_one_participant_out"] = "leave_one_participant_out"
+    folds: Folds = Division()
+    search: Search | None = None
     seeds: list[int] = Field([0], min_length=1)
     protocol: Protocol = Protocol()
     purge: bool = True
@@ -108,12 +113,38 @@ class Study(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _folds_fit(self) -> "Study":
+        others = sorted({entry.name for entry in self.techniques} - {BASELINE})
+        for entry in self.datasets:
+            folds = self.division(entry)
+            if FROM in self.source(entry).replace(FROM, "", bool(folds.train_on)):
+                raise ValueError(f"a path of windows cannot hold {FROM!r}")
+            if folds.split and others:
+                raise ValueError(
+                    f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(others)} would mean "
+                    f"nothing; a study with a split has {BASELINE} alone"
+                )
+            if folds.split and (self.search or entry.people):
+                raise ValueError(f"`search` and `people` are about people; a random split ({entry.windows}) is of windows")
+            if self.search and entry.people:
+                raise ValueError("`search` and `people` do not go together: inner folds have fewer people to draw from")
+        return self
+
+    @model_validator(mode="after")
     def _stages_exist(self) -> "Study":
         known = {s.name for t in TECHNIQUES.values() for v in t.variants({}) for s in t.stages(v)}
         unknown = sorted(set(self.protocol.stages) - known)
         if unknown:
             raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         return self
+
+    def division(self, entry: DatasetEntry) -> Division:
+        """How a dataset is divided: as its entry says, or as the study does."""
+        return entry.folds or self.folds
+
+    def source(self, entry: DatasetEntry) -> str:
+        """What is read for a dataset: its windows, and those of another corpus to train on, if any."""
+        return source(entry.windows, self.division(entry).train_on)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is stored: every default filled in."""

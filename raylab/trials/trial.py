@@ -21,6 +21,9 @@ class Trial:
         variant: axis to value.
         participant: the held-out target.
         people: how many people to train on; everyone where None.
+        apart, shares: who is held out with the target, or how windows are split: see ``Fold``.
+        model_name: what tables call the model where its hyperparameters were searched, and so differ between folds.
+        searched: the hyperparameters that were chosen for this fold, among those of the model and the protocol; empty without a search.
         purge: whether target windows that overlap calibration windows are left out of the scores.
         workers: how many train each of its stages together.
         stages: hashes of its stages, in order; empty where the fold cannot be built.
@@ -38,6 +41,10 @@ class Trial:
     seed: int
     protocol: Protocol
     people: int | None = None
+    apart: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    model_name: str = ""
+    searched: Mapping[str, float] = field(default_factory=dict)
     purge: bool = True
     workers: int = 1
     stages: tuple[str, ...] = ()
@@ -50,7 +57,7 @@ class Trial:
         return {
             "dataset": self.dataset,
             "label": self.label,
-            "model": self.model.name,
+            "model": self.model_name or self.model.name,
             "technique": self.technique,
             "variant": TECHNIQUES[self.technique].variant_name(self.variant),
             "participant": self.participant,
@@ -75,6 +82,7 @@ class Trial:
                     "participant",
                     "seed",
                     "people",
+                    "model_name",
                     "purge",
                     "workers",
                     "key",
@@ -83,6 +91,9 @@ class Trial:
             "problem": self.problem,
             "model": self.model.as_dict(),
             "variant": dict(self.variant),
+            "searched": dict(self.searched),
+            "apart": list(self.apart),
+            "shares": list(self.shares),
             "channels": list(self.channels),
             "stages": list(self.stages),
             "protocol": self.protocol.model_dump(
@@ -95,8 +106,8 @@ class Trial:
         return cls(
             **{
                 **config,
-                "model": ModelSpec(**config["model"]),
-                "channels": tuple(config["channels"]),
+                "model": ModelSpec.from_dict(config["model"]),
+                **{name: tuple(config[name]) for name in ("channels", "apart", "shares")},
                 "stages": tuple(config["stages"]),
                 "protocol": Protocol.model_validate(config["protocol"]),
             }

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from raylab.errors import RaylabError
-from raylab.files import Folder, within
+from raylab.files import Folder
 from raylab.folds.fold import Fold, Rows
 from raylab.techniques.selection import TARGET_LABELS
 from raylab.techniques.table import TECHNIQUES
@@ -28,7 +28,8 @@ from raylab.trials.plan import plan, stages_of, subject_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.trials.work import run_trial
-from raylab.windows.dataset import WindowIndex, Windows, read_windows
+from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.joined import read_source
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def flipped_labels(study: Study, root: str, limit: int | None = None, say: Calla
     """
     if limit is not None and limit < 1:
         raise RaylabError(f"--limit {limit} leaves no trial; give 1 or more")
-    windows = {entry.windows: read_windows(Folder(within(root, entry.windows))) for entry in study.datasets}
+    windows = {which: read_source(root, which) for which in map(study.source, study.datasets)}
     trials = list(plan(study, {path: found.index for path, found in windows.items()}))
     sound = _in_turn([trial for trial in trials if not trial.problem])
     if not sound:
