@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -14,6 +14,8 @@ import analysis.report
 from analysis.tables import HEAD, caption, rows, title
 from raylab.errors import RaylabError
 from raylab.models.encoders import ENCODERS
+from raylab.models.fusions import FUSIONS
+from raylab.models.table import BASELINES
 from raylab.recordings import DATASETS
 from raylab.recordings.state import state
 from raylab.runs.check import check as run_check
@@ -70,14 +72,36 @@ def datasets(
             _say(f"  {state(dataset, Path(root))}")
 
 
+def _normalization(
+    dataset: str, name: str | None, step: float | None
+) -> tuple[Preprocessing | None, Literal["none", "per_speaker"] | None]:
+    """What an order says of signals, and of utterances."""
+    allowed = ("none", "per_speaker") if DATASETS[dataset].utterances else ("recording", "past")
+    if name is not None and name not in allowed:
+        raise RaylabError(f"--normalization {name!r} is unknown for {dataset}; use {' or '.join(allowed)}")
+    if not DATASETS[dataset].utterances:
+        return Preprocessing(step_s=step or 5.0, normalization=name or "recording"), None  # type: ignore[arg-type]
+    if step is not None:
+        raise RaylabError(f"--step is for running signals; a window of {dataset} is one utterance")
+    return None, name  # type: ignore[return-value]
+
+
 @app.command()
 def prepare(
     dataset: Annotated[str, typer.Argument(help="a name of `raylab datasets`")],
     out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[list[str] | None, typer.Option(help="label to prepare; repeat for several")] = None,
-    normalization: Annotated[str, typer.Option(help="recording (the paper) or past (nothing after the window)")] = "recording",
-    step: Annotated[float, typer.Option(help="seconds from one window's start to the next")] = 5.0,
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            help="signals: recording (the paper, and the default) or past (nothing after the window); utterances: none (the default) "
+            "or per_speaker (over all of a speaker's utterances, the held-out speaker's unlabelled ones too)"
+        ),
+    ] = None,
+    step: Annotated[
+        float | None, typer.Option(help="signals: seconds from one window's start to the next (5 unless given)")
+    ] = None,
     option: Annotated[list[str] | None, typer.Option(help="name=value, as the dataset offers")] = None,
     without: Annotated[list[str] | None, typer.Option(help="participant to leave out; repeat for several")] = None,
     check: Annotated[bool, typer.Option("--check", help="read everything and report, write nothing")] = False,
@@ -87,14 +111,12 @@ def prepare(
     """Raw files to windows."""
     if dataset not in DATASETS:
         raise RaylabError(f"unknown dataset {dataset!r}; there are {', '.join(DATASETS)}")
-    if normalization not in ("recording", "past"):
-        raise RaylabError(f"--normalization {normalization!r} is unknown; use recording or past")
-    if step <= 0:
+    if step is not None and step <= 0:
         raise RaylabError(f"--step {step:g} is not above 0")
-    settings = Preprocessing(step_s=step, normalization=normalization)  # type: ignore[arg-type]
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
-    order = Order(dataset, root, out or "", tuple(label or ()), settings, _options(option or []), tuple(without or ()))
+    how = _normalization(dataset, normalization, step)
+    order = Order(dataset, root, out or "", tuple(label or ()), *how, _options(option or []), tuple(without or ()))
     connect(address)
     if not check:
         run_prepare(order, overwrite, _say)
@@ -238,9 +260,16 @@ def techniques() -> None:
 
 @app.command()
 def models() -> None:
-    """What there is for `encoder:` in a study."""
+    """What there is for `encoder:` and `fusion:` in a study."""
+    _say("encoder:")
     for encoder in ENCODERS.values():
-        _say(f"{encoder.name}: {encoder.about}; batch {encoder.batch_size} in the paper")
+        short = "" if encoder.variable else "; not for channels of variable length"
+        _say(f"  {encoder.name}: {encoder.about}; batch {encoder.batch_size} unless a study says otherwise{short}")
+    for baseline in BASELINES.values():
+        _say(f"  {baseline.name}: {baseline.about}; no network" + (f" ({baseline.missing})" if baseline.missing else ""))
+    _say("fusion:")
+    for name, fusion in FUSIONS.items():
+        _say(f"  {name}: {fusion.about}")
 
 
 def main() -> None:

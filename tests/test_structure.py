@@ -12,6 +12,7 @@ ORDER = [
     "hashing",
     "files",
     "ledger",
+    "features",
     "recordings",
     "windows",
     "folds",

@@ -113,6 +113,7 @@ class Dataset:
         caution: what every table of this data must say, if anything.
         published: names of all published participants, to say who is missing from a folder.
         describe: for data that describe themselves: the dataset as the folder says it is.
+        utterances: whether a segment is an utterance and one window (``raylab.windows.utterances``); such a dataset has an option ``longest_s``.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Dataset:
     caution: str = ""
     published: tuple[str, ...] = ()
     describe: Callable[[Path], "Dataset"] | None = None
+    utterances: bool = False
 
     def at(self, root: Path) -> "Dataset":
         """This dataset as found at the root: itself, or what the folder describes."""

@@ -21,9 +21,9 @@ def _line(participant: str, found: Finding) -> str:
 def _one(order: Order, participant: str) -> tuple[list[str], str]:
     """Lines of the report, and a problem or nothing."""
     try:
-        recording = order.reader.read(Path(order.root), participant, {**order.reader.options, **order.options})
+        recording = order.reader.read(Path(order.root), participant, order.all_options)
         lines = [_line(participant, found) for found in examine(recording)]
-        shares = coverage(recording, [order.reader.label(name) for name in order.label_names], order.preprocessing)
+        shares = coverage(recording, [order.reader.label(name) for name in order.label_names], order.settings)
         lines += [f"{participant:>12} label {name}: {share:.1%} of the windows" for name, share in shares.items()]
         return lines + [f"{participant:>12} {note}" for note in recording.notes], ""
     except Exception as error:  # the report names every problem, whatever it is

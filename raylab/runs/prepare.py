@@ -17,10 +17,11 @@ from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset
-from raylab.windows.cut import cut, summary
+from raylab.recordings.recording import Dataset, Label, Options, Recording
+from raylab.windows.cut import Cut, cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.utterances import Utterances, cut_utterances
 
 PROGRESS_EVERY_S = 3.0
 Where = Literal["ray", "here"]
@@ -33,6 +34,8 @@ class Order:
 
     Attributes:
         labels: label names; the dataset's default labels where empty.
+        preprocessing: of signals; the paper's where None.
+        normalization: of utterances; none where None.
         without: participants to leave out.
     """
 
@@ -40,13 +43,40 @@ class Order:
     root: str
     out: str
     labels: tuple[str, ...] = ()
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    preprocessing: Preprocessing | None = None
+    normalization: Literal["none", "per_speaker"] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
 
     @cached_property
     def reader(self) -> Dataset:
         return DATASETS[self.dataset].at(Path(self.root))
+
+    @property
+    def all_options(self) -> Options:
+        """The dataset's options, with those that were asked for in their place."""
+        return {**self.reader.options, **self.options}
+
+    @cached_property
+    def settings(self) -> Preprocessing | Utterances:
+        """How this dataset becomes windows.
+
+        Raises:
+            RaylabError: where the settings asked for are of the other kind.
+        """
+        if self.reader.utterances:
+            if self.preprocessing is not None:
+                raise RaylabError(f"{self.dataset} holds utterances: they have no step, and are normalized none or per_speaker")
+            return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
+        if self.normalization is not None:
+            raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
+        return self.preprocessing or Preprocessing()
+
+    def cut(self, recording: Recording, labels: list[Label]) -> Cut:
+        """One participant's windows."""
+        if isinstance(self.settings, Utterances):
+            return cut_utterances(recording, labels, self.settings)
+        return cut(recording, labels, self.settings)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -59,8 +89,8 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
     folder = Folder(order.out)
     try:
         labels = [order.reader.label(name) for name in order.label_names]
-        recording = order.reader.read(Path(order.root), participant, {**order.reader.options, **order.options})
-        made = cut(recording, labels, order.preprocessing)
+        recording = order.reader.read(Path(order.root), participant, order.all_options)
+        made = order.cut(recording, labels)
     except Exception as error:
         what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
         folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
@@ -82,7 +112,7 @@ def people_of(order: Order) -> list[str]:
         raise RaylabError(
             f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
         )
-    people = order.reader.participants(Path(order.root), {**order.reader.options, **order.options})
+    people = order.reader.participants(Path(order.root), order.all_options)
     if unknown := sorted(set(order.without) - set(people)):
         raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
     kept = [name for name in people if name not in order.without]
@@ -184,7 +214,7 @@ def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = 
         order.reader.label(name)
     _claim(folder, overwrite)
     say(
-        f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.preprocessing.normalization}"
+        f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.settings.normalization}"
     )
     folder.write_json(f"{NOTES}/started.json", {"participants": people})
     try:
@@ -208,11 +238,11 @@ def _card(order: Order, people: list[str], notes: list[dict[str, Any]], folder: 
         "format": 1,
         "dataset": reader.name,
         "raylab": raylab.__version__,
-        "caution": reader.caution,
+        "caution": f"{reader.caution} {order.settings.caution}".strip(),
         "licence": reader.licence,
         "citation": reader.citation,
-        "options": {**reader.options, **order.options},
-        "preprocessing": order.preprocessing.as_dict(),
+        "options": dict(order.all_options),
+        "preprocessing": order.settings.as_dict(),
         "labels": [{"name": label.name, "classes": list(label.classes), "decide": label.decide} for label in labels],
         "channels": notes[0]["channels"],
         "similarity_traits": list(reader.traits),

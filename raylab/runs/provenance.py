@@ -10,6 +10,7 @@ from typing import Any
 from raylab.trials.plan import Prepared
 from raylab.trials.study import Study
 from raylab.windows.alike import alike
+from raylab.windows.utterances import USES
 
 PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
@@ -39,11 +40,17 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
         text = {
             "recording": "normalized over each participant's whole recording, test part included (the paper's way)",
             "past": "normalized by the running minimum and maximum of the past only",
+            **USES,
         }[how]
         steps = card["preprocessing"]
+        cut = (
+            f"utterances of at most {steps['window_s']:g} s"
+            if how in USES
+            else f"windows of {steps['window_s']:g} s every {steps['step_s']:g} s"
+        )
         said.append(
-            f"{ready.name}: {len(ready.index.participants)} people, {len(ready.channels)} channels, windows of "
-            f"{steps['window_s']:g} s every {steps['step_s']:g} s, {text}; fingerprint {ready.index.fingerprint}."
+            f"{ready.name}: {len(ready.index.participants)} people, {len(ready.channels)} channels, {cut}, {text}; "
+            f"fingerprint {ready.index.fingerprint}."
         )
         if card["caution"]:
             said.append(f"{ready.name}: {card['caution']}")

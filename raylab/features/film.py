@@ -1,0 +1,124 @@
+"""A film to its sound and the face in its pictures, both on the file's clock.
+
+Sound and picture have time stamps of their own; they are cut to the span that both cover, so that a stream that starts late stays where it
+belongs, and a difference is reported.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.errors import RecordingError
+from raylab.features.extras import load
+from raylab.features.faces import FACE_WIDTH, Box, Grey, box_of, face_features
+from raylab.features.sound import REMEDY, Sound, standard
+
+EXTRA = "vision"
+FACE_HZ = 10.0
+APART_S = 0.05  # streams that start further apart than a frame of film lasts are reported
+SHORTEST_S = 0.2
+
+Frames = list[tuple[float, Grey]]
+
+
+@dataclass(frozen=True)
+class Film:
+    """What both streams cover.
+
+    Attributes:
+        sound: from the first common moment.
+        faces: (n, 135) at ``FACE_HZ`` from the same moment; None where no face was found at all.
+        note: streams that start apart, faces that were not found; empty where there is nothing to say.
+    """
+
+    sound: Sound
+    faces: npt.NDArray[np.float64] | None
+    note: str
+
+
+def _stream(container: Any, kind: str, path: Path) -> Any:
+    streams = getattr(container.streams, kind)
+    if not streams:
+        raise RecordingError(f"has no {kind}", file=path, remedy="use the files with sound and picture (01-*.mp4)")
+    return streams[0]
+
+
+def _sound(path: Path) -> Sound:
+    """The sound, from its own first time stamp."""
+    av = load("av", EXTRA)
+    with av.open(str(path)) as container:
+        stream = _stream(container, "audio", path)
+        planes = av.AudioResampler(format="dblp", rate=stream.rate)
+        frames = [made for frame in container.decode(stream) for made in planes.resample(frame)]
+    samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T
+    rate, start = int(frames[0].sample_rate), float(frames[0].time)
+    jumps = float(frames[-1].time) + frames[-1].samples / rate - start - len(samples) / rate
+    if abs(jumps) > APART_S:
+        raise RecordingError(f"the time stamps of its sound leave out {jumps * 1000:.0f} ms", file=path, remedy=REMEDY)
+    return standard(samples, rate, start, path)
+
+
+def _pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
+    """First and last moment of the picture, and a grey frame with its time for every tick of ``FACE_HZ`` from ``begin_s``."""
+    with load("av", EXTRA).open(str(path)) as container:
+        stream = _stream(container, "video", path)
+        last = 1 / float(stream.average_rate)
+        first, now, kept = float("nan"), float("nan"), Frames()
+        for frame in container.decode(stream):
+            now = float(frame.time)
+            first = now if np.isnan(first) else first
+            tick = max(begin_s, first) + len(kept) / FACE_HZ
+            if now >= tick - last / 2:
+                kept.append((now, frame.to_ndarray(format="gray8")))
+    return first, now + last, kept
+
+
+def _faces(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
+    """(n, 135), and in how many frames no face was found: the box of the nearest frame that has one serves there."""
+    boxes = [box_of(frame) for _, frame in frames]
+    there = np.array([i for i, box in enumerate(boxes) if box is not None])
+    if not len(there):
+        return None, len(frames)
+    nearest: list[Box | None] = [boxes[there[np.abs(there - i).argmin()]] for i in range(len(frames))]
+    rows = [face_features(frame, box) for (_, frame), box in zip(frames, nearest, strict=True) if box is not None]
+    return np.stack(rows), len(frames) - len(there)
+
+
+def read_film(path: Path) -> Film:
+    """Sound and faces of a film, cut to what both streams cover.
+
+    Raises:
+        RecordingError: where it cannot be read, has no sound or picture, or the two do not overlap.
+    """
+    errors = load("av", EXTRA).error.FFmpegError
+    try:
+        sound = _sound(path)
+        first, last, frames = _pictures(path, sound.start_s)
+    except (errors, IndexError, ValueError) as error:
+        raise RecordingError(f"cannot be read as a film ({error})", file=path, remedy=REMEDY) from error
+    begin, end = max(sound.start_s, first), min(sound.start_s + sound.seconds, last)
+    if not end - begin >= SHORTEST_S:
+        raise RecordingError("its sound and picture do not overlap", file=path, remedy=REMEDY)
+    rate = len(sound.samples) / sound.seconds
+    rows = slice(round((begin - sound.start_s) * rate), round((end - sound.start_s) * rate))
+    common = Sound(sound.samples[rows], begin, sound.recorded_hz, sound.recorded_channels)
+    faces, missed = _faces([(at, frame) for at, frame in frames if at < end])
+    return Film(common, faces, "; ".join(_said(sound.start_s - first, missed, len(frames), faces is None)))
+
+
+def _said(apart: float, missed: int, count: int, none: bool) -> list[str]:
+    said = []
+    if abs(apart) > APART_S:
+        order = "after" if apart > 0 else "before"
+        said.append(f"the sound starts {abs(apart) * 1000:.0f} ms {order} the picture; what both cover is kept")
+    if none:
+        said.append(f"no face in {count} frames looked at: the picture counts as missing")
+    elif missed:
+        said.append(f"no face in {missed} of {count} frames looked at: the nearest frame's place was taken")
+    return said
+
+
+__all__ = ["FACE_HZ", "FACE_WIDTH", "Film", "read_film"]

@@ -1,0 +1,104 @@
+"""Emo-DB (Burkhardt et al. 2005): ten German speakers, ten sentences, seven acted emotions, 535 files.
+
+Layout: ``wav/SSTTTEV.wav``: speaker, text, emotion, version, e.g. ``03a01Fa.wav``. No video.
+"""
+
+import re
+from pathlib import Path
+
+from raylab.errors import RecordingError
+from raylab.features.sound import read_wav
+from raylab.features.text import german
+from raylab.recordings.inside import inside
+from raylab.recordings.recording import Dataset, Options, Recording, Trait
+from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
+
+# The published table of speakers: gender and age.
+SPEAKERS = {
+    "03": ("male", 31.0),
+    "08": ("female", 34.0),
+    "09": ("female", 21.0),
+    "10": ("male", 32.0),
+    "11": ("male", 26.0),
+    "12": ("male", 30.0),
+    "13": ("female", 32.0),
+    "14": ("female", 35.0),
+    "15": ("male", 25.0),
+    "16": ("female", 31.0),
+}
+TEXTS = {
+    "a01": "Der Lappen liegt auf dem Eisschrank.",
+    "a02": "Das will sie am Mittwoch abgeben.",
+    "a04": "Heute abend könnte ich es ihm sagen.",
+    "a05": "Das schwarze Stück Papier befindet sich da oben neben dem Holzstück.",
+    "a07": "In sieben Stunden wird es soweit sein.",
+    "b01": "Was sind denn das für Tüten, die da unter dem Tisch stehen?",
+    "b02": "Sie haben es gerade hochgetragen und jetzt gehen sie wieder runter.",
+    "b03": "An den Wochenenden bin ich jetzt immer nach Hause gefahren und habe Agnes besucht.",
+    "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
+    "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
+}
+CODES = {"N": 1, "F": 3, "T": 4, "W": 5, "A": 6, "E": 7, "L": 9}  # German initials to raylab.recordings.utterances.EMOTIONS
+NAME = re.compile(rf"({'|'.join(SPEAKERS)})({'|'.join(TEXTS)})([{''.join(CODES)}])([a-z])")
+
+
+def _of(path: Path) -> tuple[str, Utterance]:
+    match = NAME.fullmatch(path.stem)
+    if not match:
+        raise RecordingError(
+            f"is not named as published: SSTTTEV.wav with speaker {', '.join(SPEAKERS)}; text {', '.join(TEXTS)}; emotion "
+            f"{', '.join(CODES)}; version a, b, ...",
+            file=path,
+            remedy="restore the published name, or move the file out of the folder",
+        )
+    speaker, text, emotion, _ = match.groups()
+    return f"speaker_{speaker}", Utterance(path, path.stem, CODES[emotion], TEXTS[text])
+
+
+def _utterances(root: Path) -> dict[str, list[Utterance]]:
+    files = sorted(inside(root, "wav").glob("*.wav"))
+    if not files:
+        raise RecordingError("holds no .wav file", file=root / "wav", remedy="check --root: it holds the folder wav")
+    return by_speaker([_of(path) for path in files])
+
+
+def participants(root: Path, options: Options) -> list[str]:
+    """The speakers, by their published numbers."""
+    check_options(options)
+    return list(_utterances(root))
+
+
+def _seen(path: Path) -> Seen:
+    return Seen(read_wav(path))
+
+
+READER = Reader(_seen, german, tuple(TEXTS.values()), published_hz=16_000)
+
+
+def read(root: Path, participant: str, options: Options) -> Recording:
+    """One speaker: a segment per utterance.
+
+    Raises:
+        RecordingError: on a file that is not named as published, cannot be read, is cut short or silent.
+    """
+    gender, age = SPEAKERS[participant.removeprefix("speaker_")]
+    traits: dict[str, Trait] = {"gender": gender, "age": age}
+    return READER.recording(participant, _utterances(root)[participant], traits, options)
+
+
+EMODB = Dataset(
+    name="emodb",
+    signals="speech: sound, and the sentence spoken",
+    traits=("age", "gender"),
+    labels=labels_of(tuple(CODES.values())),
+    default_labels=("emotion", "common"),
+    published=tuple(f"speaker_{number}" for number in SPEAKERS),
+    licence="research use, credit Burkhardt et al. 2005",
+    obtain="http://emodb.bilderbar.info",
+    citation="Burkhardt et al., A Database of German Emotional Speech, Interspeech 2005",
+    participants=participants,
+    read=read,
+    options=OPTIONS,
+    utterances=True,
+    caution="Emo-DB's emotions are acted, and each of its ten sentences is spoken in all of them: the words carry no emotion.",
+)

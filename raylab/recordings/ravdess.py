@@ -1,0 +1,97 @@
+"""RAVDESS (Livingstone and Russo 2018), speech: 24 actors, two sentences, eight acted emotions in two intensities.
+
+Layout: ``Audio_Speech_Actors_01-24/Actor_NN/MM-CC-EE-II-SS-RR-AA.wav``: modality, vocal channel, emotion, intensity, statement,
+repetition, actor. With ``visual=true`` sound and picture are read from ``Video_Speech_Actor_NN/Actor_NN/01-*.mp4`` (or ``Actor_NN/`` itself).
+"""
+
+import re
+from pathlib import Path
+
+from raylab.errors import RecordingError
+from raylab.features.film import FACE_HZ, FACE_WIDTH, read_film
+from raylab.features.sound import read_wav
+from raylab.features.text import english
+from raylab.recordings.inside import inside
+from raylab.recordings.recording import Dataset, Options, Recording, Trait
+from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
+
+AUDIO = "Audio_Speech_Actors_01-24"
+TEXTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+CODES = tuple(range(1, 9))
+NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
+ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
+SOUND_ONLY, FULL, SPEECH = "03", "01", "01"
+
+
+def _of(path: Path) -> tuple[str, str, Utterance]:
+    """Actor, modality code, utterance."""
+    match, actor = NAME.fullmatch(path.stem), path.parent.name
+    if not match or match.group(2) != SPEECH or f"Actor_{match.group(7)}" != actor:
+        raise RecordingError(
+            f"is not named as published: modality 01-03, vocal channel 01 (speech), emotion 01-08, intensity, statement and repetition "
+            f"01 or 02, and the folder's actor ({actor[-2:]}), as in 03-01-05-01-02-01-{actor[-2:]}",
+            file=path,
+            remedy="restore the published name, or move the file out of the folder",
+        )
+    modality, _, emotion, _, statement, _, _ = match.groups()
+    return actor, modality, Utterance(path, path.stem, int(emotion), TEXTS[statement])
+
+
+def _files(root: Path, visual: bool) -> list[Path]:
+    if not visual:
+        return sorted(inside(root, AUDIO).glob("Actor_*/*.wav"))
+    return sorted([*root.glob("Video_Speech_Actor_*/Actor_*/*.mp4"), *root.glob("Actor_*/*.mp4")])
+
+
+def _utterances(root: Path, options: Options) -> dict[str, list[Utterance]]:
+    visual = bool(options["visual"])
+    files = [_of(path) for path in _files(root, visual)]
+    kept = [(actor, one) for actor, modality, one in files if modality == (FULL if visual else SOUND_ONLY)]
+    if not kept:
+        where = "Video_Speech_Actor_NN/Actor_NN/01-*.mp4" if visual else f"{AUDIO}/Actor_NN/03-*.wav"
+        raise RecordingError(f"holds no {where}", file=root, remedy="check --root, or set --option visual to what is there")
+    return by_speaker(kept)
+
+
+def participants(root: Path, options: Options) -> list[str]:
+    """The actors, by number."""
+    check_options(options)
+    return list(_utterances(root, options))
+
+
+def _seen(path: Path) -> Seen:
+    if path.suffix == ".wav":
+        return Seen(read_wav(path))
+    film = read_film(path)
+    return Seen(film.sound, film.faces, film.note)
+
+
+READER = Reader(_seen, english, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH)
+
+
+def read(root: Path, participant: str, options: Options) -> Recording:
+    """One actor: a segment per utterance. Odd numbers are men.
+
+    Raises:
+        RecordingError: on a file that is not named as published, cannot be read, is cut short or silent.
+    """
+    traits: dict[str, Trait] = {"gender": "male" if int(participant[-2:]) % 2 else "female"}
+    return READER.recording(participant, _utterances(root, options)[participant], traits, options)
+
+
+RAVDESS = Dataset(
+    name="ravdess",
+    signals="speech: sound, the sentence spoken, and with visual=true the face",
+    traits=("gender",),
+    labels=labels_of(CODES),
+    default_labels=("emotion", "common"),
+    published=ACTORS,
+    licence="CC BY-NC-SA 4.0, Livingstone and Russo 2018",
+    obtain="https://zenodo.org/records/1188976",
+    citation="Livingstone and Russo, The Ryerson Audio-Visual Database of Emotional Speech and Song, PLoS ONE 2018",
+    participants=participants,
+    read=read,
+    options={**OPTIONS, "visual": False},
+    utterances=True,
+    caution="RAVDESS's emotions are acted, and both of its sentences are spoken in all of them: the words carry no emotion.",
+)
