@@ -1,5 +1,6 @@
 """Encoders and networks against a forward pass in numpy, Keras's initial weights, and parts by name."""
 
+import json
 from collections.abc import Callable
 from itertools import combinations
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from raylab.folds.draws import Draws
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS, scaled
+from raylab.models.encoders import ENCODERS
 from raylab.models.keras import batch_norm
+from raylab.models.layers import scaled
 from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.training.loop import predict
 from raylab.training.signals import Signals
@@ -32,7 +34,7 @@ COUNTS = {
     "mlp_lstm": (15_267_002, 15_267_002, 12_000),
 }
 PAPER_BATCH_SIZES = {"fcn": 4, "resnet": 4, "mlp_lstm": 16}
-PAPER_FEATURES = {"fcn": 128, "resnet": 128, "mlp_lstm": 500}
+FEATURES = {"fcn": 128, "resnet": 128, "mlp_lstm": 500, "cnn": 256, "rnn": 256, "cnn_rnn": 128, "transformer": 64}
 
 
 def tiny(encoder: str, adapter: bool = False, width: float = 0.02, seed: int = 0) -> Network:
@@ -154,7 +156,7 @@ def some_windows(count: int = 5) -> dict[str, npt.NDArray[np.float32]]:
     return {name: rng.normal(0, 1, (count, *shape)).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", BY_HAND)
 def test_parameter_counts_are_the_public_codes(encoder: str) -> None:
     """On WESAD's wrist channels a network has exactly the parameters that PROTOCOL counts."""
     network = build(ModelSpec(encoder), WRIST, 2, False, DRAWS)
@@ -170,14 +172,14 @@ def test_parameter_counts_are_the_public_codes(encoder: str) -> None:
     assert trainable == sum(parameter.numel() for parameter in network.free(PARTS))
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", BY_HAND)
 def test_batch_sizes_are_the_papers(encoder: str) -> None:
     """Every encoder carries the paper's batch size."""
     assert PAPER_BATCH_SIZES[encoder] == ENCODERS[encoder].batch_size
 
 
 @pytest.mark.parametrize("adapter", [False, True])
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", BY_HAND)
 def test_inference_equals_the_forward_pass_by_hand(encoder: str, adapter: bool) -> None:
     """In inference mode a network computes what the layers of PROTOCOL compute when written out in numpy."""
     network, windows = shaken(tiny(encoder, adapter, width=0.06)), some_windows()
@@ -193,7 +195,7 @@ def test_inference_equals_the_forward_pass_by_hand(encoder: str, adapter: bool) 
     np.testing.assert_allclose(softmax(expected), p, atol=1e-5)
 
 
-@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "mlp_lstm"])
+@pytest.mark.parametrize("encoder", [name for name in BY_HAND if name != "mlp_lstm"])
 def test_training_mode_normalizes_by_the_batch(encoder: str) -> None:
     """A freed trunk uses the statistics of its batch, as in the forward pass by hand."""
     network, windows = shaken(tiny(encoder, width=0.06)), some_windows()
@@ -365,7 +367,7 @@ def test_free_skips_an_adapter_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_width_scales_every_layer(encoder: str) -> None:
-    """At width 0.5 every layer but the output has half the units, and the features are half the paper's."""
+    """At width 0.5 every layer but the output has half the units, and so are the features."""
 
     def units(width: float) -> list[int]:
         network = Network(ModelSpec(encoder, width=width), SHAPES, 2, adapter=True)
@@ -375,7 +377,7 @@ def test_width_scales_every_layer(encoder: str) -> None:
         denses = [m.out_features for m in layers if isinstance(m, nn.Linear)]
         return [network.trunk.n_out, *convolutions, *norms, *denses, *[m.hidden_size for m in layers if isinstance(m, nn.LSTM)]]
 
-    assert len(SHAPES) * PAPER_FEATURES[encoder] == units(1.0)[0]
+    assert len(SHAPES) * FEATURES[encoder] == units(1.0)[0]
     assert [count // 2 for count in units(1.0)] == units(0.5)
 
 
@@ -385,8 +387,20 @@ def test_width_leaves_at_least_one_unit() -> None:
 
 
 def test_model_names_say_what_departs_from_the_paper() -> None:
-    """Tables call a model by its encoder, and add a width that is not the paper's."""
-    assert [ModelSpec("fcn").name, ModelSpec("resnet", width=0.25).name] == ["fcn", "resnet w0.25"]
+    """Tables call a model by its encoder, and add a fusion or width that is not the paper's, and the modalities where they are some."""
+    assert ["fcn", "resnet w0.25"] == [ModelSpec("fcn").name, ModelSpec("resnet", width=0.25).name]
+    assert "rnn attention w0.5 acoustic+text" == ModelSpec("rnn", "attention", 0.5, ("acoustic", "text")).name
+
+
+@pytest.mark.parametrize(
+    "spec", [ModelSpec("fcn"), ModelSpec("rnn", "early", 0.5, ("acoustic", "text"))], ids=lambda spec: spec.name
+)
+def test_a_model_is_made_again_from_plain_values(spec: ModelSpec) -> None:
+    """What Tune stores of a model gives the same model; one that says nothing of modalities is stored as it always was."""
+    stored = spec.as_dict()
+
+    assert spec == ModelSpec.from_dict(json.loads(json.dumps(stored)))
+    assert ("modalities" in stored) == bool(spec.modalities)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -20,6 +20,7 @@ from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.techniques.table import TECHNIQUES
 from raylab.training import identity
+from raylab.training.augment import Augmentation
 from raylab.training.identity import PlannedStage, Subject, identify, plan_stages
 from raylab.training.loop import TrainingError, _Plateau, predict, train
 from raylab.training.protocol import Hyperparameters, Protocol, StageProtocol, resolve
@@ -547,7 +548,15 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.train and validation exchanged": lambda case: with_stage(train=case[0].validation, validation=case[0].train)(case),
     "stage.frees": with_stage(frees=("head",)),
     "stage.parent": with_stage(parent="abc"),
-    **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters)},
+    **{
+        f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name != "augmentation"
+    },
+    "stage.hyper.augmentation": lambda case: with_stage(hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.1)))(
+        case
+    ),
+    "stage.hyper.augmentation: another": lambda case: with_stage(
+        hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.2))
+    )(case),
     "subject.adapter": with_subject(adapter=True),
     "subject.workers": with_subject(workers=2),
     "subject.shapes: length": with_subject(shapes={"a": (8, 1), "b": (15, 1)}),
@@ -592,8 +601,10 @@ def test_every_field_is_changed_by_a_test() -> None:
         p for p in parts if p.startswith("stage")
     }
     assert {f"subject.{field.name}" for field in fields(Subject)} == {p for p in parts if p.startswith("subject")}
-    assert {f"subject.model.{field.name}" for field in fields(ModelSpec)} == {n for n in named if n.startswith("subject.model")}
-    # A subset of people and a choice of channels show in the window ids and the shapes.
+    # A subset of people and a choice of channels or modalities show in the window ids and the shapes.
+    assert {f"subject.model.{field.name}" for field in fields(ModelSpec)} - {"subject.model.modalities"} == {
+        n for n in named if n.startswith("subject.model")
+    }
     assert {f"subject.fold.{field.name}" for field in fields(Fold)} - {"subject.fold.people", "subject.fold.channels"} == {
         n for n in named if n.startswith("subject.fold")
     }

@@ -1,9 +1,9 @@
 """Encoders: one channel's window (batch, length, n_features) to features (batch, n_out). PROTOCOL, Models.
 
-The three of the study follow Fawaz et al. 2019 (deep learning for time series classification), whose networks it uses.
+The three of the study follow Fawaz et al. 2019 (deep learning for time series classification), whose networks it uses. ``lengths`` (batch,)
+are the valid steps of windows of a channel of variable length: what stands beyond them changes nothing. None: all steps.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,23 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.models.keras import batch_norm
-
-
-def scaled(units: int, width: float) -> int:
-    """``width`` times the paper's units, at least 1."""
-    return max(1, round(units * width))
-
-
-def _conv(n_in: int, n_out: int, kernel: int) -> nn.Sequential:
-    """Convolution with 'same' padding (the odd sample at the end, as in Keras) and batch norm."""
-    odd = kernel % 2  # an odd kernel pads alike on both sides, which the convolution does without a copy
-    return nn.Sequential(
-        OrderedDict(
-            pad=nn.Identity() if odd else nn.ConstantPad1d((kernel // 2 - 1, kernel // 2), 0.0),
-            conv=nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2 if odd else 0),
-            norm=batch_norm(n_out),
-        )
-    )
+from raylab.models.layers import Convolution, mask_of, mean_over_steps, normalized, scaled, silenced
+from raylab.models.sequence import CNN, CNNRNN, RNN, Transformer
 
 
 class FCN(nn.Module):
@@ -38,29 +23,31 @@ class FCN(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         maps = [n_features, *[scaled(units, width) for units in (128, 256, 128)]]
-        self.blocks = nn.ModuleList(_conv(*pair, kernel) for pair, kernel in zip(pairwise(maps), (8, 5, 3), strict=True))
+        self.blocks = nn.ModuleList(Convolution(*pair, kernel) for pair, kernel in zip(pairwise(maps), (8, 5, 3), strict=True))
         self.n_out = maps[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        mask = mask_of(x, lengths)
+        x = silenced(x.transpose(1, 2), mask)
         for block in self.blocks:
-            x = F.relu(block(x), inplace=True)  # a third of a step is moving memory
-        return x.mean(dim=2)
+            x = F.relu(block(x, mask), inplace=True)  # a third of a step is moving memory
+        return mean_over_steps(x, mask)
 
 
 class _Residual(nn.Module):
     def __init__(self, n_in: int, n_out: int, project: bool) -> None:
         super().__init__()
-        self.convs = nn.ModuleList([_conv(n_in, n_out, 8), _conv(n_out, n_out, 5), _conv(n_out, n_out, 3)])
-        self.shortcut = _conv(n_in, n_out, 1) if project else batch_norm(n_out)
+        self.convs = nn.ModuleList([Convolution(n_in, n_out, 8), Convolution(n_out, n_out, 5), Convolution(n_out, n_out, 3)])
+        self.shortcut = Convolution(n_in, n_out, 1) if project else batch_norm(n_out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         out = x
         for i, conv in enumerate(self.convs):
-            out = conv(out)
+            out = conv(out, mask)
             if i < len(self.convs) - 1:
                 out = F.relu(out, inplace=True)
-        return F.relu(out + self.shortcut(x))
+        short = self.shortcut
+        return F.relu(out + (normalized(short, x, mask) if isinstance(short, nn.BatchNorm1d) else short(x, mask)))
 
 
 class ResNet(nn.Module):
@@ -69,11 +56,15 @@ class ResNet(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         maps = [n_features, *[scaled(units, width) for units in (64, 128, 128)]]
-        self.blocks = nn.Sequential(*[_Residual(maps[i], maps[i + 1], project=i < 2) for i in range(3)])
+        self.blocks = nn.ModuleList(_Residual(maps[i], maps[i + 1], project=i < 2) for i in range(3))
         self.n_out = maps[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.as_tensor(self.blocks(x.transpose(1, 2)).mean(dim=2))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        mask = mask_of(x, lengths)
+        x = silenced(x.transpose(1, 2), mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        return mean_over_steps(x, mask)
 
 
 class MLPLSTM(nn.Module):
@@ -97,7 +88,11 @@ class MLPLSTM(nn.Module):
         self.lstm = nn.LSTM(units, units, batch_first=True)
         self.n_out = units
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is not None:
+            raise ValueError(
+                "mlp_lstm takes windows of one length only: halves of a padded window are not halves of the signal"
+            )
         steps = x[:, : self.half_length * self.STEPS].reshape(len(x), self.STEPS, -1)
         out, _ = self.lstm(self.dense(steps))
         return torch.as_tensor(out[:, -1])
@@ -105,12 +100,18 @@ class MLPLSTM(nn.Module):
 
 @dataclass(frozen=True)
 class Encoder:
-    """An entry of the table: how to build it, and the paper's batch size for it."""
+    """An entry of the table: how to build it, and the paper's batch size for it.
+
+    Attributes:
+        build: from a channel's length, its features and the width.
+        variable: whether it takes channels of variable length.
+    """
 
     name: str
     build: Callable[[int, int, float], nn.Module]
     batch_size: int
     about: str
+    variable: bool = True
 
 
 ENCODERS: dict[str, Encoder] = {
@@ -118,6 +119,10 @@ ENCODERS: dict[str, Encoder] = {
     for encoder in (
         Encoder("fcn", FCN, 4, "fully convolutional: 3 convolutions (128, 256, 128 maps), global average pooling"),
         Encoder("resnet", ResNet, 4, "residual: 3 blocks of 3 convolutions (64, 128, 128 maps), global average pooling"),
-        Encoder("mlp_lstm", MLPLSTM, 16, "2 half-windows through 3 dense layers of 500, then an LSTM of 500"),
+        Encoder("mlp_lstm", MLPLSTM, 16, "2 half-windows through 3 dense layers of 500, then an LSTM of 500", variable=False),
+        Encoder("cnn", CNN, 16, "3 convolutions (64, 128, 256 maps) with max pooling and dropout, global average pooling"),
+        Encoder("rnn", RNN, 16, "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time"),
+        Encoder("cnn_rnn", CNNRNN, 16, "2 convolutions (64, 128 maps) with max pooling, then an LSTM of 64 each way"),
+        Encoder("transformer", Transformer, 16, "frames as tokens of 64, 2 layers of 4 heads, averaged over time"),
     )
 }

@@ -25,6 +25,9 @@ def initialize(module: nn.Module) -> None:
                 nn.init.zeros_(child.bias)
         elif isinstance(child, nn.LSTM):
             _initialize_lstm(child)
+        elif isinstance(child, nn.MultiheadAttention):
+            nn.init.xavier_uniform_(child.in_proj_weight)
+            nn.init.zeros_(child.in_proj_bias)
 
 
 def _initialize_lstm(lstm: nn.LSTM) -> None:

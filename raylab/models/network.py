@@ -1,7 +1,7 @@
 """A model: encoder x fusion x width, with the parts trunk, adapter and head."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from raylab.folds.draws import Draws
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS, scaled
+from raylab.models.fusions import FUSIONS
 from raylab.models.keras import initialize
+from raylab.models.layers import scaled
 
 PARTS = ("trunk", "adapter", "head")
 ADAPTER_UNITS = 128
@@ -25,11 +26,13 @@ class ModelSpec:
         encoder: a name of ``ENCODERS``; the tower every channel gets.
         fusion: a name of ``FUSIONS``; how towers become one feature vector.
         width: scales every layer's units or maps.
+        modalities: those that the model sees; all where empty. They decide a trial's channels, and by them its weights.
     """
 
     encoder: str
     fusion: str = "late"
     width: float = 1.0
+    modalities: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -39,29 +42,27 @@ class ModelSpec:
             parts.append(self.fusion)
         if self.width != 1.0:
             parts.append(f"w{self.width:g}")
+        if self.modalities:
+            parts.append("+".join(self.modalities))
         return " ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values, from which ``from_dict`` makes it again."""
+        return {**self.architecture, **({"modalities": list(self.modalities)} if self.modalities else {})}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        return cls(**{**values, "modalities": tuple(values.get("modalities", ()))})
 
-class Late(nn.Module):
-    """One tower per channel, their features concatenated (the paper's fusion)."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], encoder: str, width: float) -> None:
-        super().__init__()
-        self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
-        self.n_out = sum(int(tower.n_out) for tower in self.towers.values())  # type: ignore[arg-type,misc]
-
-    def forward(self, batch: Batch) -> Tensor:
-        return torch.cat([tower(batch.values[name]) for name, tower in self.towers.items()], dim=1)
-
-
-FUSIONS: dict[str, type[Late]] = {"late": Late}
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What, beside the channels, decides which weights a network has."""
+        return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width}
 
 
 class Network(nn.Module):
-    """trunk (towers and fusion), adapter (one dense layer, only where a technique asks for it), head (the softmax layer).
+    """trunk (towers and fusion), adapter (one dense layer, only where a technique asks for it), head (the softmax layer, or what `weighted`
+    fusion has in its place).
 
     Shapes: a batch's values are (batch, length, n_features) by channel; the trunk gives (batch, n_features_fused), the network
     logits (batch, n_classes).
@@ -69,14 +70,22 @@ class Network(nn.Module):
 
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
         super().__init__()
-        self.trunk = FUSIONS[spec.fusion](shapes, spec.encoder, spec.width)
+        self.trunk = FUSIONS[spec.fusion](shapes, spec.encoder, spec.width, n_classes)
         units = scaled(ADAPTER_UNITS, spec.width) if adapter else self.trunk.n_out
         self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
-        self.head = nn.Linear(units, n_classes)
+        self.head = self.trunk.head(units, n_classes)
 
     def features(self, batch: Batch) -> Tensor:
         """What the trunk says of the windows, (batch, n_features_fused)."""
         return torch.as_tensor(self.trunk(batch))
+
+    def votes(self, features: Tensor) -> Tensor | None:
+        """Each channel's own logits (batch, n_channels, n_classes) among the features, where the fusion fuses decisions."""
+        return self.trunk.votes(features)
+
+    def attention(self, batch: Batch) -> Tensor | None:
+        """Weight of each channel in each window, (batch, n_channels) in the order of the channels; None where the fusion gives none."""
+        return self.trunk.attention(batch)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (batch, n_classes) from the trunk's features."""

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.network import build
+from raylab.models.table import make
 from raylab.runs.cluster import SHARE_OF_A_GPU, most
 from raylab.training.loop import EVALUATION_BATCH, predict, train
 from raylab.training.signals import Signals
@@ -68,7 +68,7 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short)
-    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(card)
+    network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(card)
     with one_thread():  # as a trial does: deterministic algorithms take other memory
         train(network, signals, subject.fold.y, step, subject.fold.draws, card)
         predict(network, signals, rows[:EVALUATION_BATCH], card)

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.network import build
+from raylab.models.table import make
 from raylab.runs.cluster import connect, per_trial, slots
 from raylab.runs.memory import settled
 from raylab.training.identity import PlannedStage
@@ -104,7 +104,7 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
     stage = _shortened(next(stage for stage in stages if stage.name == name))
     fold, there = subject.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
-    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
+    network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
     ends: list[float] = []
     with one_thread():
         train(network, signals, fold.y, stage, fold.draws, there, on_epoch=lambda epoch: ends.append(now()))

@@ -1,12 +1,12 @@
 """A stage planned for one fold, and the hash of everything that decides its weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from raylab.folds.fold import Fold, FoldError, Rows
 from raylab.hashing import hash_array, hash_record
-from raylab.models.encoders import ENCODERS
 from raylab.models.network import ModelSpec
+from raylab.models.table import batch_size
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
@@ -71,10 +71,10 @@ def identify(stage: PlannedStage, subject: Subject) -> str:
             "channels": [[name, *shape] for name, shape in subject.shapes.items()],
             "train": hash_array(window[stage.train]),
             "validation": hash_array(window[stage.validation]),
-            "model": subject.model.as_dict(),
+            "model": subject.model.architecture,
             "adapter": subject.adapter,
             "frees": list(stage.frees),
-            "hyperparameters": asdict(stage.hyper),
+            "hyperparameters": stage.hyper.as_dict(),
             "draws": fold.as_dict(),
         }
     )
@@ -97,7 +97,7 @@ def plan_stages(subject: Subject, stages: Sequence[Stage], protocol: Protocol) -
             validation=chosen.validation,
             looked_at=chosen.looked_at,
             frees=stage.frees,
-            hyper=resolve(protocol, stage.name, stage.overrides, ENCODERS[subject.model.encoder].batch_size),
+            hyper=resolve(protocol, stage.name, stage.overrides, batch_size(subject.model.encoder)),
             parent=planned[-1].hash if planned else "",
             hash="",
         )

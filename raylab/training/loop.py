@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.folds.draws import Draws
-from raylab.folds.fold import Rows
+from raylab.folds.fold import NONE, Rows
 from raylab.models.batch import Batch
+from raylab.models.estimators import Estimator
 from raylab.models.keras import ADAM_EPSILON
 from raylab.models.network import Network
+from raylab.models.table import Model
+from raylab.training.augment import Augmenter
 from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Hyperparameters
@@ -22,6 +25,7 @@ from raylab.training.signals import Signals
 
 PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
 EVALUATION_BATCH = 256
+CPU = torch.device("cpu")
 
 Epoch = dict[str, float]
 Watch = Callable[[Rows], None]
@@ -41,12 +45,14 @@ class Trained:
         best_epoch: whose weights were kept (the last one where nothing validates).
         steps: optimizer steps.
         seen: the window rows that the optimizer received, distinct, rising.
+        augmented: the window rows that were changed before they were seen, distinct, rising.
     """
 
     curve: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     steps: int = 0
-    seen: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    seen: Rows = field(default_factory=lambda: NONE)
+    augmented: Rows = field(default_factory=lambda: NONE)
 
 
 def features_of(network: Network, signals: Signals, rows: Rows, device: torch.device) -> Tensor:
@@ -57,12 +63,26 @@ def features_of(network: Network, signals: Signals, rows: Rows, device: torch.de
     return torch.cat(parts)
 
 
-def predict(network: Network, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32]:
+def predict(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32]:
     """Probabilities (n, n_classes) in inference mode."""
+    if isinstance(network, Estimator):
+        each = [network.probabilities(signals.batch(part, CPU)) for part in _slices(rows)]
+        return np.concatenate(each).astype(np.float32)
     features = features_of(network, signals, rows, device)
     with torch.no_grad():
         p: npt.NDArray[np.float32] = torch.softmax(network.classify(features), dim=1).cpu().numpy()
     return p
+
+
+def attention(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32] | None:
+    """Weight of each channel in each window in inference mode, (n, n_channels); None where the model gives none."""
+    if isinstance(network, Estimator):
+        return None
+    network.eval()
+    with torch.no_grad():
+        parts = [network.attention(signals.batch(part, device)) for part in _slices(rows)]
+    found = [part for part in parts if part is not None]
+    return torch.cat(found).cpu().numpy() if found else None
 
 
 def _slices(rows: Rows) -> list[Rows]:
@@ -70,29 +90,41 @@ def _slices(rows: Rows) -> list[Rows]:
 
 
 class _Logits(nn.Module):
-    """Logits from windows, or from trunk features that were computed before: one module, so that a group can wrap it."""
+    """Logits, and the channels' votes where there are any, from windows or from trunk features that were computed before: one module, so
+    that a group can wrap it.
+
+    What fuses votes does not teach them: a channel's vote learns from its own loss, and what stands above learns to use it.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Tensor | Batch) -> Tensor:
-        return self.network.classify(inputs) if isinstance(inputs, Tensor) else torch.as_tensor(self.network(inputs))
+    def forward(self, inputs: Tensor | Batch) -> tuple[Tensor, Tensor | None]:
+        if isinstance(inputs, Tensor):
+            return self.network.classify(inputs), None
+        features = self.network.features(inputs)
+        votes = self.network.votes(features)
+        return self.network.classify(features if votes is None else features.detach()), votes
 
 
 class _Source:
-    """What goes into the network for rows. Where the trunk stands still, its features are computed once: it runs in inference mode anyway."""
+    """What goes into the network for rows. Where the trunk stands still, its features are computed once (it runs in inference mode
+    anyway), unless augmentation changes the windows at every step."""
 
-    def __init__(self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device) -> None:
-        self.signals, self.device = signals, device
+    def __init__(
+        self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device, augmenter: Augmenter | None
+    ) -> None:
+        self.signals, self.device, self.augmenter = signals, device, augmenter
         self.features: Tensor | None = None
-        if "trunk" not in stage.frees:
+        if "trunk" not in stage.frees and augmenter is None:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def inputs(self, rows: Rows) -> Tensor | Batch:
+    def inputs(self, rows: Rows, augment: bool = False) -> Tensor | Batch:
         if self.features is None:
-            return self.signals.batch(rows, self.device)
+            batch = self.signals.batch(rows, self.device)
+            return self.augmenter(batch) if augment and self.augmenter else batch
         at = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
         return self.features[at]
 
@@ -119,8 +151,16 @@ class _Plateau:
         return better, self.wait >= self.hyper.patience
 
 
+def _augmenter(stage: PlannedStage, draws: Draws, group: Group) -> Augmenter | None:
+    """With a stream of its own for every worker; None where the stage augments nothing."""
+    if stage.hyper.augmentation is None:
+        return None
+    purpose = "augmentation" if group.leads else f"augmentation of worker {group.rank}"
+    return Augmenter(stage.hyper.augmentation, torch.Generator().manual_seed(draws.integer(purpose)))
+
+
 def train(
-    network: Network,
+    network: Model,
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
@@ -130,7 +170,7 @@ def train(
     on_epoch: OnEpoch = lambda epoch: None,
     group: Group = ALONE,
 ) -> Trained:
-    """Train the freed parts of the network in place, and leave the best validation epoch's weights in it.
+    """Train the freed parts of the network in place, and leave the best validation epoch's weights in it; fit a baseline.
 
     Args:
         classes: (n,) class index of every row of the index.
@@ -141,10 +181,40 @@ def train(
     Raises:
         TrainingError: on a loss that is not finite, or if the optimizers saw other windows than planned; on every worker at once.
     """
+    if isinstance(network, Estimator):
+        return _fit(network, signals, classes, stage, watch, on_epoch)
     torch.manual_seed(draws.integer("dropout" if group.leads else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
-    loop = _Loop(network, _Source(network, signals, stage, device), stage, y, draws.generator("shuffle"), watch, group)
+    source = _Source(network, signals, stage, device, _augmenter(stage, draws, group))
+    loop = _Loop(network, source, stage, y, draws.generator("shuffle"), watch, group)
     return loop.run(on_epoch)
+
+
+def _fit(
+    model: Estimator,
+    signals: Signals,
+    classes: npt.NDArray[np.int8],
+    stage: PlannedStage,
+    watch: Watch,
+    on_epoch: OnEpoch,
+) -> Trained:
+    """Fit a baseline on the training windows, at once: one epoch, one step, its loss that of the windows it was fitted on."""
+    y = classes[stage.train].astype(np.int64)
+    try:
+        model.fit(signals.batch(stage.train, CPU), y)
+    except ValueError as error:
+        raise TrainingError(f"stage {stage.name}: {error}") from error
+    watch(stage.train)
+
+    def loss(rows: Rows) -> float:
+        p = predict(model, signals, rows, CPU)[np.arange(len(rows)), classes[rows]]
+        return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+
+    record: Epoch = {"epoch": 1, "loss": loss(stage.train), "learning_rate": 0.0}
+    record |= {"val_loss": loss(stage.validation)} if len(stage.validation) else {}
+    _refuse_nonfinite(record, stage)
+    on_epoch(record)
+    return Trained([record], best_epoch=1, steps=1, seen=np.sort(stage.train))
 
 
 class _Loop:
@@ -169,6 +239,7 @@ class _Loop:
         self.plateau = _Plateau(stage.hyper)
         self.done = Trained()
         self.seen: list[Rows] = []
+        self.augmented: list[Rows] = [NONE]
 
     def run(self, on_epoch: OnEpoch) -> Trained:
         network, stage, done = self.network, self.stage, self.done
@@ -191,6 +262,7 @@ class _Loop:
         network.load_parts(kept)
         network.eval()
         done.seen = self.group.union(np.concatenate(self.seen))
+        done.augmented = self.group.union(np.concatenate(self.augmented))
         if not np.array_equal(done.seen, np.sort(stage.train)):
             raise TrainingError(
                 f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned"
@@ -212,14 +284,19 @@ class _Loop:
         done, rate = self.done, self.plateau.rate
         self.optimizer.param_groups[0]["lr"] = rate / (1 + self.stage.hyper.decay * done.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.wrapped(self.source.inputs(rows)), self.y[torch.from_numpy(rows)])
-        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        y = self.y[torch.from_numpy(rows)]
+        logits, votes = self.wrapped(self.source.inputs(rows, augment=True))
+        loss = F.cross_entropy(logits, y)
+        whole = loss if votes is None else loss + _votes_loss(votes, y)
+        (whole * weight).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         done.steps += 1
         mine = rows if weight else rows[:0]
         self.watch(mine)
         if not done.curve:  # every epoch sees the same windows: the first one's are recorded
             self.seen.append(mine)
+            if self.source.augmenter:
+                self.augmented.append(mine)
         return float(loss.detach()) * len(mine)
 
     def _validation_loss(self) -> float:
@@ -228,10 +305,15 @@ class _Loop:
         total = 0.0
         with torch.no_grad():
             for rows in self.group.part(_slices(self.stage.validation)):
-                logits = self.logits(self.source.inputs(rows))
+                logits, _ = self.logits(self.source.inputs(rows))
                 total += float(F.cross_entropy(logits, self.y[torch.from_numpy(rows)], reduction="sum"))
         self.network.free(self.stage.frees)
         return self.group.total(total, self.y.device) / len(self.stage.validation)
+
+
+def _votes_loss(votes: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy of the channels' votes (batch, n_channels, n_classes); a missing vote is 0 for all classes, and teaches nothing."""
+    return F.cross_entropy(votes.flatten(0, 1), y.repeat_interleave(votes.shape[1]))
 
 
 def _refuse_nonfinite(record: Epoch, stage: PlannedStage) -> None:

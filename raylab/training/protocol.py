@@ -1,10 +1,12 @@
 """Hyperparameters: the paper's as defaults, the study's and a stage's on top (PROTOCOL, Training)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from raylab.training.augment import Augmentation
 
 
 class StageProtocol(BaseModel):
@@ -20,6 +22,7 @@ class StageProtocol(BaseModel):
     decay: float | None = Field(None, ge=0)
     plateau_patience: int | None = Field(None, ge=1)
     plateau_factor: float | None = Field(None, gt=0, le=1)
+    augmentation: Augmentation | None = None
 
 
 class Protocol(StageProtocol):
@@ -38,6 +41,7 @@ class Hyperparameters:
         learning_rate: Adam's, divided by (1 + decay * step) at each step.
         patience: epochs without a better validation loss before training stops.
         plateau_patience: the same before the learning rate is multiplied by ``plateau_factor``.
+        augmentation: of the training windows; none in the paper.
     """
 
     epochs: int = 100
@@ -48,6 +52,13 @@ class Hyperparameters:
     decay: float = 1e-6
     plateau_patience: int = 10
     plateau_factor: float = 0.1
+    augmentation: Augmentation | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values. Without augmentation there is no word of it: stages keep the hashes that they had before there was one."""
+        values = asdict(replace(self, augmentation=None))
+        del values["augmentation"]
+        return values | ({"augmentation": self.augmentation.as_dict()} if self.augmentation else {})
 
     def batch(self, count: int) -> int:
         """Windows a step for a training set of ``count``."""
@@ -58,10 +69,10 @@ def resolve(protocol: Protocol, stage: str, declared: Mapping[str, Any], encoder
     """Precedence: the study naming the stage > the stage's declaration > the study > the paper (batch size: the encoder's)."""
     named = protocol.stages.get(stage)
     return Hyperparameters(
-        **{
-            "batch_size": encoder_batch_size,
-            **protocol.model_dump(exclude={"stages"}, exclude_none=True),
-            **declared,
-            **(named.model_dump(exclude_none=True) if named else {}),
-        }
+        **{"batch_size": encoder_batch_size, **_said(protocol), **declared, **(_said(named) if named else {})}
     )
+
+
+def _said(protocol: StageProtocol) -> dict[str, Any]:
+    """The fields that are not left to others, as they are."""
+    return {name: value for name in StageProtocol.model_fields if (value := getattr(protocol, name)) is not None}

@@ -8,11 +8,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from analysis.metrics import ALSO_CALLED, VERDICTS
 from raylab.errors import StudyError
-from raylab.models.encoders import ENCODERS
-from raylab.models.network import FUSIONS, ModelSpec
+from raylab.models.fusions import FUSIONS
+from raylab.models.network import ModelSpec
+from raylab.models.table import BASELINES, NAMES
 from raylab.techniques.stage import Value
 from raylab.techniques.table import BASELINE, TECHNIQUES
 from raylab.training.protocol import Protocol
+from raylab.trials.combinations import refused_alone, refused_with_protocol, refused_with_technique
 from raylab.trials.division import Division, Folds, Search
 from raylab.windows.joined import FROM, source
 
@@ -36,20 +38,27 @@ class DatasetEntry(_Strict):
 
 
 class ModelEntry(_Strict):
+    """A model, and which of a dataset's modalities it sees (all unless named)."""
+
     encoder: str
     fusion: str = "late"
     width: float = Field(1.0, gt=0, le=4)
+    modalities: list[str] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _known(self) -> "ModelEntry":
-        for kind, value, table in (("encoder", self.encoder, ENCODERS), ("fusion", self.fusion, FUSIONS)):
-            if value not in table:
-                raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(table)}")
+        for kind, value, names in (("encoder", self.encoder, NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
+            if value not in names:
+                raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
+        if twice := sorted({name for name in self.modalities or [] if (self.modalities or []).count(name) > 1}):
+            raise ValueError(f"modalities names {', '.join(twice)} twice")
+        if problems := refused_alone(self.spec):
+            raise ValueError("; ".join(problems))
         return self
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(self.encoder, self.fusion, self.width)
+        return ModelSpec(self.encoder, self.fusion, self.width, tuple(self.modalities or ()))
 
 
 def _as_mapping(value: Any) -> Any:
@@ -128,6 +137,23 @@ class Study(_Strict):
                 raise ValueError(f"`search` and `people` are about people; a random split ({entry.windows}) is of windows")
             if self.search and entry.people:
                 raise ValueError("`search` and `people` do not go together: inner folds have fewer people to draw from")
+        return self
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> "Study":
+        problems = [refused_with_protocol(model.spec, self.protocol) for model in self.models]
+        problems += [
+            refused_with_technique(model.spec, technique.name, variant)
+            for model in self.models
+            for technique in self.techniques
+            for variant in technique.variants
+        ]
+        if self.search:
+            problems += [
+                f"`search` tries widths and steps, and {m.encoder} has none" for m in self.models if m.encoder in BASELINES
+            ]
+        if found := list(dict.fromkeys(filter(None, problems))):
+            raise ValueError("; ".join(found))
         return self
 
     @model_validator(mode="after")

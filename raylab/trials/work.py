@@ -10,15 +10,16 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 
 from analysis.metrics import auroc
 from raylab.folds.fold import Rows
-from raylab.models.network import Network, build
+from raylab.models.table import Model, make
 from raylab.training.group import ALONE, Group
 from raylab.training.identity import PlannedStage, Subject
-from raylab.training.loop import Epoch, TrainingError, predict, train
+from raylab.training.loop import Epoch, TrainingError, attention, predict, train
 from raylab.training.signals import Signals
 from raylab.training.store import StageStore
 from raylab.trials.plan import stages_of
@@ -39,17 +40,20 @@ class Outcome:
         status: ``ok``; ``failed`` (an error, named); ``missing`` (the fold cannot be built: not an error).
         record: the row of trials.parquet.
         predictions: trial, participant, window, y_true, p, purged; None unless ok.
+        attention: trial, window, channel, weight, one row for each channel of each predicted window; None unless the model's
+            fusion weighs channels window by window.
         trained: hashes of the stages trained here, counted by the loop.
     """
 
     status: str
     record: dict[str, Any]
     predictions: pa.Table | None = None
+    attention: pa.Table | None = None
     trained: list[str] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
         """The trial ended with this error."""
-        self.status, self.predictions = "failed", None
+        self.status, self.predictions, self.attention = "failed", None, None
         self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
@@ -93,6 +97,7 @@ def run_trial(
     began = time.perf_counter()
     outcome = Outcome("missing", {**trial.row, "trial": trial.key, "error": trial.problem, "device": device})
     outcome.record |= {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0}
+    outcome.record |= {"searched": trial.found} if trial.searched else {}
     if not trial.problem:
         try:
             with one_thread():
@@ -129,7 +134,7 @@ class _Worker:
             raise TrainingError(
                 "this worker's plan differs from the driver's: raylab versions or windows differ between machines"
             )
-        network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
+        network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
         for stage in stages:
             stored = self.group.first(partial(self.store.load, stage.hash))
             if stored is None:
@@ -141,7 +146,7 @@ class _Worker:
         if self.group.leads:
             self.predict(subject, stages, network)
 
-    def train(self, subject: Subject, stage: PlannedStage, network: Network) -> None:
+    def train(self, subject: Subject, stage: PlannedStage, network: Model) -> None:
         """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
         unsent: list[Epoch] = []
         last = time.monotonic()
@@ -173,7 +178,21 @@ class _Worker:
         about = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
         self.report({**about, "curve": curve, "windows": len(curve) * len(stage.train)})
 
-    def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Network) -> None:
+    def weights(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:
+        """The weights of each window's channels (n, n_channels) as a table."""
+        if weights is None:
+            return None
+        channels = self.trial.channels
+        return pa.table(
+            {
+                "trial": pa.array([self.trial.key] * weights.size, pa.string()),
+                "window": pa.array(np.repeat(windows, len(channels)), pa.int64()),
+                "channel": pa.array(list(channels) * len(windows), pa.string()),
+                "weight": pa.array(weights.ravel(), pa.float32()),
+            }
+        )
+
+    def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Model) -> None:
         """Every target window that no stage trained on; those that overlap a training window, or were looked
         at to find similar people, are marked purged."""
         fold = subject.fold
@@ -195,6 +214,7 @@ class _Worker:
                 "purged": pa.array(purged, pa.bool_()),
             }
         )
+        self.outcome.attention = self.weights(fold.index.window[rows], attention(network, self.signals, rows, self.device))
         tested = auroc(y[~purged], p[~purged])
         last = np.concatenate([stages[-1].train, stages[-1].validation])
         self.outcome.record["people"] = len(np.unique(fold.index.person[last]))

@@ -1,0 +1,72 @@
+"""A support vector machine on statistics of each window: the usual first baseline of speech emotion recognition."""
+
+from itertools import combinations
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.svm import SVC
+
+from raylab.models.batch import Batch
+from raylab.models.estimators import Array, Classes, Estimator, windows_of
+
+C = 5.0
+
+
+def statistics(batch: Batch, channels: list[str]) -> Array:
+    """(n, 5 features of all channels): mean, standard deviation, minimum, maximum and mean absolute step of each feature over the
+    valid steps of each window; not a number where a window lacks the channel."""
+    found = []
+    for name in channels:
+        x, valid = windows_of(batch, name)
+        there, count = valid[:, :, None], valid.sum(axis=1)[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = x.sum(axis=1, where=there) / count
+            sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=there) / count)
+            steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=there[:, 1:]) / np.maximum(count - 1, 1)
+        low, high = x.min(axis=1, where=there, initial=np.inf), x.max(axis=1, where=there, initial=-np.inf)
+        described = np.concatenate([mean, sd, low, high, steps], axis=1)
+        described[count[:, 0] == 0] = np.nan
+        found.append(described)
+    return np.concatenate(found, axis=1)
+
+
+class SVM(Estimator):
+    """scikit-learn's SVC (radial kernel, C = 5, gamma 'scale') on statistics normalized by the training windows; one machine for each pair of
+    classes, as SVC itself does, so that their arrays can be stored.
+
+    A class's probability is the mean of its pairs' (logistic of the decision; Wu, Lin and Weng 2004, probability estimates for multi-class
+    classification by pairwise coupling, equation 14). A missing channel counts as average: a machine has no masks.
+    """
+
+    def fit(self, batch: Batch, y: Classes) -> None:
+        described = statistics(batch, self.channels)
+        known = ~np.isnan(described)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = described.sum(axis=0, where=known) / count
+        scale = np.sqrt(np.square(described - mean).sum(axis=0, where=known) / count)
+        self.arrays = {"mean": mean, "scale": np.where(scale > 0, scale, 1.0), "classes": np.unique(y).astype(np.float64)}
+        x = self._normalized(described)
+        self.arrays["gamma"] = np.array([1.0 / (x.shape[1] * (x.var() or 1.0))])
+        for one, other in combinations(np.unique(y), 2):
+            rows = np.flatnonzero((y == one) | (y == other))
+            machine = SVC(C=C, kernel="rbf", gamma=float(self.arrays["gamma"][0])).fit(x[rows], y[rows] == other)
+            self.arrays[f"{one}_{other}.vectors"] = machine.support_vectors_
+            self.arrays[f"{one}_{other}.coefficients"] = machine.dual_coef_[0]
+            self.arrays[f"{one}_{other}.intercept"] = machine.intercept_
+
+    def probabilities(self, batch: Batch) -> Array:
+        x = self._normalized(statistics(batch, self.channels))
+        classes = self.arrays["classes"].astype(int)
+        p = np.zeros((len(x), self.n_classes))
+        p[:, classes] = 1.0 if len(classes) == 1 else 0.0
+        for one, other in combinations(classes, 2):
+            vectors, weights, bias = (self.arrays[f"{one}_{other}.{part}"] for part in ("vectors", "coefficients", "intercept"))
+            share = expit(rbf_kernel(x, vectors, gamma=self.arrays["gamma"][0]) @ weights + bias)
+            p[:, other] += share
+            p[:, one] += 1 - share
+        return p / p.sum(axis=1, keepdims=True)
+
+    def _normalized(self, described: Array) -> Array:
+        x = (described - self.arrays["mean"]) / self.arrays["scale"]
+        return np.where(np.isnan(x), 0.0, x)
