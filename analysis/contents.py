@@ -182,6 +182,7 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
         *_who(results, names, slug),
         *_drawn("Label budget", pictures.over(slug, comparison, metric, pictures.BUDGET)),
         *_drawn("Number of clusters", pictures.over(slug, comparison, metric, pictures.CLUSTERS)),
+        *_searched(results, names),
         *_classes(results, names),
         *_fairness(results, names),
         *_appendix(results, names, slug),
@@ -189,6 +190,21 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
         *_drawn("Calibration", pictures.calibration(slug, _of(results.calibration, names)), descriptive=True),
     ]
     return Section(tables.title(names), sections=tuple(sections))
+
+
+def _searched(results: Results, names: Names) -> list[Section]:
+    """What was chosen for each held-out participant, without anything of theirs."""
+    part = _of(results.searched, names)
+    if part.empty:
+        return []
+    caption = (
+        "Hyperparameters chosen for each held-out participant on inner folds over the training people alone; the inner scores are in the "
+        "run folder's search/."
+    )
+    counts = part["searched"].value_counts()
+    says = "Chosen: " + "; ".join(f"{point} ({count} of {len(part)})" for point, count in counts.items()) + "."
+    table = tabulate(part.drop(columns=CELL).astype({"seed": str}), caption, names=3)
+    return [Section("Chosen hyperparameters", says=(says,), parts=(table,), descriptive=True)]
 
 
 def _classes(results: Results, names: Names) -> list[Section]:

@@ -26,6 +26,7 @@ class Frames:
         primary_metric: the one metric that the verdict is about; the study names it.
         participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
             each class (missing where a dataset has no such trait or class); no rows for a run that stored none.
+        transcripts: dataset, window, transcript (its number) of windows in which something is said; no rows for other data.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
 
@@ -35,6 +36,7 @@ class Frames:
     notes: tuple[str, ...]
     primary_metric: str = "auroc"
     participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
+    transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "window", "transcript"]))
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
@@ -77,6 +79,13 @@ def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "label", "participant"])
 
 
+def _transcripts(system: fs.FileSystem, path: str) -> pd.DataFrame:
+    if system.get_file_info(f"{path}/transcripts.parquet").type == fs.FileType.NotFound:
+        return pd.DataFrame(columns=["dataset", "window", "transcript"])
+    with system.open_input_file(f"{path}/transcripts.parquet") as file:
+        return pq.read_table(file).to_pandas()
+
+
 def load(run: str | os.PathLike[str]) -> Frames:
     """The frames of a run, finished or still going.
 
@@ -100,6 +109,7 @@ def load(run: str | os.PathLike[str]) -> Frames:
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
         participants=_participants(system, path),
+        transcripts=_transcripts(system, path),
         classes=origin.get("classes", {}),
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 from analysis.metrics import METRICS
 from analysis.tested import Ints, Numbers, Tested
 
-MAJORITY, GUESS = "majority_class", "random_guess"
-REFERENCES = (MAJORITY, GUESS)
+MAJORITY, GUESS, TEXT = "majority_class", "random_guess", "text_ceiling"
+REFERENCES = (MAJORITY, GUESS, TEXT)
 GUESSES = 20
 
 
@@ -27,6 +27,25 @@ def majority(held: Tested, same: Ints) -> Numbers:
     said = (np.arange(own.shape[1]) == class_of[held.trial, None]).astype(np.float32)
     said[np.isnan(held.p)] = np.nan
     return replace(held, p=said).scores(len(same))
+
+
+def text_ceiling(held: Tested, same: Ints, transcript: Ints) -> Numbers:
+    """Scores of an oracle that knows, of each transcript, how many of the tested windows have each class: no model of the text alone that
+    says the most probable class has a higher accuracy on these windows. It is fitted on the test: a ceiling, not a result.
+
+    Args:
+        held, same: as ``majority``'s.
+        transcript: (n,) number of each window's transcript, below 0 where it has none.
+    """
+    told = held.take(np.flatnonzero(transcript >= 0))
+    pairs = np.stack([same[told.trial], transcript[transcript >= 0]], axis=1)
+    _, spoken = np.unique(pairs, axis=0, return_inverse=True)
+    spoken = spoken.reshape(-1)
+    counts = np.zeros((spoken.max(initial=-1) + 1, held.p.shape[1]))
+    np.add.at(counts, (spoken, told.y), 1)
+    p = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[spoken].astype(np.float32)
+    p[np.isnan(told.p)] = np.nan
+    return replace(told, p=p).scores(len(same))
 
 
 def _alike(held: Tested, who: list[str]) -> Ints:

@@ -19,7 +19,7 @@ from analysis.page import Picture, every_part, render
 from analysis.pairs import gain_sign, pairs
 from analysis.ranking import friedman, rank_tables, ranking
 from analysis.results import Results
-from analysis.scores import CELL, Scoring, score, score_common
+from analysis.scores import CELL, WHO, Scoring, score, score_common
 
 Run = str | os.PathLike[str]
 TESTS = ["p", "p_adjusted", "least_p", "test", "family", "family_size", "effect_size"]
@@ -55,6 +55,13 @@ def _status(frames: Frames) -> pd.DataFrame:
     ended = frames.trials.set_index("trial")["status"] if len(frames.trials) else pd.Series(dtype=object)
     plan = frames.plan.assign(status=frames.plan["trial"].map(ended).fillna("not run yet"))
     return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
+
+
+def _searched(frames: Frames) -> pd.DataFrame:
+    """What a search chose for each fold."""
+    columns = [*CELL, *WHO, "searched"]
+    found = frames.plan[columns] if "searched" in frames.plan else pd.DataFrame(columns=columns)
+    return found[found["searched"].ne("")].drop_duplicates(ignore_index=True)
 
 
 def _other_metrics(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -103,6 +110,7 @@ def results(
         calibration=shown.reliability(frames),
         confusion=classes.confusion(frames),
         means=classes.means(scores),
+        searched=_searched(frames),
         notes=notes,
         incomplete=incomplete,
         origin=json.loads(read_text(run, "provenance.json")),
@@ -144,7 +152,7 @@ def _texts(made: Results) -> dict[str, str]:
     notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
     frames = {
         "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
-        "fairness": made.fairness, "curves": made.curves, "means": made.means, "confusion": made.confusion,
+        "fairness": made.fairness, "curves": made.curves, "means": made.means, "confusion": made.confusion, "searched": made.searched,
         "classes": classes.per_class(made.confusion), **{f"against_{other.name}": other.table for other in made.against},
         **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
     }  # fmt: skip

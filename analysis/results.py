@@ -26,6 +26,7 @@ class Results:
         curves: one row per epoch of every training.
         calibration: ``shown.reliability``.
         confusion, means: ``classes.confusion`` and ``classes.means``.
+        searched: the hyperparameters chosen for each fold, one row per dataset, label, model, participant and seed; no rows without a search.
         notes: sentences that every table carries.
         incomplete: what the run lacks; empty where nothing.
         origin: the run's provenance.json. ``study``: its study.yaml. ``command``: what makes this report again.
@@ -43,6 +44,7 @@ class Results:
     calibration: pd.DataFrame
     confusion: pd.DataFrame
     means: pd.DataFrame
+    searched: pd.DataFrame
     notes: tuple[str, ...]
     incomplete: str
     origin: dict[str, Any]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.load import Frames
 from analysis.metrics import METRICS
-from analysis.references import GUESS, MAJORITY, guesses, majority
+from analysis.references import GUESS, MAJORITY, TEXT, guesses, majority, text_ceiling
 from analysis.tested import Ints, Numbers, Tested, tested
 
 BASELINE = "non_personalized"
@@ -66,7 +66,7 @@ def score(frames: Frames, scoring: Scoring = "paired") -> pd.DataFrame:
     parts = [_rows(trials, windows.scores(len(trials)), everything)]
     if scoring == "paired":
         parts.append(_paired(windows, trials, ok, ok & baseline))
-    parts += _references(windows, trials, ok & baseline)
+    parts += _references(windows, trials, ok & baseline, frames.transcripts)
     return _arranged(parts, scoring)
 
 
@@ -81,12 +81,26 @@ def _paired(windows: Tested, trials: pd.DataFrame, ok: npt.NDArray[np.bool_], ba
     return _rows(trials, same.scores(len(trials)), which, technique=BASELINE, variant="-", against=against)
 
 
-def _references(windows: Tested, trials: pd.DataFrame, baseline: npt.NDArray[np.bool_]) -> list[pd.DataFrame]:
-    """The rows of ``analysis.references``, on all windows of each held-out participant."""
+def _references(
+    windows: Tested, trials: pd.DataFrame, baseline: npt.NDArray[np.bool_], transcripts: pd.DataFrame
+) -> list[pd.DataFrame]:
+    """The rows of ``analysis.references``, on all windows of each held-out participant; what text can tell where there are transcripts."""
     held = windows.only(baseline)
+    same = _numbered(trials, [*CELL, "seed"])
     who = [f"{participant} {seed}" for participant, seed in zip(trials["participant"], trials["seed"], strict=True)]
-    scored = {MAJORITY: majority(held, _numbered(trials, [*CELL, "seed"])), GUESS: guesses(held, who)}
-    return [_rows(trials, numbers, baseline, technique=name, variant="-") for name, numbers in scored.items()]
+    scored = {MAJORITY: (majority(held, same), baseline), GUESS: (guesses(held, who), baseline)}
+    speaking = baseline & trials["dataset"].isin(transcripts["dataset"]).to_numpy()
+    if speaking.any():
+        spoken = held.only(speaking)
+        scored[TEXT] = text_ceiling(spoken, same, _transcript_of(spoken, trials, transcripts)), speaking
+    return [_rows(trials, numbers, which, technique=name, variant="-") for name, (numbers, which) in scored.items()]
+
+
+def _transcript_of(held: Tested, trials: pd.DataFrame, transcripts: pd.DataFrame) -> Ints:
+    """The transcript's number of each window, -1 where it has none, (n,)."""
+    known = pd.MultiIndex.from_frame(transcripts[["dataset", "window"]])
+    at = known.get_indexer(pd.MultiIndex.from_arrays([trials["dataset"].to_numpy()[held.trial], held.window]))
+    return np.where(at >= 0, transcripts["transcript"].to_numpy(dtype=np.int64)[at], -1)
 
 
 def score_common(frames: Frames) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.folds.draws import Draws
+from raylab.folds.kinds import held_out
 from raylab.windows.cut import NO_LABEL
 from raylab.windows.dataset import WindowIndex
 
@@ -59,7 +60,7 @@ class Fold:
         """What draws call the fold: folds that hold out the same people share their draws, and with them what is trained on everyone else."""
         if self.shares:
             return f"random split {'/'.join(map(str, self.shares))}"
-        return "+".join(sorted({self.target, *self.apart}))
+        return held_out(self.target, self.apart)
 
     @cached_property
     def y(self) -> npt.NDArray[np.int8]:

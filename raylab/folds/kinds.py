@@ -62,6 +62,11 @@ class Kind:
         return ()
 
 
+def held_out(target: str, apart: People) -> str:
+    """One name for all who are held out together."""
+    return "+".join(sorted({target, *apart}))
+
+
 def labelled(index: WindowIndex, label: str) -> People:
     """Everyone who has a window with the label, in the card's order."""
     return tuple(index.participants[i] for i in np.unique(index.person[index.labels[label] != NO_LABEL]))

@@ -11,6 +11,7 @@ from raylab.training.store import StageStore
 from raylab.trials.trial import Trial
 from raylab.trials.work import Outcome
 
+SEARCH = "search"  # the inner trials of a search: a run folder inside the run folder
 FINAL = ("ok", "missing")  # no later start tries these again
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
@@ -20,7 +21,7 @@ TRIAL_COLUMNS = pa.schema(
         ("status", pa.string()), ("error", pa.string()), ("seconds", pa.float64()), ("epochs", pa.int64()),
         ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()),
         ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
-        ("people", pa.int64()), ("auroc", pa.float64()),
+        ("people", pa.int64()), ("auroc", pa.float64()), ("searched", pa.string()),
     ]
 )  # fmt: skip
 
@@ -38,13 +39,20 @@ class RunFolder:
         return self.folder.uri
 
     def write_start(
-        self, study_yaml: str, provenance: dict[str, Any], trials: list[Trial], participants: list[dict[str, Any]]
+        self,
+        study_yaml: str,
+        provenance: dict[str, Any],
+        trials: list[Trial],
+        participants: list[dict[str, Any]],
+        transcripts: pa.Table | None = None,
     ) -> None:
-        """The resolved study, where it comes from, the plan, and what is kept of the people. What is there and equal stays untouched.
+        """The resolved study, its origin, the plan, and what is kept of the people and of what they say. What is there and equal stays untouched.
 
         A start by another version, on another machine or of another study keeps the provenance of those before as ``earlier``.
         """
         rows = [{"trial": trial.key, **trial.row, "stages": list(trial.stages), "problem": trial.problem} for trial in trials]
+        if any(trial.searched for trial in trials):
+            rows = [{**row, "searched": trial.found} for row, trial in zip(rows, trials, strict=True)]
         table = pa.Table.from_pylist(rows)
         if not self.folder.exists("plan.parquet") or not self.folder.read_table("plan.parquet").equals(table):
             self.folder.write_table("plan.parquet", table)
@@ -52,6 +60,8 @@ class RunFolder:
             self.folder.write("study.yaml", study_yaml.encode())
         if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
             self.folder.write_json("participants.json", participants)
+        if transcripts is not None:
+            self.folder.write_table("transcripts.parquet", transcripts)
         before = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
         earlier = before.pop("earlier", [])
         if before != provenance:
@@ -70,6 +80,8 @@ class RunFolder:
         key = outcome.record["trial"]
         if outcome.predictions is not None:
             self.folder.write_table(f"predictions/{key}.parquet", outcome.predictions)
+        if outcome.attention is not None:
+            self.folder.write_table(f"attention/{key}.parquet", outcome.attention)
         self._trials.put(key, {**outcome.record, "node": node})
 
     def compact(self) -> None:

@@ -1,4 +1,5 @@
-"""What a run keeps of the people it holds out, so that scores can be told by group (participants.json).
+"""What a run keeps of the people it holds out, so that scores can be told by group (participants.json), and of which utterances have one
+transcript, so that tables can say what the transcript alone tells (transcripts.parquet).
 
 Only numbers, a gender out of a short list and counts: text that somebody wrote about a person (a name, a diagnosis, a remark) and
 signals never enter a run folder, so no report can show them.
@@ -8,8 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from raylab.trials.plan import Prepared
+from raylab.windows.transcripts import UNKNOWN, transcripts
 
 GENDERS = {
     **dict.fromkeys(("female", "f", "w", "woman"), "female"),
@@ -42,3 +45,16 @@ def participants(datasets: list[Prepared]) -> list[dict[str, Any]]:
             traits = _kept(index.traits(name), list(index.card["similarity_traits"]))
             rows.append({"dataset": ready.name, "label": label, "participant": name, "traits": traits, "windows": counts})
     return rows
+
+
+def spoken(datasets: list[Prepared]) -> pa.Table | None:
+    """dataset, window, transcript (a number, not the text) of every utterance; None where no dataset has transcripts."""
+    parts = []
+    for ready in datasets:
+        numbers = transcripts(ready.index)
+        if numbers is None:
+            continue
+        known = np.flatnonzero(numbers != UNKNOWN)
+        columns = {"window": ready.index.window[known], "transcript": numbers[known]}
+        parts.append(pa.table({"dataset": pa.array([ready.name] * len(known), pa.string()), **columns}))
+    return pa.concat_tables(parts) if parts else None

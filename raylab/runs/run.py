@@ -6,18 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 import yaml
 
+import analysis
 from raylab.errors import RaylabError, StudyError
 from raylab.runs.cluster import connect
-from raylab.runs.folder import RunFolder
+from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.here import here
 from raylab.runs.lease import SILENCE_S, Lease
-from raylab.runs.participants import participants
+from raylab.runs.participants import participants, spoken
 from raylab.runs.progress import Progress, clock, is_trouble, trouble
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
 from raylab.trials.plan import plan, prepared
+from raylab.trials.search import choose, inner_trials
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
@@ -121,25 +124,60 @@ def start(
     with Lease(run.folder, silence_s) as lease:
         if lease.before:
             say(f"the run folder is taken over from {lease.before}")
-        trials = list(plan(study, indexes))
+        drive = _Drive(study, root, where, address, say, order, lease, origin, people, spoken(ready))
+        chosen = None
+        if study.search:
+            say("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
+            inner = list(inner_trials(study, study.search, indexes))
+            searched = RunFolder(run.folder.sub(SEARCH).uri)
+            drive.run(inner, searched)
+            summary = summarize(searched, inner, time.monotonic() - began)
+            if not summary.complete:
+                return summary
+            chosen = choose(study, study.search, indexes, analysis.score(analysis.load(searched.uri), "published"))
+        trials = list(plan(study, indexes, chosen))
+        drive.run(trials, run)
+    return summarize(run, trials, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class _Drive:
+    """What the parts of a run share."""
+
+    study: Study
+    root: str
+    where: Where
+    address: str | None
+    say: Say
+    order: Callable[[list[Trial]], list[Trial]]
+    lease: Lease
+    origin: dict[str, Any]
+    people: list[dict[str, Any]]
+    transcripts: pa.Table | None
+
+    def run(self, trials: list[Trial], run: RunFolder) -> None:
+        """Run those of the trials that the folder lacks."""
         keys = {trial.key for trial in trials}
         run.forget_failed(keys)
         finished = run.finished()
-        pending = order([trial for trial in trials if trial.key not in finished])
+        pending = self.order([trial for trial in trials if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
-        say(f"{study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already")
-        run.write_start(yaml.safe_dump(study.as_dict(), sort_keys=False), origin, trials, people)
+        self.say(
+            f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already"
+        )
+        run.write_start(
+            yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.people, self.transcripts
+        )
         if pending:
-            windows = {which: read_source(root, which) for which in {trial.windows for trial in pending}}
-            progress = Progress(len(pending), say)
-            if where == "ray":
-                connect(address)
-                sweep(pending, windows, run, study.resources, progress, lease)
+            windows = {which: read_source(self.root, which) for which in {trial.windows for trial in pending}}
+            progress = Progress(len(pending), self.say)
+            if self.where == "ray":
+                connect(self.address)
+                sweep(pending, windows, run, self.study.resources, progress, self.lease)
             else:
-                here(pending, windows, run, progress, lease)
-        lease.check()
+                here(pending, windows, run, progress, self.lease)
+        self.lease.check()
         run.conclude(keys)
-    return summarize(run, trials, time.monotonic() - began)
 
 
 def _by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:

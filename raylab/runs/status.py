@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from raylab.errors import RaylabError
-from raylab.runs.folder import RunFolder
+from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.lease import driver, said
 from raylab.runs.progress import clock, trouble
 
@@ -21,6 +21,8 @@ def status_lines(where: str) -> list[str]:
         RaylabError: where there is no run.
     """
     run = RunFolder(where)
+    if not run.folder.exists("plan.parquet") and run.folder.exists(f"{SEARCH}/plan.parquet"):
+        return ["hyperparameters are searched:", *status_lines(run.folder.sub(SEARCH).uri)]
     if not run.folder.exists("plan.parquet"):
         raise RaylabError(f"{where} is no run folder (it has no plan.parquet)")
     plan = run.folder.read_table("plan.parquet").select(["trial", "stages"])

@@ -1,15 +1,21 @@
 """`folds:` and `search:` of a study file."""
 
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from raylab.folds.kinds import Kind
+from raylab.techniques.stage import Value
+from raylab.training.protocol import StageProtocol
 
 ONE_OUT = "leave_one_participant_out"
 KINDS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train_on: WINDOWS}}"
 
+WIDTH, MAX_WIDTH = "width", 4
+
+Point = Mapping[str, Value]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -57,7 +63,8 @@ Folds = Annotated[Division, BeforeValidator(_as_mapping)]
 
 
 class Search(BaseModel):
-    """Values to choose from, every combination, for each outer fold on its training people alone.
+    """Values to choose from, every combination, for each outer fold on its training people alone: of the model's width and of any
+    hyperparameter that `protocol:` knows.
 
     Each combination is scored on inner folds over these people (one out, or groups of them), trained as ``non_personalized``, by the study's
     primary metric; the first of equally good ones is taken. What a stage declares itself stays as it is.
@@ -65,30 +72,61 @@ class Search(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: list[Annotated[float, Field(gt=0, le=4)]] | None = Field(None, min_length=1)
-    learning_rate: list[Annotated[float, Field(gt=0)]] | None = Field(None, min_length=1)
-    batch_size: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1)
-    batch_share: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(None, min_length=1)
-    epochs: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1)
-    patience: list[Annotated[int, Field(ge=1)]] | None = Field(None, min_length=1)
-    decay: list[Annotated[float, Field(ge=0)]] | None = Field(None, min_length=1)
+    axes: dict[str, list[Value]]
     folds: Folds = Division()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, value: Any) -> Any:
+        """As a study writes it, the axes stand beside ``folds``."""
+        if not isinstance(value, dict) or "axes" in value:
+            return value
+        return {
+            "axes": {k: v for k, v in value.items() if k != "folds"},
+            **({"folds": value["folds"]} if "folds" in value else {}),
+        }
+
     @model_validator(mode="after")
-    def _has_a_choice(self) -> "Search":
+    def _can_be_chosen(self) -> "Search":
         if self.folds.split or self.folds.train_on:
             raise ValueError(f"inner folds are by people: {ONE_OUT} or {{group_k_fold: 5}}")
+        if unknown := sorted(set(self.axes) - {WIDTH, *StageProtocol.model_fields}):
+            raise ValueError(
+                f"cannot be searched: {', '.join(unknown)}; there are {WIDTH}, {', '.join(StageProtocol.model_fields)}"
+            )
         if len(self.points) < 2:
             raise ValueError("there is nothing to choose from: give at least two values of width or of a hyperparameter")
+        for name, values in self.axes.items():
+            for value in values:
+                _allowed(name, value)
         return self
 
+    @model_serializer
+    def _short(self) -> dict[str, Any]:
+        return {**self.axes, "folds": self.folds.model_dump(mode="json")}
+
     @property
-    def points(self) -> list[dict[str, float]]:
+    def points(self) -> list[Point]:
         """Every combination, the last axis fastest."""
-        axes = {name: values for name, values in self if name != "folds" and values is not None}
-        return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+        return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
 
 
-def shown(point: dict[str, float]) -> str:
+def _allowed(name: str, value: Value) -> None:
+    """Whether a study could say so outright.
+
+    Raises:
+        ValueError: with the value and the reason.
+    """
+    if name == WIDTH:
+        if isinstance(value, str) or not 0 < value <= MAX_WIDTH:
+            raise ValueError(f"width {value} is not between 0 and {MAX_WIDTH}")
+        return
+    try:
+        StageProtocol.model_validate({name: value})
+    except ValidationError as error:
+        raise ValueError(f"{name} {value}: {error.errors()[0]['msg']}") from error
+
+
+def shown(point: Point) -> str:
     """``width=0.5 learning_rate=0.001``."""
-    return " ".join(f"{name}={value:g}" for name, value in point.items())
+    return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())

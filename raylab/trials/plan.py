@@ -6,13 +6,19 @@ from itertools import product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
-from raylab.folds.kinds import Kind, labelled
+from raylab.folds.kinds import Kind, held_out, labelled
+from raylab.models.network import ModelSpec
 from raylab.techniques.selection import TRAITS
 from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import PlannedStage, Subject, plan_stages
+from raylab.training.protocol import Protocol
+from raylab.trials.combinations import channels_of, refused_on
+from raylab.trials.division import WIDTH, Point
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
+
+Choices = Mapping[tuple[str, str, ModelSpec, str, int], Point]  # dataset, label, model, who is held out, seed
 
 LEAVE_ONE_OUT = Kind()
 MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
@@ -112,6 +118,12 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
     cells = [(ready.name, ready.entry.label) for ready in found]
     problems += [problem for ready in found for problem in _lacks(ready, study)]
     problems += [
+        problem
+        for ready in found
+        for model in study.models
+        for problem in refused_on(model.spec, ready.channels, ready.index.card, ready.name)
+    ]
+    problems += [
         f"dataset {name!r} with label {label!r} stands twice; give one of them a name"
         for name, label in sorted({c for c in cells if cells.count(c) > 1})
     ]
@@ -157,38 +169,65 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[Subject, tuple[PlannedS
     return subject, plan_stages(subject, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
 
 
-def plan(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
+def with_point(model: ModelSpec, protocol: Protocol, point: Point) -> tuple[ModelSpec, Protocol]:
+    """The model and the protocol at a point of a search."""
+    changed = {name: value for name, value in point.items() if name != WIDTH}
+    wide = replace(model, width=float(point[WIDTH])) if WIDTH in point else model
+    return wide, Protocol.model_validate({**protocol.model_dump(), **changed}) if changed else protocol
+
+
+def name_without(model: ModelSpec, point: Point) -> str:
+    """The model's name without what a search chooses."""
+    return replace(model, width=1.0).name if WIDTH in point else model.name
+
+
+def completed(trial: Trial, index: WindowIndex) -> Trial:
+    """The trial with the hashes of its stages, or why its fold cannot be built, and its key."""
+    try:
+        trial = replace(trial, stages=tuple(stage.hash for stage in stages_of(trial, index)[1]))
+    except FoldError as error:
+        trial = replace(trial, problem=str(error))
+    return replace(trial, key=trial.identity)
+
+
+def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: Choices | None = None) -> Iterator[Trial]:
     """Every trial of the study, in the study's order; one whose fold cannot be built carries its problem.
 
     Args:
         indexes: the source of each dataset entry (``Study.source``: its ``windows`` unless it trains on others) to its index.
+        chosen: what a search chose (``raylab.trials.search``); a study with a search has no plan before.
+
+    Raises:
+        StudyError: with every problem of every dataset.
     """
+    if study.search and chosen is None:
+        raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
     for ready, model, technique in product(prepared(study, indexes), study.models, study.techniques):
         for variant, target, seed in product(technique.variants, ready.targets, study.seeds):
+            apart = ready.apart(target, seed)
+            point = chosen[ready.name, ready.entry.label, model.spec, held_out(target, apart), seed] if chosen else {}
+            spec, protocol = with_point(model.spec, study.protocol, point)
             trial = Trial(
                 dataset=ready.name,
                 windows=ready.source,
                 label=ready.entry.label,
-                channels=ready.channels,
-                model=model.spec,
+                channels=channels_of(spec, ready.channels, ready.index.card),
+                model=spec,
                 technique=technique.name,
                 variant=variant,
                 participant=target,
                 seed=seed,
                 people=ready.entry.people,
-                apart=ready.apart(target, seed),
+                apart=apart,
                 shares=ready.kind.shares,
-                protocol=study.protocol,
+                model_name=f"{name_without(model.spec, point)} (searched)" if point else "",
+                searched=point,
+                protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            try:
-                stages = stages_of(trial, ready.index)[1]
-                trial = replace(trial, stages=tuple(stage.hash for stage in stages))
-            except FoldError as error:
-                trial = replace(trial, problem=str(error))
-            trial = replace(trial, key=trial.identity)
+            trial = completed(trial, ready.index)
             if trial.key not in yielded:  # a study may name a variant twice
                 yielded.add(trial.key)
                 yield trial

@@ -9,6 +9,7 @@ from raylab.models.network import ModelSpec
 from raylab.techniques.stage import Value
 from raylab.techniques.table import TECHNIQUES
 from raylab.training.protocol import Protocol
+from raylab.trials.division import shown
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Trial:
     apart: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     model_name: str = ""
-    searched: Mapping[str, float] = field(default_factory=dict)
+    searched: Mapping[str, Value] = field(default_factory=dict)
     purge: bool = True
     workers: int = 1
     stages: tuple[str, ...] = ()
@@ -63,6 +64,11 @@ class Trial:
             "participant": self.participant,
             "seed": self.seed,
         }
+
+    @property
+    def found(self) -> str:
+        """What a search chose for this fold, as tables say it; empty without a search."""
+        return shown(self.searched)
 
     @property
     def identity(self) -> str:

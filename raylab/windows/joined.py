@@ -43,7 +43,7 @@ def _channels(tested: dict[str, Any], trained: dict[str, Any]) -> tuple[list[dic
             unshared[name] = f"{trained['dataset']} has no channel {name} (it has {', '.join(there)})"
             continue
         both = entry.get("variable", False) and other.get("variable", False)
-        for what in ("rate_hz", "n_features", *(() if both else ("length",))):
+        for what in ("unit", "rate_hz", "n_features", *(() if both else ("length",))):
             if entry.get(what) != other.get(what):
                 unshared[name] = (
                     f"channel {name} differs: {what} {entry.get(what)} in {tested['dataset']}, {other.get(what)} in {trained['dataset']}"
