@@ -211,7 +211,9 @@ def validate(
 
 @app.command()
 def probe(
-    kind: Annotated[str, typer.Argument(help="shuffled_labels, shuffled_traits, shuffled_transcripts, duplicated_person or flipped_labels")],
+    kind: Annotated[
+        str, typer.Argument(help="shuffled_labels, shuffled_traits, shuffled_transcripts, duplicated_person or flipped_labels")
+    ],
     source: Annotated[str, typer.Argument(help="prepared windows; for flipped_labels a study file")],
     out: Annotated[str | None, typer.Option(help="folder for the changed windows: a path or a URI")] = None,
     seed: Annotated[int, typer.Option(help="of the permutation or the noise")] = 0,
