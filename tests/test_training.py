@@ -569,6 +569,8 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "subject.model.width": with_model(width=0.03),
     "subject.fold.seed": with_fold(seed=1),
     "subject.fold.target": with_fold(target="P5"),
+    "subject.fold.apart": with_fold(apart=("P5",)),
+    "subject.fold.shares": with_fold(shares=(0.8, 0.1, 0.1)),
     "subject.fold.label": lambda case: with_fold(label="other")(with_card(labels=[STRESS, {**STRESS, "name": "other"}])(case)),
     "subject.fold.index: dataset": with_card(dataset="another"),
     "subject.fold.index: data": with_card(fingerprint="made-1"),
