@@ -212,7 +212,7 @@ def test_utterances_that_are_cut_are_counted(tmp_path: Path) -> None:
 def test_a_bad_file_is_named_and_nothing_is_prepared(tmp_path: Path) -> None:
     """A file that cannot be read stops the preparation with its name."""
     root = write_emodb(tmp_path / "in")
-    (root / "wav" / "08a01Na.wav").write_bytes(b"RIFF")
+    (root / "wav" / "08a01Na.wav").write_bytes(b"not a sound")
     with pytest.raises(RaylabError, match=r"08a01Na\.wav: cannot be read as sound"):
         prepare(Order("emodb", str(root), str(tmp_path / "out"), options=SOUND_ONLY), say=quiet, where="here")
     assert not (tmp_path / "out" / "card.json").exists()

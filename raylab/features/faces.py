@@ -39,7 +39,7 @@ class FaceNetwork:
         self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x[None, :, :, None])
         self.interpreter.invoke()
         maps, scores = (self.interpreter.get_tensor(at) for at in (self.maps, self.scores))
-        return np.concatenate([maps.mean(axis=(0, 1, 2)), scores[0]]).astype(np.float64)
+        return np.asarray(np.concatenate([maps.mean(axis=(0, 1, 2)), scores[0]]), dtype=np.float64)
 
 
 @lru_cache(maxsize=1)
