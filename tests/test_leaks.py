@@ -1,6 +1,7 @@
 """No leak, by properties: what the optimizers received, recorded in the training loop, over random cohorts."""
 
 import tempfile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,11 @@ from raylab.techniques.table import TECHNIQUES
 from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Protocol
 from raylab.training.store import StageStore
-from raylab.trials.plan import plan
+from raylab.trials.plan import plan, stages_of, subject_of
 from raylab.trials.study import parse_study
+from raylab.trials.trial import Trial
 from raylab.trials.work import run_trial
-from raylab.windows.dataset import Windows
+from raylab.windows.dataset import WindowIndex, Windows
 
 SPEC = ModelSpec("fcn", width=1 / 128)
 SMALL = {"epochs": 1, "batch_size": 8}
@@ -103,3 +105,47 @@ def _assert_clean(
     used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
     for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
         assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)
+
+
+KINDS = ("leave_one_participant_out", {"group_k_fold": 2}, {"group_k_fold": 3}, {"split": [0.6, 0.2, 0.2]})
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@given(labels=people, seed=st.integers(0, 3), folds=st.sampled_from(KINDS))
+def test_no_kind_of_folds_trains_on_what_it_holds_out(labels: list[list[int]], seed: int, folds: str | dict[str, Any]) -> None:
+    """For every technique: nobody who is held out with the target is in any stage, the target only in stages that need its labels, and no
+    training or validation window shares a sample with another side: in a random split, which people leak through, with any tested one."""
+    windows = _cohort(labels, seed)
+    index, split = windows.index, isinstance(folds, dict) and "split" in folds
+    study = parse_study(
+        {
+            "name": "leaks",
+            "datasets": [{"windows": "made", "label": "stress"}],
+            "models": [{"encoder": "fcn", "width": SPEC.width}],
+            "techniques": ["non_personalized"] if split else [*TECHNIQUES],
+            "folds": folds,
+            "seeds": [seed],
+        },
+        "test",
+    )
+    if len({int(i) for i in index.person[index.labels["stress"] >= 0]}) < 3:
+        return  # too few people for the groups
+    for trial in plan(study, {"made": index}):
+        if trial.problem:
+            continue
+        fold, stages = subject_of(trial, index).fold, stages_of(trial, index)[1]
+        held = [index.participants.index(name) for name in trial.apart]
+        mine = index.participants.index(trial.participant)
+        for stage, declared in zip(stages, TECHNIQUES[trial.technique].stages(trial.variant), strict=True):
+            used = np.concatenate([stage.train, stage.validation])
+            assert not np.isin(index.person[used], held).any()
+            assert not len(fold.overlapping(stage.train, stage.validation))
+            if split:
+                assert not len(fold.overlapping(used, tested_by_the_split(trial, index)))
+            elif "target labels" not in declared.windows.needs:
+                assert not (index.person[used] == mine).any()
+
+
+def tested_by_the_split(trial: Trial, index: WindowIndex) -> Rows:
+    """The test windows of all people in a trial's random split."""
+    return Fold(index, trial.label, trial.participant, trial.seed, shares=trial.shares).parts[2]

@@ -59,7 +59,8 @@ def store(windows: Windows, where: Path) -> Path:
         rows = index.person == number
         labels = {name: y[rows] for name, y in index.labels.items()}
         signals = {name: x[rows] for name, x in windows.signals.items()}
-        cut = Cut(index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0)
+        lengths = {name: n[rows] for name, n in windows.lengths.items()}
+        cut = Cut(index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths)
         table = to_table(cut, entry["name"], number, list(labels)).drop_columns(["participant"])
         folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
         digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
@@ -72,7 +73,8 @@ def store(windows: Windows, where: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``made``: six people of 30 windows with traits, a label of two runs, and another of which windows lack a class."""
+    """A folder with ``made``: six people of 30 windows with traits, a label of two runs, and another of which windows lack a class;
+    its channels pass for words."""
     names = [f"P{i}" for i in range(1, 7)]
     traits = {name: {"age": 20.0 + i, "gender": "female" if i % 2 else "male"} for i, name in enumerate(names)}
     windows = make_windows({name: [0] * 12 + [1] * 18 for name in names}, traits=traits)
@@ -80,6 +82,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = {
         **windows.index.card,
         "labels": [*windows.index.card["labels"], {"name": "mood", "classes": ["low", "mid", "high"]}],
+        "channels": [{**channel, "modality": "linguistic"} for channel in windows.index.card["channels"]],
     }
     index = replace(windows.index, card=card, labels={**windows.index.labels, "mood": mood})
     root = tmp_path_factory.mktemp("probes")

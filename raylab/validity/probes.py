@@ -2,6 +2,8 @@
 
 - ``shuffled_labels``: of each label, each person's classes are permuted among that person's labelled windows: every technique must be at chance.
 - ``shuffled_traits``: whole trait records are permuted among people: techniques that choose people by traits lose what they gained.
+- ``shuffled_transcripts``: what was said is permuted among each speaker's utterances: a model of text falls to what the classes' shares give, and a
+  fusion to what its other modalities give.
 - ``duplicated_person``: a person stands there twice, under two names: the run must warn (``raylab.windows.alike``).
 
 The fourth probe, flipped test labels, needs a study and not only windows: ``raylab.validity.flip``.
@@ -20,6 +22,7 @@ from raylab.folds.draws import Draws
 from raylab.hashing import hash_record
 from raylab.windows.cut import NO_LABEL, Cut
 from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table
+from raylab.windows.transcripts import linguistic
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Asked:
     seed: int
     person: str | None
     noise: float
+    words: tuple[str, ...] = ()  # names of the linguistic channels
 
     def generator(self, name: str, purpose: str) -> np.random.Generator:
         """A stream of each person and purpose, so that it does not matter who else is there."""
@@ -74,6 +78,20 @@ def _shuffled_traits(people: list[Person], asked: Asked) -> Made:
     return moved, {"kept_own": kept}, said
 
 
+def _shuffled_transcripts(people: list[Person], asked: Asked) -> Made:
+    """All linguistic channels move together, with their lengths; an utterance may keep its own, or get the same text from another one."""
+
+    def shuffled(person: Person) -> Person:
+        made = person.made
+        order = asked.generator(person.name, "transcripts").permutation(len(made.start_s))
+        signals = {name: x[order] if name in asked.words else x for name, x in made.signals.items()}
+        lengths = {name: x[order] if name in asked.words else x for name, x in made.lengths.items()}
+        return replace(person, made=replace(made, signals=signals, lengths=lengths))
+
+    said = f"transcripts ({', '.join(asked.words)}) were permuted among each speaker's utterances, so text must tell nothing of an utterance"
+    return [shuffled(person) for person in people], {"channels": list(asked.words)}, said
+
+
 def _duplicated_person(people: list[Person], asked: Asked) -> Made:
     """The copy stands last in the card; noise is drawn per channel."""
     there = {person.name: person for person in people}
@@ -105,6 +123,7 @@ def _beyond_is_zero(x: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] |
 PROBES: Mapping[str, Callable[[list[Person], Asked], Made]] = {
     "shuffled_labels": _shuffled_labels,
     "shuffled_traits": _shuffled_traits,
+    "shuffled_transcripts": _shuffled_transcripts,
     "duplicated_person": _duplicated_person,
 }
 
@@ -131,7 +150,10 @@ def probe(
     card = windows.index.card
     if kind == "shuffled_traits" and not (card["similarity_traits"] and any(entry["traits"] for entry in card["participants"])):
         raise RaylabError(f"{folder.uri}: shuffled_traits needs traits, and {windows.index.name} has none")
-    people, about, said = PROBES[kind](_people(folder, windows), Asked(seed, person, noise))
+    words = linguistic(card)
+    if kind == "shuffled_transcripts" and not words:
+        raise RaylabError(f"{folder.uri}: shuffled_transcripts needs a linguistic channel, and {windows.index.name} has none")
+    people, about, said = PROBES[kind](_people(folder, windows), Asked(seed, person, noise, words))
     for number, one in enumerate(people):
         table = to_table(one.made, one.name, number, list(windows.index.labels))
         to.write_table(f"participant={one.name}/part-0.parquet", table.drop_columns(["participant"]))
