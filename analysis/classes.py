@@ -16,6 +16,7 @@ from analysis.pairs import VARIANT
 from analysis.scores import CELL
 from analysis.significance import bca_intervals
 from analysis.tested import tested
+from analysis.text import bullets, escape, interval, metric_name, number, pipe_table
 
 MEANS = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
 CONFUSION_COLUMNS = [*VARIANT, "true", "guessed", "windows"]
@@ -102,3 +103,28 @@ def means(scores: pd.DataFrame) -> pd.DataFrame:
         for (names, metric, x), (low, high) in zip(found, intervals, strict=True)
     ]
     return pd.DataFrame(rows, columns=MEAN_COLUMNS).sort_values(CELL, kind="stable", ignore_index=True)
+
+
+def said(means: pd.DataFrame) -> list[str]:
+    """``0.605 [0.551, 0.652]`` for each row of ``means``."""
+    return [
+        f"{number(row['mean'])} {interval(row['ci_low'], row['ci_high'], sign=False)}".strip()
+        for row in means.to_dict("records")
+    ]
+
+
+def markdown(means: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """A table for each dataset and label: every model, technique and variant in a row, so that models can be seen side by side."""
+    lines: list[str] = []
+    for (dataset, label), part in means.assign(said=said(means)).groupby(["dataset", "label"], sort=False):
+        head = ("model", "technique", "variant", "n", *(metric_name(name) for name in MEANS))
+        rows = [
+            (*map(str, names), str(own["n_participants"].max()), *own.set_index("metric")["said"].reindex(MEANS))
+            for names, own in part.groupby(["model", "technique", "variant"], sort=False)
+        ]
+        caption = (
+            "Mean over n participants, each averaged over seeds and on the windows that the variant was tested on, with its 95% BCa interval "
+            "over participants; rows are not tested against each other here."
+        )
+        lines += [f"### {escape(f'{dataset} / {label}')}", "", *pipe_table(head, rows), "", caption, ""]
+    return "\n".join([*lines, *bullets(notes)]).rstrip() + "\n"

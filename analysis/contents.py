@@ -216,22 +216,13 @@ def _classes(results: Results, names: Names) -> list[Section]:
     pooled = "windows of all participants, variants and seeds of a technique pooled"
     each = classes.per_class(confused, ["technique"])
     parts = [
-        tabulate(_intervals(means), caption, names=2),
+        tabulate(_wide(means, classes.said(means)), caption, names=2),
         tabulate(
             each, f"Class by class, {pooled}; empty where undefined: no window of the class, or none taken for it.", names=2
         ),
         *(_matrix(str(name), part, pooled) for name, part in confused.groupby("technique", sort=False)),
     ]
     return [Section("Class by class", parts=tuple(parts), descriptive=True)]
-
-
-def _intervals(means: pd.DataFrame) -> pd.DataFrame:
-    """A row per variant, a column per metric: mean and interval."""
-    said = [
-        f"{number(row['mean'])} {interval(row['ci_low'], row['ci_high'], sign=False)}".strip()
-        for row in means.to_dict("records")
-    ]
-    return _wide(means, said)
 
 
 def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> Table:

@@ -161,6 +161,7 @@ def _texts(made: Results) -> dict[str, str]:
         "comparison.tex": tables.latex(made.comparison, notes),
         "paper_table.md": paper_table.markdown(made.paper, notes),
         "paper_table.tex": paper_table.latex(made.paper, notes),
+        "means.md": classes.markdown(made.means, notes),
         "fairness.md": fairness.markdown(made.fairness),
         **{f"against_{other.name}.md": other.text for other in made.against},
     }

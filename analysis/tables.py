@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import latex as tex
-from analysis.references import REFERENCES
+from analysis.references import REFERENCES, TEXT
 from analysis.scores import CELL
 from analysis.text import bullets, counted, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
 
@@ -48,8 +48,13 @@ def caption(part: pd.DataFrame) -> str:
         f"{metric_name(first['metric'])}, mean (SD) over {many(part['n_participants'])} participants; "
         f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
     ]
+    if part["technique"].eq(TEXT).any():
+        said.append(
+            f"{TEXT}: an oracle that knows how often each transcript has each class among these very windows; over all of them no model of the "
+            "transcript alone is more often right."
+        )
     if tested.empty:
-        return f"{said[0]} No variant to test against non_personalized."
+        return f"{' '.join(said)} No variant to test against non_personalized."
     size = int(tested["family_size"].iloc[0])
     said += [
         f"Difference to non_personalized on the same windows, paired over participants; {' or '.join(tested['test'].unique())}, "

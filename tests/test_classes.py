@@ -83,6 +83,18 @@ def test_uar_has_its_interval_over_participants() -> None:
     assert ("majority_class", "balanced_accuracy") in made.index
 
 
+def test_models_stand_side_by_side() -> None:
+    """One table for each dataset and label, a row for each model; what leaks has a table of its own, under its name."""
+    rng = np.random.default_rng(5)
+    scores = score(_frames(rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200).astype(np.float32), people=5))
+    both = pd.concat([scores, scores.assign(model="svm"), scores.assign(dataset="d (LEAKING: random)")])
+    text = classes.markdown(classes.means(both), ["A note."])
+    first, second = text.split("### ")[1:]
+    assert ("d / emotion", "d (LEAKING: random) / emotion") == (first.splitlines()[0], second.splitlines()[0])
+    assert "| m | non_personalized | - | 5 | " in first and "| svm | non_personalized | - | 5 | " in first
+    assert "svm" not in second and text.endswith("- A note.\n")
+
+
 def test_a_report_names_the_classes_in_their_order(tmp_path: Path) -> None:
     """The names stand in provenance.json, because JSON objects that are sorted lose the order; a run without them has numbers."""
     run = write_run(tmp_path / "run")
