@@ -51,7 +51,7 @@ def write_ravdess(root: Path, actors: tuple[int, ...] = (1, 2), rate: int = 48_0
 
 
 def write_film(path: Path, pictures: list[npt.NDArray[np.uint8]], sound: npt.NDArray[np.float64], late_s: float = 0.0) -> Path:
-    """A film of 25 pictures (height, width, 3) a second with lossless sound at 16 kHz that starts ``late_s`` after the picture."""
+    """A film of 25 pictures (height, width, 3) a second, and lossless sound at 16 kHz that starts ``late_s`` after it (before, if negative)."""
     import av  # noqa: PLC0415 (an optional package)
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,13 @@ def write_film(path: Path, pictures: list[npt.NDArray[np.uint8]], sound: npt.NDA
         audio.layout, audio.format = "mono", "s16p"
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
+            frame.pts, frame.time_base = number + round(25 * max(0.0, -late_s)), Fraction(1, 25)
             film.mux(video.encode(frame))
         film.mux(video.encode())
         samples = np.round(sound * 32767).astype(np.int16)
         for start in range(0, len(samples), 4096):
             part = av.AudioFrame.from_ndarray(samples[None, start : start + 4096], format="s16p", layout="mono")
-            part.sample_rate, part.pts, part.time_base = 16_000, start + round(late_s * 16_000), Fraction(1, 16_000)
+            part.sample_rate, part.pts, part.time_base = 16_000, start + round(16_000 * max(0.0, late_s)), Fraction(1, 16_000)
             film.mux(audio.encode(part))
         film.mux(audio.encode())
     return path

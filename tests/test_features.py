@@ -66,6 +66,7 @@ def test_silence_at_both_ends_is_cut_off(tmp_path: Path) -> None:
     assert found.seconds == pytest.approx(0.6, abs=0.2)
     np.testing.assert_array_equal(sound.samples[round(found.start_s * RATE_HZ) :][: len(found.samples)], found.samples)
     np.testing.assert_array_equal(sound.samples, trimmed(sound, 0, 4.0).samples)
+    assert not found.shortened and trimmed(sound, 40, 0.3).shortened
     assert trimmed(sound, 40, 0.3).seconds == 0.3
 
 

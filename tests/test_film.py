@@ -86,6 +86,16 @@ def test_sound_shifted_by_200_ms_is_reported_and_aligned(tmp_path: Path) -> None
     np.testing.assert_array_equal(whole.faces[2:], late.faces)
 
 
+def test_a_picture_shifted_by_200_ms_is_reported_and_aligned(tmp_path: Path) -> None:
+    """Sound that starts first is cut to where the picture begins: the other way round."""
+    film = read_film(film_of(tmp_path / "a.mp4", -0.2))
+    assert film.note == "the sound starts 200 ms before the picture; what both cover is kept"
+    assert film.sound.start_s == pytest.approx(0.2, abs=0.01)
+    expected = hum(1.0, silence_s=0.0)[3200:]
+    np.testing.assert_allclose(expected, film.sound.samples[: len(expected)], atol=1e-4)
+    assert film.faces is not None and len(film.faces) == 8
+
+
 def test_a_film_without_a_face_has_no_picture(tmp_path: Path) -> None:
     """Grey pictures give sound, a missing modality, and a note."""
     film = read_film(film_of(tmp_path / "a.mp4", pictures=[np.full((240, 240, 3), 90, np.uint8)] * 25))

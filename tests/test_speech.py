@@ -205,7 +205,7 @@ def test_other_rates_are_noted(tmp_path: Path) -> None:
 def test_utterances_that_are_cut_are_counted(tmp_path: Path) -> None:
     """What is longer than a window ends with it, and the card counts how many."""
     found = read(write_emodb(tmp_path, ("03",)), "emodb", "speaker_03", longest_s=0.8)
-    assert found.notes == ("2 utterances reach the longest that a window holds, and end there",)
+    assert found.notes == ("2 utterances are longer than a window holds, their ends are left out",)
     assert sorted(len(part.signals["acoustic"]) for part in found.segments)[-2:] == [81, 81]
 
 

@@ -1,6 +1,6 @@
 """Sound files to one rate: 16 kHz, mono, silence at both ends cut off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class Sound:
         samples: (n,) at ``RATE_HZ``, mono, -1..1.
         start_s: of the first sample, seconds on the file's clock.
         recorded_hz: rate of the file; ``recorded_channels``: 2 were averaged.
+        shortened: whether more followed than a window holds.
     """
 
     samples: Samples
     start_s: float
     recorded_hz: int
     recorded_channels: int
+    shortened: bool = False
 
     @property
     def seconds(self) -> float:
@@ -89,5 +91,5 @@ def trimmed(sound: Sound, below_db: float, longest_s: float) -> Sound:
     if below_db:
         trim: Any = load("librosa", "speech").effects.trim
         first, last = (int(i) for i in trim(sound.samples, top_db=below_db)[1])
-    last = min(last, first + round(longest_s * RATE_HZ))
-    return Sound(sound.samples[first:last], sound.start_s + first / RATE_HZ, sound.recorded_hz, sound.recorded_channels)
+    end = min(last, first + round(longest_s * RATE_HZ))
+    return replace(sound, samples=sound.samples[first:end], start_s=sound.start_s + first / RATE_HZ, shortened=end < last)

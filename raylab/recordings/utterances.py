@@ -122,7 +122,7 @@ class Reader:
         for one in in_order(utterances):
             seen = self.read(one.path)
             sound = trimmed(seen.sound, float(options["trim_db"]), float(options["longest_s"]))
-            notes.add(one, seen, sound, options)
+            notes.add(one, seen, sound)
             signals = {channel.name: self._signal(channel, one, seen, sound, options) for channel in channels}
             track = LabelTrack(np.zeros(1), np.array([float(one.emotion)]))
             segments.append(Segment(one.name, round(start, 6), signals, {"emotion": track}))
@@ -176,17 +176,17 @@ class _Notes:
         self.found: list[str] = []
         self.cut = self.mixed = 0
 
-    def add(self, one: Utterance, seen: Seen, sound: Sound, options: Options) -> None:
+    def add(self, one: Utterance, seen: Seen, sound: Sound) -> None:
         self.rates[seen.sound.recorded_hz] = self.rates.get(seen.sound.recorded_hz, 0) + 1
         self.mixed += seen.sound.recorded_channels > 1
-        self.cut += sound.seconds >= float(options["longest_s"])
+        self.cut += sound.shortened
         self.found += [f"{one.name}: {seen.note}"] if seen.note else []
 
     def sentences(self) -> tuple[str, ...]:
         other = {rate: count for rate, count in self.rates.items() if rate != self.published_hz}
         said = [f"{count} files at {rate} Hz, published are {self.published_hz} Hz" for rate, count in sorted(other.items())]
         said += [f"{self.mixed} files with several channels, averaged"] if self.mixed else []
-        said += [f"{self.cut} utterances reach the longest that a window holds, and end there"] if self.cut else []
+        said += [f"{self.cut} utterances are longer than a window holds, their ends are left out"] if self.cut else []
         return (*said, *self.found)
 
 
