@@ -111,7 +111,7 @@ class _Votes(_Towers):
         return torch.cat([votes.flatten(1), present.to(votes.dtype)], dim=1)
 
     def votes(self, features: Tensor) -> Tensor | None:
-        return features[:, : len(self.channels) * self.n_classes].unflatten(1, (len(self.channels), self.n_classes))
+        return features[:, : len(self.channels) * self.n_classes].reshape(len(features), len(self.channels), self.n_classes)
 
 
 class _Average(nn.Module):
@@ -123,8 +123,8 @@ class _Average(nn.Module):
         self.scores = nn.Parameter(torch.zeros(n_channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        votes, present = features.split([self.n_channels * self.n_classes, self.n_channels], dim=1)
-        each = F.log_softmax(votes.unflatten(1, (self.n_channels, self.n_classes)), dim=2)
+        votes, present = torch.split(features, [self.n_channels * self.n_classes, self.n_channels], dim=1)
+        each = F.log_softmax(votes.reshape(len(votes), self.n_channels, self.n_classes), dim=2)
         weights = masked_softmax(self.scores.expand_as(present), present > 0)
         return torch.logsumexp(each + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
 

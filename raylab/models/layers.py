@@ -67,9 +67,9 @@ class Convolution(nn.Sequential):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, maps, length), 0 where the mask says so."""
-        norm = self.norm
+        pad, conv, norm = self
         assert isinstance(norm, nn.BatchNorm1d)
-        return normalized(norm, self.conv(self.pad(x)), mask)
+        return normalized(norm, conv(pad(x)), mask)
 
 
 class Frames(nn.Module):

@@ -65,7 +65,7 @@ class SVM(Estimator):
             share = expit(rbf_kernel(x, vectors, gamma=self.arrays["gamma"][0]) @ weights + bias)
             p[:, other] += share
             p[:, one] += 1 - share
-        return p / p.sum(axis=1, keepdims=True)
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
 
     def _normalized(self, described: Array) -> Array:
         x = (described - self.arrays["mean"]) / self.arrays["scale"]

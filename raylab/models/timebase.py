@@ -54,8 +54,9 @@ def aggregated(x: Tensor, n: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Means over ``size`` neighbouring samples, those that a window has; the samples left."""
     mask = valid(x.shape[1], n).to(x.dtype)[:, :, None]
     short = -x.shape[1] % size
-    groups = F.pad(x.masked_fill(mask == 0, 0.0), (0, 0, 0, short)).unflatten(1, (-1, size)).sum(dim=2)
-    counts = F.pad(mask, (0, 0, 0, short)).unflatten(1, (-1, size)).sum(dim=2)
+    shape = (len(x), (x.shape[1] + short) // size, size)
+    groups = F.pad(x.masked_fill(mask == 0, 0.0), (0, 0, 0, short)).reshape(*shape, x.shape[2]).sum(dim=2)
+    counts = F.pad(mask, (0, 0, 0, short)).reshape(*shape, 1).sum(dim=2)
     return groups / counts.clamp(min=1), (n + size - 1) // size
 
 

@@ -61,7 +61,7 @@ class Augmenter:
 
     def _uniform(self, like: Tensor, *shape: int) -> Tensor:
         """Between -1 and 1."""
-        return (2 * torch.rand(shape, generator=self.draws) - 1).to(like)
+        return torch.as_tensor((2 * torch.rand(shape, generator=self.draws) - 1).to(like))
 
     def _shifted(self, x: Tensor, n: Tensor) -> Tensor:
         by = (self._uniform(x, len(x)) * self.asked.shift * n).round().long()
