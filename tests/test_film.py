@@ -135,3 +135,18 @@ def test_ravdess_films_are_prepared_with_the_face(tmp_path: Path) -> None:
     ]
     (note,) = card["participants"][0]["notes"][-1:]
     assert note == "01-01-04-01-01-01-01: no face in 10 frames looked at: the picture counts as missing"
+
+
+def test_the_face_follows_the_trimmed_sound(tmp_path: Path) -> None:
+    """Where 0.4 s of silence are cut off, the picture's first steps go too: sound and face still begin at one moment."""
+    path = tmp_path / "Actor_01" / "01-01-05-01-01-01-01.mp4"
+    write_film(path, [face(0.2 * np.sin(i / 3)) for i in range(35)], hum(0.6, silence_s=0.4))
+    found = {}
+    for below_db in (0, 40):
+        options = {**RAVDESS.options, **SOUND_ONLY, "visual": True, "trim_db": below_db}
+        found[below_db] = RAVDESS.read(tmp_path, "Actor_01", options).segments[0].signals["visual"]
+    whole, part = found[0], found[40]
+    first = next(i for i in range(len(whole)) if np.array_equal(whole[i], part[0]))
+    assert first in (3, 4)
+    np.testing.assert_array_equal(whole[first : first + len(part)], part)
+    assert len(part) < len(whole) - first
