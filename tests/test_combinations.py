@@ -165,3 +165,12 @@ def test_modalities_that_are_not_there_are_refused(modalities: list[str], why: s
     """An unknown modality, none at all, or one twice."""
     with pytest.raises(StudyError, match=why):
         list(plan(study({"encoder": "fcn", "modalities": modalities}, "non_personalized"), {"made": people.index}))
+
+
+def test_a_modality_whose_channels_the_study_leaves_out_is_not_there(people: Windows) -> None:
+    """A subset with nothing in it: the channels that are named hold no voice."""
+    asked = study({"encoder": "fcn", "modalities": ["voice"]}, "non_personalized")
+    without = asked.model_copy(update={"datasets": [asked.datasets[0].model_copy(update={"channels": ["a"]})]})
+
+    with pytest.raises(StudyError, match=r"made has no modality voice for fcn voice \(it has pulse\)"):
+        list(plan(without, {"made": people.index}))

@@ -1,7 +1,6 @@
 """Fusions: what each computes, what a missing modality does, and what attention says of modalities with known information."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +32,14 @@ def _as_a_worker_does() -> Iterator[None]:
         yield
 
 
-def network_of(fusion: str, adapter: bool = False, shapes: Any = None) -> Network:
-    return build(ModelSpec("fcn", fusion, 0.05), shapes or SHAPES, 3, adapter, DRAWS)
+def network_of(fusion: str) -> Network:
+    """A small network on both channels with three classes."""
+    network = build(ModelSpec("fcn", fusion, 0.05), SHAPES, 3, False, DRAWS)
+    made = torch.Generator().manual_seed(5)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):  # at 0, as they start, they hide what a missing modality does
+            parameter.data += 0.2 * torch.randn(parameter.shape, generator=made)
+    return network
 
 
 def some(count: int = 6, lacking: tuple[int, ...] = ()) -> Batch:
@@ -179,6 +184,17 @@ def test_a_shorter_window_has_fewer_steps_that_last_as_long() -> None:
     assert [2, 3] == steps.tolist()
     assert [[0.5, 1.0, 0.75], [2.5, 2.0, 5.25], [0.0] * 3, [0.0] * 3] == joined[0].tolist()
     assert [[0.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 3.0, 0.0], [0.0] * 3] == joined[1].tolist()
+
+
+def test_the_last_group_of_samples_is_the_mean_of_those_there() -> None:
+    """Three samples in groups of two: the mean of the first two, and the third by itself; a fourth beyond the end is not seen."""
+    base = TimeBase({"fine": 8, "mid": 4, "coarse": 2})
+    x = {"fine": torch.tensor([0.0, 1.0, 5.0, 99.0, 0.0, 0.0, 0.0, 0.0]), "mid": torch.zeros(4), "coarse": torch.zeros(2)}
+
+    joined, steps = base.join(Batch({name: v[None, :, None] for name, v in x.items()}, {"fine": torch.tensor([3])}))
+
+    assert steps is not None and [2] == steps.tolist()
+    assert [0.5, 5.0, 0.0, 0.0] == joined[0, :, 0].tolist()
 
 
 # A cohort with known truth

@@ -15,8 +15,9 @@ STATES, MIXTURES = 3, 2
 FRAMES = 64  # of a window at most: the means over as many stretches of it
 ITERATIONS = 10
 PARTS = ("startprob", "transmat", "weights", "means", "covars")
-# one frame of variance 0.1 is added to what a mixture saw: without it a mixture of one frame has no variance at all
-COVARS_PRIOR, COVARS_WEIGHT = -1.0, 0.05
+# One frame of variance 0.1 is added to what a Gaussian saw, a tenth of a frame to its weight, a hundredth at its mean 0: one that saw a single
+# frame would have no variance, and a state that no window reaches would be no number.
+PRIORS = {"covars_prior": -1.0, "covars_weight": 0.05, "weights_prior": 1.1, "means_weight": 0.01}
 
 
 class HMMGMM(Estimator):
@@ -51,9 +52,9 @@ class HMMGMM(Estimator):
         model.transmat_ = np.eye(STATES) * 0.5 + np.eye(STATES, k=1) * 0.5
         model.transmat_[-1, -1] = 1.0
         model.fit(np.concatenate(sequences), [len(frames) for frames in sequences])
-        # a state that no window reaches has learned nothing: it stays where it is, and its mixtures are equal
-        model.transmat_ = _whole(model.transmat_, np.eye(STATES))
-        model.weights_ = _whole(model.weights_, np.full((STATES, MIXTURES), 1 / MIXTURES))
+        # a state that no window leaves has learned no move, which hmmlearn leaves at a row of zeros: it stays where it is
+        left = model.transmat_.sum(axis=1, keepdims=True) > 0.5
+        model.transmat_ = np.where(left, model.transmat_, np.eye(STATES))
         for part in PARTS:
             self.arrays[f"{channel}.{label}.{part}"] = np.asarray(getattr(model, f"{part}_"), dtype=np.float64)
 
@@ -92,11 +93,6 @@ class HMMGMM(Estimator):
         return np.asarray((frames - self.arrays[f"{channel}.mean"]) / self.arrays[f"{channel}.scale"])
 
 
-def _whole(rows: Array, otherwise: Array) -> Array:
-    """Rows that sum to 1, those of ``otherwise`` where hmmlearn left zeros."""
-    return np.where(rows.sum(axis=1, keepdims=True) > 0.5, rows, otherwise)
-
-
 def _blank(seed: int) -> Any:
     """A model to be fitted from a start and transitions that are given, or to be filled from arrays."""
     library = importlib.import_module("hmmlearn.hmm")  # an extra: a raylab without it must import
@@ -106,7 +102,6 @@ def _blank(seed: int) -> Any:
         covariance_type="diag",
         init_params="mcw",
         n_iter=ITERATIONS,
-        covars_prior=COVARS_PRIOR,
-        covars_weight=COVARS_WEIGHT,
         random_state=seed % 2**32,
+        **PRIORS,
     )

@@ -75,4 +75,4 @@ class Augmenter:
         wide = (size * share * (n + 1)).floor().clamp(max=n)
         start = (place * (n - wide + 1)).floor()
         at = torch.arange(length, device=n.device)
-        return (at >= start[:, None]) & (at < (start + wide)[:, None])
+        return torch.logical_and(at >= start[:, None], at < (start + wide)[:, None])
