@@ -44,15 +44,16 @@ def confusion(frames: Frames) -> pd.DataFrame:
     told = tested(frames.predictions, trials)
     sizes = told.classes(len(trials))
     parts = []
-    for names, rows in trials.groupby(VARIANT, sort=True, observed=True).indices.items():
-        count = int(sizes[rows].max())
-        held = told.only(np.isin(np.arange(len(trials)), rows))
+    for names, rows in trials.reset_index(drop=True).groupby(VARIANT, sort=True, observed=True):
+        called, of = list(map(str, names)), rows.index.to_numpy()
+        count = int(sizes[of].max())
+        held = told.only(np.isin(np.arange(len(trials)), of))
         if not count or not len(held.y):
             continue
         pooled = Predicted(held.y, held.p[:, :count], np.zeros(len(held.y), dtype=np.int64), 1).confusion[0].astype(int)
-        called = names_of(frames.classes, str(names[0]), str(names[1]), count)
-        pairs = [(true, guessed, pooled[i, j]) for i, true in enumerate(called) for j, guessed in enumerate(called)]
-        parts.append(pd.DataFrame([(*names, *pair) for pair in pairs], columns=CONFUSION_COLUMNS))
+        known = names_of(frames.classes, called[0], called[1], count)
+        pairs = [(true, guessed, pooled[i, j]) for i, true in enumerate(known) for j, guessed in enumerate(known)]
+        parts.append(pd.DataFrame([(*called, *pair) for pair in pairs], columns=CONFUSION_COLUMNS))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CONFUSION_COLUMNS)
 
 
@@ -80,7 +81,8 @@ def per_class(confused: pd.DataFrame, by: Sequence[str] = tuple(VARIANT)) -> pd.
         hits, true, guessed = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
         numbers = {"precision": precision(hits, guessed), "recall": recall(hits, true), "f1": f1_of(hits, true, guessed)}
         frame = pd.DataFrame({"class": called, "windows": true.astype(int), "guessed": guessed.astype(int), **numbers})
-        parts.append(frame.assign(**dict(zip(by, names, strict=True)))[[*by, *CLASS_COLUMNS]])
+        named = {name: str(value) for name, value in zip(by, names, strict=True)}
+        parts.append(frame.assign(**named)[[*by, *CLASS_COLUMNS]])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*by, *CLASS_COLUMNS])
 
 

@@ -83,7 +83,8 @@ def _transcripts(system: fs.FileSystem, path: str) -> pd.DataFrame:
     if system.get_file_info(f"{path}/transcripts.parquet").type == fs.FileType.NotFound:
         return pd.DataFrame(columns=["dataset", "window", "transcript"])
     with system.open_input_file(f"{path}/transcripts.parquet") as file:
-        return pq.read_table(file).to_pandas()
+        table: pd.DataFrame = pq.read_table(file).to_pandas()
+    return table
 
 
 def load(run: str | os.PathLike[str]) -> Frames:

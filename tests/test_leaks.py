@@ -141,11 +141,11 @@ def test_no_kind_of_folds_trains_on_what_it_holds_out(labels: list[list[int]], s
             assert not np.isin(index.person[used], held).any()
             assert not len(fold.overlapping(stage.train, stage.validation))
             if split:
-                assert not len(fold.overlapping(used, tested_by_the_split(trial, index)))
+                assert not len(fold.overlapping(used, _all_tested(trial, index)))
             elif "target labels" not in declared.windows.needs:
                 assert not (index.person[used] == mine).any()
 
 
-def tested_by_the_split(trial: Trial, index: WindowIndex) -> Rows:
+def _all_tested(trial: Trial, index: WindowIndex) -> Rows:
     """The test windows of all people in a trial's random split."""
     return Fold(index, trial.label, trial.participant, trial.seed, shares=trial.shares).parts[2]

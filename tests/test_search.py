@@ -155,3 +155,17 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
     )
     (out / "plan.parquet").unlink()
     assert status_lines(str(out))[0] == "hyperparameters are searched:"
+
+
+def test_a_search_runs_on_ray_and_ends_as_in_process(cohort: Path, tmp_path: Path) -> None:
+    """Both parts are sweeps of the same driver; what is chosen and every outer trial are those of a run without Ray."""
+    small = {
+        "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}],
+        "models": [{"encoder": "fcn", "width": 1 / 128}],
+    }
+    read = _study(**small, search={"learning_rate": [1e-9, 0.003], "folds": {"group_k_fold": 2}})
+    plans = []
+    for where in ("ray", "here"):
+        assert start(read, str(cohort), str(tmp_path / where), where, say=lambda line: None).complete
+        plans.append(analysis.load(tmp_path / where).plan)
+    pd.testing.assert_frame_equal(*plans)
