@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from conftest import make_windows
@@ -14,11 +15,14 @@ from raylab.models.batch import Batch
 from raylab.models.fusions import FUSIONS, masked_softmax
 from raylab.models.network import ModelSpec, Network, build
 from raylab.models.timebase import TimeBase
-from raylab.training.identity import PlannedStage, Subject
+from raylab.training.identity import PlannedStage
 from raylab.training.loop import attention, predict, train
 from raylab.training.protocol import Hyperparameters
 from raylab.training.signals import Signals
 from raylab.trials.work import one_thread
+from raylab.windows.dataset import Windows
+
+Array = npt.NDArray[np.float32]
 
 CPU = torch.device("cpu")
 SHAPES = {"a": (8, 1), "b": (16, 2)}
@@ -200,26 +204,31 @@ def test_the_last_group_of_samples_is_the_mean_of_those_there() -> None:
 # A cohort with known truth
 
 
+def weights_of_the_held_out(windows: Windows, target: str) -> tuple[Array, float]:
+    """Trained on everyone else: attention's weights on the target's windows (n, 2), and the share of them whose class is found."""
+    fold = Fold(windows.index, "stress", target, 0)
+    shapes = {name: (values.shape[1], values.shape[2]) for name, values in windows.signals.items()}
+    network = build(ModelSpec("fcn", "attention", 0.1), shapes, 2, False, fold.draws)
+    rows, validation = fold.windows_of(fold.others[:-1]), fold.windows_of(fold.others[-1:])
+    hyper = Hyperparameters(epochs=12, batch_size=16, batch_share=1.0)
+    stage = PlannedStage("everyone_else", rows, validation, NOBODY, ("trunk", "head"), hyper, "", "")
+    signals, tested = Signals(windows.signals), fold.target_windows
+    train(network, signals, fold.y, stage, fold.draws, CPU)
+    weights = attention(network, signals, tested, CPU)
+    assert weights is not None
+    return weights, float((predict(network, signals, tested, CPU).argmax(axis=1) == fold.y[tested]).mean())
+
+
 def test_a_modality_without_information_gets_less_than_half_of_its_share() -> None:
-    """Simulated: ``a`` carries the class, ``b`` is noise. On the held-out person attention gives ``b`` less than a quarter on average, and
+    """Simulated: ``a`` carries the class, ``b`` is noise. Over held-out people attention gives ``b`` less than a quarter, windows differ, and
     the class is found."""
     windows = make_windows({f"P{i}": [0, 1] * 15 for i in range(1, 7)}, length=16)
     rng = np.random.default_rng(4)
     windows.signals["b"][:] = rng.normal(0, 1, windows.signals["b"].shape)
-    fold = Fold(windows.index, "stress", "P1", 0)
-    shapes = {name: (values.shape[1], values.shape[2]) for name, values in windows.signals.items()}
-    subject = Subject(fold, ModelSpec("fcn", "attention", 0.1), False, shapes)
-    network = build(subject.model, shapes, 2, False, fold.draws)
-    hyper = Hyperparameters(epochs=12, batch_size=16, batch_share=1.0)
-    rows, validation = fold.windows_of(["P2", "P3", "P4", "P5"]), fold.windows_of(["P6"])
-    stage = PlannedStage("everyone_else", rows, validation, NOBODY, ("trunk", "head"), hyper, "", "")
-    signals, tested = Signals(windows.signals), fold.target_windows
 
-    train(network, signals, fold.y, stage, fold.draws, CPU)
+    found = [weights_of_the_held_out(windows, target) for target in ("P1", "P2", "P3")]
 
-    weights = attention(network, signals, tested, CPU)
-    right = (predict(network, signals, tested, CPU).argmax(axis=1) == fold.y[tested]).mean()
-    assert weights is not None
-    assert right > 0.9
-    assert weights[:, 1].mean() < 0.5 / 2
-    assert weights[:, 1].std() > 1e-3
+    noise = [weights[:, 1] for weights, _ in found]
+    assert np.mean([right for _, right in found]) > 0.9
+    assert np.mean(noise) < 0.5 / 2
+    assert min(np.std(weights) for weights in noise) > 1e-3
