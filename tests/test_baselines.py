@@ -84,8 +84,20 @@ def test_a_stored_baseline_predicts_the_same_bits(name: str, tmp_path: Path) -> 
     assert safetensors.torch.load_file(tmp_path / "stages" / "abc.safetensors").keys() == models[0].arrays.keys()
 
 
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_value_that_is_no_number_names_its_channel(name: str) -> None:
+    """It is not taken for a missing channel, neither in fitting nor in predicting."""
+    model, batch = BASELINES[name].build(["a", "b"], 3, 0), made()
+    model.fit(batch, Y)
+    batch.values["a"][3, 2, 1] = torch.nan
+
+    for act in (lambda: model.probabilities(batch), lambda: model.fit(batch, Y)):
+        with pytest.raises(ValueError, match=r"channel a holds a value that is no number"):
+            act()
+
+
 def test_window_statistics_are_of_the_valid_steps() -> None:
-    """Mean, standard deviation, minimum, maximum and mean absolute step of each feature, by numpy on each window's own steps."""
+    """Mean, standard deviation, five quantiles and mean absolute step of each feature, by numpy on each window's own steps."""
     batch = made(lacking=(4,))
 
     found = statistics(batch, ["b"])
@@ -93,7 +105,7 @@ def test_window_statistics_are_of_the_valid_steps() -> None:
     for row, steps in enumerate(batch.lengths["b"].tolist()):
         x = batch.values["b"][row, :steps, 0].numpy().astype(np.float64)
         if steps:
-            expected = [x.mean(), x.std(), x.min(), x.max(), np.abs(np.diff(x)).mean()]
+            expected = [x.mean(), x.std(), *np.quantile(x, [0.05, 0.25, 0.5, 0.75, 0.95]), np.abs(np.diff(x)).mean()]
             np.testing.assert_allclose(expected, found[row], rtol=1e-12)
         else:
             assert np.isnan(found[row]).all()
@@ -214,9 +226,11 @@ def test_a_trial_with_a_baseline_is_stored_and_reused(name: str, tmp_path: Path)
     trial = next(plan(_study({"encoder": name}, "non_personalized"), {"made": windows.index}))
     store = StageStore(Folder(tmp_path))
 
-    first, second = (run_trial(trial, windows, store) for _ in range(2))
+    seen: list[int] = []
+    first, second = (run_trial(trial, windows, store, watch=lambda stage, rows: seen.extend(rows)) for _ in range(2))
 
     assert ("ok", 1, 0) == (first.status, first.record["epochs"], first.record["stages_reused"]), first.record["error"]
     assert ("ok", 0, 1) == (second.status, second.record["epochs"], second.record["stages_reused"])
     assert first.predictions is not None and first.predictions.equals(second.predictions)
     assert first.record["auroc"] > 0.7
+    assert list(range(12, 48)) == seen  # everyone else's, those that a network would validate on too

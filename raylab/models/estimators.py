@@ -78,11 +78,18 @@ class Baseline:
 
 
 def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """A channel's (n, length, n_features) in double precision, and which steps are valid, (n, length)."""
+    """A channel's (n, length, n_features) in double precision, and which steps are valid, (n, length).
+
+    Raises:
+        ValueError: where a valid step is no number.
+    """
     x = batch.values[channel].numpy().astype(np.float64)
     lengths = batch.lengths.get(channel)
     n = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
-    return x, np.arange(x.shape[1]) < n[:, None]
+    valid = np.arange(x.shape[1]) < n[:, None]
+    if not np.isfinite(x[valid]).all():
+        raise ValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
+    return x, valid
 
 
 def softmax(scores: Array) -> Array:

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
@@ -11,11 +12,12 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, windows_of
 
 C = 5.0
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def statistics(batch: Batch, channels: list[str]) -> Array:
-    """(n, 5 features of all channels): mean, standard deviation, minimum, maximum and mean absolute step of each feature over the
-    valid steps of each window; not a number where a window lacks the channel."""
+    """(n, 8 features of all channels): mean, standard deviation, the 5, 25, 50, 75 and 95% quantile and mean absolute step of each feature over
+    the valid steps of each window; not a number where a window lacks the channel."""
     found = []
     for name in channels:
         x, valid = windows_of(batch, name)
@@ -24,19 +26,33 @@ def statistics(batch: Batch, channels: list[str]) -> Array:
             mean = x.sum(axis=1, where=there) / count
             sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=there) / count)
             steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=there[:, 1:]) / np.maximum(count - 1, 1)
-        low, high = x.min(axis=1, where=there, initial=np.inf), x.max(axis=1, where=there, initial=-np.inf)
-        described = np.concatenate([mean, sd, low, high, steps], axis=1)
+        described = np.concatenate([mean, sd, *_quantiles(x, valid), steps], axis=1)
         described[count[:, 0] == 0] = np.nan
         found.append(described)
     return np.concatenate(found, axis=1)
+
+
+def _quantiles(x: Array, valid: npt.NDArray[np.bool_]) -> list[Array]:
+    """(n, n_features) of each quantile over the valid steps, between order statistics as numpy has it."""
+    rising = np.sort(np.where(valid[:, :, None], x, np.inf), axis=1)
+    rising[np.isinf(rising)] = 0.0  # beyond the last valid step, where no quantile lies
+    last = np.maximum(valid.sum(axis=1) - 1, 0)
+    found = []
+    for share in QUANTILES:
+        place = share * last
+        below = np.floor(place).astype(int)
+        low, high = (rising[np.arange(len(x)), at] for at in (below, np.minimum(below + 1, last)))
+        found.append(low + (place - below)[:, None] * (high - low))
+    return found
 
 
 class SVM(Estimator):
     """scikit-learn's SVC (radial kernel, C = 5, gamma 'scale') on statistics normalized by the training windows; one machine for each pair of
     classes, as SVC itself does, so that their arrays can be stored.
 
-    A class's probability is the mean of its pairs' (logistic of the decision; Wu, Lin and Weng 2004, probability estimates for multi-class
-    classification by pairwise coupling, equation 14). A missing channel counts as average: a machine has no masks.
+    Of two classes a probability is the logistic of the decision. Of more, it is a class's share of the pairs' votes, which decide as in SVC, and
+    the mean of its pairs' logistics, which breaks ties (Wu, Lin and Weng 2004, probability estimates for multi-class classification by
+    pairwise coupling, section 2.2, have either alone). A missing channel counts as average: a machine has no masks.
     """
 
     def fit(self, batch: Batch, y: Classes) -> None:
@@ -63,8 +79,9 @@ class SVM(Estimator):
         for one, other in combinations(classes, 2):
             vectors, weights, bias = (self.arrays[f"{one}_{other}.{part}"] for part in ("vectors", "coefficients", "intercept"))
             share = expit(rbf_kernel(x, vectors, gamma=self.arrays["gamma"][0]) @ weights + bias)
-            p[:, other] += share
-            p[:, one] += 1 - share
+            soft, votes = share / (len(classes) - 1), float(len(classes) > 2)
+            p[:, other] += soft + votes * (share > 0.5)
+            p[:, one] += 1 / (len(classes) - 1) - soft + votes * (share <= 0.5)
         return np.asarray(p / p.sum(axis=1, keepdims=True))
 
     def _normalized(self, described: Array) -> Array:

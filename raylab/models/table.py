@@ -14,7 +14,7 @@ Model = Network | Estimator
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
-        Baseline("svm", SVM, "support vector machine (radial kernel, C = 5) on 5 statistics of each feature of a window"),
+        Baseline("svm", SVM, "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
         Baseline(
             "hmm_gmm", HMMGMM, "a hidden Markov model of 3 states with 2 Gaussians for each class and channel", "hmmlearn"
         ),

@@ -198,23 +198,22 @@ def _fit(
     watch: Watch,
     on_epoch: OnEpoch,
 ) -> Trained:
-    """Fit a baseline on the training windows, at once: one epoch, one step, its loss that of the windows it was fitted on."""
-    y = classes[stage.train].astype(np.int64)
+    """Fit a baseline, at once: one epoch, one step, its loss that of the windows it was fitted on.
+
+    Nothing is stopped early, so the windows that a network validates on are fitted too: both kinds of model use the same windows.
+    """
+    rows = np.union1d(stage.train, stage.validation)
     try:
-        model.fit(signals.batch(stage.train, CPU), y)
+        model.fit(signals.batch(rows, CPU), classes[rows].astype(np.int64))
     except ValueError as error:
         raise TrainingError(f"stage {stage.name}: {error}") from error
-    watch(stage.train)
-
-    def loss(rows: Rows) -> float:
-        p = predict(model, signals, rows, CPU)[np.arange(len(rows)), classes[rows]]
-        return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
-
-    record: Epoch = {"epoch": 1, "loss": loss(stage.train), "learning_rate": 0.0}
-    record |= {"val_loss": loss(stage.validation)} if len(stage.validation) else {}
+    watch(rows)
+    p = predict(model, signals, rows, CPU)[np.arange(len(rows)), classes[rows]]
+    loss = float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+    record: Epoch = {"epoch": 1, "loss": loss, "learning_rate": 0.0}
     _refuse_nonfinite(record, stage)
     on_epoch(record)
-    return Trained([record], best_epoch=1, steps=1, seen=np.sort(stage.train))
+    return Trained([record], best_epoch=1, steps=1, seen=rows)
 
 
 class _Loop:
