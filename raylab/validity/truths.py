@@ -24,8 +24,7 @@ MANY_STEPS: dict[str, Any] = {"everyone_else_and_calibration": {"epochs": 10, "b
 # A head learns another direction than the trunk's: of few windows with more steps.
 HEADS_LEARN: dict[str, Any] = {"task": {"epochs": 30, "batch_size": 64, "batch_share": 0.1}}
 STEP_S = 10.0  # windows side by side: every test window is then a new one, and none is purged
-
-SHORTEST, SHORT = 2.7, 4.0  # minutes: where nothing is to be found, and where what is to be found is plain; otherwise 5.4
+SHORTEST, SHORT = 2.7, 4.0  # minutes of a recording: where nothing is to be found, and where it is plain; 5.4 elsewhere
 
 HYBRID, ALONE, CLUSTER = "hybrid", "user_dependent", "cluster_specific"
 
@@ -79,9 +78,7 @@ class Case:
         return self.expected[max(fitting, key=len)] if fitting else None
 
 
-_NOT_BETTER: dict[str, Expectation] = dict.fromkeys(("fine_tuning", SHORTEST, SHORT = 2.7, 4.0  # minutes: where nothing is to be found, and where what is to be found is plain; otherwise 5.4
-
-HYBRID, ALONE, CLUSTER, "multi_task"), "not better")
+_NOT_BETTER: dict[str, Expectation] = dict.fromkeys(("fine_tuning", HYBRID, ALONE, CLUSTER, "multi_task"), "not better")
 _OTHERS_CANNOT: dict[str, Expectation] = dict.fromkeys((CLUSTER, "multi_task"), "not better")
 _NOTHING: dict[str, Expectation] = {"": "no difference"}
 
