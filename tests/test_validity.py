@@ -107,7 +107,7 @@ def test_validate_goes_on_where_it_stopped(cluster: None, tmp_path: Path) -> Non
 
 
 def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
-    """Ten people: own signs are learned from own windows; pooled training is near chance."""
+    """Ten people: own directions are learned from own windows; pooled training is near chance."""
     done = run_cohort(CASES["shifted"], 0, 10)
     rows = {f"{row['technique']} {row['variant']}": row for row in done["rows"]}
     assert rows["fine_tuning layers=all budget=0.4"]["difference"] > 0.2
