@@ -24,6 +24,7 @@ MANY_STEPS: dict[str, Any] = {"everyone_else_and_calibration": {"epochs": 10, "b
 # A head learns another direction than the trunk's: of few windows with more steps.
 HEADS_LEARN: dict[str, Any] = {"task": {"epochs": 30, "batch_size": 64, "batch_share": 0.1}}
 STEP_S = 10.0  # windows side by side: every test window is then a new one, and none is purged
+SHORTEST, SHORT = 2.7, 4.0  # minutes of a recording: where nothing is to be found, and where it is plain; 5.4 elsewhere
 
 HYBRID, ALONE, CLUSTER = "hybrid", "user_dependent", "cluster_specific"
 
@@ -84,9 +85,9 @@ _NOTHING: dict[str, Expectation] = {"": "no difference"}
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("no_signal", "no_signal", PANEL, _NOTHING),
-        Case("shuffled_labels", "homogeneous", PANEL, _NOTHING, shuffled=True),
-        Case("homogeneous", "homogeneous", PANEL, _NOT_BETTER, {"strength": 1.0}),
+        Case("no_signal", "no_signal", PANEL, _NOTHING, {"minutes": SHORTEST}),
+        Case("shuffled_labels", "homogeneous", PANEL, _NOTHING, {"minutes": SHORTEST}, shuffled=True),
+        Case("homogeneous", "homogeneous", PANEL, _NOT_BETTER, {"strength": 1.0, "minutes": SHORT}),
         Case(
             "shifted",
             "shifted",
@@ -96,7 +97,7 @@ CASES: dict[str, Case] = {
                 ALONE: "better",
                 **_OTHERS_CANNOT,
             },  # hybrid: its few own windows do turn the pool a little
-            {"strength": 2.0},
+            {"strength": 2.0, "minutes": SHORT},
         ),
         Case(
             "shifted_recognizable",
@@ -104,13 +105,17 @@ CASES: dict[str, Case] = {
             PANEL,
             # not the last layer alone: no trunk of others has learned the person's feature
             {"fine_tuning layers=all": "better", ALONE: "better", HYBRID: "better", **_OTHERS_CANNOT},
-            {"strength": 2.0},
+            {"strength": 2.0, "minutes": SHORT},
             stages=MANY_STEPS,
         ),
         Case(
             "clustered",
             "clustered",
-            PANEL,
+            [
+                "non_personalized",
+                {"name": "cluster_specific", "k": 2},
+                {"name": "multi_task", "task": ["user", "cluster"]},
+            ],
             {CLUSTER: "better", "multi_task": "better"},
             {"strength": 2.0},
             stages=HEADS_LEARN,
