@@ -65,11 +65,11 @@ class Session:
     def own_response(self) -> Signal:
         """(n, FEATURES): in a direction of the person's own. With signs alone a majority would be served by the pool, and have nothing to gain."""
         direction = self.rng.normal(size=FEATURES)
-        return np.outer(self.response, direction / np.linalg.norm(direction))
+        return np.asarray(np.outer(self.response, direction / np.linalg.norm(direction)))
 
     def typical_response(self) -> Signal:
         """(n, 2): in the direction of the person's type; the two are 120 degrees apart, so that the pool has a direction between them."""
-        return np.outer(self.response, TYPES[self.kind])
+        return np.asarray(np.outer(self.response, TYPES[self.kind]))
 
     def tone(self, low_hz: float, high_hz: float) -> Signal:
         """An oscillation at a frequency that is the person's own."""

@@ -63,7 +63,7 @@ def _points(index: WindowIndex) -> Points:
     ) in index.statistics.values():  # means, standard deviations, mean absolute steps: see raylab.windows.cut.statistics
         tolerance = np.repeat([MEAN_TOLERANCE, SPREAD_TOLERANCE, SPREAD_TOLERANCE], values.shape[1] // 3)
         scaled.append(values.astype(np.float64) / tolerance)
-    points = np.concatenate(scaled, axis=1)
+    points: Points = np.concatenate(scaled, axis=1)
     broken = ~np.isfinite(points).all(axis=1)  # windows of a tool that lets NaN through: each is put far from every other
     points[broken] = 1e6 * np.arange(1, broken.sum() + 1)[:, None]
     return points
