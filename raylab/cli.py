@@ -17,11 +17,11 @@ from raylab.models.encoders import ENCODERS
 from raylab.recordings import DATASETS
 from raylab.recordings.state import state
 from raylab.runs.check import check as run_check
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Where, connect
 from raylab.runs.estimate import estimate
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
-from raylab.runs.run import Where, start
+from raylab.runs.run import start
 from raylab.runs.status import status_lines
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
@@ -91,7 +91,7 @@ def prepare(
         raise RaylabError(f"--normalization {normalization!r} is unknown; use recording or past")
     if step <= 0:
         raise RaylabError(f"--step {step:g} is not above 0")
-    settings = Preprocessing(step_s=step, normalization=normalization)  # type: ignore[arg-type]
+    settings = Preprocessing(step_s=step, normalization=normalization)  # type: ignore[arg-type]  # one of the two, see above
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     order = Order(dataset, root, out or "", tuple(label or ()), settings, _options(option or []), tuple(without or ()))
@@ -156,7 +156,7 @@ def report(
     """Scores and the tested comparison, printed, and with figures and report.html written into the run's report folder."""
     if scoring not in ("paired", "published"):
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
-    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]
+    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
         table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
         for row in rows(part):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import ray
@@ -18,12 +18,12 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset
+from raylab.runs.cluster import Where
 from raylab.windows.cut import cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
 
 PROGRESS_EVERY_S = 3.0
-Where = Literal["ray", "here"]
 NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
 
 
@@ -61,7 +61,7 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
         labels = [order.reader.label(name) for name in order.label_names]
         recording = order.reader.read(Path(order.root), participant, {**order.reader.options, **order.options})
         made = cut(recording, labels, order.preprocessing)
-    except Exception as error:
+    except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
         folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
         raise

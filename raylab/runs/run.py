@@ -4,13 +4,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder, within
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Where, connect
 from raylab.runs.folder import RunFolder
 from raylab.runs.here import here
 from raylab.runs.lease import SILENCE_S, Lease
@@ -26,7 +26,6 @@ from raylab.windows.dataset import WindowIndex, read_index, read_windows
 TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
 Say = Callable[[str], None]
-Where = Literal["ray", "here"]
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ class _Loop:
         self.optimizer.param_groups[0]["lr"] = rate / (1 + self.stage.hyper.decay * done.steps)
         self.optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(self.wrapped(self.source.inputs(rows)), self.y[torch.from_numpy(rows)])
-        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        (loss * weight).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
         done.steps += 1
         mine = rows if weight else rows[:0]

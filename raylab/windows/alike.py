@@ -22,9 +22,8 @@ from raylab.windows.dataset import WindowIndex
 
 MEAN_TOLERANCE = 0.005
 SPREAD_TOLERANCE = 0.015
-SHARE = (
-    0.75  # WESAD's wrist and Stress-Predict: 0 between different people; up to 0.36 on the worst single channel (temperature)
-)
+# WESAD's wrist and Stress-Predict: 0 between different people; up to 0.36 on the worst single channel (temperature)
+SHARE = 0.75
 QUERIES = 50  # of a person's windows, evenly spaced: enough to tell three quarters from a half
 MIN_DISTINCT = 20
 OWN_SHARE = 0.01  # a window that is near-identical to more of its own recording than this (and its neighbours) is not distinct
