@@ -19,11 +19,11 @@ from raylab.models.table import BASELINES
 from raylab.recordings import DATASETS
 from raylab.recordings.state import state
 from raylab.runs.check import check as run_check
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Where, connect
 from raylab.runs.estimate import estimate
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
-from raylab.runs.run import Where, start
+from raylab.runs.run import start
 from raylab.runs.status import status_lines
 from raylab.techniques.table import TECHNIQUES
 from raylab.trials.study import read_study
@@ -178,7 +178,7 @@ def report(
     """Scores and the tested comparison, printed, and with figures and report.html written into the run's report folder."""
     if scoring not in ("paired", "published"):
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
-    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]
+    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
         table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
         for row in rows(part):

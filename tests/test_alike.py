@@ -98,6 +98,17 @@ def test_a_constant_channel_hides_no_copy(people: dict[str, dict[str, npt.NDArra
     assert [Alike("P0", "again", 1.0)] == found
 
 
+def test_windows_with_a_nan_hide_no_copy_and_make_none(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
+    """`raylab prepare` lets no NaN through; windows that another tool wrote may have some."""
+    broken = {name: values.copy() for name, values in people["P0"].items()}
+    broken["smooth"][::10, 3] = np.nan
+    assert [Alike("P0", "again", 0.9)] == alike(index_of({**people, "P0": broken, "again": people["P0"]}, {}))
+    other = {name: values.copy() for name, values in people["P1"].items()}
+    for values in (broken["smooth"], other["smooth"]):
+        values[:] = np.nan
+    assert [] == alike(index_of({**people, "P0": broken, "P1": other}, {}))
+
+
 def test_few_windows_are_not_judged(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
     """One window fewer than the limit says nothing, the limit itself does."""
     parts = [{name: x[:n] for name, x in people["P0"].items()} for n in (MIN_DISTINCT - 1, MIN_DISTINCT)]

@@ -67,8 +67,8 @@ def test_shared_storage_reaches_the_containers(cluster_yaml: Any) -> None:
     assert any("/mnt/raylab:/mnt/raylab" in option for option in cluster_yaml["docker"]["run_options"])
 
 
-# The fields of KubeRay's API reference (ray.io/v1, KubeRay 1.6) that the manifest uses, with their types. Not the CRD itself,
-# which is in no package registry.
+# The fields of KubeRay's RayJob (ray.io/v1) that the manifest uses, with their types, written down by hand from its documentation. Not
+# the CRD itself, which is in no package registry.
 TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import rankdata
 
 from raylab.errors import RecordingError
-from raylab.recordings.known_truth import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, TRUTHS, read
+from raylab.recordings.known_truth import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, TRUTHS, TYPES, read
 from raylab.recordings.recording import Recording
 
 HERE = Path()
@@ -19,18 +19,27 @@ def people(truth: str, count: int = 20, **options: float) -> list[Recording]:
 
 
 def levels(one: Recording, channel: str) -> tuple[np.ndarray, np.ndarray]:
-    """(mean of each 10 s, whether it was stress)."""
+    """(mean of each 10 s, (n, n_features); whether it was stress, (n,))."""
     segment = one.segments[0]
-    values, stress = segment.signals[channel][:, 0], segment.tracks["task"].values
+    values, stress = segment.signals[channel], segment.tracks["task"].values
     whole = len(values) // (10 * RATE_HZ) * 10 * RATE_HZ
-    return values[:whole].reshape(-1, 10 * RATE_HZ).mean(axis=1), stress[:whole].reshape(-1, 10 * RATE_HZ).mean(axis=1) > 0.5
+    mean = values[:whole].reshape(-1, 10 * RATE_HZ, values.shape[1]).mean(axis=1)
+    return mean, stress[:whole].reshape(-1, 10 * RATE_HZ).mean(axis=1) > 0.5
 
 
-def auroc(one: Recording, channel: str = "a", part: slice = slice(None)) -> float:
-    """How well the level alone tells stress."""
+def direction(one: Recording, channel: str = "a") -> np.ndarray:
+    """Of the person's response over the features of the channel, of length 1."""
+    level, stress = levels(one, channel)
+    found = level[stress].mean(axis=0) - level[~stress].mean(axis=0)
+    return found / np.linalg.norm(found)
+
+
+def auroc(one: Recording, channel: str = "a", part: slice = slice(None), along: np.ndarray | None = None) -> float:
+    """How well the level alone tells stress: of the first feature, or along a direction."""
     level, stress = (values[part] for values in levels(one, channel))
+    projected = level[:, 0] if along is None else level @ along
     n1, n0 = stress.sum(), (~stress).sum()
-    return float((rankdata(level)[stress].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+    return float((rankdata(projected)[stress].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
 def test_without_a_signal_the_level_says_nothing() -> None:
@@ -42,14 +51,15 @@ def test_a_homogeneous_cohort_responds_with_one_sign() -> None:
     assert min(auroc(one) for one in people("homogeneous")) > 0.8
 
 
-def test_a_shifted_cohort_has_both_signs_and_no_traits_that_tell_them() -> None:
+def test_people_of_a_shifted_cohort_respond_in_directions_that_neither_others_nor_traits_tell() -> None:
     cohort = people("shifted", 60)
-    rises = np.array([auroc(one) > 0.5 for one in cohort])
-    assert 15 < rises.sum() < 45
-    assert all(auroc(one) > 0.8 or auroc(one) < 0.2 for one in cohort)
+    directions = np.array([direction(one) for one in cohort])
+    assert min(auroc(one, along=own) for one, own in zip(cohort, directions, strict=True)) > 0.95
+    others = np.array([np.delete(directions, i, axis=0).mean(axis=0) for i in range(len(cohort))])
+    assert abs(np.mean([auroc(one, along=other) for one, other in zip(cohort, others, strict=True)]) - 0.5) < 0.15
     for trait in BIG_FIVE:
         values = np.array([one.traits[trait] for one in cohort], dtype=float)
-        assert abs(np.corrcoef(values, rises)[0, 1]) < 0.4
+        assert max(abs(np.corrcoef(values, axis)[0, 1]) for axis in directions.T) < 0.4
 
 
 def test_a_recognizable_person_has_one_living_feature() -> None:
@@ -60,29 +70,40 @@ def test_a_recognizable_person_has_one_living_feature() -> None:
         assert after.std(axis=0).max() > 10 * np.sort(after.std(axis=0))[-2]
 
 
+def kinds(cohort: list[Recording]) -> np.ndarray:
+    """Which of the two directions is nearer to the person's own; both occur, and nobody is in between."""
+    along = np.array([TYPES @ direction(one) for one in cohort])
+    assert np.sort(along, axis=1)[:, 1].min() > 0.9
+    found = along.argmax(axis=1)
+    assert len(cohort) / 2 == found.sum()
+    return np.asarray(found)
+
+
 def test_the_big_five_tell_the_type_of_a_clustered_cohort() -> None:
-    for one in people("clustered"):
-        assert (auroc(one) > 0.5) == (np.mean([float(one.traits[name]) for name in BIG_FIVE]) > 4)
+    cohort = people("clustered")
+    means = np.array([np.mean([float(one.traits[name]) for name in BIG_FIVE]) for one in cohort])
+    np.testing.assert_array_equal(kinds(cohort), means > 4)
 
 
 def test_the_second_channel_tells_the_hidden_type_and_the_traits_do_not() -> None:
     cohort = people("clustered_hidden", 40)
-    rises = np.array([auroc(one) > 0.5 for one in cohort])
+    kind = kinds(cohort)
     quick = np.array([np.abs(np.diff(one.segments[0].signals["b"][:, 0])).mean() for one in cohort])
-    assert quick[rises].min() > quick[~rises].max()
+    assert quick[kind == 1].min() > quick[kind == 0].max()
     means = np.array([np.mean([float(one.traits[name]) for name in BIG_FIVE]) for one in cohort])
-    assert abs(np.corrcoef(means, rises)[0, 1]) < 0.5
+    assert abs(np.corrcoef(means, kind)[0, 1]) < 0.5
 
 
 def test_the_response_drifts_from_one_channel_to_the_other() -> None:
-    def strength(one: Recording, channel: str, part: slice) -> float:
-        return abs(auroc(one, channel, part) - 0.5)
-
-    early, late = slice(0, 8), slice(-8, None)
-    cohort = people("drift", 30)
-    for strong, weak in (("a", "b"), ("b", "a")):
-        part = early if strong == "a" else late
-        assert np.mean([strength(one, strong, part) - strength(one, weak, part) for one in cohort]) > 0.1
+    third = 5.4 * 6 / 3  # windows of 10 s
+    early, late = slice(0, int(third)), slice(-int(third), None)
+    for one in people("drift", 30):
+        for channel, strong, weak in (("a", early, late), ("b", late, early)):
+            level, stress = levels(one, channel)
+            moved = level[strong][stress[strong]].mean(axis=0) - level[strong][~stress[strong]].mean(axis=0)
+            assert auroc(one, channel, strong, moved) > 0.85
+            gone = level[weak][stress[weak]].mean(axis=0) - level[weak][~stress[weak]].mean(axis=0)
+            assert np.linalg.norm(gone) < 0.8 * np.linalg.norm(moved)
 
 
 def test_the_runs_of_blocks_differ_more_than_its_labels() -> None:
@@ -91,6 +112,7 @@ def test_the_runs_of_blocks_differ_more_than_its_labels() -> None:
     within, between = [], []
     for one in cohort:
         level, stress = levels(one, "a")
+        level = level[:, 0]
         run = np.cumsum(np.diff(stress, prepend=stress[0]) != 0)
         means = np.array([level[run == r].mean() for r in np.unique(run)])
         between.append(means.std())

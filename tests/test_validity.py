@@ -29,11 +29,11 @@ def test_a_verdict_needs_a_difference_and_a_p_of_at_most_five_percent() -> None:
 
 
 def test_an_expected_sign_is_found_in_eighty_percent_of_the_cohorts() -> None:
-    cohorts = [cohort("shifted", i, user_dependent=(0.3, 0.01 if i < 8 else 0.2), hybrid=(0.3, 0.01)) for i in range(10)]
+    cohorts = [cohort("shifted", i, user_dependent=(0.3, 0.01 if i < 8 else 0.2), multi_task=(0.3, 0.01)) for i in range(10)]
     rows = table(cohorts).set_index("technique")
     assert (0.8, "yes") == (rows.loc["user_dependent", "better"], rows.loc["user_dependent", "found"])
-    assert ("not better", "no") == (rows.loc["hybrid", "expected"], rows.loc["hybrid", "found"])
-    cohorts[0] = cohort("shifted", 0, user_dependent=(0.3, 0.2), hybrid=(0.3, 0.01))
+    assert ("not better", "no") == (rows.loc["multi_task", "expected"], rows.loc["multi_task", "found"])
+    cohorts[0] = cohort("shifted", 0, user_dependent=(0.3, 0.2), multi_task=(0.3, 0.01))
     assert "no" == table(cohorts).set_index("technique").loc["user_dependent", "found"]
 
 
@@ -107,7 +107,7 @@ def test_validate_goes_on_where_it_stopped(cluster: None, tmp_path: Path) -> Non
 
 
 def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
-    """Ten people: own signs are learned from own windows; pooled training is near chance."""
+    """Ten people: own directions are learned from own windows; pooled training is near chance."""
     done = run_cohort(CASES["shifted"], 0, 10)
     rows = {f"{row['technique']} {row['variant']}": row for row in done["rows"]}
     assert rows["fine_tuning layers=all budget=0.4"]["difference"] > 0.2

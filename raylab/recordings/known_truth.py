@@ -1,7 +1,8 @@
 """Simulated cohorts with a known truth: what personalization can and cannot find in them is decided by how they are made.
 
-One or two channels of slow noise at 4 Hz, alternating runs of calm and stress. Stress moves a person's level up or down: whose, where and when
-is the truth. A constant offset per person would say nothing, since min-max removes it; a sign stays.
+One or two channels of slow noise at 4 Hz, alternating runs of calm and stress. Stress moves a person's level in some direction over the
+features of a channel: whose, which, where and when is the truth. A constant offset per person would say nothing, since min-max removes it;
+a direction stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ NAMES = ("a", "b")
 BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "stability", "openness")
 MEMORY_S = 2.0  # of the slow noise: shorter than a window, so that a run has no level of its own
 MARK = 4.0
+FEATURES = 6  # of a channel in which everyone has an own direction
+TYPES = np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)]])  # directions of the two types' response
+SHOWN = 3  # features that tell a hidden type: more than the response's, or similarity would be decided by those
 SIGNATURE = 1.5  # amplitude of what makes a person or a type visible, in SDs of the slow noise
 DEFAULTS: dict[str, Any] = {
     "truth": "homogeneous", "participants": 20, "minutes": 5.4, "strength": 1.5, "noise": 1.0, "balance": 0.5, "seed": 0,
@@ -36,7 +40,7 @@ class Session:
     """What a truth may use: the samples' class (0 or 1), run, and place in the session (0 to 1), each (n,), and the options.
 
     Attributes:
-        kind: 0 or 1, drawn for the person: the type of a clustered cohort.
+        kind: 0 or 1 in turn: the type of a clustered cohort, half of each. A majority's sign would serve the majority without any clusters.
         number: of the person, from 0; ``people``: how many there are.
     """
 
@@ -55,13 +59,17 @@ class Session:
         """Centred, so that the level says nothing of how much stress there was."""
         return self.strength * (self.stressed - 0.5)
 
-    @property
-    def own(self) -> int:
-        """The sign of the person's type."""
-        return 2 * self.kind - 1
-
     def sign(self) -> int:
         return int(self.rng.choice([-1, 1]))
+
+    def own_response(self) -> Signal:
+        """(n, FEATURES): in a direction of the person's own. With signs alone a majority would be served by the pool, and have nothing to gain."""
+        direction = self.rng.normal(size=FEATURES)
+        return np.asarray(np.outer(self.response, direction / np.linalg.norm(direction)))
+
+    def typical_response(self) -> Signal:
+        """(n, 2): in the direction of the person's type; the two are 120 degrees apart, so that the pool has a direction between them."""
+        return np.asarray(np.outer(self.response, TYPES[self.kind]))
 
     def tone(self, low_hz: float, high_hz: float) -> Signal:
         """An oscillation at a frequency that is the person's own."""
@@ -89,7 +97,7 @@ def _homogeneous(s: Session) -> Made:
 
 
 def _shifted(s: Session) -> Made:
-    return (s.in_noise(s.sign() * s.response),)
+    return (s.in_noise(s.own_response()),)
 
 
 def _recognizable(s: Session) -> Made:
@@ -103,23 +111,24 @@ def _recognizable(s: Session) -> Made:
 
 
 def _clustered(s: Session) -> Made:
-    return (s.in_noise(s.own * s.response),)
+    return (s.in_noise(s.typical_response()),)
 
 
 def _clustered_hidden(s: Session) -> Made:
     """The type shows in channel b, the response in a: late fusion adds the channels up and cannot make one depend on the other."""
-    return s.in_noise(s.own * s.response), s.in_noise(s.kind * s.tone(0.8, 1.2))
+    shown = np.stack([s.kind * s.tone(0.8, 1.2) for _ in range(SHOWN)], axis=1)
+    return s.in_noise(s.typical_response()), s.in_noise(shown)
 
 
 def _drift(s: Session) -> Made:
-    """The response moves from channel a to channel b in the course of the session, with a sign of its own in each."""
-    return s.in_noise(s.sign() * (1 - s.place) * s.response), s.in_noise(s.sign() * s.place * s.response)
+    """The response moves from channel a to channel b in the middle third of the session, with a direction of its own in each."""
+    moved = np.clip(3 * s.place - 1, 0, 1)[:, None]
+    return s.in_noise((1 - moved) * s.own_response()), s.in_noise(moved * s.own_response())
 
 
 def _blocks(s: Session) -> Made:
-    """Every run has levels of its own, whatever its label."""
-    levels = s.rng.normal(0, s.strength, (2, RUNS))
-    return s.in_noise(levels[0][s.run]), s.in_noise(levels[1][s.run])
+    """Every run has levels of its own, whatever its label, in as many features as there are runs: any labelling of the runs can be learned."""
+    return (s.in_noise(s.rng.normal(0, s.strength, (RUNS, RUNS))[s.run]),)
 
 
 @dataclass(frozen=True)
@@ -143,11 +152,15 @@ TRUTHS: dict[str, Truth] = {
     for truth in (
         Truth("no_signal", "labels are unrelated to the signals", _none),
         Truth("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
-        Truth("shifted", "each person responds with an own sign", _shifted),
+        Truth("shifted", "each person responds in an own direction over the features of a channel", _shifted),
         Truth("shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable),
-        Truth("clustered", "two types respond with opposite signs; the Big Five tell the type", _clustered, True),
-        Truth("clustered_hidden", "two types respond with opposite signs; another channel tells the type", _clustered_hidden),
-        Truth("drift", "the response moves from one channel to the other, with an own sign in each", _drift),
+        Truth("clustered", "two types respond in directions 120 degrees apart; the Big Five tell the type", _clustered, True),
+        Truth(
+            "clustered_hidden",
+            "two types respond in directions 120 degrees apart; another channel tells the type",
+            _clustered_hidden,
+        ),
+        Truth("drift", "the response moves from one channel to the other, in an own direction in each", _drift),
         Truth("blocks", "every run has its own levels, whatever its label", _blocks),
     )
 }
@@ -197,10 +210,11 @@ def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
 def read(root: Path, participant: str, options: Options) -> Recording:
     """One simulated person; the same options give the same recording to the bit, whoever else is read."""
     truth = _truth(options)
-    number = list(TRUTHS).index(truth.name)
-    rng = np.random.default_rng([int(_number(options, "seed")), number, int(participant[1:])])
+    seeds = [int(_number(options, "seed")), list(TRUTHS).index(truth.name), int(participant[1:])]
+    rng = np.random.default_rng(seeds)
     runs = _runs(_number(options, "minutes"), _number(options, "balance"), rng)
-    kind = int(rng.integers(2))
+    number = int(participant[1:]) - 1
+    kind = number % 2
     samples = [seconds * RATE_HZ for _, seconds in runs]
     stressed = np.repeat([float(stress) for stress, _ in runs], samples)
     session = Session(
@@ -210,7 +224,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         strength=_number(options, "strength"),
         noise=_number(options, "noise"),
         kind=kind,
-        number=int(participant[1:]) - 1,
+        number=number,
         people=int(_number(options, "participants")),
         rng=rng,
     )

@@ -1,7 +1,7 @@
 """Connecting to Ray: a cluster that is named, the one already there, or a local one."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray._private import ray_constants
@@ -10,6 +10,7 @@ from ray._private.state import state
 from raylab.errors import RaylabError
 from raylab.trials.study import Resources
 
+Where = Literal["ray", "here"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"
 SHARE_OF_A_GPU = 0.25  # of `gpu: auto` where the cluster has GPUs: the paper's models are small; untested on a real GPU
 

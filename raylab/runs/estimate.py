@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raylab.runs.cluster import Where
 from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.progress import clock
-from raylab.runs.run import Say, Where, indexes_of
+from raylab.runs.run import Say, indexes_of
 from raylab.runs.timing import Item, Kind, Timing, survey, timings_here, timings_on_ray
 from raylab.trials.plan import plan
 from raylab.trials.study import Study

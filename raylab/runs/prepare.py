@@ -18,13 +18,13 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options, Recording
+from raylab.runs.cluster import Where
 from raylab.windows.cut import Cut, cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.utterances import Utterances, cut_utterances
 
 PROGRESS_EVERY_S = 3.0
-Where = Literal["ray", "here"]
 NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
 
 
@@ -91,7 +91,7 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
         labels = [order.reader.label(name) for name in order.label_names]
         recording = order.reader.read(Path(order.root), participant, order.all_options)
         made = order.cut(recording, labels)
-    except Exception as error:
+    except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
         folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
         raise

@@ -4,14 +4,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import yaml
 
 import analysis
 from raylab.errors import RaylabError, StudyError
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Where, connect
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.here import here
 from raylab.runs.lease import SILENCE_S, Lease
@@ -29,7 +29,6 @@ from raylab.windows.joined import index_source, read_source
 TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
 Say = Callable[[str], None]
-Where = Literal["ray", "here"]
 
 
 @dataclass(frozen=True)

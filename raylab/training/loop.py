@@ -287,7 +287,7 @@ class _Loop:
         logits, votes = self.wrapped(self.source.inputs(rows, augment=True))
         loss = F.cross_entropy(logits, y)
         whole = loss if votes is None else loss + _votes_loss(votes, y)
-        (whole * weight).backward()  # type: ignore[no-untyped-call]
+        (whole * weight).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
         done.steps += 1
         mine = rows if weight else rows[:0]

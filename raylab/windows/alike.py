@@ -22,9 +22,8 @@ from raylab.windows.dataset import WindowIndex
 
 MEAN_TOLERANCE = 0.005
 SPREAD_TOLERANCE = 0.015
-SHARE = (
-    0.75  # WESAD's wrist and Stress-Predict: 0 between different people; up to 0.36 on the worst single channel (temperature)
-)
+# WESAD's wrist and Stress-Predict: 0 between different people; up to 0.36 on the worst single channel (temperature)
+SHARE = 0.75
 QUERIES = 50  # of a person's windows, evenly spaced: enough to tell three quarters from a half
 MIN_DISTINCT = 20
 OWN_SHARE = 0.01  # a window that is near-identical to more of its own recording than this (and its neighbours) is not distinct
@@ -63,7 +62,10 @@ def _points(index: WindowIndex) -> Points:
     ) in index.statistics.values():  # means, standard deviations, mean absolute steps: see raylab.windows.cut.statistics
         tolerance = np.repeat([MEAN_TOLERANCE, SPREAD_TOLERANCE, SPREAD_TOLERANCE], values.shape[1] // 3)
         scaled.append(values.astype(np.float64) / tolerance)
-    return np.concatenate(scaled, axis=1)
+    points: Points = np.concatenate(scaled, axis=1)
+    broken = ~np.isfinite(points).all(axis=1)  # windows of a tool that lets NaN through: each is put far from every other
+    points[broken] = 1e6 * np.arange(1, broken.sum() + 1)[:, None]
+    return points
 
 
 def _matches(index: WindowIndex, points: Points, everywhere: cKDTree, person: int) -> dict[int, float]:
