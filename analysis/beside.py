@@ -151,7 +151,7 @@ def runs_printed(table: pd.DataFrame, other: str) -> Printed:
         f"each run averaged over its own seeds; scoring: {first['scoring']}, each variant on its own windows.",
         f"{' or '.join(table['test'].unique())}, two-sided, Holm over the family of the {many(table['family_size'])} variants of a dataset, "
         "label and model that both have; 95% BCa interval of the mean difference; effect: paired rank-biserial.",
-        "Leave-one-participant-out scores share training data, so tests are approximate.",
+        "Scores of different participants share training data, so tests are approximate.",
     ]
     if lost := int(table["n_missing"].sum()):
         said.append(f"{lost} scores that stand in one run only, or in none, were dropped pairwise and counted under n.")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import classes, fairness, paper_table, pictures, shown, tables
 from analysis.appendix import ROPE
+from analysis.attended import by_variant
 from analysis.beside import Beside
 from analysis.page import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
 from analysis.pairs import gain_sign
@@ -184,6 +185,7 @@ def _cell(results: Results, names: Names, slug: str) -> Section:
         *_drawn("Number of clusters", pictures.over(slug, comparison, metric, pictures.CLUSTERS)),
         *_searched(results, names),
         *_classes(results, names),
+        *_attended(results, names),
         *_fairness(results, names),
         *_appendix(results, names, slug),
         *_drawn("Training curves", pictures.training(slug, _of(results.curves, names)), descriptive=True),
@@ -232,6 +234,20 @@ def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> Table:
     rows = tuple((name, *(f"{count:.0f}" for count in row)) for name, row in zip(called, counts, strict=True))
     caption = f"{technique}: true class (row) by guessed class (column), {pooled}; shaded by the share of the row."
     return Table(caption, ("true class", *called), rows, shades=tuple(map(tuple, shares.round(2).tolist())))
+
+
+def _attended(results: Results, names: Names) -> list[Section]:
+    """Which channels an attention fusion weighed."""
+    part = _of(results.attended, names)
+    if part.empty:
+        return []
+    caption = (
+        "Weight of each channel in the predicted windows, mean over participants; the weights of a window sum to 1. SD between participants, and "
+        "between the windows of a participant (mean over participants); equal: the weight if all channels had the same."
+    )
+    says = "A weight says what the network used, not what would have been useful; attention.csv has every participant."
+    table = tabulate(by_variant(part).drop(columns=CELL), caption, names=3)
+    return [Section("Attention weights", says=(says,), parts=(table,), descriptive=True)]
 
 
 def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:

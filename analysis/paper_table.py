@@ -128,7 +128,7 @@ def caption(table: pd.DataFrame) -> str:
             "participants, the family being all variants of the row; of several variants it is said how many are, and the table of all variants "
             "shows which: that is not said of the chosen column's mean.",
         ]
-    said.append("Leave-one-participant-out scores share training data, so tests are approximate.")
+    said.append("Scores of different participants share training data, so tests are approximate.")
     return " ".join(said)
 
 

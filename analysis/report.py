@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import classes, fairness, paper_table, shown, tables
 from analysis.appendix import bayesian, stouffer
+from analysis.attended import attended
 from analysis.beside import beside
 from analysis.chosen import chosen
 from analysis.compare import compare
@@ -110,6 +111,7 @@ def results(
         calibration=shown.reliability(frames),
         confusion=classes.confusion(frames),
         means=classes.means(scores),
+        attended=attended(run, frames.trials),
         searched=_searched(frames),
         notes=notes,
         incomplete=incomplete,
@@ -153,7 +155,7 @@ def _texts(made: Results) -> dict[str, str]:
     frames = {
         "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
         "fairness": made.fairness, "curves": made.curves, "means": made.means, "confusion": made.confusion, "searched": made.searched,
-        "classes": classes.per_class(made.confusion), **{f"against_{other.name}": other.table for other in made.against},
+        "classes": classes.per_class(made.confusion), "attention": made.attended, **{f"against_{other.name}": other.table for other in made.against},
         **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
     }  # fmt: skip
     return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {

@@ -25,7 +25,7 @@ class Results:
         ranks: (dataset, label, model) to its Friedman test, on the windows that all its variants were tested on.
         curves: one row per epoch of every training.
         calibration: ``shown.reliability``.
-        confusion, means: ``classes.confusion`` and ``classes.means``.
+        confusion, means: ``classes.confusion`` and ``classes.means``. ``attended``: ``attended.attended``.
         searched: the hyperparameters chosen for each fold, one row per dataset, label, model, participant and seed; no rows without a search.
         notes: sentences that every table carries.
         incomplete: what the run lacks; empty where nothing.
@@ -44,6 +44,7 @@ class Results:
     calibration: pd.DataFrame
     confusion: pd.DataFrame
     means: pd.DataFrame
+    attended: pd.DataFrame
     searched: pd.DataFrame
     notes: tuple[str, ...]
     incomplete: str

@@ -1,6 +1,6 @@
 """Tests of paired differences over participants: arrays in, numbers out.
 
-Scores of leave-one-participant-out folds share training data, so they are not independent; every table says so.
+Scores of different folds share training data, so they are not independent; every table says so.
 """
 
 from collections.abc import Sequence

@@ -59,7 +59,7 @@ def caption(part: pd.DataFrame) -> str:
     said += [
         f"Difference to non_personalized on the same windows, paired over participants; {' or '.join(tested['test'].unique())}, "
         f"two-sided, Holm over the family of {size} variants of this dataset, label and model; 95% BCa interval; effect: paired rank-biserial.",
-        "Leave-one-participant-out scores share training data, so tests are approximate.",
+        "Scores of different participants share training data, so tests are approximate.",
     ]
     if lost := int(part["n_missing"].sum()):
         said.append(f"Scores missing on one side were dropped pairwise: {lost}, counted under n.")

@@ -32,8 +32,10 @@ class Signals:
         )
 
     def batch(self, rows: Rows, device: torch.device) -> Batch:
-        """The windows of these rows."""
+        """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/test_masks.py``), and costs time."""
+        lengths = {name: steps[rows].astype(np.int64) for name, steps in self.lengths.items()}
+        longest = {name: max(1, int(steps.max(initial=0))) for name, steps in lengths.items()}
         return Batch(
-            {name: torch.from_numpy(values[rows]).to(device) for name, values in self.values.items()},
-            {name: torch.from_numpy(steps[rows].astype(np.int64)).to(device) for name, steps in self.lengths.items()},
+            {name: torch.from_numpy(values[rows, : longest.get(name)]).to(device) for name, values in self.values.items()},
+            {name: torch.from_numpy(steps).to(device) for name, steps in lengths.items()},
         )
