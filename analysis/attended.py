@@ -41,7 +41,8 @@ def _channels(system: fs.FileSystem, path: str) -> pd.DataFrame:
     with system.open_input_file(path) as file:
         table = pq.ParquetFile(file).read(use_threads=False).to_pandas()
     by = table.groupby(["trial", "channel"], sort=False)["weight"]
-    return by.agg(windows="size", mean="mean", sd="std").reset_index()
+    made: pd.DataFrame = by.agg(windows="size", mean="mean", sd="std").reset_index()
+    return made
 
 
 def by_variant(each: pd.DataFrame) -> pd.DataFrame:

@@ -124,7 +124,10 @@ def test_an_empty_root_is_refused(tmp_path: Path, dataset: str) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"acoustic": "wavelet"}, "acoustic='wavelet': there are mfcc, mel, waveform, none"),
+        (
+            {"acoustic": "wavelet"},
+            "acoustic='wavelet': there are mfcc, mel, waveform, functionals, several joined by [+], or none",
+        ),
         ({"longest_s": 0, "trim_db": "much"}, "longest_s=0: give a number from 0.5 to 60; trim_db='much': give a number"),
         ({"linguistic": "yes"}, "linguistic='yes': give true or false"),
         ({"acoustic": "none", "linguistic": False}, "no channel is left"),
@@ -173,6 +176,29 @@ def test_per_speaker_is_named_in_the_caution(tmp_path: Path) -> None:
         mine = windows.index.person == person
         steps = [x[:n] for x, n in zip(windows.signals["acoustic"][mine], windows.lengths["acoustic"][mine], strict=True)]
         assert np.abs(np.concatenate(steps).mean(axis=0)).max() < 1e-3
+
+
+def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_path: Path) -> None:
+    """Beside the frames, which they are the statistics of: mean, SD, quantiles, mean absolute step of each; normalized per speaker on their own."""
+    options = {**SOUND_ONLY, "acoustic": "mfcc+functionals", "trim_db": 0}
+    root = write_emodb(tmp_path / "in", ("03",))
+    cards = [
+        prepare(Order("emodb", str(root), str(tmp_path / how), options=options, normalization=how), say=quiet, where="here")  # type: ignore[arg-type]
+        for how in ("none", "per_speaker")
+    ]
+    assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [
+        (c["name"], c["modality"]) for c in cards[0]["channels"]
+    ]
+    windows, scaled = (read_windows(Folder(tmp_path / how)) for how in ("none", "per_speaker"))
+    found = windows.signals["functionals"]
+    assert (len(windows.index.window), 1, 8 * 105) == found.shape
+    frames = windows.signals["acoustic"][0, : windows.lengths["acoustic"][0]]
+    parts = found[0, 0].reshape(8, 105)[:, :41]
+    expected = [frames.mean(axis=0), frames.std(axis=0), *np.quantile(frames, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)]
+    np.testing.assert_allclose([*expected, np.abs(np.diff(frames, axis=0)).mean(axis=0)], parts, atol=2e-5)
+    mine = scaled.signals["functionals"][:, 0]
+    np.testing.assert_allclose(mine.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(mine.std(axis=0)[found[:, 0].std(axis=0) > 1e-6], 1, atol=1e-4)
 
 
 @pytest.mark.parametrize(("acoustic", "channel", "steps"), [("mel", "mel", 101), ("waveform", "waveform", 16_000)])

@@ -1,4 +1,4 @@
-"""Sound to frames: MFCC with deltas, pitch and energy; log-mel; or the waveform itself, for encoders that learn from it.
+"""Sound to frames: MFCC with deltas, pitch and energy; log-mel; the waveform itself, for encoders that learn from it; or an utterance's statistics.
 
 Frames are 25 ms long. The numbers are brought to the order of one by fixed round constants, the same for every corpus and person:
 nothing is fitted, so nothing of a held-out speaker enters (whoever wants more, normalizes per speaker: see raylab.windows.utterances).
@@ -19,6 +19,7 @@ PITCH_FRAME = 1024  # 64 ms: two periods of the lowest voice
 PITCH_HZ = (60.0, 500.0)
 PITCH_MIDDLE_HZ = 150.0  # pitch is in octaves from here
 FLOOR = 1e-10  # -100 dB
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 # Typical middle and spread of librosa's MFCC in dB, rounded: the first is the level, the others shrink with their number.
 MFCC_MIDDLE = np.array([-300.0, *[0.0] * 12])
@@ -38,12 +39,28 @@ class Acoustic:
         unit: what the numbers are.
         frames: (samples, samples from one frame to the next) -> (n, n_features).
         step: of the frames where it is not asked for: 1 is the waveform.
+        modality: by which a study asks for it.
+        whole: an utterance is one step.
     """
 
     channel: str
     unit: str
     frames: Callable[[Samples, int], Frames]
     step: int | None = None
+    modality: str = "acoustic"
+    whole: bool = False
+
+    def hop(self, step_ms: float) -> int:
+        """Samples from one frame to the next."""
+        return self.step or round(step_ms * RATE_HZ / 1000)
+
+    def rate_hz(self, step_ms: float) -> float:
+        """Of the channel; 1 where an utterance is one step."""
+        return 1.0 if self.whole else RATE_HZ / self.hop(step_ms)
+
+    def longest(self, seconds: float, step_ms: float) -> int:
+        """Steps that sound of this length has."""
+        return 1 if self.whole else round(seconds * RATE_HZ) // self.hop(step_ms) + (0 if self.step else 1)
 
 
 def _mel_db(samples: Samples, step: int, mels: int) -> Frames:
@@ -98,8 +115,19 @@ def _waveform(samples: Samples, step: int) -> Frames:
     return samples[:, None]
 
 
+def _functionals(samples: Samples, step: int) -> Frames:
+    """(1, 840): of each of 41 + 64 features mean, standard deviation, five quantiles and mean absolute step over the frames, statistic by
+    statistic. The classical input of a support vector machine (Schuller et al. 2009, the Interspeech emotion challenge, section 4, has more
+    of the kind)."""
+    frames = np.concatenate([_speech(samples, step), _mel(samples, step)], axis=1)
+    moves = np.abs(np.diff(frames, axis=0)).sum(axis=0) / max(len(frames) - 1, 1)
+    found = [frames.mean(axis=0), frames.std(axis=0), *np.quantile(frames, QUANTILES, axis=0), moves]
+    return np.asarray(np.concatenate(found)[None], dtype=np.float64)
+
+
 ACOUSTIC = {
     "mfcc": Acoustic("acoustic", "MFCC, deltas, octaves, dB", _speech),
     "mel": Acoustic("mel", "dB / 20", _mel),
     "waveform": Acoustic("waveform", "full scale", _waveform, step=1),
+    "functionals": Acoustic("functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True),
 }

@@ -17,10 +17,13 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def statistics(batch: Batch, channels: list[str]) -> Array:
     """(n, 8 features of all channels): mean, standard deviation, the 5, 25, 50, 75 and 95% quantile and mean absolute step of each feature over
-    the valid steps of each window; not a number where a window lacks the channel."""
+    the valid steps of each window; of a channel of one step its features alone. Not a number where a window lacks the channel."""
     found = []
     for name in channels:
         x, valid = windows_of(batch, name)
+        if x.shape[1] == 1:
+            found.append(np.where(valid, x[:, 0], np.nan))
+            continue
         there, count = valid[:, :, None], valid.sum(axis=1)[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = x.sum(axis=1, where=there) / count

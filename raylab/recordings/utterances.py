@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RaylabError
-from raylab.features.acoustic import ACOUSTIC
-from raylab.features.sound import RATE_HZ, Sound, trimmed
+from raylab.features.acoustic import ACOUSTIC, Acoustic
+from raylab.features.sound import Sound, trimmed
 from raylab.hashing import hash_record
 from raylab.recordings.recording import Channel, Label, LabelTrack, Options, Recording, Segment, Trait
 
@@ -69,8 +69,10 @@ def labels_of(codes: Sequence[int]) -> tuple[Label, ...]:
 
 def check_options(options: Options) -> None:
     """Refuse values that mean nothing, all at once."""
-    known = (*ACOUSTIC, "none")
-    problems = [f"acoustic={options['acoustic']!r}: there are {', '.join(known)}"] if options["acoustic"] not in known else []
+    asked = str(options["acoustic"]).split("+")
+    wrong = asked != ["none"] and (set(asked) - set(ACOUSTIC) or len(set(asked)) < len(asked))
+    known = f"{', '.join(ACOUSTIC)}, several joined by +, or none"
+    problems = [f"acoustic={options['acoustic']!r}: there are {known}"] if wrong else []
     for name, low, high in (("longest_s", 0.5, 60), ("trim_db", 0, 100), ("step_ms", 5, 25)):
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -132,11 +134,10 @@ class Reader:
     def _channels(self, options: Options, folder: str) -> tuple[Channel, ...]:
         made: list[Channel] = []
         longest_s = float(options["longest_s"])
-        if options["acoustic"] != "none":
-            kind = ACOUSTIC[str(options["acoustic"])]
-            rate, marks = RATE_HZ / _step(options), 0 if kind.step else 1
-            longest = marks + round(longest_s * RATE_HZ) // _step(options)
-            made.append(Channel(kind.channel, "acoustic", rate, rate, kind.unit, folder, longest))
+        step_ms = float(options["step_ms"])
+        for kind in _views(options):
+            rate, longest = kind.rate_hz(step_ms), kind.longest(longest_s, step_ms)
+            made.append(Channel(kind.channel, kind.modality, rate, rate, kind.unit, folder, longest))
         if options["linguistic"]:
             longest = max(len(self.embed(text)) for text in self.texts)
             made.append(Channel(WORDS, WORDS, 1.0, 1.0, "embedding; a step is a token", folder, longest))
@@ -146,8 +147,9 @@ class Reader:
         return tuple(made)
 
     def _signal(self, channel: Channel, one: Utterance, seen: Seen, sound: Sound, options: Options) -> Vectors:
-        if channel.modality == "acoustic":
-            return ACOUSTIC[str(options["acoustic"])].frames(sound.samples, _step(options))
+        for kind in _views(options):
+            if channel.name == kind.channel:
+                return kind.frames(sound.samples, kind.hop(float(options["step_ms"])))
         if channel.modality == WORDS:
             return self.embed(one.text)
         return self._pictures(seen, sound)[: channel.longest]
@@ -161,10 +163,9 @@ class Reader:
         return seen.visual[first : last + 1]
 
 
-def _step(options: Options) -> int:
-    """Samples from one frame to the next."""
-    kind = ACOUSTIC[str(options["acoustic"])]
-    return kind.step or round(float(options["step_ms"]) * RATE_HZ / 1000)
+def _views(options: Options) -> list[Acoustic]:
+    """How the sound is to be seen."""
+    return [ACOUSTIC[name] for name in str(options["acoustic"]).split("+") if name != "none"]
 
 
 class _Notes:

@@ -66,7 +66,7 @@ def features_of(network: Network, signals: Signals, rows: Rows, device: torch.de
 def predict(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32]:
     """Probabilities (n, n_classes) in inference mode."""
     if isinstance(network, Estimator):
-        each = [network.probabilities(signals.batch(part, CPU)) for part in _slices(rows)]
+        each = [network.probabilities(signals.padded(part)) for part in _slices(rows)]
         return np.concatenate(each).astype(np.float32)
     features = features_of(network, signals, rows, device)
     with torch.no_grad():
@@ -204,7 +204,7 @@ def _fit(
     """
     rows = np.union1d(stage.train, stage.validation)
     try:
-        model.fit(signals.batch(rows, CPU), classes[rows].astype(np.int64))
+        model.fit(signals.padded(rows), classes[rows].astype(np.int64))
     except ValueError as error:
         raise TrainingError(f"stage {stage.name}: {error}") from error
     watch(rows)

@@ -31,6 +31,13 @@ class Signals:
             {name: self.lengths[name] for name in kept if name in self.lengths},
         )
 
+    def padded(self, rows: Rows) -> Batch:
+        """The windows of these rows at full length, on the processor."""
+        return Batch(
+            {name: torch.from_numpy(values[rows]) for name, values in self.values.items()},
+            {name: torch.from_numpy(steps[rows].astype(np.int64)) for name, steps in self.lengths.items()},
+        )
+
     def batch(self, rows: Rows, device: torch.device) -> Batch:
         """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/test_masks.py``), and costs time."""
         lengths = {name: steps[rows].astype(np.int64) for name, steps in self.lengths.items()}

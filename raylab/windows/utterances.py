@@ -12,7 +12,7 @@ from raylab.recordings.recording import Channel, Label, Recording
 from raylab.windows.cut import NO_LABEL, Cut
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
-OF_THE_SPEAKER = ("acoustic", "visual")
+OF_THE_SPEAKER = ("acoustic", "functionals", "visual")
 USES = {
     "none": "features as they are extracted, no statistic of any person is used",
     "per_speaker": "features standardized (z-score) per speaker over all of the speaker's utterances: of the target too, without its "
