@@ -20,6 +20,7 @@ import psutil  # isort: skip
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "a-token-of-the-tests-that-is-long-enough"
 START_S = 240.0
+RAY = (sys.executable, "-m", "ray.scripts.scripts")  # the `ray` of this environment, which need not be on the PATH
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Head:
         self, *command: str, working_dir: tuple[str, ...] = ("--working-dir", "."), **env: str
     ) -> subprocess.CompletedProcess[str]:
         """`ray job submit ... -- python COMMAND`, until the job is over; again while the head still starts its agent."""
-        submit = ["ray", "job", "submit", "--address", self.address, *working_dir, "--", sys.executable, *command]
+        submit = [*RAY, "job", "submit", "--address", self.address, *working_dir, "--", sys.executable, *command]
         until = time.monotonic() + START_S
         while "No available agent" in (done := self.run(*submit, **env)).stderr and time.monotonic() < until:
             time.sleep(2)
@@ -83,7 +84,7 @@ def started(*arguments: str, ports: list[int] | None = None, **env: str) -> Iter
         "RAY_metrics_report_interval_ms": "1000",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     }
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    command = [*RAY, "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address=127.0.0.1", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     command += [f"--metrics-export-port={metrics}", f"--ray-client-server-port={client_server}"]
     command += ["--dashboard-agent-listen-port=0", *arguments]  # any free one: every Ray here wants 52365, and jobs need it
