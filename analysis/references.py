@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.metrics import METRICS
+from analysis.metrics import METRICS, Floats
 from analysis.tested import Ints, Numbers, Tested
 
 MAJORITY, GUESS, TEXT = "majority_class", "random_guess", "text_ceiling"
 REFERENCES = (MAJORITY, GUESS, TEXT)
 GUESSES = 20
+RECALLS = ("balanced_accuracy", "recall_macro")
 
 
 def majority(held: Tested, same: Ints) -> Numbers:
-    """Scores of always saying the class that most windows of the other people have.
+    """Scores of always saying the class that most windows of the other people have, of those who are tested: where one trains on another corpus or
+    on other groups, they are not those whom one trains on.
 
     Args:
         held: the windows of one trial for each held-out person.
@@ -30,8 +32,10 @@ def majority(held: Tested, same: Ints) -> Numbers:
 
 
 def text_ceiling(held: Tested, same: Ints, transcript: Ints) -> Numbers:
-    """Scores of an oracle that knows, of each transcript, how many of the tested windows have each class: no model of the text alone that
-    says the most probable class has a higher accuracy on these windows. It is fitted on the test: a ceiling, not a result.
+    """Scores of an oracle that knows, of each transcript, how many of the tested windows have each class.
+
+    It says the most frequent one, and for recalls the one of which the transcript has the largest share: over all windows together no model of
+    the text alone has a higher accuracy, or a higher unweighted average recall. It is fitted on the test: a ceiling, not a result.
 
     Args:
         held, same: as ``majority``'s.
@@ -43,9 +47,16 @@ def text_ceiling(held: Tested, same: Ints, transcript: Ints) -> Numbers:
     spoken = spoken.reshape(-1)
     counts = np.zeros((spoken.max(initial=-1) + 1, held.p.shape[1]))
     np.add.at(counts, (spoken, told.y), 1)
-    p = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))[spoken].astype(np.float32)
-    p[np.isnan(told.p)] = np.nan
-    return replace(told, p=p).scores(len(same))
+    totals = np.zeros((same.max() + 1, held.p.shape[1]))
+    np.add.at(totals, (same[told.trial], told.y), 1)
+
+    def scored(weights: Floats) -> Numbers:
+        p = (weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)).astype(np.float32)
+        p[np.isnan(told.p)] = np.nan
+        return replace(told, p=p).scores(len(same))
+
+    fair = scored(counts[spoken] / np.maximum(totals[same[told.trial]], 1))
+    return scored(counts[spoken]) | {name: fair[name] for name in RECALLS}
 
 
 def _alike(held: Tested, who: list[str]) -> Ints:

@@ -50,8 +50,8 @@ def caption(part: pd.DataFrame) -> str:
     ]
     if part["technique"].eq(TEXT).any():
         said.append(
-            f"{TEXT}: an oracle that knows how often each transcript has each class among these very windows; over all of them no model of the "
-            "transcript alone is more often right."
+            f"{TEXT}: an oracle that knows how often each transcript has each class among these very windows; over all of them together no model "
+            "of the transcript alone is more often right, or has a higher unweighted average recall."
         )
     if tested.empty:
         return f"{' '.join(said)} No variant to test against non_personalized."

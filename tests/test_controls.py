@@ -102,6 +102,13 @@ def test_a_transcript_in_every_class_alike_tells_nothing() -> None:
     assert (0.5, 0.5) == (row["balanced_accuracy"], row["auroc"])
 
 
+def test_the_ceiling_of_recalls_says_the_class_that_a_transcript_has_most_of() -> None:
+    """Class 1 is the more frequent in both sentences (3 of 5, 2 of 3), so the accuracy's oracle says it always; the recalls' says class 0 where
+    two of its three are: (2/3 + 2/5) / 2."""
+    row = score(_frames([1, 1, 1, 0, 0, 1, 1, 0], [7] * 5 + [8] * 3)).set_index("technique").loc["text_ceiling"].iloc[0]
+    assert (row["accuracy"], row["balanced_accuracy"]) == pytest.approx((5 / 8, (2 / 3 + 2 / 5) / 2))
+
+
 def test_data_without_transcripts_have_no_ceiling() -> None:
     frames = _frames([0, 1], [7, 8])
     without = replace(frames, transcripts=frames.transcripts.assign(dataset="other"))
@@ -115,4 +122,6 @@ def test_a_run_keeps_numbers_of_transcripts_and_no_text() -> None:
     table = spoken(prepared(read, {"made": windows.index}))
     assert table is not None
     assert (["dataset", "window", "transcript"], 35) == (table.column_names, table.num_rows)
+    twice = prepared(read, {"made": windows.index}) * 2  # two labels of one dataset
+    assert table.equals(spoken(twice))
     assert spoken(prepared(read, {"made": make_windows({f"P{i}": [0, 1] for i in range(3)}).index})) is None

@@ -225,3 +225,12 @@ def test_leave_one_out_has_no_mark_and_holds_nobody_else_out() -> None:
     index = make_windows(PEOPLE).index
     assert ("", "", ()) == (Kind().mark, Kind().says, Kind().apart(index, "stress", 0, "P1", tuple(PEOPLE)))
     assert Fold(index, "stress", "P1", 0).held_out == "P1"
+
+
+def test_another_preparation_of_the_same_corpus_is_no_other_corpus() -> None:
+    """Who is tested would be trained on under another name; halves of a corpus that share nobody are two."""
+    windows = make_windows(PEOPLE)
+    with pytest.raises(RaylabError, match=r"P1, .* stand in both preparations of made: who is tested would be trained on"):
+        joined_index(windows.index, windows.index)
+    other = make_windows({f"Q{i}": [0] * 10 + [1] * 10 for i in range(3)})
+    assert "Q0" in joined_index(windows.index, other.index).participants[-3]

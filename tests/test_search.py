@@ -83,6 +83,13 @@ def test_what_holds_out_the_same_people_is_trained_once() -> None:
     assert (80, 40) == (len({trial.key for trial in trials}), len({trial.stages for trial in trials}))
 
 
+def test_models_that_a_search_makes_one_are_tried_once() -> None:
+    """Two widths of one encoder, while the width is searched, and a seed named twice: no trial stands in the plan of a sweep two times."""
+    models = [{"encoder": "fcn"}, {"encoder": "fcn", "width": 1 / 64}]
+    keys = [trial.key for trial in _inner(_study(models=models, seeds=[0, 0], search={"width": [1 / 128, 1 / 64]}))]
+    assert keys and len(keys) == len(set(keys))
+
+
 def _scores(read: Study, best: dict[str, str]) -> pd.DataFrame:
     """0.5 for every inner trial, more for the model that is to be chosen for each search."""
     rows = [
@@ -120,12 +127,16 @@ def test_what_cannot_be_searched_is_refused() -> None:
     for search, said in (
         ({"widht": [1, 2]}, "cannot be searched: widht; there are width, epochs"),
         ({"learning_rate": [0.1, -1]}, "learning_rate -1: Input should be greater than 0"),
+        ({"augmentation": [1, 2]}, "cannot be searched: augmentation"),
         ({"width": [1, 9]}, "width 9 is not between 0 and 4"),
         ({"width": [1]}, "nothing to choose from"),
         ({"width": [1, 2], "folds": {"split": [0.8, 0.1, 0.1]}}, "inner folds are by people"),
     ):
         with pytest.raises(StudyError, match=said):
             _study(search=search)
+    fixed = {"stages": {"everyone_else": {"learning_rate": 0.01}}}
+    with pytest.raises(StudyError, match=r"would try learning_rate in vain: protocol\.stages\.everyone_else sets it"):
+        _study(search={"learning_rate": [0.1, 0.2]}, protocol=fixed)
     with pytest.raises(StudyError, match="`search` and `people` are about people"):
         _study(folds={"split": [0.8, 0.1, 0.1]})
     with pytest.raises(StudyError, match="has no plan before"):

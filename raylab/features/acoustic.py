@@ -54,6 +54,10 @@ class Acoustic:
         """Samples from one frame to the next."""
         return self.step or round(step_ms * RATE_HZ / 1000)
 
+    def named(self, step_ms: float) -> str:
+        """The channel's unit; statistics of frames differ with the frames' step, which their rate does not tell."""
+        return f"{self.unit}; frames every {step_ms:g} ms" if self.whole else self.unit
+
     def rate_hz(self, step_ms: float) -> float:
         """Of the channel; 1 where an utterance is one step."""
         return 1.0 if self.whole else RATE_HZ / self.hop(step_ms)

@@ -28,6 +28,8 @@ LAYERS, HEADS, WIDTH, NORM_EPSILON = 6, 12, 384, 1e-12
 
 Vectors = npt.NDArray[np.float64]
 
+ENGLISH, GERMAN = "embedding by all-MiniLM-L6-v2; a step is a token", "embedding by multilingual-e5-small; one step"
+
 
 @dataclass(frozen=True)
 class MiniLM:

@@ -43,9 +43,15 @@ class Kind:
                 "people, and are compared with no other folds'."
             )
         if self.corpus:
-            return f"trained on all people of {self.corpus}, of whom nobody is tested; all people of this dataset are held out together."
+            return (
+                f"trained on all people of {self.corpus}, of whom nobody is tested; all people of this dataset are held out together. "
+                "majority_class is that of the other tested people, on whom nothing was trained."
+            )
         if self.groups:
-            return f"people were drawn into {self.groups} groups; each group is held out once, and its people are scored one by one."
+            return (
+                f"people were drawn into {self.groups} groups; each group is held out once, and its people are scored one by one. "
+                "majority_class is that of all other people, those of the group too."
+            )
         return ""
 
     def apart(self, index: WindowIndex, label: str, seed: int, target: str, among: People) -> People:

@@ -1,7 +1,9 @@
 """A hidden Markov model with Gaussian mixtures for each class: the classical baseline for sequences."""
 
+import contextlib
 import importlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,8 @@ class HMMGMM(Estimator):
         model.startprob_ = np.eye(STATES)[0]
         model.transmat_ = np.eye(STATES) * 0.5 + np.eye(STATES, k=1) * 0.5
         model.transmat_[-1, -1] = 1.0
-        model.fit(np.concatenate(sequences), [len(frames) for frames in sequences])
+        with _seeded(self.seed):
+            model.fit(np.concatenate(sequences), [len(frames) for frames in sequences])
         # a state that no window leaves has learned no move, which hmmlearn leaves at a row of zeros: it stays where it is
         left = model.transmat_.sum(axis=1, keepdims=True) > 0.5
         model.transmat_ = np.where(left, model.transmat_, np.eye(STATES))
@@ -91,6 +94,17 @@ class HMMGMM(Estimator):
 
     def _normalized(self, channel: str, frames: Array) -> Array:
         return np.asarray((frames - self.arrays[f"{channel}.mean"]) / self.arrays[f"{channel}.scale"])
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """hmmlearn draws means of a cluster with a single frame from numpy's global stream, whatever its ``random_state``."""
+    before = np.random.get_state()  # noqa: NPY002  the stream that hmmlearn draws from
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _blank(seed: int) -> Any:

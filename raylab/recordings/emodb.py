@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raylab.errors import RecordingError
 from raylab.features.sound import read_wav
-from raylab.features.text import german
+from raylab.features.text import GERMAN, german
 from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
 from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
@@ -72,7 +72,7 @@ def _seen(path: Path) -> Seen:
     return Seen(read_wav(path))
 
 
-READER = Reader(_seen, german, tuple(TEXTS.values()), published_hz=16_000)
+READER = Reader(_seen, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:

@@ -10,7 +10,7 @@ from pathlib import Path
 from raylab.errors import RecordingError
 from raylab.features.film import FACE_HZ, FACE_WIDTH, read_film
 from raylab.features.sound import read_wav
-from raylab.features.text import english
+from raylab.features.text import ENGLISH, english
 from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
 from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
@@ -66,7 +66,7 @@ def _seen(path: Path) -> Seen:
     return Seen(film.sound, film.faces, film.note)
 
 
-READER = Reader(_seen, english, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH)
+READER = Reader(_seen, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:

@@ -102,7 +102,7 @@ class Reader:
 
     Attributes:
         read: file to sound and picture, not yet trimmed.
-        embed: text to (n_tokens, 384).
+        embed: text to (n_tokens, 384). ``words``: the unit of these vectors, which names the model: two models' vectors cannot be mixed.
         texts: every text of the corpus: the longest decides how many tokens a window holds.
         published_hz: rate that the corpus is published at.
         visual_hz, visual_width: of the picture's features.
@@ -110,6 +110,7 @@ class Reader:
 
     read: Callable[[Path], Seen]
     embed: Embed
+    words: str
     texts: tuple[str, ...]
     published_hz: int
     visual_hz: float = 0.0
@@ -137,10 +138,10 @@ class Reader:
         step_ms = float(options["step_ms"])
         for kind in _views(options):
             rate, longest = kind.rate_hz(step_ms), kind.longest(longest_s, step_ms)
-            made.append(Channel(kind.channel, kind.modality, rate, rate, kind.unit, folder, longest))
+            made.append(Channel(kind.channel, kind.modality, rate, rate, kind.named(step_ms), folder, longest))
         if options["linguistic"]:
             longest = max(len(self.embed(text)) for text in self.texts)
-            made.append(Channel(WORDS, WORDS, 1.0, 1.0, "embedding; a step is a token", folder, longest))
+            made.append(Channel(WORDS, WORDS, 1.0, 1.0, self.words, folder, longest))
         if options.get(PICTURE):
             rate = self.visual_hz
             made.append(Channel(PICTURE, PICTURE, rate, rate, "embedding", folder, 1 + int(longest_s * rate)))

@@ -60,7 +60,10 @@ class RunFolder:
             self.folder.write("study.yaml", study_yaml.encode())
         if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
             self.folder.write_json("participants.json", participants)
-        if transcripts is not None:
+        spoken = self.folder.read_table("transcripts.parquet") if self.folder.exists("transcripts.parquet") else None
+        if transcripts is None and spoken is not None:
+            self.folder.remove("transcripts.parquet")
+        elif transcripts is not None and (spoken is None or not spoken.equals(transcripts)):
             self.folder.write_table("transcripts.parquet", transcripts)
         before = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
         earlier = before.pop("earlier", [])

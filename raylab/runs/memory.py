@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.table import make
+from raylab.models.table import BASELINES, make
 from raylab.runs.cluster import SHARE_OF_A_GPU, most
 from raylab.training.loop import EVALUATION_BATCH, predict, train
 from raylab.training.signals import Signals
@@ -64,7 +64,8 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
         return None
     card = torch.device("cuda")
     subject, stages = stages_of(trial, windows.index)
-    rows, signals = stages[0].train, Signals(windows.signals, windows.lengths).channels(trial.channels)
+    signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
+    rows = signals.longest_first(stages[0].train)
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short)
@@ -87,7 +88,9 @@ def settled(resources: Resources, trials: list[Trial], windows: Mapping[str, Any
     """
     if resources.gpu != "auto" or not most().get("GPU"):
         return resources
-    distinct = {(t.model, t.windows, t.channels): t for t in trials if not t.problem}
+    distinct = {(t.model, t.windows, t.channels): t for t in trials if not t.problem and t.model.encoder not in BASELINES}
+    if not distinct:
+        return resources.model_copy(update={"gpu": 0})  # baselines stay on the processor
     measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(peak_of)
     found = ray.get([measure.remote(trial, windows[trial.windows]) for trial in distinct.values()])
     seen = [peak for peak in found if peak]

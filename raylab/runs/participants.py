@@ -50,7 +50,7 @@ def participants(datasets: list[Prepared]) -> list[dict[str, Any]]:
 def spoken(datasets: list[Prepared]) -> pa.Table | None:
     """dataset, window, transcript (a number, not the text) of every utterance; None where no dataset has transcripts."""
     parts = []
-    for ready in datasets:
+    for ready in {ready.name: ready for ready in datasets}.values():  # a dataset may be there with several labels
         numbers = transcripts(ready.index)
         if numbers is None:
             continue

@@ -99,9 +99,7 @@ def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any])
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in PACKAGES},
-        "datasets": {
-            ready.name: {"windows": ready.entry.windows, "fingerprint": ready.index.fingerprint} for ready in datasets
-        },
+        "datasets": {ready.name: {"windows": ready.source, "fingerprint": ready.index.fingerprint} for ready in datasets},
         "classes": classes(datasets),
         "notes": notes(study, datasets),
         **extra,

@@ -41,7 +41,7 @@ class StageOrder(Searcher):
         for key, waits in self._waits.items():
             if not waits:
                 self._push(key)
-        self._left = len(trials)
+        self._left = len(self.trials)
 
     def _push(self, key: str) -> None:
         followers = sum(len(self._waiters[stage]) for stage in self._owned[key])

@@ -9,7 +9,8 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.table import make
+from raylab.models.estimators import Estimator
+from raylab.models.table import BASELINES, make
 from raylab.runs.cluster import connect, per_trial, slots
 from raylab.runs.memory import settled
 from raylab.training.identity import PlannedStage
@@ -55,14 +56,13 @@ class Item:
 
     @property
     def epochs(self) -> int:
-        """Epochs if nothing stops it."""
-        return self.stage.hyper.epochs
+        """Epochs if nothing stops it; a baseline is fitted at once."""
+        return 1 if self.trial.model.encoder in BASELINES else self.stage.hyper.epochs
 
     @property
     def earliest(self) -> int:
         """Epochs if the first one stays the best; all of them where nothing validates."""
-        hyper = self.stage.hyper
-        return min(hyper.epochs, hyper.patience + 1) if len(self.stage.validation) else hyper.epochs
+        return min(self.epochs, self.stage.hyper.patience + 1) if len(self.stage.validation) else self.epochs
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,25 @@ def _shortened(stage: PlannedStage) -> PlannedStage:
 
 
 def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing:
-    """Time one stage of a trial: in processor time, so that what else runs on the machine counts little; in wall time on a GPU."""
+    """Time one stage of a trial: in processor time, so that what else runs on the machine counts little; in wall time on a GPU. A baseline is
+    fitted whole, and its time divided into steps."""
     now: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
     subject, stages = stages_of(trial, windows.index)
-    stage = _shortened(next(stage for stage in stages if stage.name == name))
+    stage = next(stage for stage in stages if stage.name == name)
     fold, there = subject.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
     network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
-    ends: list[float] = []
+    whole = isinstance(network, Estimator)
+    stage = stage if whole else _shortened(stage)
+    ends = [now()] if whole else []
     with one_thread():
         train(network, signals, fold.y, stage, fold.draws, there, on_epoch=lambda epoch: ends.append(now()))
         rows = fold.target_windows[:PREDICTED]
         began = now()
         predict(network, signals, rows, there)
         window_s = (now() - began) / len(rows)
-    steps = math.ceil(len(stage.train) / stage.hyper.batch_size)
-    return Timing((ends[-1] - ends[0]) / (EPOCHS - 1) / steps, window_s)
+    steps = math.ceil(len(stage.train) / stage.hyper.batch(len(stage.train)))
+    return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / steps, window_s)
 
 
 def _time_there(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float) -> Timing:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +67,8 @@ def features_of(network: Network, signals: Signals, rows: Rows, device: torch.de
 def predict(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32]:
     """Probabilities (n, n_classes) in inference mode."""
     if isinstance(network, Estimator):
-        each = [network.probabilities(signals.padded(part)) for part in _slices(rows)]
+        with threadpool_limits(1):  # as torch has one: sums in another order give other bits
+            each = [network.probabilities(signals.padded(part)) for part in _slices(rows)]
         return np.concatenate(each).astype(np.float32)
     features = features_of(network, signals, rows, device)
     with torch.no_grad():
@@ -204,7 +206,8 @@ def _fit(
     """
     rows = np.union1d(stage.train, stage.validation)
     try:
-        model.fit(signals.padded(rows), classes[rows].astype(np.int64))
+        with threadpool_limits(1):
+            model.fit(signals.padded(rows), classes[rows].astype(np.int64))
     except ValueError as error:
         raise TrainingError(f"stage {stage.name}: {error}") from error
     watch(rows)

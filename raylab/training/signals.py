@@ -31,6 +31,11 @@ class Signals:
             {name: self.lengths[name] for name in kept if name in self.lengths},
         )
 
+    def longest_first(self, rows: Rows) -> Rows:
+        """These rows, those with the most valid steps first."""
+        steps = sum((n[rows].astype(np.int64) for n in self.lengths.values()), np.zeros(len(rows), dtype=np.int64))
+        return rows[np.argsort(-steps, kind="stable")]
+
     def padded(self, rows: Rows) -> Batch:
         """The windows of these rows at full length, on the processor."""
         return Batch(

@@ -90,10 +90,9 @@ class Search(BaseModel):
     def _can_be_chosen(self) -> "Search":
         if self.folds.split or self.folds.train_on:
             raise ValueError(f"inner folds are by people: {ONE_OUT} or {{group_k_fold: 5}}")
-        if unknown := sorted(set(self.axes) - {WIDTH, *StageProtocol.model_fields}):
-            raise ValueError(
-                f"cannot be searched: {', '.join(unknown)}; there are {WIDTH}, {', '.join(StageProtocol.model_fields)}"
-            )
+        known = (WIDTH, *(name for name in StageProtocol.model_fields if name != "augmentation"))  # which is no single value
+        if unknown := sorted(set(self.axes) - set(known)):
+            raise ValueError(f"cannot be searched: {', '.join(unknown)}; there are {', '.join(known)}")
         if len(self.points) < 2:
             raise ValueError("there is nothing to choose from: give at least two values of width or of a hyperparameter")
         for name, values in self.axes.items():

@@ -63,6 +63,7 @@ def _called(model: ModelSpec, point: Point) -> str:
 
 def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
     """What the searches of a study need: for each outer fold and each combination, one trial for each of its training people."""
+    yielded: set[str] = set()
     for outer in outer_folds(study, indexes):
         ready, people, kind = outer.ready, outer.people, search.folds.kind()
         for point, target in product(search.points, people):
@@ -80,12 +81,14 @@ def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex
                 seed=outer.seed,
                 apart=tuple(sorted({*outer.held, *apart})),
                 model_name=_called(outer.model, point),
-                searched=point,
                 protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            yield completed(trial, ready.index)
+            trial = completed(trial, ready.index)
+            if trial.key not in yielded:  # two widths of a model are one where the width is searched
+                yielded.add(trial.key)
+                yield trial
 
 
 def choose(study: Study, search: Search, indexes: Mapping[str, WindowIndex], scores: pd.DataFrame) -> Choices:

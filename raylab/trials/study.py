@@ -13,7 +13,7 @@ from raylab.models.network import ModelSpec
 from raylab.models.table import BASELINES, NAMES
 from raylab.techniques.stage import Value
 from raylab.techniques.table import BASELINE, TECHNIQUES
-from raylab.training.protocol import Protocol
+from raylab.training.protocol import Protocol, StageProtocol
 from raylab.trials.combinations import refused_alone, refused_with_protocol, refused_with_technique
 from raylab.trials.division import Division, Folds, Search
 from raylab.windows.joined import FROM, source
@@ -151,6 +151,13 @@ class Study(_Strict):
         if self.search:
             problems += [
                 f"`search` tries widths and steps, and {m.encoder} has none" for m in self.models if m.encoder in BASELINES
+            ]
+            base = TECHNIQUES[BASELINE].stages({})[0].name
+            fixed = self.protocol.stages.get(base, StageProtocol()).model_dump(exclude_none=True)
+            problems += [
+                f"`search` would try {name} in vain: protocol.stages.{base} sets it; leave one of them out"
+                for name in self.search.axes
+                if name in fixed
             ]
         if found := list(dict.fromkeys(filter(None, problems))):
             raise ValueError("; ".join(found))

@@ -77,11 +77,19 @@ def _card(tested: WindowIndex, trained: WindowIndex) -> dict[str, Any]:
     how = [card["preprocessing"]["normalization"] for card in (one, two)]
     if how[0] != how[1]:
         raise RaylabError(f"{one['dataset']} is normalized by {how[0]}, {two['dataset']} by {how[1]}; prepare them alike")
+    both = sorted(set(tested.participants) & set(trained.participants)) if one["dataset"] == two["dataset"] else []
+    if both:
+        raise RaylabError(
+            f"{', '.join(both)} stand in both preparations of {one['dataset']}: who is tested would be trained on; train on another corpus, or "
+            "prepare them without each other's people (--without)"
+        )
+    probes = [*one.get("probes", []), *two.get("probes", [])]
     (channels, no_channels), (labels, no_labels) = _channels(one, two), _labels(one, two)
     traits = [name for name in one["similarity_traits"] if name in two["similarity_traits"]]
     window_s = max(tested.window_s, trained.window_s)
     return {
         **one,
+        **({"probes": probes} if probes else {}),
         "preprocessing": {**one["preprocessing"], "window_s": window_s},
         "participants": [*one["participants"], *({**p, "name": f"{trained.name} {p['name']}"} for p in two["participants"])],
         "channels": channels,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from raylab.windows.dataset import WindowIndex
 
 UNKNOWN = -1
-DECIMALS = 4  # of the statistics of an embedding, whose last bits may differ between processors
+CLOSE = 1e-3  # statistics of one embedding, whose last bits may differ between processors
 
 
 def linguistic(card: dict[str, Any]) -> tuple[str, ...]:
@@ -21,6 +21,10 @@ def transcripts(index: WindowIndex) -> npt.NDArray[np.int64] | None:
     words = linguistic(index.card)
     if not words:
         return None
-    said = np.concatenate([index.statistics[name] for name in words], axis=1).round(DECIMALS) + 0.0  # no -0.0
-    _, numbers = np.unique(said, axis=0, return_inverse=True)
-    return np.where(said.any(axis=1), numbers.reshape(-1), UNKNOWN).astype(np.int64)
+    said = np.concatenate([index.statistics[name] for name in words], axis=1)
+    different, numbers = np.unique(said, axis=0, return_inverse=True)
+    first = np.arange(len(different))
+    for row in range(1, len(different)):
+        near = np.flatnonzero(np.abs(different[:row] - different[row]).max(axis=1) < CLOSE)
+        first[row] = first[near[0]] if len(near) else row
+    return np.where(said.any(axis=1), first[numbers.reshape(-1)], UNKNOWN).astype(np.int64)
