@@ -12,6 +12,7 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, windows_of
 
 C = 5.0
+STILL = 1e-9  # a spread of this share of the mean is rounding, and the feature stands still
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -64,7 +65,7 @@ class SVM(Estimator):
         count = np.maximum(known.sum(axis=0), 1)
         mean = described.sum(axis=0, where=known) / count
         scale = np.sqrt(np.square(described - mean).sum(axis=0, where=known) / count)
-        self.arrays = {"mean": mean, "scale": np.where(scale > 0, scale, 1.0), "classes": np.unique(y).astype(np.float64)}
+        self.arrays = {"mean": mean, "scale": np.where(scale > STILL * np.maximum(np.abs(mean), 1.0), scale, 1.0), "classes": np.unique(y).astype(np.float64)}
         x = self._normalized(described)
         self.arrays["gamma"] = np.array([1.0 / (x.shape[1] * (x.var() or 1.0))])
         for one, other in combinations(np.unique(y), 2):

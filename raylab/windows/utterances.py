@@ -19,6 +19,8 @@ USES = {
     "labels, so a result needs unlabelled utterances of a new speaker first",
 }
 
+STILL = 1e-9  # a spread of this share of the mean is rounding
+
 Signal = npt.NDArray[np.float64]
 
 
@@ -79,13 +81,14 @@ def _check(recording: Recording) -> None:
 def standardized(parts: Sequence[Signal]) -> list[Signal]:
     """Each of the parts (n_i, n_features), z-scored by mean and standard deviation over all steps of all parts.
 
-    A feature that never moves becomes 0.
+    A feature that never moves (but for its last bits, which a division by their spread would blow up) becomes 0.
     """
     joined = np.concatenate(parts)
     if not len(joined):
         return list(parts)
     mean, spread = joined.mean(axis=0), joined.std(axis=0)
-    return [(part - mean) / np.where(spread > 0, spread, 1.0) for part in parts]
+    moves = spread > STILL * np.maximum(np.abs(mean), 1.0)
+    return [np.where(moves, (part - mean) / np.where(moves, spread, 1.0), 0.0) for part in parts]
 
 
 def _padded(parts: Sequence[Signal], channel: Channel) -> npt.NDArray[np.float32]:
