@@ -65,7 +65,8 @@ class SVM(Estimator):
         count = np.maximum(known.sum(axis=0), 1)
         mean = described.sum(axis=0, where=known) / count
         scale = np.sqrt(np.square(described - mean).sum(axis=0, where=known) / count)
-        self.arrays = {"mean": mean, "scale": np.where(scale > STILL * np.maximum(np.abs(mean), 1.0), scale, 1.0), "classes": np.unique(y).astype(np.float64)}
+        moves = scale > STILL * np.maximum(np.abs(mean), 1.0)
+        self.arrays = {"mean": mean, "scale": np.where(moves, scale, 1.0), "classes": np.unique(y).astype(np.float64)}
         x = self._normalized(described)
         self.arrays["gamma"] = np.array([1.0 / (x.shape[1] * (x.var() or 1.0))])
         for one, other in combinations(np.unique(y), 2):
