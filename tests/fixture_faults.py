@@ -1,5 +1,6 @@
 """Faults as they happen: killed processes and raylets, a disk that is full, a stage file cut short, a NaN in the windows."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -71,12 +72,11 @@ def small_disk(where: Path, megabytes: float) -> Iterator[Path]:
 def fill(disk: Path) -> Path:
     """Write until nothing more fits; the file to remove."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
+    for size in (2**20, 2**12):
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
             while True:
-                file.write(b"\0" * 4096)
-        except OSError:
-            return filler
+                file.write(b"\0" * size)
+    return filler
 
 
 def cut_short(run: Path, stage: str, share: float) -> None:
@@ -107,7 +107,8 @@ class Saboteur:
         return f"kill -9 of worker process {victim.pid}"
 
     def full_disk(self) -> str:
-        seconds = float(self.rng.uniform(1, 3))
+        """For a moment: trials fail as fast as they start meanwhile, and a run of 200 is over in a few seconds."""
+        seconds = float(self.rng.uniform(0.2, 0.6))
         filler = fill(self.run)
         time.sleep(seconds)
         filler.unlink()
@@ -123,11 +124,12 @@ class Saboteur:
         return f"stage {stage} cut to {share:.0%}{'' if wanted else ' (nobody needed it any more)'}"
 
     def killed_raylet(self) -> str:
-        """kill -9 of a worker node's raylet; another node joins."""
+        """kill -9 of a worker node's raylet; another node joins meanwhile, or the trials would be over before the next fault."""
+        wait_until(lambda: self.nodes.raylets(head=False), "a worker node to lose")
         victim = self.rng.choice(self.nodes.raylets(head=False))  # type: ignore[arg-type]
         victim.kill()
-        self.nodes.join()
-        return f"kill -9 of raylet {victim.pid}, another node joined"
+        self.nodes.join(wait=False)
+        return f"kill -9 of raylet {victim.pid}, another node joins"
 
     def _all(self) -> list[psutil.Process]:
         return [*self.nodes.raylets(head=True), *self.nodes.raylets(head=False)]

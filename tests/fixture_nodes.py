@@ -62,13 +62,14 @@ class Nodes:
         """Of a process that keeps to loopback: Ray otherwise takes 127.0.0.1 for the machine's outside address."""
         return {**self.head.env, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
-    def join(self) -> None:
-        """One more worker node."""
+    def join(self, wait: bool = True) -> None:
+        """One more worker node; without ``wait`` it joins when it is up."""
         command = [sys.executable, "-c", JOIN, f"127.0.0.1:{self.head.gcs}", str(self.cpus)]
         log = Path(tempfile.mkstemp(dir=self.folder, suffix=".log")[1])
         with log.open("w") as out:
             self.joined.append(subprocess.Popen(command, env=self.env, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder))
-        _wait_for(self.joined[-1], log)
+        if wait:
+            _wait_for(self.joined[-1], log)
 
     def raylets(self, head: bool) -> list[psutil.Process]:
         """The head's raylet, or those of the worker nodes that live."""

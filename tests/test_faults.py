@@ -197,7 +197,7 @@ def _one_run(
     spoilt = {trial.key for trial in trials if trial.dataset in copies}
     say(f"\nrun {number}: NaN in {'; '.join(where)}")
     kinds = list(rng.permutation([*DURING, *DURING]))
-    marks = sorted(rng.integers(5, 150, len(kinds)))
+    marks = sorted(rng.integers(5, 120, len(kinds)))
     with small_disk(root / f"run{number}", 200) as out:
         began, saboteur = time.monotonic(), Saboteur(made, out, trials, rng)
         with _command(made, study, root, out) as driver:
