@@ -80,10 +80,10 @@ def _normalization(
     if name is not None and name not in allowed:
         raise RaylabError(f"--normalization {name!r} is unknown for {dataset}; use {' or '.join(allowed)}")
     if not DATASETS[dataset].utterances:
-        return Preprocessing(step_s=step or 5.0, normalization=name or "recording"), None  # type: ignore[arg-type]
+        return Preprocessing(step_s=step or 5.0, normalization=name or "recording"), None  # type: ignore[arg-type]  # one of the two, see above
     if step is not None:
         raise RaylabError(f"--step is for running signals; a window of {dataset} is one utterance")
-    return None, name  # type: ignore[return-value]
+    return None, name  # type: ignore[return-value]  # one of the two, see above
 
 
 @app.command()

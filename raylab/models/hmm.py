@@ -100,11 +100,11 @@ class HMMGMM(Estimator):
 def _seeded(seed: int) -> Iterator[None]:
     """hmmlearn draws means of a cluster with a single frame from numpy's global stream, whatever its ``random_state``."""
     before = np.random.get_state()  # noqa: NPY002  the stream that hmmlearn draws from
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002  the same stream
     try:
         yield
     finally:
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)  # noqa: NPY002  the same stream
 
 
 def _blank(seed: int) -> Any:
