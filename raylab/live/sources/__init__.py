@@ -1,0 +1,59 @@
+"""Where a stream comes from. A source is found through an explicit table, by the word before its first colon."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raylab.errors import RaylabError
+from raylab.live.model import Card
+from raylab.live.sources.devices import camera, microphone
+from raylab.live.sources.film import film
+from raylab.live.sources.folder import folder
+from raylab.live.sources.lines import stdin
+from raylab.live.sources.lsl import lsl
+from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.wav import wav
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An entry of the table.
+
+    Attributes:
+        utterances: whether it brings sound, for models of utterances, and not signals.
+    """
+
+    name: str
+    open: Callable[[Card, Asked], Source]
+    about: str
+    utterances: bool
+
+
+SOURCES: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("folder", folder, "folder:DIR, one participant of a dataset in its published layout (--participant)", False),
+        Kind("lsl", lsl, "lsl, streams of the lab streaming layer called like the model's channels; lsl:NAME, one that has them", False),
+        Kind("stdin", stdin, "stdin, lines of JSON: {\"channel\": ..., \"time\": seconds, \"samples\": [...]}", False),
+        Kind("wav", wav, "wav:FILE, a sound file", True),
+        Kind("microphone", microphone, "microphone", True),
+        Kind("film", film, "film:FILE, sound and picture", True),
+        Kind("camera", camera, "camera, with the microphone", True),
+    )
+}  # fmt: skip
+
+
+def open_source(card: Card, asked: Asked) -> Source:
+    """The source that was asked for.
+
+    Raises:
+        RaylabError: where there is no such source, or the model is for another kind.
+    """
+    name = asked.where.partition(":")[0]
+    if name not in SOURCES:
+        raise RaylabError(f"unknown source {name!r}; there are " + "; ".join(kind.about for kind in SOURCES.values()))
+    kind = SOURCES[name]
+    if kind.utterances != card.utterances:
+        fitting = ", ".join(other.name for other in SOURCES.values() if other.utterances == card.utterances)
+        needs = "utterances" if card.utterances else "running signals"
+        raise RaylabError(f"this model decides {needs}, which {name} does not bring; use {fitting}")
+    return kind.open(card, asked)

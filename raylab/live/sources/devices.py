@@ -1,0 +1,92 @@
+"""This machine's microphone and camera."""
+
+import time
+from collections.abc import Iterator
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+
+from raylab.errors import RaylabError
+from raylab.features.extras import load
+from raylab.features.sound import RATE_HZ
+from raylab.live.chunk import PICTURE, SOUND, Chunk, Note
+from raylab.live.model import Card
+from raylab.live.queues import Bounded
+from raylab.live.sources.source import CHUNK_S, Asked, Item, Source
+
+KEPT = 100  # chunks that wait while others are worked on
+
+
+def _module() -> Any:
+    try:
+        return load("sounddevice", "live")
+    except OSError as error:  # the library for sound is a program of the system
+        raise RaylabError(f"the microphone cannot be used ({error}); install PortAudio (Debian: libportaudio2)") from error
+
+
+def _listen(into: Bounded[Item], stop: Event) -> None:
+    """The microphone at 16 kHz, until the end."""
+    began = time.monotonic()
+    count = 0
+
+    def heard(samples: Any, frames: int, clock: Any, status: Any) -> None:
+        nonlocal count
+        if status:
+            into.put(Note(SOUND, str(status)))
+        into.put(Chunk(SOUND, began + count / RATE_HZ, np.array(samples, dtype=np.float64)))
+        count += frames
+
+    try:
+        with _module().InputStream(
+            samplerate=RATE_HZ, channels=1, dtype="float32", blocksize=round(CHUNK_S * RATE_HZ), callback=heard
+        ):
+            stop.wait()
+    except Exception as error:  # PortAudio's errors are its own; the picture may go on
+        into.put(Note(SOUND, f"the microphone failed ({error})"))
+
+
+def _look(into: Bounded[Item], stop: Event, number: int) -> None:
+    """The camera, until the end."""
+    cv2 = load("cv2", "vision")
+    camera_ = cv2.VideoCapture(number)
+    try:
+        while not stop.is_set():
+            good, frame = camera_.read()
+            if not good:
+                into.put(Note(PICTURE, f"camera {number} brings no picture"))
+                stop.wait(1.0)
+                continue
+            into.put(Chunk(PICTURE, time.monotonic(), cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)))
+    finally:
+        camera_.release()
+
+
+def _captured(stop: Event, *captures: Any) -> Iterator[Item]:
+    queue: Bounded[Item] = Bounded(KEPT)
+    threads = [Thread(target=capture, args=(queue, stop, *more), daemon=True) for capture, *more in captures]
+    for thread in threads:
+        thread.start()
+    while not stop.is_set():
+        item = queue.get(0.5)
+        if item is not None:
+            yield item
+
+
+def microphone(card: Card, asked: Asked) -> Source:
+    """``microphone``. Untested: no machine that raylab was made on has one."""
+    _module()
+    return Source("this machine's microphone", lambda stop: _captured(stop, (_listen,)), recorded=False, captures=True)
+
+
+def camera(card: Card, asked: Asked) -> Source:
+    """``camera`` (or ``camera:1``, the second one), with the microphone. Untested: no machine that raylab was made on has one."""
+    _module()
+    number = int(asked.where.partition(":")[2] or 0)
+    return Source(
+        "this machine's camera and microphone",
+        lambda stop: _captured(stop, (_listen,), (_look, number)),
+        recorded=False,
+        captures=True,
+        picture=True,
+    )

@@ -1,0 +1,74 @@
+"""One participant of a dataset on disk, replayed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from raylab.errors import RaylabError
+from raylab.live.chunk import Chunk, Mark
+from raylab.live.model import Card
+from raylab.live.sources.source import Asked, Item, Source, paced
+from raylab.recordings import DATASETS
+from raylab.recordings.recording import Label, Recording, Segment
+
+CHUNK_S = 0.25
+
+
+def folder(card: Card, asked: Asked) -> Source:
+    """``folder:DIR`` with ``--participant``.
+
+    Raises:
+        RaylabError: where the folder has no such participant, or the recording lacks a channel of the model.
+    """
+    dataset = DATASETS[card.reader].at(Path(asked.place))
+    root = Path(asked.place)
+    there = dataset.participants(root, card.options)
+    if asked.participant not in there:
+        raise RaylabError(
+            f"{root} has no participant {asked.participant or '(none given)'}; give one with --participant: {', '.join(there)}"
+        )
+    recording = dataset.read(root, asked.participant, card.options)
+    offered = {channel.name: channel for channel in recording.channels}
+    for channel in card.channels:
+        if channel.name not in offered or offered[channel.name].rate_hz != channel.recorded_hz:
+            raise RaylabError(f"{asked.participant} has no channel {channel.name} of {channel.recorded_hz:g} Hz")
+    label = dataset.label(card.label)
+    pieces = _pieces(recording, tuple(offered), label if asked.marks else None)
+    seconds = sum(_seconds(recording, segment) for segment in recording.segments)
+    about = f"{dataset.name} {asked.participant}, {seconds / 60:.1f} min"
+    return Source(about, lambda stop: paced(pieces, asked.speed, stop), recorded=True)
+
+
+def _seconds(recording: Recording, segment: Segment) -> float:
+    return min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
+
+
+def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -> Iterator[tuple[float, Item]]:
+    """All channels, a quarter of a second of each in turn, each with the time when it is complete."""
+    for segment in recording.segments:
+        seconds = _seconds(recording, segment)
+        marks = _marks(segment, label) if label else []
+        for number in range(int(np.ceil(seconds / CHUNK_S))):
+            begin, end = number * CHUNK_S, min((number + 1) * CHUNK_S, seconds)
+            while marks and (marks[0].time_s or 0.0) < segment.start_s + end:
+                yield segment.start_s + end, marks.pop(0)
+            for channel in recording.channels:
+                if channel.name in names:
+                    first, last = round(begin * channel.rate_hz), round(end * channel.rate_hz)
+                    samples = segment.signals[channel.name][first:last]
+                    if len(samples):
+                        at = segment.start_s + first / channel.rate_hz
+                        yield segment.start_s + end, Chunk(channel.name, at, samples)
+
+
+def _marks(segment: Segment, label: Label) -> list[Mark]:
+    """The label's classes as they change; codes without a class end a mark."""
+    track, found, before = segment.tracks[label.track], [], ""
+    for at, value in zip(track.times_s, track.values, strict=True):
+        number = label.codes.get(int(value)) if np.isfinite(value) else None
+        name = "" if number is None else label.classes[number]
+        if name != before:
+            found.append(Mark(name, segment.start_s + float(at)))
+            before = name
+    return found

@@ -1,0 +1,71 @@
+"""Standard input: a line of JSON is a chunk or a mark."""
+
+import json
+import sys
+from collections.abc import Iterator
+from threading import Event
+from typing import Any, TextIO
+
+import numpy as np
+
+from raylab.live.chunk import Chunk, Mark, Note
+from raylab.live.model import Card
+from raylab.live.sources.source import Asked, Item, Source
+
+LONGEST = 10_000_000  # characters; a longer line is not read to its end into memory
+SHOWN = 60
+
+
+def stdin(card: Card, asked: Asked) -> Source:
+    """``stdin``."""
+    return Source("lines of JSON on standard input", lambda stop: items(sys.stdin, stop), recorded=False)
+
+
+def items(lines: TextIO, stop: Event) -> Iterator[Item]:
+    """What the lines say; a line that says nothing is told and left out.
+
+    ``{"channel": "wrist_bvp", "time": 12.5, "samples": [1.0, 2.0]}``: time in seconds of the first sample; a sample of several features is a list,
+    one that is missing is null. ``{"mark": "stress"}`` (with ``"time"`` where it is another than now) marks, ``{"mark": null}`` ends the mark.
+    """
+    number = 0
+    while not stop.is_set() and (line := lines.readline(LONGEST)):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            yield parse(line)
+        except (ValueError, TypeError, KeyError) as error:
+            yield Note("stdin", f"line {number} is left out ({error}): {line.strip()[:SHOWN]}")
+
+
+def parse(line: str) -> Chunk | Mark:
+    """One line.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    said = json.loads(line)
+    if not isinstance(said, dict):
+        raise ValueError("it is no object")
+    if "mark" in said:
+        return Mark(str(said["mark"] or ""), _number(said["time"]) if said.get("time") is not None else None)
+    if lacking := [name for name in ("channel", "time", "samples") if name not in said]:
+        raise ValueError(f"it has no {', '.join(lacking)}")
+    if not isinstance(said["samples"], list):
+        raise ValueError("samples are no list")
+    samples = np.array(_numbers(said["samples"]), dtype=np.float64)
+    if samples.ndim == 1:
+        samples = samples[:, None]
+    return Chunk(str(said["channel"]), _number(said["time"]), samples)
+
+
+def _number(value: Any) -> float:
+    found = float(value)
+    if not np.isfinite(found):
+        raise ValueError(f"time is {value}")
+    return found
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    """null is a sample that is missing."""
+    return [_numbers(value) if isinstance(value, list) else float("nan") if value is None else value for value in values]
