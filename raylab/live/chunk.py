@@ -41,6 +41,13 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Border:
+    """Here a recording has a border: what follows is a segment of its own, with its own windows, ``start_s`` after the recording's start."""
+
+    start_s: float
+
+
+@dataclass(frozen=True)
 class Window:
     """A complete window.
 
@@ -50,7 +57,7 @@ class Window:
         lengths: valid steps of channels of variable length and of those that are missing (0); full where not named.
         missing: channel to why this window does not have it.
         quality: channel to what was seen of its signal, in numbers.
-        complete: when its last sample came in, by ``time.perf_counter``.
+        complete: when its last sample came in, by ``time.perf_counter``; of an utterance, when its end was known.
         parts_ms: what its making cost.
         heard: what a recognizer understood.
     """

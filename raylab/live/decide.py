@@ -77,6 +77,8 @@ class Decider:
         network, name = self._now
         batch = batch_of(window, self.channels)
         p, weights = _probabilities(network, batch)
+        if not np.isfinite(p).all():
+            raise ValueError("the model predicts NaN")
         done = time.perf_counter()
         parts = {**({"waiting": 1000 * (began - window.complete)} if began else {}), **window.parts_ms}
         return Decision(

@@ -10,7 +10,7 @@ import yaml
 import analysis
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH
-from raylab.live.model import CalibrationCard, Card, ChannelCard, LiveModel, draws_of, write_model
+from raylab.live.model import CAUSAL, CalibrationCard, Card, ChannelCard, LiveModel, draws_of, write_model
 from raylab.models.network import PARTS
 from raylab.models.table import batch_size, make
 from raylab.recordings.ravdess import TEXTS
@@ -28,7 +28,6 @@ from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
-CAUSAL = ("past", "none")  # normalizations that use nothing of the person that is still to come
 SHOWN = 12
 LIVE_BUDGET = 1  # decides nothing here: a stage's hyperparameters do not depend on its budget
 

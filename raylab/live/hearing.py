@@ -20,7 +20,7 @@ class Recognizer:
     """
 
     def __init__(self, sentences: Sequence[str]) -> None:
-        self.sentences = {_plain(sentence): sentence for sentence in sentences}
+        self.sentences = {_plain(sentence): sentence for sentence in sentences if _plain(sentence)}
         if not self.sentences:
             raise RaylabError("there is no sentence to recognize; give a file with one a line with --sentences")
 

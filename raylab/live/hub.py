@@ -23,13 +23,17 @@ class Listeners:
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._lock = Lock()
 
-    def tell(self, event: Event) -> None:
-        """An event for all."""
+    def tell(self, event: Event, wait: bool = False) -> None:
+        """An event for all.
+
+        Args:
+            wait: whether to wait for listeners that the stream waits for: who makes decisions does, nobody else is held up.
+        """
         with self._lock:
             self._kept.append(event)
             queues = list(self._queues)
         for queue in queues:
-            queue.put(event)
+            queue.put(event, wait)
 
     def note(self, note: Note) -> None:
         """What happened to the stream, with the time of day."""
@@ -52,6 +56,12 @@ class Listeners:
     def leave(self, queue: Bounded[Event]) -> None:
         with self._lock:
             self._queues = [other for other in self._queues if other is not queue]
+
+    def hurry(self) -> None:
+        """Nobody waits for anybody any more."""
+        with self._lock:
+            for queue in self._queues:
+                queue.waits = False
 
     def close(self) -> None:
         """Nothing more will be told."""
@@ -78,10 +88,11 @@ class Writer:
                     self._write(file)
             else:
                 self._write(self._to)
-        except (OSError, ValueError) as error:  # a closed pipe is a closed file to Python
-            self._listeners.leave(self._queue)
-            self._queue.close()
+        except Exception as error:  # a full disk, a closed pipe: nobody may wait for this queue any more
             self._listeners.note(Note(self._name, f"cannot be written to any more ({error}); the stream goes on"))
+        finally:
+            self._listeners.leave(self._queue)
+            self._queue.give_up()
 
     def _write(self, file: TextIO) -> None:
         while not self._queue.done:

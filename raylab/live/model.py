@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -19,6 +19,7 @@ from raylab.hashing import hash_array, hash_record
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import PARTS, ModelSpec
 from raylab.models.table import NAMES, Model, make
+from raylab.recordings import DATASETS
 from raylab.training.augment import Augmentation
 from raylab.training.protocol import Hyperparameters
 from raylab.windows.preprocess import Preprocessing
@@ -28,6 +29,7 @@ T = TypeVar("T", Preprocessing, Utterances)
 
 NOW, BEFORE = "now", "before"  # weights of the model; of the parts that a calibration starts from
 CARD = "raylab"
+CAUSAL = ("past", "none")  # normalizations that use nothing of the person that is still to come
 READ_AGAIN = "export it again with this raylab, or use the raylab that wrote it"
 
 
@@ -40,11 +42,11 @@ class ChannelCard(_Strict):
 
     name: str
     modality: str
-    recorded_hz: float
-    rate_hz: float
+    recorded_hz: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    rate_hz: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     unit: str
-    length: int
-    n_features: int
+    length: int = Field(ge=1, le=10_000_000)
+    n_features: int = Field(ge=1, le=100_000)
     variable: bool = False
 
 
@@ -261,8 +263,7 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
         raise RaylabError(f"{path} is damaged: its contents are not those that were written; export it again")
     try:
         card = Card.model_validate_json(said[CARD])
-        _ = card.speech if card.utterances else card.signals
-        _ = card.calibration and hyper_of(card.calibration)
+        _check(card)
     except (ValidationError, ValueError, TypeError) as error:
         raise RaylabError(f"{path} holds what this raylab does not know; {READ_AGAIN}. {error}") from error
     parts = {
@@ -270,6 +271,33 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
         for kind in (NOW, BEFORE)
     }
     return LiveModel(card, parts[NOW], parts[BEFORE])
+
+
+def _check(card: Card) -> None:
+    """Refuse values that mean nothing to this raylab.
+
+    Raises:
+        ValueError: saying which.
+    """
+    if card.calibration:
+        hyper_of(card.calibration)
+    if card.reader not in DATASETS:
+        raise ValueError(f"dataset {card.reader!r} is unknown")
+    how = card.speech if card.utterances else card.signals
+    if how.normalization not in CAUSAL:
+        raise ValueError(f"normalization {how.normalization!r} is none that a stream can have ({' or '.join(CAUSAL)})")
+    if not (0 < how.window_s < 3600 and 0 < how.step_s < 3600):
+        raise ValueError(f"windows of {how.window_s} s every {how.step_s} s")
+    if isinstance(how, Utterances):
+        if lacking := [name for name in ("trim_db", "step_ms") if name not in card.options]:
+            raise ValueError(f"the options {', '.join(lacking)} are missing")
+        return
+    for channel in card.channels:
+        factor = channel.recorded_hz / channel.rate_hz
+        if channel.variable or abs(factor - round(factor)) > 1e-9 or channel.length != round(how.window_s * channel.rate_hz):
+            raise ValueError(
+                f"channel {channel.name}: {channel.length} samples of {channel.rate_hz:g} Hz from {channel.recorded_hz:g} Hz are no window"
+            )
 
 
 def draws_of(draws: Draws) -> dict[str, Any]:

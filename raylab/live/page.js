@@ -70,7 +70,7 @@ function chart() {
     for (const [s, anchor] of [[first, "start"], [last.end_s, "end"]]) draw("text", { x: x(s), y: height - 5, "text-anchor": anchor }, svg).textContent = clock(s);
     hello.classes.forEach((name, i) => {
       const points = decisions.map((d) => `${x(d.end_s).toFixed(1)},${y(d.p[name]).toFixed(1)}`).join(" ");
-      draw("polyline", { points, fill: "none", "stroke-width": 2, style: `stroke: ${colour(i)}` }, svg);
+      draw("polyline", { points, fill: "none", "stroke-width": 2 }, svg).style.stroke = colour(i); // an attribute `style` is refused by the page's policy
     });
   }
   at("chart").replaceChildren(svg);
@@ -124,7 +124,7 @@ function take(event) {
 }
 
 function connect() {
-  socket = new WebSocket(`ws://${location.host}/live`);
+  socket = new WebSocket(`ws://${location.host}${location.pathname}live`);
   socket.addEventListener("open", () => { at("state").textContent = "connected"; if (agreed) socket.send("agree"); });
   socket.addEventListener("message", (message) => take(JSON.parse(message.data)));
   socket.addEventListener("close", () => { if (!ended) { at("state").textContent = "the connection is lost; trying again"; setTimeout(connect, 1000); } });

@@ -1,6 +1,7 @@
 """A page on loopback that shows a stream, and takes the wearer's marks."""
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -32,10 +33,11 @@ def _is_ours(headers: Any) -> bool:
     return host in ("127.0.0.1", "localhost", "::1") and (origin is None or urlsplit(origin).netloc == headers.get("host"))
 
 
-def application(stream: Stream, about: dict[str, Any], agreed: Event) -> Any:
+def application(stream: Stream, about: dict[str, Any], agreed: Event, key: str) -> Any:
     """The page's server.
 
     Args:
+        key: in the page's address: other people who use this machine do not know it.
         about: what the page says before anything comes: consent, source, record.
         agreed: set when somebody has agreed on the page.
     """
@@ -63,7 +65,7 @@ def application(stream: Stream, about: dict[str, Any], agreed: Event) -> Any:
 
     app.middleware("http")(guard)
 
-    for path, kind in (("/", "html"), ("/page.js", "js"), ("/page.css", "css")):
+    for path, kind in ((f"/{key}/", "html"), (f"/{key}/page.js", "js"), (f"/{key}/page.css", "css")):
         media = {"html": "text/html", "js": "text/javascript", "css": "text/css"}[kind]
         content = PAGE.with_suffix(f".{kind}").read_text(encoding="utf-8")
         app.add_api_route(path, _giving(responses.Response(content, media_type=media)), include_in_schema=False)
@@ -77,7 +79,7 @@ def application(stream: Stream, about: dict[str, Any], agreed: Event) -> Any:
         async with _hearing(stream, agreed, socket_):
             await _sending(stream, socket_)
 
-    app.add_api_websocket_route("/live", live)
+    app.add_api_websocket_route(f"/{key}/live", live)
     live.__annotations__["socket_"] = fastapi.WebSocket
     return app
 
@@ -109,8 +111,10 @@ async def _hearing(stream: Stream, agreed: Event, socket_: Any) -> AsyncIterator
 
     async def hear() -> None:
         while True:
-            said = await socket_.receive_text()
-            _take(stream, agreed, said)
+            said = await socket_.receive()
+            if said["type"] == "websocket.disconnect":
+                return
+            _take(stream, agreed, str(said.get("text") or ""))
 
     task = asyncio.create_task(hear())
     try:
@@ -144,13 +148,14 @@ def serve(stream: Stream, port: int, about: dict[str, Any], agreed: Event) -> It
     except OSError as error:
         listening.close()
         raise RaylabError(f"port {port} cannot be used ({error.strerror}); give another one with --page, 0 for any") from error
+    key = secrets.token_urlsafe(12)
     server = uvicorn.Server(
-        uvicorn.Config(application(stream, about, agreed), log_level="warning", ws="websockets-sansio", lifespan="off")
+        uvicorn.Config(application(stream, about, agreed, key), log_level="warning", ws="websockets-sansio", lifespan="off")
     )
     thread = Thread(target=server.run, args=([listening],), name="page", daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/{key}/"
     finally:
         server.should_exit = True
         thread.join(5)

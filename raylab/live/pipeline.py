@@ -8,13 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import numpy as np
 
+from raylab.features.sound import RATE_HZ
 from raylab.live.calibrate import Calibrator
-from raylab.live.chunk import PICTURE, Chunk, Mark, Note, Window
+from raylab.live.chunk import PICTURE, Border, Chunk, Mark, Note, Window
 from raylab.live.decide import Decider, Decision
 from raylab.live.faces import Faces
 from raylab.live.hub import Listeners
@@ -98,14 +99,14 @@ class Stream:
         )
         self.account = Account()
         self._stop = Event()
-        self._marking = Lock()
         self._last_chunk = time.monotonic()
-        self._chunks: Bounded[Chunk] = Bounded(CHUNKS, waits)
+        self._newest_s = 0.0  # the source's clock at the last sample that was captured
+        self._chunks: Bounded[Chunk | Border] = Bounded(CHUNKS, waits)
         self._windows: Bounded[tuple[Window, float]] = Bounded(WINDOWS, waits)
         self._queues: dict[str, Bounded[Any]] = {"chunks": self._chunks, "windows": self._windows}
         self._threads: list[Thread] = []
-        self._newest: Callable[[], float] = lambda: 0.0
         self._counts: Callable[[], dict[str, dict[str, int]]] = dict
+        self._end_of: Callable[[Chunk], float] = lambda chunk: chunk.time_s + len(chunk.samples) / RATE_HZ
         if model.card.utterances:
             self._lay_out_speech()
         else:
@@ -114,10 +115,15 @@ class Stream:
 
     def _lay_out_signals(self) -> None:
         assembler = Assembler(self.model.card, self.listeners.note)
-        self._newest, self._counts = (lambda: assembler.newest_s), assembler.counts
+        self._counts = assembler.counts
+        rates = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
+        self._end_of = lambda chunk: chunk.time_s + len(chunk.samples) / rates.get(chunk.channel, np.inf)
 
-        def cut(chunk: Chunk) -> None:
+        def cut(chunk: Chunk | Border) -> None:
             began = time.perf_counter()
+            if isinstance(chunk, Border):
+                assembler.border(chunk)
+                return
             for window in assembler.feed(chunk):
                 self._windows.put((window, began))
 
@@ -129,13 +135,12 @@ class Stream:
         features = SpeechWindows(self.model.card, self.settings.sentences, faces, 60.0 if self._waits else WAIT_S)
         features.warm()
         ear = Listener(self.model.card.speech.window_s, self.listeners.note)
-        self._newest = lambda: ear.placer.time_of(max(ear.placer.next, 0))
         self._counts = lambda: {"sound": ear.placer.counts}
         spoken: Bounded[Spoken] = Bounded(WINDOWS, self._waits)
         self._queues["utterances"] = spoken
 
-        def listen(chunk: Chunk) -> None:
-            for one in ear.feed(chunk):
+        def listen(chunk: Chunk | Border) -> None:
+            for one in ear.feed(chunk) if isinstance(chunk, Chunk) else ():
                 spoken.put(one)
 
         def end() -> None:
@@ -144,13 +149,17 @@ class Stream:
 
         def describe(one: Spoken) -> None:
             began = time.perf_counter()
-            self._windows.put((features.window(one), began))
+            window = features.window(one)
+            if window:
+                self._windows.put((window, began))
+            else:
+                self.listeners.note(Note("utterances", "one has none of the model's modalities, and is not decided"))
 
         self._part("utterances", self._chunks, listen, spoken, end)
         self._part("features", spoken, describe, self._windows)
         if faces:
             self._queues["pictures"] = Bounded(PICTURES, self._waits)
-            self._part("faces", self._queues["pictures"], faces.look)
+            self._part("faces", self._queues["pictures"], faces.look, end=faces.end)
 
     def _part(
         self,
@@ -186,10 +195,9 @@ class Stream:
         self.account.add(decision)
         said = decision.as_dict()
         if self.calibrator:
-            with self._marking:
-                self.calibrator.offer(window)
-                said |= {"mark": self.calibrator.mark_now, "marked": self.calibrator.counts}
-        self.listeners.tell(said)
+            self.calibrator.offer(window)
+            said |= {"mark": self.calibrator.mark_now, "marked": self.calibrator.counts}
+        self.listeners.tell(said, wait=True)
 
     def mark(self, mark: Mark) -> None:
         """The wearer's mark, from a source or a page."""
@@ -197,8 +205,7 @@ class Stream:
         if self.calibrator is None:
             self.listeners.note(Note("calibration", "a mark came and no calibration was asked for (--calibrate)"))
             return
-        with self._marking:
-            self.calibrator.mark(mark, self._newest())
+        self.calibrator.mark(mark, self._newest_s)
 
     def _swap(self, network: Model) -> None:
         self.decider.swap(network, "calibrated")
@@ -213,7 +220,11 @@ class Stream:
                     self._last_chunk = time.monotonic()
                     queue = self._chunks if item.channel != PICTURE else pictures
                     if queue is not None:
-                        queue.put(replace(item, arrived=time.perf_counter()))
+                        queue.put(item if item.arrived else replace(item, arrived=time.perf_counter()))
+                    if item.channel != PICTURE:
+                        self._newest_s = self._end_of(item)
+                elif isinstance(item, Border):
+                    self._chunks.put(item)
                 elif isinstance(item, Mark):
                     self.mark(item)
                 else:
@@ -239,7 +250,7 @@ class Stream:
             self._threads[-1].join(0.2)
             silent = self._look_for_silence(silent, capture.is_alive())
             self._look_for_loss()
-        if self.calibrator:
+        if self.calibrator and not self._stop.is_set():
             self.calibrator.wait()
         self._look_for_loss()
         self.account.channels = self._counts()
@@ -268,6 +279,9 @@ class Stream:
                 self.listeners.note(Note(name, f"{queue.dropped - before} were dropped: what comes behind is too slow"))
 
     def stop(self) -> None:
-        """End the stream; what is under way is decided."""
+        """End the stream; what is under way is decided, and a calibration is given up."""
         self._stop.set()
+        self.listeners.hurry()
         self._chunks.close()
+        if self.calibrator:
+            self.calibrator.stop()

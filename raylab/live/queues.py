@@ -21,12 +21,16 @@ class Bounded(Generic[T]):
         self._changed = Condition()
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Add an item; False where an older one had to go."""
+    def put(self, item: T, wait: bool = True) -> bool:
+        """Add an item; False where an older one had to go.
+
+        Args:
+            wait: False for who must not be held up: in a queue of the waiting kind the item then stands beyond its size.
+        """
         with self._changed:
-            if self.waits:
+            if self.waits and wait:
                 self._changed.wait_for(lambda: len(self._items) < self.size or self._closed)
-            full = len(self._items) >= self.size
+            full = len(self._items) >= self.size and not self.waits
             if full:
                 self._items.popleft()
                 self.dropped += 1
@@ -46,6 +50,13 @@ class Bounded(Generic[T]):
         """Nothing more will come; what is there may still be taken."""
         with self._changed:
             self._closed = True
+            self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """Nobody takes from it any more: who waits for room goes on."""
+        with self._changed:
+            self.waits, self._closed = False, True
+            self._items.clear()
             self._changed.notify_all()
 
     @property

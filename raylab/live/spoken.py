@@ -64,8 +64,8 @@ class SpeechWindows:
             for sentence in self.recognizer.sentences.values():
                 self._embedded(sentence)
 
-    def window(self, spoken: Spoken) -> Window:
-        """The window of an utterance, with what each part of it cost."""
+    def window(self, spoken: Spoken) -> Window | None:
+        """The window of an utterance, with what each part of it cost; None where it has none of the modalities."""
         parts: dict[str, float] = {}
         clock = time.perf_counter()
 
@@ -86,6 +86,8 @@ class SpeechWindows:
             elif channel.modality == PICTURE:
                 found[channel.name] = self._pictures(sound)
                 lap("faces")
+        if all(values is None for values, _ in found.values()):
+            return None
         self._number += 1
         return Window(
             number=self._number - 1,

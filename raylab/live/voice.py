@@ -15,7 +15,7 @@ FRAME = 480  # 30 ms, of which the detector says whether somebody speaks
 STRICTNESS = 2  # of WebRTC's detector, 0 to 3
 BEFORE_S, PAUSE_S, SHORTEST_S = 0.15, 0.5, 0.3
 ONSET, OF = 3, 5  # so many voiced frames among so many begin an utterance
-JUMP_S = 10.0
+BACK_S = 10.0  # stamps further back than this are a clock that was set
 TRIMMED_S = 0.3  # more than a window may hold, because silence at its ends is then cut off
 
 Samples = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ class Listener:
         self._longest = round((longest_s + TRIMMED_S) * RATE_HZ)
         self._tell = tell
         self._detector = load("webrtcvad", "live").Vad(STRICTNESS)
-        self.placer = Placer("sound", RATE_HZ, Timeline(JUMP_S), tell)
+        self.placer = Placer("sound", RATE_HZ, Timeline(BACK_S), tell)
         self._rest: Samples = np.zeros(0)
         self._recent: deque[tuple[Samples, bool]] = deque(maxlen=max(OF, round(BEFORE_S * RATE_HZ / FRAME) + OF))
         self._open: list[tuple[Samples, bool]] = []
@@ -67,6 +67,7 @@ class Listener:
 
     def feed(self, chunk: Chunk) -> list[Spoken]:
         """Take sound in; the utterances that end in it."""
+        self.placer.timeline.came(len(chunk.samples) / RATE_HZ)
         placed = self.placer.place(chunk)
         if placed is None:
             return []

@@ -15,7 +15,7 @@ from raylab.live.model import Card
 from raylab.live.queues import Bounded
 from raylab.live.sources.source import CHUNK_S, Asked, Item, Source
 
-KEPT = 100  # chunks that wait while others are worked on
+KEPT, PICTURES = 100, 4  # chunks and pictures that wait while others are worked on
 
 
 def _module() -> Any:
@@ -26,16 +26,13 @@ def _module() -> Any:
 
 
 def _listen(into: Bounded[Item], stop: Event) -> None:
-    """The microphone at 16 kHz, until the end."""
-    began = time.monotonic()
-    count = 0
+    """The microphone at 16 kHz, until the end. A chunk's time is when it was given out: samples that the device lost are then a gap."""
 
     def heard(samples: Any, frames: int, clock: Any, status: Any) -> None:
-        nonlocal count
         if status:
             into.put(Note(SOUND, str(status)))
-        into.put(Chunk(SOUND, began + count / RATE_HZ, np.array(samples, dtype=np.float64)))
-        count += frames
+        now = time.perf_counter()
+        into.put(Chunk(SOUND, time.monotonic() - frames / RATE_HZ, np.array(samples, dtype=np.float64), now))
 
     try:
         with _module().InputStream(
@@ -63,20 +60,25 @@ def _look(into: Bounded[Item], stop: Event, number: int) -> None:
 
 
 def _captured(stop: Event, *captures: Any) -> Iterator[Item]:
-    queue: Bounded[Item] = Bounded(KEPT)
-    threads = [Thread(target=capture, args=(queue, stop, *more), daemon=True) for capture, *more in captures]
-    for thread in threads:
-        thread.start()
+    """What each of the captures brings, through a queue of its own: pictures do not push sound out."""
+    queues: list[Bounded[Item]] = []
+    for capture, kept, *more in captures:
+        queues.append(Bounded(kept))
+        Thread(target=capture, args=(queues[-1], stop, *more), daemon=True).start()
+    lost = [0] * len(queues)
     while not stop.is_set():
-        item = queue.get(0.5)
-        if item is not None:
-            yield item
+        came = [item for queue in queues if (item := queue.get(0.01)) is not None]
+        yield from came
+        for i, queue in enumerate(queues):
+            if queue.dropped > lost[i]:
+                yield Note("source", f"{queue.dropped - lost[i]} chunks of the device were dropped")
+                lost[i] = queue.dropped
 
 
 def microphone(card: Card, asked: Asked) -> Source:
     """``microphone``. Untested: no machine that raylab was made on has one."""
     _module()
-    return Source("this machine's microphone", lambda stop: _captured(stop, (_listen,)), recorded=False, captures=True)
+    return Source("this machine's microphone", lambda stop: _captured(stop, (_listen, KEPT)), recorded=False, captures=True)
 
 
 def camera(card: Card, asked: Asked) -> Source:
@@ -85,7 +87,7 @@ def camera(card: Card, asked: Asked) -> Source:
     number = int(asked.where.partition(":")[2] or 0)
     return Source(
         "this machine's camera and microphone",
-        lambda stop: _captured(stop, (_listen,), (_look, number)),
+        lambda stop: _captured(stop, (_listen, KEPT), (_look, PICTURES, number)),
         recorded=False,
         captures=True,
         picture=True,

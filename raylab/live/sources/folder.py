@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.live.chunk import Chunk, Mark
+from raylab.live.chunk import Border, Chunk, Mark
 from raylab.live.model import Card
 from raylab.live.sources.source import Asked, Item, Source, paced
 from raylab.recordings import DATASETS
@@ -46,11 +46,13 @@ def _seconds(recording: Recording, segment: Segment) -> float:
 
 def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -> Iterator[tuple[float, Item]]:
     """All channels, a quarter of a second of each in turn, each with the time when it is complete."""
-    for segment in recording.segments:
+    for number, segment in enumerate(recording.segments):
+        if number:
+            yield segment.start_s, Border(segment.start_s)
         seconds = _seconds(recording, segment)
         marks = _marks(segment, label) if label else []
-        for number in range(int(np.ceil(seconds / CHUNK_S))):
-            begin, end = number * CHUNK_S, min((number + 1) * CHUNK_S, seconds)
+        for piece in range(int(np.ceil(seconds / CHUNK_S))):
+            begin, end = piece * CHUNK_S, min((piece + 1) * CHUNK_S, seconds)
             while marks and (marks[0].time_s or 0.0) < segment.start_s + end:
                 yield segment.start_s + end, marks.pop(0)
             for channel in recording.channels:

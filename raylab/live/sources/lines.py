@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from threading import Event
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,10 +18,10 @@ SHOWN = 60
 
 def stdin(card: Card, asked: Asked) -> Source:
     """``stdin``."""
-    return Source("lines of JSON on standard input", lambda stop: items(sys.stdin, stop), recorded=False)
+    return Source("lines of JSON on standard input", lambda stop: items(sys.stdin.buffer, stop), recorded=False)
 
 
-def items(lines: TextIO, stop: Event) -> Iterator[Item]:
+def items(lines: BinaryIO, stop: Event) -> Iterator[Item]:
     """What the lines say; a line that says nothing is told and left out.
 
     ``{"channel": "wrist_bvp", "time": 12.5, "samples": [1.0, 2.0]}``: time in seconds of the first sample; a sample of several features is a list,
@@ -34,11 +34,11 @@ def items(lines: TextIO, stop: Event) -> Iterator[Item]:
             continue
         try:
             yield parse(line)
-        except (ValueError, TypeError, KeyError) as error:
-            yield Note("stdin", f"line {number} is left out ({error}): {line.strip()[:SHOWN]}")
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            yield Note("stdin", f"line {number} is left out ({error}): {line.strip()[:SHOWN].decode(errors='replace')}")
 
 
-def parse(line: str) -> Chunk | Mark:
+def parse(line: bytes | str) -> Chunk | Mark:
     """One line.
 
     Raises:

@@ -14,7 +14,7 @@ from raylab.live.chunk import Chunk, Note
 from raylab.live.model import Card
 from raylab.live.sources.source import Asked, Item, Source
 
-FIND_S, PULL = 5.0, 512
+FIND_S, PULL, PIECE_S = 5.0, 512, 0.25
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class _Inlet:
     stream: Any
     columns: dict[str, list[int]]
     name: str
+    uid: str
     rate_hz: float
 
 
@@ -57,12 +58,15 @@ def _open(card: Card, wanted: str) -> list[_Inlet]:
     while time.monotonic() < until and {name for inlet in found for name in inlet.columns} < set(channels):
         known = {inlet.name for inlet in found}
         for info in lsl_.resolve_streams(wait_time=0.5):
-            if info.name() in known or (wanted and info.name() != wanted) or info.channel_format() == lsl_.cf_string:
+            if info.uid() in known or (wanted and info.name() != wanted) or info.channel_format() == lsl_.cf_string:
                 continue
-            inlet = lsl_.StreamInlet(info, max_buflen=30, processing_flags=lsl_.proc_clocksync | lsl_.proc_monotonize)
-            columns = _columns(inlet.info(timeout=FIND_S), card)
+            inlet = lsl_.StreamInlet(info, max_buflen=30, processing_flags=lsl_.proc_clocksync)
+            try:
+                columns = _columns(inlet.info(timeout=FIND_S), card)
+            except (RuntimeError, TimeoutError):  # it went away while it was looked at
+                continue
             if columns:
-                found.append(_Inlet(inlet, columns, info.name(), info.nominal_srate()))
+                found.append(_Inlet(inlet, columns, info.name(), info.uid(), info.nominal_srate()))
     there = {name for inlet in found for name in inlet.columns}
     problems = [f"no stream brings {name}" for name in channels if name not in there]
     for inlet in found:
@@ -103,7 +107,14 @@ def _items(inlets: list[_Inlet], stop: Event) -> Iterator[Item]:
             if stamps:
                 came = True
                 gone.discard(inlet.name)
-                values = np.asarray(samples, dtype=np.float64)
-                yield from (Chunk(name, float(stamps[0]), values[:, columns]) for name, columns in inlet.columns.items())
+                yield from _pieces(inlet, np.asarray(samples, dtype=np.float64), stamps)
         if not came:
             stop.wait(0.005)
+
+
+def _pieces(inlet: _Inlet, values: np.ndarray[Any, np.dtype[np.float64]], stamps: list[float]) -> Iterator[Chunk]:
+    """A pull in pieces of a quarter of a second, each with its own stamp: a hole inside is then seen."""
+    size = max(1, round(PIECE_S * inlet.rate_hz))
+    for start in range(0, len(values), size):
+        for name, columns in inlet.columns.items():
+            yield Chunk(name, float(stamps[start]), values[start : start + size, columns])

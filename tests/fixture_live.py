@@ -1,0 +1,123 @@
+"""A small run on a simulated cohort with causal normalization, and models of it as files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+import analysis
+from raylab.live.chunk import Chunk, Note
+from raylab.live.export import export
+from raylab.live.hub import Listeners
+from raylab.live.model import LiveModel
+from raylab.live.sources.source import Item, Source
+from raylab.runs.prepare import Order, prepare
+from raylab.runs.run import start
+from raylab.trials.study import parse_study
+from raylab.windows.preprocess import Preprocessing
+
+OPTIONS = {"participants": 4, "minutes": 4, "seed": 5}
+STUDY = {
+    "name": "live",
+    "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
+    "models": [
+        {"encoder": "fcn", "width": 0.0625},
+        {"encoder": "fcn", "width": 0.0625, "fusion": "attention"},
+        {"encoder": "mlp_lstm", "width": 0.0625},
+        {"encoder": "svm"},
+    ],
+    "techniques": ["non_personalized", {"name": "hybrid", "budget": [3]}],
+    "protocol": {"epochs": 2, "batch_size": 16},
+}
+TUNED = {
+    **STUDY,
+    "models": STUDY["models"][:1],  # type: ignore[index]
+    "techniques": [
+        "non_personalized",
+        {"name": "fine_tuning", "layers": ["all", "last"], "budget": [3]},
+        {"name": "user_dependent", "budget": [3]},
+    ],
+}
+
+
+def make_run(root: Path) -> Path:
+    """``root/windows`` and the run folders ``root/run`` and ``root/tuned``."""
+    past = Preprocessing(normalization="past")
+    prepare(
+        Order("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS), say=lambda line: None
+    )
+    for name, study in (("run", STUDY), ("tuned", TUNED)):
+        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", say=lambda line: None)
+        assert made.complete
+    return root
+
+
+def key_of(run: Path, **wanted: str) -> str:
+    """The key of the one trial with these columns."""
+    trials = analysis.load(str(run)).trials
+    for name, value in wanted.items():
+        trials = trials[trials[name] == value]
+    (key,) = trials["trial"]
+    return str(key)
+
+
+def exported(root: Path, run: str = "run", **wanted: str) -> LiveModel:
+    """The model of a trial."""
+    asked = {"model": "fcn w0.0625", "technique": "non_personalized", **wanted}
+    return export(
+        str(root / run), key_of(root / run, **asked), root / "models" / ("-".join(asked.values()).replace(" ", "_") + ".raylab")
+    )
+
+
+def gather(listeners: Listeners) -> Any:
+    """A queue that sees everything; ``events`` takes it out once the stream has ended."""
+    return listeners.join(waits=True)
+
+
+def events(queue: Any) -> list[dict[str, Any]]:
+    found = []
+    while not queue.done:
+        event = queue.get(0.1)
+        if event is not None:
+            found.append(event)
+    return found
+
+
+def signal(rate_hz: float, seconds: float, seed: int = 0) -> Any:
+    """(n, 1) of noise around a level that is not 0."""
+    return np.random.default_rng(seed).normal(5.0, 1.0, (round(rate_hz * seconds), 1))
+
+
+def chunks_of(signals: dict[str, tuple[float, Any]], each_s: float = 0.25, begin_s: float = 0.0) -> Iterator[Chunk]:
+    """Channel to (rate, samples (n, n_features)): in pieces, all channels in turn."""
+    seconds = max(len(samples) / rate for rate, samples in signals.values())
+    for number in range(int(np.ceil(seconds / each_s))):
+        for name, (rate, samples) in signals.items():
+            first, last = round(number * each_s * rate), round((number + 1) * each_s * rate)
+            if len(samples[first:last]):
+                yield Chunk(name, begin_s + first / rate, samples[first:last])
+
+
+def source_of(items: Any, recorded: bool = True, picture: bool = False) -> Source:
+    """A source of these items."""
+
+    def give(stop: Event) -> Iterator[Item]:
+        for item in items:
+            if stop.is_set():
+                return
+            yield item
+
+    return Source("made for a test", give, recorded, picture=picture)
+
+
+class Heard(list[Note]):
+    """Collects notes."""
+
+    def __call__(self, note: Note) -> None:
+        self.append(note)
+
+    @property
+    def texts(self) -> list[str]:
+        return [f"{note.about}: {note.text}" for note in self]

@@ -1,0 +1,347 @@
+"""A stream from source to decisions: equal to offline, calibrated by marks, and up whatever happens."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fixture_live import OPTIONS, chunks_of, events, exported, gather, key_of, source_of
+
+from raylab.errors import RaylabError
+from raylab.files import Folder
+from raylab.live.calibrate import Calibrator, calibrated
+from raylab.live.chunk import Chunk, Mark, Note, Window
+from raylab.live.decide import Decider
+from raylab.live.hub import Listeners, Writer
+from raylab.live.model import LiveModel
+from raylab.live.pipeline import Settings, Stream
+from raylab.live.queues import Bounded
+from raylab.live.sources import open_source
+from raylab.live.sources.source import Asked, Source
+from raylab.recordings.simulated import SIMULATED
+from raylab.runs.folder import RunFolder
+from raylab.windows.dataset import Windows, read_windows
+
+
+def _recorded(person: str = "P01") -> dict[str, tuple[float, Any]]:
+    """A participant's signals: channel to rate and samples."""
+    recording = SIMULATED.read(Path(), person, OPTIONS)
+    (segment,) = recording.segments
+    return {channel.name: (channel.rate_hz, segment.signals[channel.name]) for channel in recording.channels}
+
+
+def _follow(model: LiveModel, source: Source, settings: Settings = Settings(), waits: bool = True) -> list[dict[str, Any]]:
+    listeners = Listeners(waits)
+    heard: list[dict[str, Any]] = []
+    queue = gather(listeners)
+    stream = Stream(model, source, listeners, settings, waits)
+    reader = threading.Thread(target=lambda: heard.extend(events(queue)))
+    reader.start()
+    stream.run()
+    reader.join(30)
+    return heard
+
+
+def _decisions(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in heard if event["event"] == "decision"]
+
+
+def _notes(heard: list[dict[str, Any]]) -> list[str]:
+    return [f"{event['about']}: {event['text']}" for event in heard if event["event"] == "note"]
+
+
+@pytest.mark.parametrize("model", ["fcn w0.0625", "fcn attention w0.0625", "mlp_lstm w0.0625", "svm"])
+def test_live_equals_offline(live_run: Path, model: str) -> None:
+    """The folder replayed: every window of the trial's test gets the trial's probabilities, and its attention."""
+    exported_ = exported(live_run, model=model)
+    source = open_source(exported_.card, Asked("folder:.", "P01", speed=0))
+    live = {decision["start_s"]: decision for decision in _decisions(_follow(exported_, source))}
+    run = RunFolder(str(live_run / "run")).folder
+    key = key_of(live_run / "run", model=model, technique="non_personalized")
+    stored = run.read_table(f"predictions/{key}.parquet").to_pandas()
+    index = read_windows(Folder(live_run / "windows/simulated")).index
+    start = dict(zip(index.window, index.start_s, strict=True))
+    assert len(stored) > 20
+    for window, p in zip(stored["window"], stored["p"], strict=True):
+        np.testing.assert_allclose(list(live[round(start[window], 3)]["p"].values()), p, atol=6e-5)  # 4 digits are told
+    if "attention" in model:
+        weights = run.read_table(f"attention/{key}.parquet").to_pandas()
+        for window, channel, weight in weights[["window", "channel", "weight"]].itertuples(index=False):
+            assert abs(live[round(start[window], 3)]["weights"][channel] - weight) < 6e-5
+
+
+def _labelled(windows: Windows, person: int, label: str) -> Iterator[tuple[Window, int]]:
+    """A person's prepared windows as a stream would give them, with their classes."""
+    for row in np.flatnonzero((windows.index.person == person) & (windows.index.labels[label] >= 0)):
+        values = {name: signals[row] for name, signals in windows.signals.items()}
+        start = float(windows.index.start_s[row])
+        yield Window(int(row), start, start + 10, values, {}, {}, {}, 0.0), int(windows.index.labels[label][row])
+
+
+@pytest.mark.parametrize("layers", ["all", "last"])
+def test_a_live_calibration_is_the_study_s_fine_tuning_to_the_bit(live_run: Path, layers: str) -> None:
+    """Marks on the first three windows of each class: the weights are those of the trial with that budget."""
+    model = exported(live_run, "tuned")
+    studied = exported(live_run, "tuned", technique="fine_tuning", variant=f"layers={layers} budget=3")
+    notes, done = list[Note](), Event()
+    networks: list[Any] = []
+    calibrator = Calibrator(model, layers, 3, lambda network: (networks.append(network), done.set()), notes.append)  # type: ignore[func-returns-value]
+    for window, number in _labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"):
+        calibrator.mark(Mark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.offer(window)
+    assert done.wait(120), notes
+    calibrator.wait()
+    state = networks[0].state_of(("trunk", "adapter", "head"))
+    assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
+    assert ["starts on 6 windows, 3 of each class", "done on 6 windows: the calibrated model decides from now on"] == [
+        n.text for n in notes
+    ]
+
+
+def test_user_dependent_starts_from_its_random_weights(live_run: Path) -> None:
+    """The technique without other people: its calibration alone, from the fold's initial weights, gives the trial's weights."""
+    studied = exported(live_run, "tuned", technique="user_dependent")
+    windows = read_windows(Folder(live_run / "windows/simulated"))
+    first: dict[int, list[Window]] = {0: [], 1: []}
+    for window, number in _labelled(windows, 0, "stress"):
+        if len(first[number]) < 3:
+            first[number].append(window)
+    kept = sorted(((w, n) for n, ws in first.items() for w in ws), key=lambda pair: pair[0].start_s)
+    values = {name: np.stack([window.values[name] for window, _ in kept]) for name in kept[0][0].values}
+    network = calibrated(studied, "all", values, {}, [number for _, number in kept])
+    assert all(torch.equal(studied.weights[name], value) for name, value in network.state_of(("trunk", "head")).items())
+
+
+def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
+    """A replay with its own labels as marks: the base decides first, then the calibrated model, and it says so."""
+    model = exported(live_run, "tuned")
+    source = open_source(model.card, Asked("folder:.", "P01", marks=True, speed=0))
+
+    def slowly(stop: Event) -> Iterator[Any]:
+        """The calibration runs beside the stream: the last minute waits for it."""
+        seen: list[Any] = []
+        for item in source.items(stop):
+            if isinstance(item, Chunk) and item.time_s > 200 and not seen:
+                seen.append(item)
+                until = time.monotonic() + 60
+                while time.monotonic() < until and not any(event.get("event") == "model" for event in told):
+                    time.sleep(0.05)
+            yield item
+
+    listeners = Listeners(True)
+    told: list[dict[str, Any]] = []
+    queue = gather(listeners)
+    stream = Stream(model, Source(source.about, slowly, True), listeners, Settings(calibrate=3, layers="last"), True)
+    reader = threading.Thread(target=lambda: told.extend(iter(lambda: queue.get(60), None)))
+    reader.start()
+    stream.run()
+    reader.join(30)
+    decided = _decisions(told)
+    models = [decision["model"] for decision in decided]
+    assert "base" == models[0] and "calibrated" == models[-1]
+    assert models == sorted(models)
+    assert {"baseline": 3, "stress": 3} == decided[-1]["marked"]
+    assert {"event": "model", "model": "calibrated"}.items() <= next(
+        event for event in told if event["event"] == "model"
+    ).items()
+
+
+def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> None:
+    """Not those that began before it, lack a channel, or come after its end; an unknown class is refused."""
+    model = exported(live_run, "tuned")
+    notes: list[Note] = []
+    calibrator = Calibrator(model, "last", 50, lambda network: None, notes.append)
+    window = next(_labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"))[0]
+
+    def at(start: float, **changes: Any) -> Window:
+        return Window(0, start, start + 10, window.values, {}, changes.get("missing", {}), {}, 0.0)
+
+    calibrator.offer(at(90))
+    calibrator.mark(Mark("stress", 100.0), 100.0)
+    for offered in (at(95), at(100), at(105), at(110, missing={"eda": "lost"})):
+        calibrator.offer(offered)
+    calibrator.mark(Mark("boredom"), 120.0)
+    calibrator.mark(Mark(""), 120.0)
+    calibrator.offer(at(120))
+    assert {"baseline": 0, "stress": 2} == calibrator.counts
+    assert ["there is no class 'boredom' (there are baseline, stress)"] == [note.text for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"technique": "hybrid"}, "cannot be calibrated"),
+        ({"model": "svm"}, "cannot be calibrated"),
+        ({}, "trains layers all or last, not 'some'"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(live_run: Path, asked: dict[str, str], says: str) -> None:
+    with pytest.raises(RaylabError, match=says):
+        Calibrator(exported(live_run, **asked), "some", 3, lambda network: None, lambda note: None)
+
+
+@pytest.mark.parametrize("model", ["fcn w0.0625", "fcn attention w0.0625", "mlp_lstm w0.0625", "svm"])
+def test_a_missing_channel_has_no_say(live_run: Path, model: str) -> None:
+    """Whatever stands in its place: probabilities stay the same, and attention gives it no weight."""
+    exported_ = exported(live_run, model=model)
+    decider = Decider(exported_)
+    window = next(_labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"))[0]
+    made = []
+    for filling in (0.0, 0.7):
+        values = {**window.values, "ppg": np.full_like(window.values["ppg"], filling)}
+        made.append(decider.decide(Window(0, 0.0, 10.0, values, {"ppg": 0}, {"ppg": "lost"}, {}, 0.0)))
+    assert made[0].p == made[1].p != decider.decide(window).p
+    assert made[0].weights is None or 0.0 == made[0].weights["ppg"]
+
+
+def test_a_slow_decision_drops_windows_and_holds_up_nobody(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model slower than the stream: capture ends in time, the newest windows are decided, what is lost is counted and said."""
+    model = exported(live_run)
+    slow = Decider.decide
+    monkeypatch.setattr(Decider, "decide", lambda self, window, began=None: (time.sleep(0.3), slow(self, window, began))[1])
+    taken: list[float] = []
+
+    def quickly(stop: Event) -> Iterator[Any]:
+        for number, chunk in enumerate(chunks_of(_recorded(), each_s=1.0)):
+            if number % 40 == 0:
+                time.sleep(0.02)  # 240 s of signals in half a second
+            yield chunk
+        taken.append(time.perf_counter())
+
+    began = time.perf_counter()
+    heard = _follow(model, Source("quick", quickly, recorded=False), waits=False)
+    assert taken[0] - began < 3
+    end = heard[-1]
+    assert end["dropped"].get("windows", 0) > 5
+    assert any("windows:" in note and "were dropped: what comes behind is too slow" in note for note in _notes(heard))
+    assert 230.0 == _decisions(heard)[-1]["start_s"] + 0  # the newest one is there
+    assert len(_decisions(heard)) + end["dropped"]["windows"] >= 30
+
+
+def test_a_slow_listener_loses_events_and_holds_up_nobody(live_run: Path) -> None:
+    """A full pipe: the stream ends, another listener has everything, and who was slow is told how much it lost."""
+    model = exported(live_run)
+    read, write = os.pipe()
+    listeners = Listeners()
+    whole = gather(listeners)
+    pipe = os.fdopen(write, "w")
+    Writer(listeners, pipe, "the pipe")
+    for number in range(5000):
+        listeners.tell({"event": "decision", "number": number, "filling": "x" * 100})
+        whole.get(0)
+    source = source_of(chunks_of(_recorded()))
+    assert Stream(model, source, listeners, Settings(), waits=True).run().windows > 20
+    lines = []
+    with os.fdopen(read) as out:
+        while not lines or lines[-1]["event"] != "end":
+            lines.append(json.loads(out.readline()))
+    lost = [line["text"] for line in lines if line.get("about") == "the pipe"]
+    assert lost and "events were left out" in lost[0]
+    assert len(lines) < 4000
+
+
+def test_a_closed_pipe_ends_the_writing_only(live_run: Path) -> None:
+    """Who reads goes away: it is said, and the stream goes on."""
+    read, write = os.pipe()
+    os.close(read)
+    listeners = Listeners()
+    queue = listeners.join()
+    writer = Writer(listeners, os.fdopen(write, "w"), "the pipe")
+    listeners.tell({"event": "decision"})
+    writer.finish(5)
+    told = [queue.get(1) for _ in range(2)]
+    assert any(event and "cannot be written to any more" in event.get("text", "") for event in told)
+
+
+def test_a_source_that_stops_is_said_and_waited_for(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence, then data again: both are told, and windows come again."""
+    monkeypatch.setattr("raylab.live.pipeline.SILENT_S", 0.6)
+    chunks = list(chunks_of(_recorded()))
+
+    def stopping(stop: Event) -> Iterator[Any]:
+        yield from chunks[: len(chunks) // 2]
+        time.sleep(1.5)
+        yield from chunks[len(chunks) // 2 :]
+
+    heard = _follow(exported(live_run), Source("stops", stopping, True))
+    assert ["source: nothing has come for 0.6 s; waiting", "source: data come again"] == _notes(heard)
+    assert 36 == len(_decisions(heard))
+
+
+def test_a_source_that_fails_is_named_and_what_came_is_decided(live_run: Path) -> None:
+    """A device that is pulled out: the decisions so far are there, with the reason."""
+
+    def failing(stop: Event) -> Iterator[Any]:
+        yield from list(chunks_of(_recorded()))[:2000]
+        raise OSError("the device is gone")
+
+    heard = _follow(exported(live_run), Source("fails", failing, recorded=False))
+    assert "source: failed (OSError: the device is gone)" in _notes(heard)
+    assert _decisions(heard) and "end" == heard[-1]["event"] and 1 == heard[-1]["errors"]
+
+
+def test_one_bad_window_does_not_end_the_stream(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error inside one decision: told, counted, and the next window is decided."""
+    slow = Decider.decide
+
+    def failing(self: Decider, window: Window, began: float | None = None) -> Any:
+        if window.number == 20:
+            raise ValueError("something odd")
+        return slow(self, window, began)
+
+    monkeypatch.setattr(Decider, "decide", failing)
+    heard = _follow(exported(live_run), source_of(chunks_of(_recorded())))
+    numbers = [decision["window"] for decision in _decisions(heard)]
+    assert 20 not in numbers and {19, 21} <= set(numbers)
+    assert "decision: failed on one item, which is left out (ValueError: something odd)" in _notes(heard)
+
+
+def test_stop_ends_a_stream_that_has_no_end(live_run: Path) -> None:
+    """What Ctrl-C does."""
+
+    def endless(stop: Event) -> Iterator[Any]:
+        yield from list(chunks_of(_recorded()))[:1500]
+        while not stop.wait(0.05):
+            pass
+
+    listeners = Listeners()
+    stream = Stream(exported(live_run), Source("endless", endless, recorded=False), listeners, Settings())
+    timer = threading.Timer(2.0, stream.stop)
+    timer.start()
+    began = time.monotonic()
+    assert stream.run().windows > 5
+    assert time.monotonic() - began < 10
+
+
+def test_latency_counts_from_the_last_sample(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that takes 50 ms makes the latency at least that, and its parts add up to it."""
+    slow = Decider.decide
+    monkeypatch.setattr(Decider, "decide", lambda self, window, began=None: (time.sleep(0.05), slow(self, window, began))[1])
+    heard = _follow(exported(live_run), source_of(chunks_of(_recorded())))
+    for decision in _decisions(heard):
+        assert decision["latency_ms"] >= 50 and set(decision["parts_ms"]) == {"waiting", "window", "network"}
+        assert sum(decision["parts_ms"].values()) <= decision["latency_ms"] + 0.05
+
+
+def test_a_bounded_queue_keeps_the_newest() -> None:
+    """Full, it drops the oldest and counts; one that waits drops nothing."""
+    queue: Bounded[int] = Bounded(3)
+    assert [True, True, True, False, False] == [queue.put(number) for number in range(5)]
+    queue.close()
+    assert ([2, 3, 4], 2) == ([queue.get(0) for _ in range(3)], queue.dropped)
+    assert queue.done and queue.get(0) is None
+    patient: Bounded[int] = Bounded(2, waits=True)
+    taken: list[int | None] = []
+    taker = threading.Thread(target=lambda: taken.extend(patient.get(5) for _ in range(50)))
+    taker.start()
+    for number in range(50):
+        patient.put(number)
+    taker.join(10)
+    assert list(range(50)) == taken and not patient.dropped
