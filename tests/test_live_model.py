@@ -1,23 +1,26 @@
 """Model files: what a run's trial becomes, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fixture_live import exported, key_of
+from fixture_live import STUDY, exported, key_of
 from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.live.export import export
-from raylab.live.model import Card, LiveModel, as_bytes, from_bytes, read_model
+from raylab.live.model import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
 from raylab.models.network import PARTS, Network
 from raylab.runs.folder import RunFolder
+from raylab.runs.run import start
 from raylab.training.loop import CPU, predict
 from raylab.training.signals import Signals
+from raylab.trials.study import parse_study
 from raylab.windows.dataset import read_windows
 from raylab.windows.preprocess import Preprocessing
 
@@ -45,7 +48,7 @@ def test_the_card_says_where_a_model_comes_from(live_run: Path) -> None:
     """People, score, classes and calibration stand in it; the names of those it was trained on do not."""
     model = exported(live_run)
     card = model.card
-    assert ("simulated (past)", "P01", ("baseline", "stress"), 3) == (card.dataset, card.participant, card.classes, card.people)
+    assert ("simulated (past)", "P01", ("calm", "stress"), 3) == (card.dataset, card.participant, card.classes, card.people)
     record = next(row for row in RunFolder(str(live_run / "run")).records() if row["trial"] == card.trial)
     assert (record["auroc"], record["n_test"]) == (card.auroc, card.n_test)
     assert card.calibration is not None
@@ -84,33 +87,27 @@ def test_a_trial_that_is_not_there_is_refused_with_those_that_are(live_run: Path
 
 def test_windows_that_saw_the_future_are_refused(cohort: Path, tmp_path: Path) -> None:
     """A model of whole-recording normalization cannot follow a stream."""
-    from fixture_live import STUDY  # noqa: PLC0415 (one test needs it)
-
-    from raylab.runs.run import start  # noqa: PLC0415
-    from raylab.trials.study import parse_study  # noqa: PLC0415
-
     study = {**STUDY, "models": [{"encoder": "svm"}], "techniques": ["non_personalized"]}
     start(parse_study(study, "s"), str(cohort), str(tmp_path / "run"), "here", say=lambda line: None)
-    with pytest.raises(RaylabError, match="normalized by 'recording'.*--normalization past"):
+    with pytest.raises(RaylabError, match=r"normalized by 'recording'.*--normalization past"):
         export(str(tmp_path / "run"), key_of(tmp_path / "run"), tmp_path / "m")
 
 
 def test_missing_weights_are_named(live_run: Path, tmp_path: Path) -> None:
     """A stage whose file is gone."""
-    import shutil  # noqa: PLC0415 (one test needs it)
-
     shutil.copytree(live_run / "run", tmp_path / "run")
     key = key_of(tmp_path / "run", model="svm", technique="non_personalized")
     for path in (tmp_path / "run/stages").glob("*"):
         path.unlink()
-    with pytest.raises(RaylabError, match="weights of stage everyone_else .* are missing or damaged"):
+    with pytest.raises(RaylabError, match=r"weights of stage everyone_else .* are missing or damaged"):
         export(str(tmp_path / "run"), key, tmp_path / "m")
 
 
-def _rewritten(model: LiveModel, **changes: Any) -> bytes:
-    """The file with another card, and a digest that fits."""
-    card = Card.model_construct(**{**dict(model.card), **changes})
-    return as_bytes(LiveModel(card, model.weights, model.before))
+def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:
+    """The file with another card, and a digest that fits: what another version would write."""
+    tensors = dict(load(as_bytes(model)))
+    card = json.dumps({**model.card.model_dump(mode="json"), **changes})
+    return bytes(save(tensors, {CARD: card, "digest": _digest(card, tensors)}))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +124,7 @@ def _rewritten(model: LiveModel, **changes: Any) -> bytes:
 )
 def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], says: str) -> None:
     """Another format, an unknown field, encoder or step of preprocessing."""
-    data = _rewritten(exported(live_run), **changes)
+    data = _rewritten(exported(live_run), changes)
     with pytest.raises(RaylabError, match="does not know") as caught:
         from_bytes(data, "m.raylab")
     assert says in str(caught.value)
@@ -136,7 +133,7 @@ def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], s
 def test_weights_of_another_network_are_refused(live_run: Path) -> None:
     """A width that the weights do not have."""
     model = exported(live_run)
-    data = _rewritten(model, model={"encoder": "fcn", "fusion": "late", "width": 0.125})
+    data = _rewritten(model, {"model": {"encoder": "fcn", "fusion": "late", "width": 0.125}})
     with pytest.raises(RaylabError, match="not those of its network"):
         from_bytes(data, "m.raylab").network()
 

@@ -145,7 +145,7 @@ def test_a_clock_that_jumps_costs_the_windows_over_it(jump_s: float) -> None:
         at = window.start_s - jump_s
         fast = made["fast"][1][round(at * 32) : round((at + 10) * 32)]
         slow = made["slow"][1][round(at * 4) : round((at + 10) * 4)]
-        assert np.corrcoef(window.values["slow"][:-1, 0], slow[:39, 0] if len(slow) == 40 else slow[:39, 0])[0, 1] > 0.9
+        assert np.corrcoef(window.values["slow"][:-1, 0], slow[:39, 0])[0, 1] > 0.9
         assert len(fast) >= 316
 
 
@@ -239,13 +239,14 @@ def test_one_lost_sample_of_a_slow_channel_is_a_gap() -> None:
 @pytest.mark.parametrize("lost", [(21.0, 21.25), (21.03, 21.2)])
 def test_what_is_lost_between_two_samples_that_are_kept_is_seen(lost: tuple[float, float]) -> None:
     """One of four samples is kept: five that are lost in a row, wherever they lie, mask the windows over them."""
-    made = {name: value for name, value in signals().items()}
+    made = signals()
     first, last = round(lost[0] * 32), round(lost[1] * 32)
     rate, samples = made["fast"]
     chunks = sorted(
         [
-            *[c for c in chunks_of({"slow": made["slow"]})],
-            *[Chunk("fast", 0.0, samples[:first]), Chunk("fast", last / rate, samples[last:])],
+            *chunks_of({"slow": made["slow"]}),
+            Chunk("fast", 0.0, samples[:first]),
+            Chunk("fast", last / rate, samples[last:]),
         ],
         key=lambda c: c.time_s,
     )

@@ -177,7 +177,7 @@ class Stream:
                 if item is not None:
                     self._guarded(name, lambda item=item: work(item))  # type: ignore[misc]
             self._guarded(name, end)
-            if out:
+            if out is not None:  # an empty queue is false
                 out.close()
 
         self._threads.append(Thread(target=run, name=name, daemon=True))
@@ -234,7 +234,7 @@ class Stream:
             self.listeners.note(Note("source", f"failed ({type(error).__name__}: {error})"))
         finally:
             self._chunks.close()
-            if pictures:
+            if pictures is not None:
                 pictures.close()
 
     def run(self) -> Account:
