@@ -14,6 +14,8 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Estimator
 from raylab.models.table import Model
 
+WARM = 3
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -59,6 +61,7 @@ class Decider:
     """Holds the model that decides; another one may take its place at any time."""
 
     def __init__(self, model: LiveModel, calibrated: bool = True) -> None:
+        self._card = model.card
         self.classes = model.card.classes
         self.channels = [channel.name for channel in model.card.channels]
         self._now: tuple[Model, str] = (_ready(model.network(calibrated)), "exported" if calibrated else "base")
@@ -66,6 +69,15 @@ class Decider:
     def swap(self, network: Model, name: str) -> None:
         """Let this model decide from the next window on."""
         self._now = (_ready(network), name)
+
+    def warm(self) -> None:
+        """Decide a window of nothing a few times: the first ones are slow, and should not be the wearer's."""
+        values = {
+            channel.name: np.zeros((channel.length, channel.n_features), dtype=np.float32) for channel in self._card.channels
+        }
+        full = {channel.name: channel.length for channel in self._card.channels if channel.variable}
+        for _ in range(WARM):
+            _probabilities(self._now[0], batch_of(Window(0, 0.0, 0.0, values, full, {}, {}, 0.0), self.channels))
 
     def decide(self, window: Window, began: float | None = None) -> Decision:
         """Decide a window.

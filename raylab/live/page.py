@@ -79,8 +79,8 @@ def application(stream: Stream, about: dict[str, Any], agreed: Event, key: str) 
         async with _hearing(stream, agreed, socket_):
             await _sending(stream, socket_)
 
+    live.__annotations__["socket_"] = fastapi.WebSocket  # by which it is given the socket; the package is loaded only here
     app.add_api_websocket_route(f"/{key}/live", live)
-    live.__annotations__["socket_"] = fastapi.WebSocket
     return app
 
 
@@ -145,6 +145,7 @@ def serve(stream: Stream, port: int, about: dict[str, Any], agreed: Event) -> It
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # who comes before the server has started waits
     except OSError as error:
         listening.close()
         raise RaylabError(f"port {port} cannot be used ({error.strerror}); give another one with --page, 0 for any") from error

@@ -94,6 +94,7 @@ class Stream:
     def __init__(self, model: LiveModel, source: Source, listeners: Listeners, settings: Settings, waits: bool = False) -> None:
         self.model, self.source, self.listeners, self.settings, self._waits = model, source, listeners, settings, waits
         self.decider = Decider(model, calibrated=not settings.calibrate)
+        self.decider.warm()
         self.calibrator = (
             Calibrator(model, settings.layers, settings.calibrate, self._swap, listeners.note) if settings.calibrate else None
         )
