@@ -17,6 +17,7 @@ import numpy as np
 import typer
 
 from raylab.errors import RaylabError
+from raylab.live.decide import one_window_at_a_time
 from raylab.live.hub import Listeners
 from raylab.live.model import read_model
 from raylab.live.pipeline import Settings, Stream
@@ -28,10 +29,8 @@ SHARES = (50, 95, 99, 100)
 
 def _measured(model: Path, asked: Asked, minutes: float, core: int) -> dict[str, Any]:
     """Follow the source for so long; what each part took."""
-    import torch  # noqa: PLC0415 (after the process was given its core)
-
     os.sched_setaffinity(0, {core})
-    torch.set_num_threads(1)
+    one_window_at_a_time()
     read = read_model(model)
     stream = Stream(read, open_source(read.card, asked), Listeners(), Settings())
     before = os.getloadavg()[0]

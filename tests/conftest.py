@@ -43,7 +43,7 @@ def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def live_run(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small runs on windows with causal normalization, for model files and streams."""
     return make_run(tmp_path_factory.mktemp("live"))
 

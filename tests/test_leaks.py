@@ -41,7 +41,7 @@ def _cohort(labels: list[list[int]], seed: int) -> Windows:
 
 
 # A failing cohort is shown as found: making it smaller would take minutes of training.
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
 @given(labels=people, seed=st.integers(0, 3), data=st.data())
 def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
     labels: list[list[int]], seed: int, data: st.DataObject

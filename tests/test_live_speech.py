@@ -167,11 +167,15 @@ def test_a_channel_that_cannot_be_computed_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def speech(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
+def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
     """Emo-DB's layout with hummed files, and a model of it."""
     root = tmp_path_factory.mktemp("speech")
     write_emodb(root / "emodb", ("03", "08", "09"))
-    prepare(Order("emodb", str(root / "emodb"), str(root / "windows/emodb"), options=dict(OPTIONS)), say=lambda line: None)
+    prepare(
+        Order("emodb", str(root / "emodb"), str(root / "windows/emodb"), options=dict(OPTIONS)),
+        say=lambda line: None,
+        where="here",
+    )
     study = {
         "name": "hums",
         "datasets": [{"windows": "emodb", "label": "emotion", "participants": ["speaker_03"]}],

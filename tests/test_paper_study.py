@@ -78,7 +78,8 @@ def test_a_cut_of_the_paper_runs_on_all_nine_targets(windows: Path, tmp_path: Pa
         {"name": "cluster_specific", "k": 2},
         {"name": "multi_task", "task": "cluster"},
     ]
-    study = paper(datasets=datasets, techniques=techniques, models=[{"encoder": "mlp_lstm", "width": 0.02}])
+    few = {"epochs": 1, "batch_size": 64}
+    study = paper(datasets=datasets, techniques=techniques, models=[{"encoder": "mlp_lstm", "width": 0.02}], protocol=few)
     frames, comparison = run(study, windows, tmp_path / "run", "here")
     assert 9 * 5 * 2 == len(frames.plan)
     shown = comparison[~comparison["technique"].isin(["majority_class", "random_guess"])]

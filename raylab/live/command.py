@@ -8,9 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import torch
-
 from raylab.errors import RaylabError
+from raylab.live.decide import one_window_at_a_time
 from raylab.live.hub import Listeners, Writer
 from raylab.live.model import read_model
 from raylab.live.page import serve
@@ -49,7 +48,7 @@ def follow(order: Order, say: Any) -> Account:
     Raises:
         RaylabError: where model, source and settings do not fit, before anything is captured.
     """
-    torch.set_num_threads(1)  # one window at a time is too little for several, and other parts want to run too
+    one_window_at_a_time()
     model = read_model(order.model)
     source = open_source(model.card, order.asked)
     for line in model.card.lines():

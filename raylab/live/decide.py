@@ -1,6 +1,7 @@
 """A window to a decision."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +102,15 @@ class Decider:
             latency_ms=1000 * (done - window.complete),
             parts_ms={**parts, "network": 1000 * (done - start)},
         )
+
+
+def one_window_at_a_time() -> None:
+    """Set this process up for it: one thread, and without oneDNN, which brings an LSTM's weights into its own order at every call (two thirds of
+    mlp_lstm's time at width 1; probabilities differ in the seventh digit)."""
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of Intel's GPUs, which have nothing to do with it
+        torch.backends.mkldnn.set_flags(_enabled=False)
 
 
 def batch_of(window: Window, channels: list[str]) -> Batch:

@@ -31,7 +31,7 @@ class Recognizer:
         unknown = sorted({word for text in self.sentences for word in text.split() if made.lookup_word(word) is None})
         if unknown:
             raise RaylabError(f"the recognizer does not know the words {', '.join(unknown)}; it knows English words only")
-        made.add_jsgf_string("said", f"#JSGF V1.0; grammar said; public <said> = {' | '.join(self.sentences)};")
+        made.add_jsgf_string("said", f"#JSGF V1.0; grammar said; public <said> = {' | '.join(map(_begun, self.sentences))};")
         made.activate_search("said")
         return made
 
@@ -40,13 +40,21 @@ class Recognizer:
         self.hear(np.zeros(RATE_HZ))
 
     def hear(self, samples: npt.NDArray[np.float64]) -> str | None:
-        """The sentence said in these samples (n,) at 16 kHz; None where it is none of them."""
+        """The sentence said in these samples (n,) at 16 kHz, or the only one that begins so; None where it is none of them."""
         decoder = self._decoder
         decoder.start_utt()
         decoder.process_raw((np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
         decoder.end_utt()
         found = decoder.hyp()
-        return self.sentences.get(found.hypstr) if found else None
+        heard = f"{found.hypstr} " if found else ""
+        fitting = [sentence for plain, sentence in self.sentences.items() if heard and f"{plain} ".startswith(heard)]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+def _begun(plain: str) -> str:
+    """A grammar of the sentence and of its beginnings: a window may end before the speaker does."""
+    first, *others = plain.split()
+    return first + "".join(f" [{word}" for word in others) + "]" * len(others)
 
 
 def _plain(sentence: str) -> str:
