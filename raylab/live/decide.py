@@ -1,5 +1,6 @@
 """A window to a decision."""
 
+import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from raylab.models.estimators import Estimator
 from raylab.models.table import Model
 
 WARM = 3
+SWITCH_S = 0.0005  # after which a thread of Python that waits gets its turn; 5 ms otherwise
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,10 @@ class Decider:
 
 
 def one_window_at_a_time() -> None:
-    """Set this process up for it: one thread, and without oneDNN, which brings an LSTM's weights into its own order at every call (two thirds of
+    """Set this process up for it: one thread, short turns between the parts of a stream, and without oneDNN, which brings an LSTM's weights into its own order at every call (two thirds of
     mlp_lstm's time at width 1; probabilities differ in the seventh digit)."""
     torch.set_num_threads(1)
+    sys.setswitchinterval(SWITCH_S)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of Intel's GPUs, which have nothing to do with it
         torch.backends.mkldnn.set_flags(_enabled=False)
