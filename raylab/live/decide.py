@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from raylab.live.chunk import Window
 from raylab.live.model import LiveModel
 from raylab.models.batch import Batch
+from raylab.models.encoders import MLPLSTM
 from raylab.models.estimators import Estimator
 from raylab.models.table import Model
 
@@ -107,13 +110,13 @@ class Decider:
 
 
 def one_window_at_a_time() -> None:
-    """Set this process up for it: one thread, short turns between the parts of a stream, and without oneDNN, which brings an LSTM's weights into its own order at every call (two thirds of
-    mlp_lstm's time at width 1; probabilities differ in the seventh digit)."""
+    """Set this process up for it: one thread, short turns between the parts of a stream, and without oneDNN, which brings an LSTM's weights into
+    its own order at every call (half of mlp_lstm's time at width 1; probabilities differ in the seventh digit)."""
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_S)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of Intel's GPUs, which have nothing to do with it
-        torch.backends.mkldnn.set_flags(_enabled=False)
+        torch.backends.mkldnn.set_flags(_enabled=False)  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 def batch_of(window: Window, channels: list[str]) -> Batch:
@@ -122,8 +125,36 @@ def batch_of(window: Window, channels: list[str]) -> Batch:
     return Batch(values, {name: torch.tensor([steps]) for name, steps in window.lengths.items() if name in values})
 
 
+class _FromRest(nn.Module):
+    """An LSTM of one layer and direction without what multiplies a state of zeros: of mlp_lstm's two steps the first one needs no recurrent weights,
+    which are a third of what has to come from memory for a window."""
+
+    def __init__(self, lstm: nn.LSTM) -> None:
+        super().__init__()
+        self.lstm = lstm
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """All outputs (batch, steps, units) of x (batch, steps, n_in); the last state is not given."""
+        (w_in, w_state, b_in, b_state) = self.lstm.all_weights[0]
+        inputs = F.linear(x, w_in, b_in + b_state)
+        out: list[Tensor] = []
+        cell = torch.zeros(())
+        for step in range(x.shape[1]):
+            gates = inputs[:, step] + F.linear(out[-1], w_state) if out else inputs[:, step]
+            take, keep, new, give = gates.chunk(4, dim=1)
+            cell = torch.sigmoid(keep) * cell + torch.sigmoid(take) * torch.tanh(new)
+            out.append(torch.sigmoid(give) * torch.tanh(cell))
+        return torch.stack(out, dim=1), None
+
+
 def _ready(network: Model) -> Model:
-    return network if isinstance(network, Estimator) else network.eval()
+    """The model as it decides."""
+    if isinstance(network, Estimator):
+        return network
+    for module in list(network.modules()):
+        if isinstance(module, MLPLSTM) and isinstance(module.lstm, nn.LSTM):
+            module.lstm = _FromRest(module.lstm)  # type: ignore[assignment]  # it stands in for what it holds
+    return network.eval()
 
 
 def _probabilities(network: Model, batch: Batch) -> tuple[Any, Any]:
