@@ -15,6 +15,7 @@ from analysis.tables import HEAD, caption, rows, title
 from raylab.errors import RaylabError
 from raylab.live.command import Order as LiveOrder
 from raylab.live.command import follow
+from raylab.live.decide import one_window_at_a_time
 from raylab.live.export import export as run_export
 from raylab.live.pipeline import Settings
 from raylab.live.sources import SOURCES
@@ -281,6 +282,7 @@ def live(
     settings = Settings(calibrate, layers, [line for line in heard if line])
     asked = Asked(source, participant, marks, speed)
     aside = Console(stderr=True, soft_wrap=True, highlight=False)
+    one_window_at_a_time()
     follow(LiveOrder(model, asked, settings, page, record, consent, quiet), lambda line: aside.print(line, markup=False))
 
 

@@ -102,7 +102,7 @@ def test_an_hour_of_trouble(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     rss = np.array([value for _, value in memory])
     print(f"memory after 1, 15, 30, 45, 60 min: {', '.join(f'{rss[i]:.0f}' for i in (1, 15, 30, 45, len(rss) - 1))} MB")
     assert account.errors == 0 and account.windows == len(decided) > 600
-    rate, numbers = ("ppg: brings 128", "ppg: has its rate"), ("ecg: 5 samples are no numbers", "samples came late or twice")
+    rate, numbers = ("ppg: brings 128", "ppg: has its rate"), ("ecg: samples are no numbers", "samples came late or twice")
     clocks, silence = ("+7200.0 s", "-3600.0 s"), ("source: nothing has come for 0.8 s", "source: data come again")
     for wanted in (*rate, *numbers, *clocks, *silence, "eda: nothing for 2 s", "eda: is back"):
         assert any(wanted in note for note in notes), wanted

@@ -25,6 +25,7 @@ RATE_OVER_S, RATE_OVER, RATE_OFF = (
 )  # a rate is measured over so many seconds and steps, and refused where it is off by this share
 AHEAD_S = 2.0  # stamps ahead of all channels by more than this are a clock that was set, or a pause of all
 LATE_S = 2.0  # what comes late for longer than this is a clock that was set back
+SAY_AGAIN_S = 60.0  # that something comes late is said once a minute
 SAME_JUMP_S = 3.0  # clocks of channels that jump by amounts this close jumped together
 LARGEST = 1e30  # a sample beyond this is no measurement: its square is no 32-bit number
 
@@ -100,6 +101,7 @@ class Placer:
         self._before: tuple[float, int] | None = None  # the last chunk's stamp, and the samples since the one before that
         self._last: npt.NDArray[np.float64] = np.zeros((0, 0))
         self._late = 0  # samples in a row
+        self._said_late_s = -np.inf
         self._fresh = True
 
     def time_of(self, index: int) -> float:
@@ -167,7 +169,8 @@ class Placer:
         if not again and time_s >= since:
             self._late = 0
             return False
-        if not self._late:
+        if self.timeline.newest_s - self._said_late_s > SAY_AGAIN_S:
+            self._said_late_s = self.timeline.newest_s
             self._note("samples came late or twice, and are dropped")
         self._late += len(samples)
         self.counts["late"] += len(samples)

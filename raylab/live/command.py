@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 
 from raylab.errors import RaylabError
-from raylab.live.decide import one_window_at_a_time
 from raylab.live.hub import Listeners, Writer
 from raylab.live.model import read_model
 from raylab.live.page import serve
@@ -48,7 +47,6 @@ def follow(order: Order, say: Any) -> Account:
     Raises:
         RaylabError: where model, source and settings do not fit, before anything is captured.
     """
-    one_window_at_a_time()
     model = read_model(order.model)
     source = open_source(model.card, order.asked)
     for line in model.card.lines():

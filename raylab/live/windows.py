@@ -26,6 +26,7 @@ class Assembler:
         self.most_behind_s = (KEPT_WINDOWS - 1) * self.settings.window_s
         self.channels = {channel.name: RunningChannel(channel, self.settings) for channel in card.channels}
         self.unknown: set[str] = set()
+        self._bad: dict[str, int] = {}  # channel to samples in a row of chunks that were no numbers
         self.unusable = 0  # windows without any channel
         self._number = 0
         self._counts: dict[str, dict[str, int]] = {name: {} for name in self.channels}
@@ -68,14 +69,16 @@ class Assembler:
         bad = channel.not_numbers
         self.timeline.came(len(chunk.samples) / channel.card.recorded_hz)
         windows = [window for piece in _pieces(chunk, channel) for window in self._piece(piece, channel)]
-        if channel.not_numbers > bad:
-            self._tell(
-                Note(
-                    chunk.channel,
-                    f"{channel.not_numbers - bad} samples are no numbers: windows with them do without the channel",
-                )
-            )
+        self._look_at_numbers(chunk.channel, channel.not_numbers - bad)
         return windows
+
+    def _look_at_numbers(self, name: str, bad: int) -> None:
+        """Samples that are no numbers are said when they begin, and when they end."""
+        if bad and not self._bad.get(name):
+            self._tell(Note(name, "samples are no numbers: windows with them do without the channel"))
+        elif not bad and (count := self._bad.get(name)):
+            self._tell(Note(name, f"has numbers again ({count} were none)"))
+        self._bad[name] = self._bad.get(name, 0) + bad if bad else 0
 
     def _piece(self, chunk: Chunk, channel: RunningChannel) -> list[Window]:
         placer = self.placers[chunk.channel]
