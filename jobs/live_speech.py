@@ -94,7 +94,8 @@ def compare(model: LiveModel, root: Path, offline: pd.DataFrame) -> dict[str, An
     sound, spans = _stream(files)
     decisions = _decisions(model, sound)
     y = np.array([number for _, number in files])
-    assert np.array_equal(y, offline["y_true"].to_numpy())
+    if not np.array_equal(y, offline["y_true"].to_numpy()):
+        raise RaylabError(f"{model.card.participant}: the files in {root} are not those that the study predicted")
     live = np.full(len(files), -1)
     each: list[list[dict[str, Any]]] = []
     for i, (begin, end) in enumerate(spans):
@@ -127,13 +128,14 @@ def main(
     run: Annotated[str, typer.Argument(help="a run folder")],
     root: Annotated[Path, typer.Option(help="the corpus")],
     model: Annotated[str, typer.Option(help="as tables call it")],
-    dataset: Annotated[str, typer.Option(help="as tables call it; the first one unless given")] = "",
+    dataset: Annotated[str, typer.Option(help="as tables call it; one whose folds hold speakers out")] = "",
     windows: Annotated[str | None, typer.Option(help="folder that the study's windows are in, if it has moved")] = None,
 ) -> None:
     """A line for each speaker, and the means."""
     trials = analysis.load(run).trials
     wanted = trials["model"].eq(model) & trials["technique"].eq("non_personalized") & trials["status"].eq("ok")
-    trials = trials[wanted & trials["dataset"].eq(dataset or trials["dataset"].iloc[0])]
+    held_out = trials["dataset"].eq(dataset) if dataset else ~trials["dataset"].str.contains("LEAKING")
+    trials = trials[wanted & held_out]
     if trials.empty:
         raise RaylabError(f"{run} has no finished trial of {model!r}")
     rows = []
