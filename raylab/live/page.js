@@ -85,7 +85,8 @@ function modalities(event) {
     const bar = make("span", "", cell, { class: "bar" }); bar.style.width = `${Math.round(70 * weight)}px`;
     cell.append(event.weights ? weight.toFixed(2) : (name in event.missing ? "missing" : "there"));
     const seen = event.quality[name] || event.quality.sound || {};
-    make("td", name in event.missing ? event.missing[name] : Object.entries(seen).map(([what, value]) => `${what} ${value}`).join(", "), row);
+    const said = "there" in seen ? `${Math.round(100 * seen.there)}% there${seen.moves ? "" : ", flat"}` : Object.entries(seen).map(([what, value]) => `${what} ${value}`).join(", ");
+    make("td", name in event.missing ? event.missing[name] : said, row);
   }
 }
 
