@@ -103,13 +103,13 @@ def test_a_gap_masks_the_channel_and_is_said() -> None:
 
 
 def test_after_a_gap_the_filter_is_at_rest() -> None:
-    """A filter that starts at 0 would leave its ringing in the running minimum for good."""
-    whole = fed(chunks_of(signals()))
-    holed = fed(c for c in chunks_of(signals()) if not (c.channel == "fast" and 21 <= c.time_s < 22.5))
-    low = {window.start_s: window.values["fast"].min() for window in holed}
-    for window in whole:
-        if window.start_s >= 30:  # a level of 5 among noise of 1: from 0, all of it would lie near 1
-            assert abs(low[window.start_s] - window.values["fast"].min()) < 0.3
+    """The window that begins with what follows has the whole stream's values from its first sample on: a filter from 0 would climb to them."""
+    made = signals()
+    made["fast"] = 32.0, made["fast"][1] + 45
+    whole = {window.start_s: window.values["fast"] for window in fed(chunks_of(made))}
+    holed = {w.start_s: w for w in fed(c for c in chunks_of(made) if not (c.channel == "fast" and 21 <= c.time_s < 25))}
+    assert not holed[25.0].missing
+    np.testing.assert_allclose(whole[25.0], holed[25.0].values["fast"], atol=0.06)
 
 
 def test_a_lost_channel_is_left_out_until_it_is_back() -> None:
@@ -152,7 +152,7 @@ def test_a_clock_that_jumps_costs_the_windows_over_it(jump_s: float) -> None:
 def test_numbers_that_are_none_mask_the_window() -> None:
     """A NaN reaches neither the filter nor the minimum: later windows are finite and whole."""
     made, heard = signals(), Heard()
-    made["fast"][1][32 * 22] = np.nan
+    made["fast"][1][32 * 22 + 1] = np.nan  # between two samples that are kept
     made["slow"][1][4 * 40] = np.inf
     windows = fed(chunks_of(made), heard)
     assert {15.0: "fast", 20.0: "fast", 35.0: "slow", 40.0: "slow"} == {w.start_s: name for w in windows for name in w.missing}
@@ -259,6 +259,17 @@ def test_a_chunk_longer_than_windows_loses_none() -> None:
     offline = prepared(made)
     windows = {w.start_s: w for w in fed([Chunk(name, 0.0, samples) for name, (_, samples) in made.items()])}
     assert [] == [start for start in offline.start_s if start not in windows or windows[start].missing]
+
+
+def test_of_one_channel_a_chunk_may_be_of_any_length() -> None:
+    """Longer than what is kept: windows are taken on the way."""
+    made = {"fast": (32.0, signal(32.0, 300.0))}
+    one = card().model_copy(update={"channels": card().channels[:1]})
+    at_once = Assembler(one, Heard()).feed(Chunk("fast", 0.0, made["fast"][1]))
+    assembler = Assembler(one, Heard())
+    pieces = [window for chunk in chunks_of(made) for window in assembler.feed(chunk)]
+    assert 59 == len(pieces) == len(at_once)
+    assert all(np.array_equal(a.values["fast"], b.values["fast"]) for a, b in zip(pieces, at_once, strict=True))
 
 
 def test_absurd_numbers_are_no_measurements() -> None:

@@ -113,13 +113,9 @@ class RunningChannel:
         self._there[at] = False
         self.head = place
 
-    def forget(self) -> None:
-        """What is kept is not to be trusted."""
-        self._there[:] = False
-
     def restart(self) -> None:
         """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at zero; the range so far is kept."""
-        self.forget()
+        self._there[:] = False
         self._arrivals.clear()
         self._state, self._began, self.head = None, False, 0
 

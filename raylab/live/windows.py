@@ -82,10 +82,7 @@ class Assembler:
 
     def _piece(self, chunk: Chunk, channel: RunningChannel) -> list[Window]:
         placer = self.placers[chunk.channel]
-        was_wrong = placer.wrong_rate
         placed = placer.place(chunk)
-        if placer.wrong_rate and not was_wrong:
-            channel.forget()
         if placed:
             channel.feed(placed.index, placed.samples, placed.fresh, chunk.arrived)
         self._look_for_lost(chunk.channel)
