@@ -19,6 +19,8 @@ from raylab.errors import RaylabError
 from raylab.runs.folder import RunFolder
 from raylab.runs.status import status_lines
 
+pytestmark = pytest.mark.slow  # minutes: heads of their own are started
+
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = {"RAY_AUTH_TOKEN": TOKEN, "RAY_AUTH_MODE": "token"}
 

@@ -119,6 +119,7 @@ def test_a_live_calibration_is_the_study_s_to_the_bit(live_run: Path, technique:
         assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
 
 
+@pytest.mark.slow
 def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
     """Marks on prepared windows: the budget starts it, and what comes back are the study's weights."""
     model = exported(live_run, "tuned")
@@ -142,6 +143,7 @@ def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process ends: the model stays, and marks count from the beginning."""
     model = exported(live_run, "tuned")
@@ -156,6 +158,7 @@ def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path,
     assert {"calm": 0, "stress": 0} == calibrator.counts
 
 
+@pytest.mark.slow
 def test_stopping_ends_a_calibration(live_run: Path) -> None:
     """Whoever leaves does not wait for a training."""
     model = exported(live_run, "tuned")
