@@ -19,6 +19,11 @@ from raylab.windows.cut import statistics
 from raylab.windows.dataset import WindowIndex, Windows
 
 ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = "/usr/bin/chromium"
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 
 
 S3_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -46,6 +51,19 @@ def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small runs on windows with causal normalization, for model files and streams."""
     return make_run(tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, or a skip that says what is missing."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
+    pytest.importorskip("axe_core_python", reason="axe-core-python is not installed: pip install -e '.[browser]'")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

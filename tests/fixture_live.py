@@ -33,7 +33,7 @@ STUDY = {
 }
 TUNED = {
     **STUDY,
-    "models": STUDY["models"][:1],  # type: ignore[index]
+    "models": STUDY["models"][:1],  # type: ignore[index]  # a list, by its name
     "techniques": [
         "non_personalized",
         {"name": "fine_tuning", "layers": ["all", "last"], "budget": [3]},

@@ -26,16 +26,6 @@ from raylab.live.pipeline import Settings, Stream
 from raylab.live.sources.source import Asked, Source
 from raylab.recordings.simulated import SIMULATED
 
-CHROMIUM = "/usr/bin/chromium"
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-)
-
 
 def _chunks(seed: int = 5) -> list[Any]:
     recording = SIMULATED.read(Path(), "P01", {"participants": 4, "minutes": 4, "seed": seed})
@@ -209,18 +199,6 @@ def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.
         socket.send("agree")
         runner.join(20)
     assert began and not runner.is_alive()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium."""
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
-    with sync.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield opened
-        opened.close()
 
 
 def _wait(page: Any, holds: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from raylab.live.chunk import Border, Chunk, Window
 from raylab.live.clock import Placer, Timeline
-from raylab.live.model import Card
+from raylab.live.model import Card, ChannelCard
 from raylab.live.windows import Assembler
 from raylab.recordings.recording import Channel, Label, LabelTrack, Recording, Segment
 from raylab.windows.cut import cut
@@ -29,10 +29,8 @@ def card(**changes: Any) -> Card:
         }
         for name, (recorded, target) in RATES.items()
     ]  # fmt: skip
-    said = Card.model_construct(channels=(), preprocessing={**SETTINGS.as_dict(), **changes})
-    return said.model_copy(
-        update={"channels": tuple(Card.model_fields["channels"].annotation.__args__[0](**c) for c in channels)}
-    )  # type: ignore[union-attr]
+    made = tuple(ChannelCard(**channel) for channel in channels)
+    return Card.model_construct(channels=made, preprocessing={**SETTINGS.as_dict(), **changes})
 
 
 def signals(seconds: float = 60.0) -> dict[str, tuple[float, Any]]:

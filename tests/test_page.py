@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +15,6 @@ from analysis.report import report
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-CHROMIUM = "/usr/bin/chromium"
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 class _Reader(HTMLParser):
@@ -141,19 +135,6 @@ def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
     two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(Explorer("e", data),)) for name in "ab"))
     assert render(two).count('id="plotly"') == 1
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, or a skip that says what is missing."""
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
-    pytest.importorskip("axe_core_python", reason="axe-core-python is not installed: pip install -e '.[browser]'")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
-    with sync.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield opened
-        opened.close()
 
 
 def _opened(browser: Any, run: Path, width: int, height: int, scheme: str) -> tuple[Any, list[str], list[str]]:

@@ -84,7 +84,7 @@ class Faces:
             return None, "no face" if seen else "no picture" if in_time else "pictures come too late"
         for one in seen:
             if one.features is None and one.frame is not None:
-                near = min(found, key=lambda other, at=one.time_s: abs(other.time_s - at)).box  # type: ignore[misc]
+                near = min(found, key=lambda other, at=one.time_s: abs(other.time_s - at)).box  # type: ignore[misc]  # mypy infers no type for a default
                 assert near is not None
                 one.features, one.frame = face_features(one.frame, near), None
         known = [one for one in seen if one.features is not None]

@@ -176,7 +176,7 @@ class Stream:
             while not inbox.done:
                 item = inbox.get(TURN_S)
                 if item is not None:
-                    self._guarded(name, lambda item=item: work(item))  # type: ignore[misc]
+                    self._guarded(name, lambda item=item: work(item))  # type: ignore[misc]  # mypy infers no type for a default
             self._guarded(name, end)
             if out is not None:  # an empty queue is false
                 out.close()
