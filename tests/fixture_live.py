@@ -45,9 +45,8 @@ TUNED = {
 def make_run(root: Path) -> Path:
     """``root/windows`` and the run folders ``root/run`` and ``root/tuned``."""
     past = Preprocessing(normalization="past")
-    prepare(
-        Order("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS), say=lambda line: None
-    )
+    order = Order("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
+    prepare(order, say=lambda line: None, where="here")
     for name, study in (("run", STUDY), ("tuned", TUNED)):
         made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", say=lambda line: None)
         assert made.complete

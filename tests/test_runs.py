@@ -1,8 +1,11 @@
 """Runs: the same numbers wherever and in whatever order trials run, no training twice, and what a run folder holds."""
 
+import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +170,29 @@ def test_the_local_ray_listens_on_loopback_only(cluster: None) -> None:
     listening = [c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine]
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+STARTED = """
+import json, sys
+from pathlib import Path
+import ray
+import psutil
+from raylab.runs.prepare import Order, prepare
+prepare(Order("simulated", ".", sys.argv[1], options={"participants": 3, "minutes": 2}))
+mine = {p.pid for p in (psutil.Process(), *psutil.Process().children(recursive=True))}
+found = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine}
+Path(sys.argv[1], "listening.json").write_text(json.dumps(sorted(found)))
+"""
+
+
+def test_a_ray_that_preparing_starts_listens_on_loopback_only(tmp_path: Path) -> None:
+    """Who calls the library without connecting first does not get Ray's own cluster, which listens on every interface."""
+    told = {
+        name: value for name, value in os.environ.items() if name != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    }  # connect() sets it
+    subprocess.run([sys.executable, "-c", STARTED, str(tmp_path / "w")], check=True, timeout=300, env=told)
+    listening = json.loads((tmp_path / "w/listening.json").read_text(encoding="utf-8"))
+    assert listening and set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def _trials(*stages: tuple[str, ...]) -> list[Trial]:

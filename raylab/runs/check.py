@@ -6,6 +6,7 @@ from pathlib import Path
 import ray
 
 from raylab.errors import RaylabError
+from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order, people_of
 from raylab.windows.check import Finding, coverage, examine
 
@@ -33,12 +34,13 @@ def _one(order: Order, participant: str) -> tuple[list[str], str]:
 
 
 def check(order: Order, say: Callable[[str], None] = print) -> int:
-    """Read everything and report; Ray must be connected.
+    """Read everything on the connected Ray (a local one is started if there is none) and report.
 
     Returns:
         how many participants cannot be read.
     """
     people = people_of(order)
+    connect()  # a task without it would start a Ray that listens on every interface
     task = ray.remote(_one)
     say(HEAD)
     problems = []

@@ -18,7 +18,7 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options, Recording
-from raylab.runs.cluster import Where
+from raylab.runs.cluster import Where, connect
 from raylab.windows.cut import Cut, cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
@@ -157,6 +157,7 @@ def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None])
 
 
 def _write(order: Order, people: list[str]) -> None:
+    connect()  # before Ray Data starts a Ray of its own, which would listen on every interface
     items = [{"participant": name, "number": i} for i, name in enumerate(people)]
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
@@ -201,7 +202,7 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
 
 
 def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = print, where: Where = "ray") -> dict[str, Any]:
-    """Prepare a dataset; Ray must be connected unless it is done ``here``, in this process.
+    """Prepare a dataset on the connected Ray (a local one is started if there is none), or ``here``, in this process.
 
     Returns:
         the card.

@@ -10,6 +10,7 @@ import ray
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
+from raylab.runs.cluster import connect
 from raylab.runs.progress import clock
 from raylab.validity.cohort import run_cohort, settings_of
 from raylab.validity.table import Cohort, markdown, name_of, tested, verdict
@@ -59,12 +60,13 @@ def _line(done: Cohort) -> str:
 
 
 def validate(jobs: list[Job], people: int, out: str, say: Say = print) -> str:
-    """Run the cohorts that the folder lacks on the connected cluster, one CPU each; the page, which is also written there."""
+    """Run the cohorts that the folder lacks on the connected Ray (or a local one), one CPU each; the page, which is also written there."""
     folder = Folder(out)
     stored = [(job, _stored(folder, *job, people)) for job in jobs]
     done: list[Cohort] = [found for _, found in stored if found is not None]
     missing = [job for job, found in stored if found is None]
     say(f"{len(jobs)} cohorts of {people} people; {len(done)} done already")
+    connect()  # a task without it would start a Ray that listens on every interface
     began = time.monotonic()
     task = ray.remote(max_retries=3)(_one)
     waiting = [task.remote(case, seed, people, out) for case, seed in missing]
