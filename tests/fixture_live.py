@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import analysis
-from raylab.live.chunk import Chunk, Note
+from raylab.live.chunk import Chunk, Note, Window
 from raylab.live.export import export
 from raylab.live.hub import Listeners
 from raylab.live.model import LiveModel
@@ -16,6 +16,7 @@ from raylab.live.sources.source import Item, Source
 from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
+from raylab.windows.dataset import Windows
 from raylab.windows.preprocess import Preprocessing
 
 OPTIONS = {"participants": 4, "minutes": 4, "seed": 5}
@@ -68,6 +69,14 @@ def exported(root: Path, run: str = "run", **wanted: str) -> LiveModel:
     return export(
         str(root / run), key_of(root / run, **asked), root / "models" / ("-".join(asked.values()).replace(" ", "_") + ".raylab")
     )
+
+
+def labelled(windows: Windows, person: int, label: str) -> Iterator[tuple[Window, int]]:
+    """A person's prepared windows as a stream would give them, with their classes."""
+    for row in np.flatnonzero((windows.index.person == person) & (windows.index.labels[label] >= 0)):
+        values = {name: signals[row].copy() for name, signals in windows.signals.items()}
+        start = float(windows.index.start_s[row])
+        yield Window(int(row), start, start + 10, values, {}, {}, {}, 0.0), int(windows.index.labels[label][row])
 
 
 def gather(listeners: Listeners) -> Any:

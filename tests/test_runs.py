@@ -1,11 +1,8 @@
 """Runs: the same numbers wherever and in whatever order trials run, no training twice, and what a run folder holds."""
 
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import analysis
 import analysis.report
+from raylab.runs.check import check
 from raylab.runs.cluster import connect, per_trial, slots
 from raylab.runs.folder import RunFolder
+from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import Summary, start
 from raylab.runs.searcher import StageOrder
 from raylab.runs.status import status_lines
@@ -172,27 +171,22 @@ def test_the_local_ray_listens_on_loopback_only(cluster: None) -> None:
     assert set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-STARTED = """
-import json, sys
-from pathlib import Path
-import ray
-import psutil
-from raylab.runs.prepare import Order, prepare
-prepare(Order("simulated", ".", sys.argv[1], options={"participants": 3, "minutes": 2}))
-mine = {p.pid for p in (psutil.Process(), *psutil.Process().children(recursive=True))}
-found = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.pid in mine}
-Path(sys.argv[1], "listening.json").write_text(json.dumps(sorted(found)))
-"""
+class Asked(BaseException):
+    """``connect`` was called; no other code catches it."""
 
 
-def test_a_ray_that_preparing_starts_listens_on_loopback_only(tmp_path: Path) -> None:
-    """Who calls the library without connecting first does not get Ray's own cluster, which listens on every interface."""
-    told = {
-        name: value for name, value in os.environ.items() if name != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    }  # connect() sets it
-    subprocess.run([sys.executable, "-c", STARTED, str(tmp_path / "w")], check=True, timeout=300, env=told)
-    listening = json.loads((tmp_path / "w/listening.json").read_text(encoding="utf-8"))
-    assert listening and set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+@pytest.mark.parametrize("uses_ray", [prepare, check])
+def test_connects_before_ray_starts_a_cluster_of_its_own(
+    uses_ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray starts one for whoever uses it unconnected, and that one listens on every interface."""
+
+    def connect_() -> None:
+        raise Asked
+
+    monkeypatch.setattr(f"{uses_ray.__module__}.connect", connect_)
+    with pytest.raises(Asked):
+        uses_ray(Order("simulated", ".", str(tmp_path / "w"), options={"participants": 3, "minutes": 2}), say=quiet)
 
 
 def _trials(*stages: tuple[str, ...]) -> list[Trial]:

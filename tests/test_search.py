@@ -171,7 +171,7 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
 def test_a_search_runs_on_ray_and_ends_as_in_process(cohort: Path, tmp_path: Path) -> None:
     """Both parts are sweeps of the same driver; what is chosen and every outer trial are those of a run without Ray."""
     small = {
-        "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}],
+        "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
         "models": [{"encoder": "fcn", "width": 1 / 128}],
     }
     read = _study(**small, search={"learning_rate": [1e-9, 0.003], "folds": {"group_k_fold": 2}})
