@@ -99,9 +99,9 @@ def test_bad_input_names_what_is_wrong(what: str, tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_prepared_under_its_own_name(tmp_path: Path, cluster: None) -> None:
+def test_prepared_under_its_own_name(tmp_path: Path) -> None:
     """`raylab prepare csv_folder` gives windows whose card carries the dataset's own name, labels and traits."""
-    card = prepare(Order("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None)
+    card = prepare(Order("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="here")
     assert ("my_data", ["age", "gender"]) == (card["dataset"], card["similarity_traits"])
     assert 17 + 34 == len(read_windows(Folder(tmp_path / "out")).index.window)
 

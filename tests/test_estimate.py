@@ -39,6 +39,7 @@ def test_the_counts_are_those_of_the_run(cohort: Path, tmp_path: Path) -> None:
     assert 0 == after.seconds(lambda item: item.epochs)
 
 
+@pytest.mark.slow  # it measures time, which a busy machine spoils
 def test_the_time_is_that_of_the_run(cohort: Path, tmp_path: Path) -> None:
     """Processor time of a run in process, within a half of what was predicted: no training of it can stop early."""
     asked = study(["P01", "P02"], epochs=12)
@@ -54,10 +55,10 @@ def test_early_stopping_makes_it_a_range(cohort: Path, tmp_path: Path) -> None:
     fresh = estimate(asked, str(cohort), None, "here")
     assert {3, 15} == {item.earliest for item in fresh.needed}  # a calibration has nothing to validate on
     assert "if every training stops as early as its patience allows" in fresh.lines()[-2]
-    start(study(["P01", "P02"], epochs=15, patience=2), str(cohort), str(tmp_path), "here", say=lambda line: None)
+    start(study(["P01"], epochs=15, patience=2), str(cohort), str(tmp_path), "here", say=lambda line: None)
     known = estimate(asked, str(cohort), str(tmp_path), "here")
     share, count = known.shares["everyone_else"]
-    assert (9, 2) == (len(known.needed), count)
+    assert (12, 1) == (len(known.needed), count)
     assert 3 / 15 <= share <= 1
     low, high = known.seconds(lambda item: item.earliest), known.seconds(lambda item: item.epochs)
     assert low <= known.seconds(lambda item: item.epochs * known.shares[item.kind.stage][0]) <= high

@@ -115,7 +115,6 @@ def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
     assert rows["non_personalized -"]["mean"] < 0.75
 
 
-@pytest.mark.slow  # tests/test_probes.py shuffles labels in seconds
 def test_short_form_shuffled_labels_leave_every_technique_at_chance() -> None:
     done = run_cohort(CASES["shuffled_labels"], 0, 10)
     for row in done["rows"]:
