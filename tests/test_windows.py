@@ -124,12 +124,22 @@ def test_downsample_keeps_every_kth_sample(rate_hz: float, target_hz: float, eve
     np.testing.assert_array_equal(found[:, 0], np.arange(0, 1003, every))
 
 
+def test_a_causal_filter_begins_at_rest() -> None:
+    """Under ``past`` what it passes lies within what was recorded, from the first sample on; the paper's climbs from zero."""
+    samples = 45 + np.random.default_rng(0).normal(0, 1, (320, 3))
+    for settings_, least in ((PAST, 41.0), (PAPER, 0.0)):
+        made = lowpass(samples, 32, settings_)
+        assert (made[0] > least).all() and (made.min(axis=0) > least).all()
+    assert (lowpass(samples, 32, PAPER)[0] < 20).all()
+    np.testing.assert_allclose(lowpass(np.full((50, 2), 7.0), 32, PAST), 7.0, rtol=1e-12)
+
+
 def test_filter_does_not_ring_across_a_gap() -> None:
     """A segment's low-passed signal is that of the segment alone, whatever the segment before held."""
     first, second = segment(30), segment(30, 100)
     loud = replace(first, signals={name: 50 + 9 * signal for name, signal in first.signals.items()})
     for settings_ in (PAST, replace(PAPER, winsor_share=0.0)):
-        expected = downsample(lowpass(second.signals["acc"], 32, PAPER), AXIS)
+        expected = downsample(lowpass(second.signals["acc"], 32, settings_), AXIS)
         for before in (first, loud):
             np.testing.assert_array_equal(clean(recording(before, second), AXIS, settings_)[1], expected)
 

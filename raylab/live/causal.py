@@ -36,9 +36,8 @@ class Taken:
 class RunningChannel:
     """Low-pass, keep every k-th sample, running minimum and maximum; the last samples are kept for windows.
 
-    Where samples are missing or no numbers their places are empty and the filter starts anew, at rest on the first sample that follows: what it
-    would ring with would stay in the running minimum and maximum for good. Only the stream's first sample finds it at zero, as in prepared
-    windows, whose first minute is not used.
+    Where samples are missing or no numbers their places are empty and the filter starts anew, at rest on the first sample that follows, as in
+    prepared windows at the start of a segment: what it would ring with would stay in the running minimum and maximum for good.
     """
 
     def __init__(self, card: ChannelCard, settings: Preprocessing) -> None:
@@ -99,8 +98,7 @@ class RunningChannel:
             return samples
         b, a = self._filter
         if self._state is None:
-            rest = lfilter_zi(b, a)[:, None] * samples[0]
-            self._state = rest if self._began else np.zeros_like(rest)
+            self._state = lfilter_zi(b, a)[:, None] * samples[0]
         self._began = True
         filtered, self._state = lfilter(b, a, samples, axis=0, zi=self._state)
         return np.asarray(filtered, dtype=np.float64)
@@ -114,7 +112,7 @@ class RunningChannel:
         self.head = place
 
     def restart(self) -> None:
-        """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at zero; the range so far is kept."""
+        """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at rest; the range so far is kept."""
         self._there[:] = False
         self._arrivals.clear()
         self._state, self._began, self.head = None, False, 0

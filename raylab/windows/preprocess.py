@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, lfilter
+from scipy.signal import butter, lfilter, lfilter_zi
 from scipy.stats import mstats
 
 from raylab.errors import RecordingError
@@ -20,7 +20,7 @@ class Preprocessing:
 
     Attributes:
         normalization: ``recording`` looks at the participant's whole recording, test part included (the paper's way);
-            ``past`` uses nothing after the window: no winsorizing, running minimum and maximum.
+            ``past`` uses nothing after the window: no winsorizing, running minimum and maximum; filters begin at rest.
         skip_s: seconds from the recording's start that give no windows under ``past``.
     """
 
@@ -47,11 +47,16 @@ def winsorize(samples: Signal, share: float) -> Signal:
 
 
 def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
-    """Butterworth, applied forward only (it delays, but sees no future); nothing where rate/2 is not above the cut-off."""
-    if rate_hz / 2 <= settings.lowpass_hz:
+    """Butterworth, applied forward only (it delays, but sees no future); nothing where rate/2 is not above the cut-off.
+
+    Under ``past`` it begins at rest on the first sample. From zero, as the paper's (``recording``), it would climb to the signal, and the running
+    minimum and maximum would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
+    """
+    if rate_hz / 2 <= settings.lowpass_hz or not len(samples):
         return samples
     b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
-    return np.asarray(lfilter(b, a, samples, axis=0), dtype=np.float64)
+    begin = lfilter_zi(b, a)[:, None] * (samples[0] if settings.normalization == "past" else 0.0 * samples[0])
+    return np.asarray(lfilter(b, a, samples, axis=0, zi=begin)[0], dtype=np.float64)
 
 
 def downsample(samples: Signal, channel: Channel) -> Signal:
