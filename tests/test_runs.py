@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from raylab.runs.searcher import StageOrder
 from raylab.runs.status import status_lines
 from raylab.trials.study import Resources, Study, parse_study
 from raylab.trials.trial import Trial
+from raylab.validity.validate import jobs_of, validate
 
 
 def small(**changes: Any) -> Study:
@@ -175,18 +177,28 @@ class Asked(BaseException):
     """``connect`` was called; no other code catches it."""
 
 
-@pytest.mark.parametrize("uses_ray", [prepare, check])
+TWO_MINUTES = {"participants": 3, "minutes": 2}
+
+
+@pytest.mark.parametrize(
+    ("where", "use"),
+    [
+        ("raylab.runs.prepare", lambda out: prepare(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
+        ("raylab.runs.check", lambda out: check(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
+        ("raylab.validity.validate", lambda out: validate(jobs_of(("blocks",), 1, 1), 4, out, say=quiet)),
+    ],
+)
 def test_connects_before_ray_starts_a_cluster_of_its_own(
-    uses_ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, use: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray starts one for whoever uses it unconnected, and that one listens on every interface."""
 
     def connect_() -> None:
         raise Asked
 
-    monkeypatch.setattr(f"{uses_ray.__module__}.connect", connect_)
+    monkeypatch.setattr(f"{where}.connect", connect_)
     with pytest.raises(Asked):
-        uses_ray(Order("simulated", ".", str(tmp_path / "w"), options={"participants": 3, "minutes": 2}), say=quiet)
+        use(str(tmp_path / "out"))
 
 
 def _trials(*stages: tuple[str, ...]) -> list[Trial]:
