@@ -177,6 +177,15 @@ def test_a_browser_shows_the_page_in_peace(browser: Any, run: Path, width: int, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("width", "beside"), [(1440, True), (1200, False), (390, False)])
+def test_the_contents_do_not_push_the_verdict_down(browser: Any, run: Path, width: int, beside: bool) -> None:
+    """Open beside the text, folded where they stand above it."""
+    page, _, _ = _opened(browser, run, width, 900, "light")
+    assert beside is page.evaluate("document.getElementById('contents').open")
+    assert page.evaluate("document.getElementById('verdict').getBoundingClientRect().top") < 900
+
+
+@pytest.mark.slow
 def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
     """The skip link comes first; a heading of a table sorts it; the theme turns; the interactive figure follows the chosen variant."""
     page, _, said = _opened(browser, run, 1440, 900, "light")

@@ -56,14 +56,14 @@ def paper(**changes: Any) -> Study:
 
 
 def run(study: Study, windows: Path, out: Path, where: Any) -> Any:
-    """Run and report; nothing may fail, and what is missing says why."""
+    """Run and compare; nothing may fail, and what is missing says why."""
     summary = start(study, str(windows), str(out), where, say=print if where == "ray" else lambda line: None)
     assert summary.complete
     assert summary.trainings_completed == summary.stages_needed
     frames = analysis.load(out)
     sentences = Counter(frames.trials.loc[frames.trials["status"] == "missing", "error"])
     print("\n".join(f"{count} missing: {sentence}" for sentence, count in sentences.items()))  # noqa: T201
-    return frames, analysis.report.report(out).comparison
+    return frames, analysis.report.results(out).comparison
 
 
 def test_a_cut_of_the_paper_runs_on_all_nine_targets(windows: Path, tmp_path: Path) -> None:
@@ -91,6 +91,7 @@ def test_the_whole_paper_runs(cluster: None, windows: Path, tmp_path: Path) -> N
     """5 datasets, 9 targets, 3 models, 5 techniques with all variants, seven people each, on Ray."""
     out = Path(os.environ.get("RAYLAB_PAPER_RUN", str(tmp_path / "run")))
     frames, comparison = run(paper(), windows, out, "ray")
+    analysis.report.report(out)
     assert 9 * 3 * 20 * 7 == len(frames.plan)
     assert 27 == len(comparison.groupby(["dataset", "label", "model"]))
     print(f"{len(frames.plan)} trials: {dict(frames.trials['status'].value_counts())}")  # noqa: T201

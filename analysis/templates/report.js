@@ -17,8 +17,8 @@ system.addEventListener("change", paint);
 paint();
 toggle.hidden = false;
 
-// on a small screen the contents are folded, so that the verdict stands on top
-if (window.matchMedia("(max-width: 40rem)").matches) document.getElementById("contents").open = false;
+// where the contents stand above the text, not beside it (report.css), they are folded, so that the verdict stands on top
+if (!window.matchMedia("(min-width: 80rem)").matches) document.getElementById("contents").open = false;
 
 // tables: a press on a heading sorts by its column, numbers as numbers, missing values last
 const text = (row, column) => row.cells[column].textContent.trim();
