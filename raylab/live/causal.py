@@ -53,7 +53,6 @@ class RunningChannel:
             card.recorded_hz / 2 > settings.lowpass_hz
         ) else None  # fmt: skip
         self._state: Signal | None = None
-        self._began = False
         self.head = 0  # place, at the target rate, behind the newest sample
         self.not_numbers = 0
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # head, and when it came to be there
@@ -75,7 +74,7 @@ class RunningChannel:
 
     def _run(self, index: int, samples: Signal) -> None:
         """Samples without a hole."""
-        broken = self._state is None and self._began
+        broken = self._filter is not None and self._state is None
         first = -index % self.factor
         kept = self._filtered(samples)[first :: self.factor]
         if not len(kept):
@@ -99,7 +98,6 @@ class RunningChannel:
         b, a = self._filter
         if self._state is None:
             self._state = lfilter_zi(b, a)[:, None] * samples[0]
-        self._began = True
         filtered, self._state = lfilter(b, a, samples, axis=0, zi=self._state)
         return np.asarray(filtered, dtype=np.float64)
 
@@ -115,7 +113,7 @@ class RunningChannel:
         """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at rest; the range so far is kept."""
         self._there[:] = False
         self._arrivals.clear()
-        self._state, self._began, self.head = None, False, 0
+        self._state, self.head = None, 0
 
     def _arrived(self, place: int) -> float:
         """When the sample at a place came in."""
