@@ -57,7 +57,7 @@ class _Towers(Fusion):
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
-        self.units = {name: int(tower.n_out) for name, tower in self.towers.items()}  # type: ignore[arg-type]
+        self.units = {name: int(tower.n_out) for name, tower in self.towers.items()}  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
 
     def encoded(self, batch: Batch) -> list[Tensor]:
         """(batch, units) of each channel, in order; 0 where the window lacks it."""
@@ -87,7 +87,7 @@ class Early(Fusion):
         super().__init__(shapes, encoder, width, n_classes)
         self.base = TimeBase({name: length for name, (length, _) in shapes.items()})
         self.encoder = ENCODERS[encoder].build(self.base.steps, sum(n for _, n in shapes.values()), width)
-        self.n_out = int(self.encoder.n_out)  # type: ignore[arg-type]
+        self.n_out = int(self.encoder.n_out)  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
 
     def forward(self, batch: Batch) -> Tensor:
         x, lengths = self.base.join(batch)

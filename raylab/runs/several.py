@@ -74,7 +74,7 @@ def _met(group: Group, backend: str) -> Iterator[None]:
     listening = socket.create_server((address, 0)) if group.leads else None
     host, port = broadcast_from_rank_zero(listening.getsockname() if listening else None)
     fd = listening.detach() if listening else None
-    store = distributed.TCPStore(host, port, group.size, group.leads, SILENCE, master_listen_fd=fd)  # type: ignore[attr-defined]
+    store = distributed.TCPStore(host, port, group.size, group.leads, SILENCE, master_listen_fd=fd)  # type: ignore[attr-defined]  # not in its stub
     distributed.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=SILENCE)
     yield
     distributed.destroy_process_group()

@@ -75,7 +75,7 @@ class Group:
             return find()
         found = [find() if self.leads else None]
         distributed.broadcast_object_list(found, 0)
-        return found[0]  # type: ignore[return-value]
+        return found[0]  # type: ignore[return-value]  # the broadcast filled it
 
     def union(self, rows: Rows) -> Rows:
         """The rows that any worker has, distinct and rising."""
