@@ -4,8 +4,8 @@
 what ranks variants against each other.
 """
 
-from analysis.compare import compare
-from analysis.load import Frames, load
-from analysis.scores import score, score_common
+from analysis.scores.run_folder import Frames, load
+from analysis.scores.scores import score, score_common
+from analysis.statistics.comparison import compare
 
 __all__ = ["Frames", "compare", "load", "score", "score_common"]

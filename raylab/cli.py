@@ -10,31 +10,31 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-import analysis.report
-from analysis.tables import HEAD, caption, rows, title
+import analysis.report.report
+from analysis.report.comparison_table import HEAD, caption, rows, title
 from raylab.errors import RaylabError
-from raylab.live.command import Order as LiveOrder
-from raylab.live.command import follow
-from raylab.live.decide import one_window_at_a_time
+from raylab.live.cli import Order as LiveOrder
+from raylab.live.cli import follow
+from raylab.live.core.inference import one_window_at_a_time
+from raylab.live.core.pipeline import Settings
 from raylab.live.export import export as run_export
-from raylab.live.pipeline import Settings
 from raylab.live.sources import SOURCES
 from raylab.live.sources.source import Asked
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
-from raylab.models.table import BASELINES
+from raylab.models.registry import BASELINES
 from raylab.recordings import DATASETS
-from raylab.recordings.state import state
-from raylab.runs.check import check as run_check
+from raylab.recordings.availability import state
 from raylab.runs.cluster import Where, connect
-from raylab.runs.estimate import estimate
+from raylab.runs.cost import estimate
+from raylab.runs.dataset_check import check as run_check
 from raylab.runs.prepare import Order
 from raylab.runs.prepare import prepare as run_prepare
 from raylab.runs.run import start
 from raylab.runs.status import status_lines
-from raylab.techniques.table import TECHNIQUES
+from raylab.techniques.registry import TECHNIQUES
 from raylab.trials.study import read_study
-from raylab.validity.flip import flipped_labels
+from raylab.validity.label_flip_probe import flipped_labels
 from raylab.validity.probes import probe as run_probe
 from raylab.validity.validate import jobs_of
 from raylab.validity.validate import validate as run_validate
@@ -185,7 +185,7 @@ def report(
     """Scores and the tested comparison, printed, and with figures and report.html written into the run's report folder."""
     if scoring not in ("paired", "published"):
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
-    made = analysis.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
+    made = analysis.report.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
         table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
         for row in rows(part):

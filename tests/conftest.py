@@ -15,8 +15,8 @@ from pyarrow import fs
 
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import Order, prepare
-from raylab.windows.cut import statistics
 from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.segmentation import statistics
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = "/usr/bin/chromium"

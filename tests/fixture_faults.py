@@ -18,8 +18,8 @@ from fixture_nodes import Nodes, wait_until
 from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.trials.trial import Trial
-from raylab.windows.cut import statistics
 from raylab.windows.dataset import CARD, fingerprint_of, read_card, read_rows, stored_columns
+from raylab.windows.segmentation import statistics
 
 import psutil  # isort: skip
 

@@ -14,11 +14,11 @@ import torch
 from torch import distributed, nn
 
 from raylab.models.network import Network, build
-from raylab.training.group import Group
-from raylab.training.identity import PlannedStage, Subject
+from raylab.training.batches import Signals
 from raylab.training.loop import TrainingError, train
-from raylab.training.signals import Signals
-from raylab.trials.work import one_thread
+from raylab.training.stage_hash import PlannedStage, Subject
+from raylab.training.worker_group import Group
+from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import analysis
-from raylab.live.chunk import Chunk, Note, Window
+from raylab.live.core.event_bus import Listeners
+from raylab.live.core.messages import Chunk, Note, Window
+from raylab.live.core.model_file import LiveModel
 from raylab.live.export import export
-from raylab.live.hub import Listeners
-from raylab.live.model import LiveModel
 from raylab.live.sources.source import Item, Source
 from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import start

@@ -10,22 +10,22 @@ from fixture_scores import scores
 from scipy import stats
 
 import analysis
-from analysis import against
-from analysis.beside import beside, runs_markdown
-from analysis.chosen import chosen
-from analysis.significance import holm, wilcoxon
+from analysis.report.external_tables import beside, runs_markdown
+from analysis.statistics import external_comparison
+from analysis.statistics.paired_tests import holm, wilcoxon
+from analysis.statistics.variant_selection import chosen
 
 WESAD = {"dataset": "wesad", "label": "stress", "model": "fcn"}
 GAINS = [0.01 * (i + 1) for i in range(10)]
 
 
 def published(made: pd.DataFrame) -> "pd.DataFrame":
-    return against.published(analysis.compare(made), chosen(made), "han2024").set_index("technique")
+    return external_comparison.published(analysis.compare(made), chosen(made), "han2024").set_index("technique")
 
 
 def test_the_papers_table_is_the_one_of_the_paper() -> None:
     """135 cells: 9 (dataset, label) pairs, 3 models, 5 techniques; a cell and its marker as printed."""
-    paper = pd.read_csv(against.TABLES["han2024"], keep_default_na=False)
+    paper = pd.read_csv(external_comparison.TABLES["han2024"], keep_default_na=False)
     assert (135, 9, 3, 5) == (
         len(paper),
         len(paper.groupby(["dataset", "label"])),
@@ -106,11 +106,11 @@ def test_the_papers_table_is_auroc_only() -> None:
     """Accuracy is not set beside AUROC."""
     made = scores({("hybrid", "-"): GAINS}, **WESAD).rename(columns={"auroc": "accuracy"})
     with pytest.raises(ValueError, match="holds AUROC and the comparison accuracy; use --metric auroc"):
-        against.published(analysis.compare(made, "accuracy"), chosen(made, "accuracy"), "han2024")
+        external_comparison.published(analysis.compare(made, "accuracy"), chosen(made, "accuracy"), "han2024")
 
 
 def runs(mine: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    return against.runs(mine, other, "auroc").set_index(["technique", "variant"])
+    return external_comparison.runs(mine, other, "auroc").set_index(["technique", "variant"])
 
 
 def test_two_runs_are_paired_over_the_participants_of_both() -> None:
@@ -132,7 +132,7 @@ def test_two_runs_are_paired_over_the_participants_of_both() -> None:
 
 def test_a_table_of_two_runs_says_which_is_which() -> None:
     """This run's mean, then the other's, then the first minus the second; the test, its family, and what cannot be significant."""
-    table = against.runs(scores({("x", "-"): [0.0] * 10}), scores({("x", "-"): GAINS}), "auroc")
+    table = external_comparison.runs(scores({("x", "-"): [0.0] * 10}), scores({("x", "-"): GAINS}), "auroc")
     text = runs_markdown(table, "folder/other", ("ours",), ("theirs",))
     assert "| x | - | 10 | 0.500 (0.000) | 0.555 | -0.055 | [" in text
     assert "1.0000° |" in text and "°: with this row's nonzero differences" in text

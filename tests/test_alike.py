@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raylab.windows.alike import MIN_DISTINCT, SHARE, Alike, alike
-from raylab.windows.cut import statistics
 from raylab.windows.dataset import WindowIndex
+from raylab.windows.duplicate_recordings import MIN_DISTINCT, SHARE, Alike, alike
+from raylab.windows.segmentation import statistics
 
 LENGTHS = {"smooth": 40, "lively": 320}
 

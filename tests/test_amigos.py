@@ -11,8 +11,8 @@ from fixture_amigos import VIDEOS, Known, cell, edit_mat, edit_sheet, level, mat
 from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.amigos import AMIGOS
-from raylab.windows.cut import Cut, cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import Cut, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1e6)  # neither cuts ranks nor filters: windows are the samples, scaled
 EEG = ["af3", "f7", "f3", "fc5", "t7", "p7", "o1", "o2", "p8", "t8", "fc6", "f4", "f8", "af4"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import analysis
-from analysis.significance import bca_interval, holm, rank_biserial, wilcoxon
-from analysis.tables import markdown
+from analysis.report.comparison_table import markdown
+from analysis.statistics.paired_tests import bca_interval, holm, rank_biserial, wilcoxon
 
 
 def _by_enumeration(d: np.ndarray) -> float:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.appendix import bayesian, combined, stouffer
+from analysis.statistics.bayes_and_stouffer import bayesian, combined, stouffer
 
 
 def test_stouffer_is_the_weighted_sum_of_signed_z() -> None:

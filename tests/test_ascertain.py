@@ -12,8 +12,8 @@ from fixture_ascertain import Known, clip_path, edit_mat, level, write_ascertain
 from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.ascertain import ASCERTAIN
-from raylab.windows.cut import Cut, cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import Cut, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1e6)  # neither cuts ranks nor filters: windows are the samples, scaled
 NAMES = ["ecg_right", "ecg_left", "acc_x", "acc_y", "acc_z", "eda"]

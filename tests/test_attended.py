@@ -10,8 +10,8 @@ import pytest
 from fixture_run import write_run
 
 import analysis
-from analysis.attended import attended, by_variant
-from analysis.report import report
+from analysis.report.report import report
+from analysis.scores.attention import attended, by_variant
 
 VARIANTS = (("non_personalized", "-"), ("hybrid", "budget=0.2"))
 PEOPLE = ("A", "B")

@@ -15,12 +15,12 @@ from raylab.folds.fold import Fold, Rows
 from raylab.models.batch import Batch
 from raylab.models.network import ModelSpec, build
 from raylab.training.augment import Augmentation, Augmenter
-from raylab.training.identity import PlannedStage
+from raylab.training.batches import Signals
 from raylab.training.loop import Trained, train
 from raylab.training.protocol import Hyperparameters
-from raylab.training.signals import Signals
+from raylab.training.stage_hash import PlannedStage
+from raylab.trials.run_trial import one_thread
 from raylab.trials.study import parse_study
-from raylab.trials.work import one_thread
 
 CPU = torch.device("cpu")
 NOBODY = np.zeros(0, dtype=np.int64)

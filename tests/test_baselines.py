@@ -18,12 +18,12 @@ from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.models.batch import Batch
 from raylab.models.hmm import HMMGMM
+from raylab.models.registry import BASELINES
 from raylab.models.svm import SVM, statistics
-from raylab.models.table import BASELINES
-from raylab.training.store import StageStore
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
-from raylab.trials.work import run_trial
 
 Y = np.array([0, 1, 2] * 10)
 

@@ -13,8 +13,8 @@ from fixture_case import LATER, RATINGS, KnownCase, write_case
 from raylab.errors import RecordingError
 from raylab.recordings.case import CASE, PEOPLE
 from raylab.recordings.recording import Recording
-from raylab.windows.cut import Cut, cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import Cut, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1000.0)  # neither clips nor filters at 1 kHz: only scales and cuts
 CHANNELS = ["ecg", "bvp", "eda", "resp", "temp", "emg_zygo", "emg_coru", "emg_trap"]

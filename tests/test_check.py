@@ -7,11 +7,11 @@ import pytest
 from test_csv_folder import write
 
 from raylab.recordings import DATASETS, Channel, Recording, Segment
-from raylab.recordings.state import state
+from raylab.recordings.availability import state
 from raylab.recordings.wesad import WESAD
-from raylab.runs.check import check
+from raylab.runs.dataset_check import check
 from raylab.runs.prepare import Order
-from raylab.windows.check import examine
+from raylab.windows.recording_check import examine
 
 
 def recording(**signals: tuple[float, np.ndarray]) -> Recording:

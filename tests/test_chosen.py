@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.chosen import chosen
-from analysis.flips import choose, flip_test
-from analysis.pairs import pairs
-from analysis.significance import bca_interval, wilcoxon
+from analysis.scores.paired_scores import pairs
+from analysis.statistics.paired_tests import bca_interval, wilcoxon
+from analysis.statistics.sign_flip_test import choose, flip_test
+from analysis.statistics.variant_selection import chosen
 
 CELL = {"dataset": "d", "label": "l", "model": "m", "scoring": "paired"}
 Numbers = dict[str, list[float]]
@@ -52,7 +52,7 @@ def test_each_variant_is_paired_with_the_baseline_on_its_windows() -> None:
 
 
 def test_a_row_is_the_choice_and_its_flips() -> None:
-    """Difference, choices, p and interval are those of ``analysis.flips`` on the differences; mean and baseline of the chosen ones."""
+    """Difference, choices, p and interval are those of ``analysis.statistics.sign_flip_test`` on the differences; mean and baseline of the chosen ones."""
     d = (np.array(TUNED) - np.array(BASE)).T
     values, which = choose(d)
     at = np.arange(6)

@@ -10,10 +10,10 @@ from fixture_run import write_run
 from sklearn import metrics as sk
 
 import analysis
-from analysis import classes
-from analysis.report import results
-from analysis.scores import score
-from analysis.significance import bca_interval
+from analysis.report.report import results
+from analysis.scores.scores import score
+from analysis.statistics import confusion
+from analysis.statistics.paired_tests import bca_interval
 
 NAMES = ["neutral", "happy", "sad", "angry"]
 
@@ -44,11 +44,11 @@ def test_per_class_metrics_and_confusion_equal_scikit_learns(seed: int) -> None:
     if seed == 2:
         y[y == 1] = 0
     guess = p.argmax(axis=1)
-    made = classes.confusion(_frames(y, p))
-    called, counts = classes.matrix(made)
+    made = confusion.confusion(_frames(y, p))
+    called, counts = confusion.matrix(made)
     assert list(called) == NAMES
     np.testing.assert_array_equal(sk.confusion_matrix(y, guess, labels=range(4)), counts)
-    each = classes.per_class(made)
+    each = confusion.per_class(made)
     expected = sk.precision_recall_fscore_support(y, guess, labels=range(4), zero_division=np.nan)
     for name, values in zip(("precision", "recall", "f1", "windows"), expected, strict=True):
         np.testing.assert_allclose(each[name], values, err_msg=name)
@@ -63,9 +63,9 @@ def test_variants_are_pooled_where_they_are_not_named() -> None:
         for b in "AB"
         for n in [hits if a == b else 4 - hits]
     ]
-    made = classes.per_class(pd.DataFrame(rows), ["technique"])
+    made = confusion.per_class(pd.DataFrame(rows), ["technique"])
     assert made[["class", "windows", "recall"]].to_numpy().tolist() == [["A", 8, 0.5], ["B", 8, 0.5]]
-    assert classes.per_class(pd.DataFrame(rows))["recall"].tolist() == [1, 1, 0, 0]
+    assert confusion.per_class(pd.DataFrame(rows))["recall"].tolist() == [1, 1, 0, 0]
 
 
 def test_uar_has_its_interval_over_participants() -> None:
@@ -73,7 +73,7 @@ def test_uar_has_its_interval_over_participants() -> None:
     rng = np.random.default_rng(5)
     scores = score(_frames(rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200).astype(np.float32), people=5))
     uar = scores[scores["technique"].eq("non_personalized")]["balanced_accuracy"].to_numpy()
-    made = classes.means(scores).set_index(["technique", "metric"])
+    made = confusion.means(scores).set_index(["technique", "metric"])
     row = made.loc[("non_personalized", "balanced_accuracy")]
     assert (5, pytest.approx(uar.mean()), bca_interval(uar)) == (
         row["n_participants"],
@@ -88,7 +88,7 @@ def test_models_stand_side_by_side() -> None:
     rng = np.random.default_rng(5)
     scores = score(_frames(rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200).astype(np.float32), people=5))
     both = pd.concat([scores, scores.assign(model="svm"), scores.assign(dataset="d (LEAKING: random)")])
-    text = classes.markdown(classes.means(both), ["A note."])
+    text = confusion.markdown(confusion.means(both), ["A note."])
     first, second = text.split("### ")[1:]
     assert ("d / emotion", "d (LEAKING: random) / emotion") == (first.splitlines()[0], second.splitlines()[0])
     assert "| m | non_personalized | - | 5 | " in first and "| svm | non_personalized | - | 5 | " in first
@@ -102,7 +102,7 @@ def test_a_report_names_the_classes_in_their_order(tmp_path: Path) -> None:
     origin = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     named = origin | {"classes": {"simulated": {"stress": ["zero", "one"]}}}
     (run / "provenance.json").write_text(json.dumps(named), encoding="utf-8")
-    made = analysis.report.report(run)
+    made = analysis.report.report.report(run)
     assert list(dict.fromkeys(made.confusion["true"])) == ["zero", "one"]
     page = (run / "report" / "report.html").read_text(encoding="utf-8")
     assert "fine_tuning: true class (row) by guessed class (column)" in page

@@ -12,13 +12,13 @@ from conftest import make_windows
 from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.models.fusions import FUSIONS
-from raylab.models.table import BASELINES, NAMES
+from raylab.models.registry import BASELINES, NAMES
 from raylab.runs.folder import RunFolder
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.store import StageStore
+from raylab.techniques.registry import TECHNIQUES
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study, parse_study
-from raylab.trials.work import run_trial
 from raylab.windows.dataset import Windows
 
 # Of each technique the variants that make models differ: which parts a stage frees.

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.compare import COLUMNS
-from analysis.tables import markdown
+from analysis.report.comparison_table import markdown
+from analysis.statistics.comparison import COLUMNS
 
 
 def _rows(

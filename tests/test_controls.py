@@ -11,15 +11,15 @@ from test_probes import store
 from test_trials import study
 
 import analysis
-from analysis.scores import score
+from analysis.scores.scores import score
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.runs.participants import spoken
 from raylab.trials.plan import dataset_name, prepared
 from raylab.trials.study import DatasetEntry, parse_study
 from raylab.validity.probes import probe
-from raylab.windows.cut import valid_statistics
 from raylab.windows.dataset import Windows, read_windows
+from raylab.windows.segmentation import valid_statistics
 from raylab.windows.transcripts import UNKNOWN, transcripts
 
 SENTENCES = 3

@@ -15,9 +15,9 @@ from raylab.recordings.csv_folder import CSV_FOLDER
 from raylab.recordings.recording import Recording
 from raylab.recordings.wesad import WESAD
 from raylab.runs.prepare import Order, prepare
-from raylab.windows.cut import cut
 from raylab.windows.dataset import read_windows
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import cut
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
 PAPER = Preprocessing()

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis import error_rates
-from analysis.error_rates import BCA, CHOSEN, FLIP_INTERVAL, FRIEDMAN, ONE, STOUFFER, VERDICT, page, rates
-from analysis.simulated import CALM, SCENARIOS, STRESSED, VARIANTS, Scenario, draw, true_means
+from analysis.validation import error_rates
+from analysis.validation.error_rates import BCA, CHOSEN, FLIP_INTERVAL, FRIEDMAN, ONE, STOUFFER, VERDICT, page, rates
+from analysis.validation.simulated_scores import CALM, SCENARIOS, STRESSED, VARIANTS, Scenario, draw, true_means
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
@@ -49,7 +49,7 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     """One table of each kind: every scenario and size has its rows, and the page names the command that made it."""
     error_rates.main(["--tables", "1", "--seed", "3", "--out", str(tmp_path / "page.md")])
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert f"python -m analysis.error_rates --tables 1 --seed 3 --out {tmp_path / 'page.md'}" in text
+    assert f"python -m analysis.validation.error_rates --tables 1 --seed 3 --out {tmp_path / 'page.md'}" in text
     for scenario in SCENARIOS:
         assert all(f"| {scenario.name} | {n} | " in text for n in (15, 30, 58, "15 + 30 + 58"))
 

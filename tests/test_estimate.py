@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from raylab import cli
-from raylab.runs.estimate import START_S, estimate
+from raylab.runs.cost import START_S, estimate
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
 from raylab.trials.study import Study, parse_study

@@ -13,9 +13,9 @@ from conftest import make_windows
 from fixture_scores import scores
 
 import analysis
-from analysis import fairness
-from analysis.groups import groupings, thirds, trait_clusters
-from analysis.report import report
+from analysis.report.report import report
+from analysis.statistics import fairness
+from analysis.statistics.participant_groups import groupings, thirds, trait_clusters
 from raylab.runs.folder import RunFolder
 from raylab.runs.participants import participants
 from raylab.runs.run import start

@@ -22,11 +22,11 @@ from test_several import every, processes
 from raylab.files import Folder
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import indexes_of, start
-from raylab.training.store import StageStore
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
 from raylab.windows.dataset import read_windows
 
 NAMED = re.compile(

@@ -9,7 +9,7 @@ from fixture_speech import hum, write_wav
 
 from raylab.errors import RaylabError, RecordingError
 from raylab.features.acoustic import ACOUSTIC, energy, pitch
-from raylab.features.extras import file_of, load
+from raylab.features.optional_packages import file_of, load
 from raylab.features.sound import RATE_HZ, read_wav, trimmed
 from raylab.features.text import english, german, minilm
 

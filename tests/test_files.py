@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from raylab.files import Folder, join, within
-from raylab.ledger import Ledger
+from raylab.record_store import Ledger
 
 SCHEMA = pa.schema([("key", pa.string()), ("status", pa.string()), ("n", pa.int64())])
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from analysis.flips import choose, flip_test
+from analysis.statistics.sign_flip_test import choose, flip_test
 
 
 def _by_hand(d: np.ndarray) -> tuple[np.ndarray, list[int]]:

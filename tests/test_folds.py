@@ -5,8 +5,8 @@ import pytest
 from conftest import make_windows
 
 from raylab.folds.calibration import calibration, wanted
-from raylab.folds.draws import Draws
 from raylab.folds.fold import Chosen, Fold, FoldError
+from raylab.folds.seeding import Draws
 from raylab.techniques.selection import Calibration, EveryoneElse
 from raylab.windows.dataset import Windows
 

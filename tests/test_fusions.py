@@ -9,17 +9,17 @@ import torch
 from conftest import make_windows
 from torch.nn import functional as F
 
-from raylab.folds.draws import Draws
 from raylab.folds.fold import Fold
+from raylab.folds.seeding import Draws
 from raylab.models.batch import Batch
 from raylab.models.fusions import FUSIONS, masked_softmax
 from raylab.models.network import ModelSpec, Network, build
 from raylab.models.timebase import TimeBase
-from raylab.training.identity import PlannedStage
+from raylab.training.batches import Signals
 from raylab.training.loop import attention, predict, train
 from raylab.training.protocol import Hyperparameters
-from raylab.training.signals import Signals
-from raylab.trials.work import one_thread
+from raylab.training.stage_hash import PlannedStage
+from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
 Array = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ from fixture_group import Case, trained, worker
 from test_training import people, staged, subject_of
 from torch.multiprocessing import spawn
 
-from raylab.training.group import ALONE, Group
+from raylab.training.worker_group import ALONE, Group
 
 WINDOWS = make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
 WORKERS = 2

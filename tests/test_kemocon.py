@@ -13,8 +13,8 @@ from fixture_kemocon import KnownKemocon, ratings, write_kemocon
 from raylab.errors import RecordingError
 from raylab.recordings.kemocon import KEMOCON, USABLE
 from raylab.recordings.recording import Recording
-from raylab.windows.cut import Cut, cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import Cut, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1000.0)  # neither clips nor filters: only scales and cuts
 CHANNELS = ["wrist_acc_x", "wrist_acc_y", "wrist_acc_z", "wrist_bvp", "wrist_eda", "wrist_temp"]

@@ -13,16 +13,16 @@ from test_trials import study
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder
 from raylab.folds.fold import Fold
-from raylab.folds.kinds import Kind, grouped
+from raylab.folds.split_scheme import Kind, grouped
 from raylab.runs.provenance import notes
 from raylab.techniques.selection import EveryoneElse
-from raylab.training.store import StageStore
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan, prepared, stages_of
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
+from raylab.windows.cross_corpus import joined, joined_index, read_source, source
 from raylab.windows.dataset import Windows
-from raylab.windows.joined import joined, joined_index, read_source, source
 
 PEOPLE = {f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 8)}
 SPLIT = {"split": [0.6, 0.2, 0.2]}

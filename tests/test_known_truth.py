@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import rankdata
 
 from raylab.errors import RecordingError
-from raylab.recordings.known_truth import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, TRUTHS, TYPES, read
 from raylab.recordings.recording import Recording
+from raylab.recordings.simulated_effects import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, TRUTHS, TYPES, read
 
 HERE = Path()
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from raylab.files import Folder
 from raylab.folds.fold import NONE, Fold, Rows
 from raylab.models.network import ModelSpec
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.similarity import unlabelled
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.identity import PlannedStage
 from raylab.training.protocol import Protocol
-from raylab.training.store import StageStore
+from raylab.training.stage_hash import PlannedStage
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan, stages_of, subject_of
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
 from raylab.windows.dataset import WindowIndex, Windows
 
 SPEC = ModelSpec("fcn", width=1 / 128)

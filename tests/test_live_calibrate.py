@@ -14,9 +14,9 @@ from fixture_live import exported, gather, labelled
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.live.calibrate import Calibrator, arrays, calibrated
-from raylab.live.chunk import Chunk, Mark, Note, Window
-from raylab.live.hub import Listeners
-from raylab.live.pipeline import Settings, Stream
+from raylab.live.core.event_bus import Listeners
+from raylab.live.core.messages import Chunk, Mark, Note, Window
+from raylab.live.core.pipeline import Settings, Stream
 from raylab.live.sources import open_source
 from raylab.live.sources.source import Asked, Source
 from raylab.windows.dataset import read_windows

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from fixture_live import chunks_of, events, exported, gather
 
-from raylab.live.chunk import Chunk
-from raylab.live.hub import Listeners, Writer
-from raylab.live.pipeline import Settings, Stream
+from raylab.live.core.event_bus import Listeners, Writer
+from raylab.live.core.messages import Chunk
+from raylab.live.core.pipeline import Settings, Stream
 from raylab.live.sources.source import Source
 from raylab.recordings.simulated import SIMULATED
 
@@ -57,7 +57,7 @@ def _resident_mb() -> float:
 @pytest.mark.slow
 def test_an_hour_of_trouble(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN, doubled rate, clock jumps both ways, a lost channel, repeated packets, a source that stops, and two readers that never read."""
-    monkeypatch.setattr("raylab.live.pipeline.SILENT_S", 0.8)
+    monkeypatch.setattr("raylab.live.core.pipeline.SILENT_S", 0.8)
     recording = SIMULATED.read(Path(), "P01", {"participants": 4, "minutes": HOUR_S // 60 + 1, "seed": 5})
     made = {c.name: (c.rate_hz, recording.segments[0].signals[c.name]) for c in recording.channels}
     listeners = Listeners(waits=True)

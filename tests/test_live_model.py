@@ -13,13 +13,13 @@ from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.live.core.model_file import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
 from raylab.live.export import export
-from raylab.live.model import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
 from raylab.models.network import PARTS, Network
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
+from raylab.training.batches import Signals
 from raylab.training.loop import CPU, predict
-from raylab.training.signals import Signals
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import read_windows
 from raylab.windows.preprocess import Preprocessing

@@ -18,11 +18,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from raylab.errors import RaylabError
-from raylab.live.chunk import Mark, Note
-from raylab.live.command import CONSENT, Order, follow
-from raylab.live.hub import Listeners
-from raylab.live.page import serve
-from raylab.live.pipeline import Settings, Stream
+from raylab.live.cli import CONSENT, Order, follow
+from raylab.live.core.event_bus import Listeners
+from raylab.live.core.messages import Mark, Note
+from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.dashboard.server import serve
 from raylab.live.sources.source import Asked, Source
 from raylab.recordings.simulated import SIMULATED
 
@@ -162,7 +162,7 @@ def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypa
     exported(live_run)
     model = next((live_run / "models").glob("fcn_w0.0625-non_personalized.raylab"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("raylab.live.command.signal.signal", lambda number, handler: None)  # pytest's own stay
+    monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)  # pytest's own stay
     said: list[str] = []
     account = follow(Order(model, Asked("folder:.", "P01", speed=0), Settings(), page=0, quiet=True), said.append)
     assert account.windows > 20 and any("page: http://127.0.0.1" in line for line in said)
@@ -180,9 +180,9 @@ def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.
         yield from _chunks()[:10]
 
     monkeypatch.setattr(
-        "raylab.live.command.open_source", lambda card, asked: Source("somebody", items, recorded=False, captures=True)
+        "raylab.live.cli.open_source", lambda card, asked: Source("somebody", items, recorded=False, captures=True)
     )
-    monkeypatch.setattr("raylab.live.command.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)
     order = Order(model, Asked("folder:."), Settings(), quiet=True)
     with pytest.raises(RaylabError, match="captures people: say with --consent"):
         follow(order, lambda line: None)

@@ -15,8 +15,8 @@ from fixture_speech import hum, write_wav
 
 from raylab.errors import RaylabError
 from raylab.features.sound import read_wav
-from raylab.live.chunk import Border, Chunk, Mark, Note
-from raylab.live.model import Card
+from raylab.live.core.messages import Border, Chunk, Mark, Note
+from raylab.live.core.model_file import Card
 from raylab.live.sources import SOURCES, open_source
 from raylab.live.sources.folder import folder
 from raylab.live.sources.lines import items, parse

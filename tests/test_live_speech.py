@@ -16,16 +16,16 @@ from test_film import face, film_of
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ, read_wav
 from raylab.features.text import ENGLISH
-from raylab.live.chunk import Chunk
+from raylab.live.core.event_bus import Listeners
+from raylab.live.core.messages import Chunk
+from raylab.live.core.model_file import Card, ChannelCard, LiveModel
+from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.speech_recognition import Recognizer
+from raylab.live.core.utterance_features import SpeechWindows
+from raylab.live.core.voice_activity import Listener, Spoken
 from raylab.live.export import export
-from raylab.live.hearing import Recognizer
-from raylab.live.hub import Listeners
-from raylab.live.model import Card, ChannelCard, LiveModel
-from raylab.live.pipeline import Settings, Stream
 from raylab.live.sources import open_source
 from raylab.live.sources.source import Asked
-from raylab.live.spoken import SpeechWindows
-from raylab.live.voice import Listener, Spoken
 from raylab.recordings.emodb import EMODB
 from raylab.recordings.ravdess import TEXTS
 from raylab.runs.prepare import Order, prepare
@@ -231,7 +231,7 @@ def test_sentences_without_words_are_none() -> None:
 def test_faces_of_a_stream_are_those_of_the_film(tmp_path: Path) -> None:
     """Drawn faces (plumbing): a film's pictures one by one give the features of the film read at once."""
     from raylab.features.film import read_film  # noqa: PLC0415 (an optional package)
-    from raylab.live.faces import Faces  # noqa: PLC0415
+    from raylab.live.core.faces import Faces  # noqa: PLC0415
 
     pictures = [face(0.1 * np.sin(i)) for i in range(25)]
     pictures[10:15] = [np.full_like(pictures[0], 40)] * 5  # nobody is seen for a moment
@@ -252,7 +252,7 @@ def test_faces_of_a_stream_are_those_of_the_film(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FILMS, reason=NO_FILMS)
 def test_pictures_that_come_late_are_not_waited_for() -> None:
     """A decision waits a moment for the last faces, takes what is there, and says where there is nothing."""
-    from raylab.live.faces import Faces  # noqa: PLC0415 (an optional package)
+    from raylab.live.core.faces import Faces  # noqa: PLC0415 (an optional package)
 
     faces = Faces()
     began = time.perf_counter()

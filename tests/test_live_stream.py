@@ -14,12 +14,12 @@ import pytest
 from fixture_live import OPTIONS, chunks_of, events, exported, gather, key_of, labelled, source_of
 
 from raylab.files import Folder
-from raylab.live.chunk import Window
-from raylab.live.decide import Decider
-from raylab.live.hub import Listeners, Writer
-from raylab.live.model import LiveModel
-from raylab.live.pipeline import Settings, Stream
-from raylab.live.queues import Bounded
+from raylab.live.core.bounded_queue import Bounded
+from raylab.live.core.event_bus import Listeners, Writer
+from raylab.live.core.inference import Decider
+from raylab.live.core.messages import Window
+from raylab.live.core.model_file import LiveModel
+from raylab.live.core.pipeline import Settings, Stream
 from raylab.live.sources import open_source
 from raylab.live.sources.source import Asked, Source
 from raylab.recordings.simulated import SIMULATED
@@ -162,7 +162,7 @@ def test_a_closed_pipe_ends_the_writing_only(live_run: Path) -> None:
 
 def test_a_source_that_stops_is_said_and_waited_for(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence, then data again: both are told, and windows come again."""
-    monkeypatch.setattr("raylab.live.pipeline.SILENT_S", 0.6)
+    monkeypatch.setattr("raylab.live.core.pipeline.SILENT_S", 0.6)
     chunks = list(chunks_of(_recorded()))
 
     def stopping(stop: Event) -> Iterator[Any]:

@@ -8,13 +8,13 @@ from fixture_live import Heard, chunks_of, signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raylab.live.chunk import Border, Chunk, Window
-from raylab.live.clock import Placer, Timeline
-from raylab.live.model import Card, ChannelCard
-from raylab.live.windows import Assembler
+from raylab.live.core.messages import Border, Chunk, Window
+from raylab.live.core.model_file import Card, ChannelCard
+from raylab.live.core.timestamp_alignment import Placer, Timeline
+from raylab.live.core.windows import Assembler
 from raylab.recordings.recording import Channel, Label, LabelTrack, Recording, Segment
-from raylab.windows.cut import cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import cut
 
 RATES = {"fast": (32.0, 8.0), "slow": (4.0, 4.0)}  # recorded, target
 SETTINGS = Preprocessing(normalization="past", skip_s=0.0)

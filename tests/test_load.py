@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.bench import bench, write_run
-from analysis.scores import score
+from analysis.scores.scores import score
+from benchmarks.analysis import bench, write_run
 
 
 @pytest.fixture

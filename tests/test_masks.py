@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raylab.folds.draws import Draws
+from raylab.folds.seeding import Draws
 from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS

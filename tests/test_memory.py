@@ -6,7 +6,7 @@ import pytest
 from test_runs import small
 
 from raylab.files import Folder
-from raylab.runs.memory import capped, peak_of, settled, share_of_gpu
+from raylab.runs.gpu_memory import capped, peak_of, settled, share_of_gpu
 from raylab.runs.run import indexes_of
 from raylab.trials.plan import plan
 from raylab.trials.study import Resources

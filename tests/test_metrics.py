@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from analysis.metrics import METRICS, Predicted, auroc, evaluate
+from analysis.scores.metrics import METRICS, Predicted, auroc, evaluate
 
 
 def _two(p: list[float]) -> np.ndarray:

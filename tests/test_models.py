@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from raylab.folds.draws import Draws
+from raylab.folds.seeding import Draws
 from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS
-from raylab.models.keras import batch_norm
+from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import scaled
 from raylab.models.network import PARTS, ModelSpec, Network, build
+from raylab.training.batches import Signals
 from raylab.training.loop import predict
-from raylab.training.signals import Signals
 
 Array = npt.NDArray[np.float64]
 Weights = dict[str, Array]

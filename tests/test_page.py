@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fixture_run import VARIANTS, write_run
 
-from analysis.page import Code, Explorer, Page, Section, Table, render
-from analysis.report import report
+from analysis.report.html import Code, Explorer, Page, Section, Table, render
+from analysis.report.report import report
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -17,8 +17,8 @@ from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder, within
 from raylab.recordings.simulated import SIMULATED
 from raylab.runs.prepare import Order, prepare
-from raylab.windows.cut import Cut, cut
 from raylab.windows.dataset import PER_PARTICIPANT, fingerprint_of, read_card, read_index, read_windows, to_table
+from raylab.windows.segmentation import Cut, cut
 
 
 def quiet(line: str) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import mstats
 
 from raylab.recordings import Channel
-from raylab.windows.cut import cut
 from raylab.windows.preprocess import clean, downsample, limits, lowpass, min_max, winsorize
+from raylab.windows.segmentation import cut
 
 
 @pytest.mark.parametrize("n", [20, 33, 250, 1000])

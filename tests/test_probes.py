@@ -12,22 +12,21 @@ import yaml
 from conftest import make_windows
 from test_cli import _run
 
-import raylab.trials.work
-from analysis.metrics import auroc
+import raylab.trials.run_trial
+from analysis.scores.metrics import auroc
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.fold import Chosen, Fold
 from raylab.hashing import hash_record
 from raylab.runs.provenance import notes
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import by_people
 from raylab.techniques.stage import Stage, Technique
-from raylab.techniques.table import TECHNIQUES
 from raylab.training.loop import train
 from raylab.trials.plan import plan, prepared
 from raylab.trials.study import Study, parse_study
-from raylab.validity.flip import flipped_labels
+from raylab.validity.label_flip_probe import flipped_labels
 from raylab.validity.probes import PROBES, probe
-from raylab.windows.cut import Cut
 from raylab.windows.dataset import (
     CARD,
     WindowIndex,
@@ -39,6 +38,7 @@ from raylab.windows.dataset import (
     stored_columns,
     to_table,
 )
+from raylab.windows.segmentation import Cut
 
 PANEL: list[Any] = [
     "non_personalized",
@@ -274,7 +274,7 @@ def test_a_worker_that_peeks_at_test_labels_is_reported(
     arguments = ("probe", "flipped_labels", str(path), "--windows", str(source), "--limit", "2")
     assert 0 == _run(monkeypatch, *arguments)
     assert "2 trials, 47 predictions, 47 labels flipped, 0 changed: no trial" in capsys.readouterr().out
-    monkeypatch.setattr(raylab.trials.work, "train", _smoothing(train))
+    monkeypatch.setattr(raylab.trials.run_trial, "train", _smoothing(train))
     assert 1 == _run(monkeypatch, *arguments)
     printed = capsys.readouterr().out
     assert "non_personalized - P1 0: 30 of 30 predictions changed" in printed

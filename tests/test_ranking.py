@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.ranking import friedman, rank_tables, ranking
+from analysis.statistics.ranking import friedman, rank_tables, ranking
 
 # Demsar 2006 (JMLR 7), Table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets. The paper prints 0.975 twice for the 13th
 # and ranks the two 2 and 3, so they differ beyond three decimals; the first of them is given 0.0001 more here.

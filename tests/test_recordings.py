@@ -16,7 +16,7 @@ import pytest
 from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.e4 import read_csv
-from raylab.recordings.inside import inside
+from raylab.recordings.safe_path import inside
 from raylab.recordings.safe_pickle import as_array, read_pickle
 from raylab.recordings.simulated import SIMULATED
 from raylab.recordings.stress_predict import STRESS_PREDICT

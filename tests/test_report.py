@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from fixture_run import VARIANTS, write_run
 
-from analysis.report import report
+from analysis.report.report import report
 
 BASELINE, HYBRID = ("non_personalized", "-"), ("hybrid", "budget=0.2")
 TWO = (BASELINE, HYBRID)

@@ -13,13 +13,13 @@ from ray import tune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import analysis
-import analysis.report
-from raylab.runs.check import check
+import analysis.report.report
 from raylab.runs.cluster import connect, per_trial, slots
+from raylab.runs.dataset_check import check
 from raylab.runs.folder import RunFolder
 from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import Summary, start
-from raylab.runs.searcher import StageOrder
+from raylab.runs.stage_scheduler import StageOrder
 from raylab.runs.status import status_lines
 from raylab.trials.study import Resources, Study, parse_study
 from raylab.trials.trial import Trial
@@ -122,8 +122,8 @@ def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
     shutil.copytree(done[0], out)
     assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", say=quiet).trainings_completed
     assert "primary_metric: balanced_accuracy" in (out / "study.yaml").read_text(encoding="utf-8")
-    assert {"balanced_accuracy"} == set(analysis.report.results(out).comparison["metric"])
-    assert {"auroc"} == set(analysis.report.results(out, metric="auroc").comparison["metric"])
+    assert {"balanced_accuracy"} == set(analysis.report.report.results(out).comparison["metric"])
+    assert {"auroc"} == set(analysis.report.report.results(out, metric="auroc").comparison["metric"])
 
 
 def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
@@ -144,7 +144,7 @@ def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
 
 def test_report_and_status_read_the_run(done: tuple[Path, Summary]) -> None:
     """The comparison has both variants with n, difference and p; status counts the same trials; the notes say that it is simulated."""
-    made = analysis.report.report(done[0])
+    made = analysis.report.report.report(done[0])
     rows = made.comparison.set_index("variant").loc[["layers=all budget=0.2", "layers=last budget=0.2"]]
     assert rows["n_participants"].tolist() == [5, 5]
     assert rows[["difference", "p", "p_adjusted"]].notna().all(axis=None)
@@ -184,7 +184,7 @@ TWO_MINUTES = {"participants": 3, "minutes": 2}
     ("where", "use"),
     [
         ("raylab.runs.prepare", lambda out: prepare(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
-        ("raylab.runs.check", lambda out: check(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
+        ("raylab.runs.dataset_check", lambda out: check(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
         ("raylab.validity.validate", lambda out: validate(jobs_of(("blocks",), 1, 1), 4, out, say=quiet)),
     ],
 )

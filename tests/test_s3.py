@@ -9,7 +9,7 @@ from pyarrow import fs
 from ray import tune
 
 import analysis
-from analysis.report import report
+from analysis.report.report import report
 from raylab.files import Folder
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease, LeaseLostError, RunHeldError

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.metrics import METRICS, evaluate
-from analysis.scores import BASELINE, CELL, COLUMNS, Scoring, score, score_common
+from analysis.scores.metrics import METRICS, evaluate
+from analysis.scores.scores import BASELINE, CELL, COLUMNS, Scoring, score, score_common
 
 NAMES = [*CELL, "technique", "variant", "participant", "seed"]
 
@@ -134,7 +134,7 @@ def test_scores_do_not_depend_on_the_block(block: int, monkeypatch: pytest.Monke
     """How many rows are evaluated at once changes nothing."""
     frames = _random_frames(0)
     expected = score(frames)
-    monkeypatch.setattr("analysis.tested.BLOCK", block)
+    monkeypatch.setattr("analysis.scores.scored_windows.BLOCK", block)
     pd.testing.assert_frame_equal(expected, score(frames))
 
 

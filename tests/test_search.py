@@ -11,18 +11,18 @@ from test_probes import store
 from test_trials import study
 
 import analysis
-from analysis.report import results
+from analysis.report.report import results
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder
 from raylab.runs.run import start
 from raylab.runs.status import status_lines
-from raylab.training.identity import PlannedStage
-from raylab.training.store import StageStore
+from raylab.training.stage_hash import PlannedStage
+from raylab.training.stage_store import StageStore
+from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import plan, stages_of
-from raylab.trials.search import choose, inner_trials
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
 
 PEOPLE = {f"P{i}": [0, 1] * 4 for i in range(1, 6)}
 SEVEN = {**PEOPLE, "P6": [0, 1] * 4, "P7": [0, 1] * 4}

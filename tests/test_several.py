@@ -18,11 +18,11 @@ from raylab.models.network import build
 from raylab.runs.folder import RunFolder
 from raylab.runs.provenance import notes
 from raylab.runs.run import indexes_of, start
+from raylab.training.batches import Signals
 from raylab.training.loop import train
-from raylab.training.signals import Signals
 from raylab.trials.plan import plan, prepared, stages_of
+from raylab.trials.run_trial import one_thread
 from raylab.trials.study import Study
-from raylab.trials.work import one_thread
 from raylab.windows.dataset import read_windows
 
 

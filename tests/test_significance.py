@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analysis import significance
-from analysis.significance import bca_interval, bca_intervals, holm, least_p, rank_biserial, wilcoxon
+from analysis.statistics import paired_tests
+from analysis.statistics.paired_tests import bca_interval, bca_intervals, holm, least_p, rank_biserial, wilcoxon
 
 # two rounds of 50 ratings from 1 to 7: 13 zeros and many ties; coin prints Z = 4.5276 and the exact p 1.474e-06
 RATED = "64557666766566553665654666743466564665766567666577"
@@ -30,7 +30,7 @@ def test_wilcoxon_is_coins_exact_pratt_test(monkeypatch: pytest.MonkeyPatch) -> 
     """R's coin::wilcoxsign_test(distribution = "exact", zero.method = "Pratt") on 50 ratings; above 20 moved pairs coin's asymptotic p."""
     d = np.array([float(a) - float(b) for a, b in zip(RATED, AGAIN, strict=True)])
     assert pytest.approx(2 * stats.norm.sf(4.5276), rel=1e-3) == wilcoxon(d)[0]
-    monkeypatch.setattr(significance, "EXACT_UP_TO", 50)
+    monkeypatch.setattr(paired_tests, "EXACT_UP_TO", 50)
     assert pytest.approx(1.474e-06, rel=1e-3) == wilcoxon(d)[0]
 
 

@@ -14,13 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import analysis
-from analysis import latex, paper_table, tables, text
+from analysis import formatting
+from analysis.report import comparison_table, latex, paper_table
 
 HOSTILE = "[1ex] 50%_of {all} \\input{x} $&#~^ <b>|</b> [*](http://x) é ÿ € 中\nnext"
 
 
 def chosen(**columns: Any) -> pd.DataFrame:
-    """One row of ``analysis.chosen.chosen``: fine_tuning's column."""
+    """One row of ``analysis.statistics.variant_selection.chosen``: fine_tuning's column."""
     row = {
         "technique": "fine_tuning",
         "n_participants": 10,
@@ -78,14 +79,14 @@ def compiles(source: str, folder: Path) -> None:
 def test_the_long_form_holds_every_number_of_a_row() -> None:
     """mean (SD), n, difference, interval, effect and both p stand in the order of the head."""
     made = analysis.compare(scores(FINE))
-    row = tables.rows(made)[1]
+    row = comparison_table.rows(made)[1]
     assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "10", "+0.055") == row[:5]
     assert ("+1.00", "0.0020", "0.0039") == row[6:]
 
 
 def test_a_caption_names_test_family_size_n_and_scoring() -> None:
     """What a reviewer asks of a p: all of it stands under the table, and that leave-one-out scores share training data."""
-    said = tables.caption(analysis.compare(scores(FINE)))
+    said = comparison_table.caption(analysis.compare(scores(FINE)))
     for part in (
         "AUROC",
         "over 10 participants",
@@ -96,28 +97,30 @@ def test_a_caption_names_test_family_size_n_and_scoring() -> None:
     ):
         assert part in said
     assert "share training data" in said
-    assert "published (non_personalized on all windows" in tables.caption(analysis.compare(scores(FINE, scoring="published")))
+    assert "published (non_personalized on all windows" in comparison_table.caption(
+        analysis.compare(scores(FINE, scoring="published"))
+    )
 
 
 def test_a_p_that_zeros_keep_from_significance_is_marked() -> None:
     """Of two variants of ten people one differs for four only: 2 / 2^4 is over 0.05, that row carries the mark and the caption its meaning."""
     few = {**FINE, ("fine_tuning", "budget=0.3"): [0.1] * 4 + [0.0] * 6}
     made = analysis.compare(scores(few))
-    assert ["", False, True] == ["" if not row[-1] else row[-1].endswith("°") for row in tables.rows(made)]
-    assert "(1 of 2 rows)" in tables.caption(made)
-    assert "°" not in tables.markdown(analysis.compare(scores(FINE)))
+    assert ["", False, True] == ["" if not row[-1] else row[-1].endswith("°") for row in comparison_table.rows(made)]
+    assert "(1 of 2 rows)" in comparison_table.caption(made)
+    assert "°" not in comparison_table.markdown(analysis.compare(scores(FINE)))
 
 
 def test_where_no_row_can_be_significant_the_least_p_is_named() -> None:
     """Four people cannot give less than 0.125."""
-    assert "no adjusted p can fall under 0.125" in tables.caption(analysis.compare(scores({("x", "-"): [0.1] * 4})))
+    assert "no adjusted p can fall under 0.125" in comparison_table.caption(analysis.compare(scores({("x", "-"): [0.1] * 4})))
 
 
 def test_missing_scores_are_counted() -> None:
     """A participant without a score on one side stands under n and in the caption."""
     made = analysis.compare(scores({("x", "-"): [np.nan, *STEPS]}))
-    assert "10 (1 missing)" == tables.rows(made)[1][3]
-    assert "dropped pairwise: 1, counted under n" in tables.caption(made)
+    assert "10 (1 missing)" == comparison_table.rows(made)[1][3]
+    assert "dropped pairwise: 1, counted under n" in comparison_table.caption(made)
 
 
 def test_the_paper_layout_has_a_row_per_cell_and_a_column_per_technique() -> None:
@@ -164,8 +167,11 @@ def test_a_cell_that_lacks_a_technique_or_people_says_so() -> None:
 def test_latex_is_ready_to_input(tmp_path: Path) -> None:
     """Both tables, with names and notes full of what LaTeX reads as commands: braces balance, columns count, pdfLaTeX takes them."""
     made = analysis.compare(scores({**FINE, (HOSTILE, HOSTILE): STEPS}, dataset=HOSTILE))
-    long, wide = tables.latex(made, (HOSTILE,)), paper_table.latex(paper_table.build(made, chosen(dataset=HOSTILE)), (HOSTILE,))
-    assert [len(tables.HEAD)] * 5 == tex_rows(long)
+    long, wide = (
+        comparison_table.latex(made, (HOSTILE,)),
+        paper_table.latex(paper_table.build(made, chosen(dataset=HOSTILE)), (HOSTILE,)),
+    )
+    assert [len(comparison_table.HEAD)] * 5 == tex_rows(long)
     assert [7] * 4 == tex_rows(wide)
     assert r"50\%\_of \{all\} \textbackslash{}input\{x\} \$\&\#" in long
     compiles(long + wide, tmp_path)
@@ -179,7 +185,7 @@ def test_escaped_text_is_one_line_without_commands(said: str) -> None:
     assert "\n" not in made
     known = "|".join(re.escape(value) for value in sorted(latex.MEANS.values(), key=len, reverse=True))
     assert not set(re.sub(known, "", made)) & set("\\{}[]*&%$#_~^")
-    shown = text.pipe_table(["a", "b"], [[said, "x"]])
+    shown = formatting.pipe_table(["a", "b"], [[said, "x"]])
     assert 3 == len(shown)
     assert 3 == len(re.findall(r"(?<!\\)(?:\\\\)*\|", shown[2]))
     assert "<" not in shown[2]
@@ -188,11 +194,11 @@ def test_escaped_text_is_one_line_without_commands(said: str) -> None:
 def test_numbers_are_printed_alike() -> None:
     """Three digits, a sign where asked, nothing where missing; a tiny p is bounded."""
     assert ("0.500", "+0.500", "", "<0.0001", "0.0500") == (
-        text.number(0.5), text.number(0.5, sign=True), text.number(np.nan), text.p_value(1e-9), text.p_value(0.05),
+        formatting.number(0.5), formatting.number(0.5, sign=True), formatting.number(np.nan), formatting.p_value(1e-9), formatting.p_value(0.05),
     )  # fmt: skip
     assert ("0.500", "", "15", "14 to 15") == (
-        text.mean_sd(0.5, np.nan),
-        text.interval(np.nan, 1),
-        text.many([15, 15]),
-        text.many([15, 14]),
+        formatting.mean_sd(0.5, np.nan),
+        formatting.interval(np.nan, 1),
+        formatting.many([15, 15]),
+        formatting.many([15, 14]),
     )

@@ -18,18 +18,18 @@ from raylab.files import Folder
 from raylab.folds.fold import Fold, FoldError, Rows
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, build
-from raylab.techniques import table
+from raylab.techniques import registry
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.identity import Subject, plan_stages
+from raylab.training.batches import Signals
 from raylab.training.loop import train
 from raylab.training.protocol import Protocol
-from raylab.training.signals import Signals
-from raylab.training.store import StageStore
+from raylab.training.stage_hash import Subject, plan_stages
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
 from raylab.windows.dataset import Windows, read_windows
 
 PROTOCOL = Protocol(epochs=2, batch_size=16)
@@ -243,7 +243,7 @@ def test_the_page_on_adding_a_technique_works(people: Windows, tmp_path: Path, m
     page = (Path(__file__).resolve().parents[1] / "docs" / "add-a-technique.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert 1 == len(code)
-    names = {**vars(raylab.techniques.selection), **vars(raylab.techniques.stage), **vars(table)}
+    names = {**vars(raylab.techniques.selection), **vars(raylab.techniques.stage), **vars(registry)}
     exec(code[0], names)  # the page's own code
     monkeypatch.setitem(TECHNIQUES, "like_me", names["LIKE_ME"])
     trials = list(plan(_study(techniques=["non_personalized", {"name": "like_me", "budget": 2}]), {"made": people.index}))

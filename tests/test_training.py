@@ -18,15 +18,15 @@ from raylab.files import Folder
 from raylab.folds.fold import Fold, Rows
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, Network, build
-from raylab.techniques.table import TECHNIQUES
-from raylab.training import identity
+from raylab.techniques.registry import TECHNIQUES
+from raylab.training import stage_hash
 from raylab.training.augment import Augmentation
-from raylab.training.identity import PlannedStage, Subject, identify, plan_stages
+from raylab.training.batches import Signals
 from raylab.training.loop import TrainingError, _Plateau, predict, train
 from raylab.training.protocol import Hyperparameters, Protocol, StageProtocol, resolve
-from raylab.training.signals import Signals
-from raylab.training.store import StageStore
-from raylab.trials.work import one_thread
+from raylab.training.stage_hash import PlannedStage, Subject, identify, plan_stages
+from raylab.training.stage_store import StageStore
+from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
 CPU = torch.device("cpu")
@@ -616,7 +616,7 @@ def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising NUMERICS gives every stage another hash."""
     before = identify(*a_case())
 
-    monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
+    monkeypatch.setattr(stage_hash, "NUMERICS", stage_hash.NUMERICS + 1)
 
     assert before != identify(*a_case())
 

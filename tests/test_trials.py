@@ -8,12 +8,12 @@ from conftest import make_windows
 
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.store import StageStore
+from raylab.techniques.registry import TECHNIQUES
+from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study, read_study
 from raylab.trials.trial import Trial
-from raylab.trials.work import run_trial
 from raylab.windows.dataset import Windows
 
 STUDIES = sorted((Path(__file__).resolve().parents[1] / "studies").glob("*.yaml"))

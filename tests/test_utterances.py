@@ -12,8 +12,8 @@ from raylab.errors import RecordingError
 from raylab.files import Folder
 from raylab.recordings import Channel, Label, LabelTrack, Recording, Segment
 from raylab.validity.probes import probe
-from raylab.windows.cut import NO_LABEL, Cut, statistics, summary
 from raylab.windows.dataset import CARD, Windows, channel_cards, fingerprint_of, read_windows, stored_columns, to_table
+from raylab.windows.segmentation import NO_LABEL, Cut, statistics, summary
 from raylab.windows.utterances import Utterances, cut_utterances
 
 SOUND = Channel("acoustic", "acoustic", 100.0, 100.0, "", "a.wav", longest=8)

@@ -7,9 +7,9 @@ import pytest
 
 from raylab.errors import RaylabError
 from raylab.trials.study import parse_study
+from raylab.validity.cases import CASES, Case
 from raylab.validity.cohort import run_cohort, settings_of, study_of
-from raylab.validity.table import any_verdict, markdown, table, verdict
-from raylab.validity.truths import CASES, Case
+from raylab.validity.outcome_table import any_verdict, markdown, table, verdict
 from raylab.validity.validate import jobs_of, validate
 
 

@@ -11,8 +11,8 @@ from raylab.errors import RecordingError
 from raylab.recordings.recording import Recording
 from raylab.recordings.safe_pickle import read_pickle
 from raylab.recordings.wesad import WESAD
-from raylab.windows.cut import cut
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1000.0)  # neither clips nor filters: only scales and cuts
 # channel, device, key, column, recorded Hz, Hz in the windows: the paper's order, chest first

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from raylab.errors import RecordingError
 from raylab.recordings import Channel, Label, Recording
-from raylab.windows.cut import NO_LABEL, cut, decide, starts, summary
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import NO_LABEL, cut, decide, starts, summary
 
 # --- normalization: past -----------------------------------------------------------------------------------------
 

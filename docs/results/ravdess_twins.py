@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import analysis
-from analysis.compare import paired_tests
+from analysis.statistics.comparison import paired_tests
 
 run = sys.argv[1]
 line = "{difference:+.3f} [{ci_low:+.3f}, {ci_high:+.3f}] p {p:.4f}"

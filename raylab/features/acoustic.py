@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raylab.features.extras import load
+from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ, Samples
 
 N_FFT, FRAME = 512, 400  # 25 ms at 16 kHz

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raylab.features.extras import file_of, load
+from raylab.features.optional_packages import file_of, load
 
 EXTRA = "vision"
 NETWORK = ("fer", "data/emotion_model_quantized.tflite", "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559")

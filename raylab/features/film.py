@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
-from raylab.features.extras import load
 from raylab.features.faces import FACE_WIDTH, Box, Grey, box_of, face_features
+from raylab.features.optional_packages import load
 from raylab.features.sound import REMEDY, Sound, standard
 
 EXTRA = "vision"

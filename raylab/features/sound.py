@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
-from raylab.features.extras import load
+from raylab.features.optional_packages import load
 
 RATE_HZ = 16_000
 REMEDY = "download the file again, or leave the participant out with --without"

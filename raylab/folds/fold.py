@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from raylab.folds.draws import Draws
-from raylab.folds.kinds import held_out
-from raylab.windows.cut import NO_LABEL
+from raylab.folds.seeding import Draws
+from raylab.folds.split_scheme import held_out
 from raylab.windows.dataset import WindowIndex
+from raylab.windows.segmentation import NO_LABEL
 
 Rows = npt.NDArray[np.int64]
 VALIDATION_SHARE = 0.2
@@ -108,7 +108,7 @@ class Fold:
 
     @cached_property
     def statistics(self) -> npt.NDArray[np.float32]:
-        """(n, n_statistics) of every window's channels: see ``raylab.windows.cut.statistics``."""
+        """(n, n_statistics) of every window's channels: see ``raylab.windows.segmentation.statistics``."""
         names = self.channels or tuple(self.index.statistics)
         return np.concatenate([self.index.statistics[name] for name in names], axis=1)
 

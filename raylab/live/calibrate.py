@@ -15,15 +15,15 @@ import numpy.typing as npt
 from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
-from raylab.folds.draws import Draws
 from raylab.folds.fold import NONE
-from raylab.live.chunk import Mark, Note, Tell, Window
-from raylab.live.model import LiveModel, as_bytes, from_bytes
-from raylab.models.table import Model
-from raylab.training.identity import PlannedStage
+from raylab.folds.seeding import Draws
+from raylab.live.core.messages import Mark, Note, Tell, Window
+from raylab.live.core.model_file import LiveModel, as_bytes, from_bytes
+from raylab.models.registry import Model
+from raylab.training.batches import Signals
 from raylab.training.loop import CPU, train
-from raylab.training.signals import Signals
-from raylab.trials.work import one_thread
+from raylab.training.stage_hash import PlannedStage
+from raylab.trials.run_trial import one_thread
 
 POLITE = 10  # niceness of the training: decisions go first
 

@@ -10,20 +10,20 @@ import yaml
 import analysis
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH
-from raylab.live.model import CAUSAL, CalibrationCard, Card, ChannelCard, LiveModel, draws_of, write_model
+from raylab.live.core.model_file import CAUSAL, CalibrationCard, Card, ChannelCard, LiveModel, draws_of, write_model
 from raylab.models.network import PARTS
-from raylab.models.table import batch_size, make
+from raylab.models.registry import batch_size, make
 from raylab.recordings.ravdess import TEXTS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import Calibration
 from raylab.techniques.stage import Stage
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.identity import PlannedStage, Subject
 from raylab.training.protocol import resolve
-from raylab.trials.combinations import refused_with_technique
+from raylab.training.stage_hash import PlannedStage, Subject
+from raylab.trials.compatibility import refused_with_technique
+from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
-from raylab.trials.search import choose
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex

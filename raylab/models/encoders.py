@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylab.models.keras import batch_norm
+from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import Convolution, mask_of, mean_over_steps, normalized, scaled, silenced
 from raylab.models.sequence import CNN, CNNRNN, RNN, Transformer
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.models.batch import valid
-from raylab.models.keras import batch_norm
+from raylab.models.keras_defaults import batch_norm
 
 
 def scaled(units: int, width: float) -> int:

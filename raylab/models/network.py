@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylab.folds.draws import Draws
+from raylab.folds.seeding import Draws
 from raylab.models.batch import Batch
 from raylab.models.fusions import FUSIONS
-from raylab.models.keras import initialize
+from raylab.models.keras_defaults import initialize
 from raylab.models.layers import scaled
 
 PARTS = ("trunk", "adapter", "head")

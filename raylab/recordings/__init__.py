@@ -6,10 +6,10 @@ from raylab.recordings.case import CASE
 from raylab.recordings.csv_folder import CSV_FOLDER
 from raylab.recordings.emodb import EMODB
 from raylab.recordings.kemocon import KEMOCON
-from raylab.recordings.known_truth import KNOWN_TRUTH
 from raylab.recordings.ravdess import RAVDESS
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Recording, Segment
 from raylab.recordings.simulated import SIMULATED
+from raylab.recordings.simulated_effects import KNOWN_TRUTH
 from raylab.recordings.stress_predict import STRESS_PREDICT
 from raylab.recordings.wesad import WESAD
 

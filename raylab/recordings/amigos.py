@@ -25,8 +25,8 @@ from raylab.recordings.amigos_tables import (
     traits_of,
 )
 from raylab.recordings.matlab import LAYOUT, Array, cells, numeric, rate_by_time, read_mat, text
-from raylab.recordings.rated import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
 from raylab.recordings.recording import Channel, Dataset, Options, Recording
+from raylab.recordings.self_report import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 41))
 LONG_VIDEOS = ("N1", "P1", "B1", "U1")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylab.errors import RecordingError
+from raylab.recordings.excel import Rows, as_number, read_sheet
 from raylab.recordings.matlab import text
 from raylab.recordings.recording import Trait
-from raylab.recordings.sheets import Rows, as_number, read_sheet
 
 SELF_ASSESSMENT = "Metadata_xlsx/SelfAsessment.xlsx"  # the publisher's spelling
 PERSONALITY = "Metadata_xlsx/Participants_Personality.xlsx"

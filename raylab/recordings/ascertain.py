@@ -14,8 +14,8 @@ from pathlib import Path
 from raylab.errors import RecordingError
 from raylab.recordings import ascertain_tables as tables
 from raylab.recordings.matlab import Array, numeric, rate_by_time, read_mat
-from raylab.recordings.rated import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
 from raylab.recordings.recording import Channel, Dataset, Options, Recording
+from raylab.recordings.self_report import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, tables.PEOPLE + 1))
 RAW = ("ASCERTAIN_Raw/", "MovieDataSegments/", "ASCERTAIN_Raw/MovieDataSegments/", "")

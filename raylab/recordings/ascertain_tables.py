@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RecordingError
+from raylab.recordings.excel import Rows, as_number, read_sheet
 from raylab.recordings.matlab import LAYOUT, Array, cells, numeric, read_mat
 from raylab.recordings.recording import Trait
-from raylab.recordings.sheets import Rows, as_number, read_sheet
 
 PEOPLE, CLIPS = 58, 36
 FOLDERS = ("ASCERTAIN_Features/", "")

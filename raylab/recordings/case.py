@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from raylab.errors import RecordingError
-from raylab.recordings.inside import inside
+from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
-from raylab.recordings.table import AGAIN, check_clock, number_of, person_traits, read_table
+from raylab.recordings.safe_path import inside
 
 RATE_HZ, LABEL_HZ, TARGET_HZ = 1000.0, 20.0, 50.0
 PEOPLE = tuple(f"S{number:02d}" for number in range(1, 31))

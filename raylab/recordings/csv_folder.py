@@ -15,8 +15,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raylab.errors import RecordingError
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.safe_path import inside
 
 LAYOUT = "docs/add-a-dataset.md describes the layout"
 

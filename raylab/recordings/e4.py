@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Channel
+from raylab.recordings.safe_path import inside
 
 RATES_HZ = {"ACC": 32.0, "BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from raylab.errors import RecordingError
 from raylab.features.sound import read_wav
 from raylab.features.text import GERMAN, german
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
+from raylab.recordings.safe_path import inside
 from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
 
 # The published table of speakers: gender and age.

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from raylab.errors import RecordingError
+from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
-from raylab.recordings.table import AGAIN, check_clock, number_of, person_traits, read_table
+from raylab.recordings.safe_path import inside
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
 # Those with all of E4 and Polar: the authors' list, and the one of Han et al. 2024.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.io
 
 from raylab.errors import RecordingError
-from raylab.recordings.inside import inside
+from raylab.recordings.safe_path import inside
 
 Array = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from raylab.errors import RecordingError
 from raylab.features.film import FACE_HZ, FACE_WIDTH, read_film
 from raylab.features.sound import read_wav
 from raylab.features.text import ENGLISH, english
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
+from raylab.recordings.safe_path import inside
 from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
 
 AUDIO = "Audio_Speech_Actors_01-24"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raylab.errors import RecordingError
-from raylab.recordings.inside import inside
+from raylab.recordings.safe_path import inside
 
 # Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
 _ADMITTED = {

@@ -15,8 +15,8 @@ import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.safe_path import inside
 
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"

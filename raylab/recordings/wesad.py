@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import check_columns, wrist_channels
-from raylab.recordings.inside import inside
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.safe_path import inside
 from raylab.recordings.safe_pickle import as_array, read_pickle
 
 LABEL_HZ = 700.0

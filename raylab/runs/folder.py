@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 
 from raylab.files import Folder
-from raylab.ledger import Ledger
-from raylab.training.store import StageStore
+from raylab.record_store import Ledger
+from raylab.training.stage_store import StageStore
+from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
-from raylab.trials.work import Outcome
 
 SEARCH = "search"  # the inner trials of a search: a run folder inside the run folder
 FINAL = ("ok", "missing")  # no later start tries these again

@@ -19,9 +19,9 @@ from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options, Recording
 from raylab.runs.cluster import Where, connect
-from raylab.windows.cut import Cut, cut, summary
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import Cut, cut, summary
 from raylab.windows.utterances import Utterances, cut_utterances
 
 PROGRESS_EVERY_S = 3.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from raylab.trials.plan import Prepared
 from raylab.trials.study import Study
-from raylab.windows.alike import alike
+from raylab.windows.duplicate_recordings import alike
 from raylab.windows.utterances import USES
 
 PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")

@@ -13,18 +13,18 @@ import analysis
 from raylab.errors import RaylabError, StudyError
 from raylab.runs.cluster import Where, connect
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.here import here
+from raylab.runs.in_process import here
 from raylab.runs.lease import SILENCE_S, Lease
 from raylab.runs.participants import participants, spoken
 from raylab.runs.progress import Progress, clock, is_trouble, trouble
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
+from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import plan, prepared
-from raylab.trials.search import choose, inner_trials
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
+from raylab.windows.cross_corpus import index_source, read_source
 from raylab.windows.dataset import WindowIndex
-from raylab.windows.joined import index_source, read_source
 
 TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 

@@ -9,18 +9,18 @@ from ray import tune
 
 from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
+from raylab.runs.gpu_memory import settled
 from raylab.runs.lease import Lease
-from raylab.runs.logs import InOrder, Logs
-from raylab.runs.memory import settled
-from raylab.runs.metrics import Metrics
+from raylab.runs.multi_worker import SUPERVISOR
 from raylab.runs.progress import Progress
-from raylab.runs.searcher import StageOrder
-from raylab.runs.several import SUPERVISOR
-from raylab.runs.watch import WORKER_DEATHS, Watch
+from raylab.runs.prometheus import Metrics
+from raylab.runs.stage_scheduler import StageOrder
+from raylab.runs.tensorboard_logs import InOrder, Logs
+from raylab.runs.tune_callbacks import WORKER_DEATHS, Watch
 from raylab.runs.worker import work
+from raylab.trials.run_trial import Outcome
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
-from raylab.trials.work import Outcome
 from raylab.windows.dataset import Windows
 
 COMPACT_EVERY = 500  # trials

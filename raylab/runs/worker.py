@@ -7,10 +7,10 @@ import torch
 from ray import tune
 
 from raylab.runs.folder import RunFolder
-from raylab.runs.memory import capped
-from raylab.runs.several import run_with_several
+from raylab.runs.gpu_memory import capped
+from raylab.runs.multi_worker import run_with_several
+from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
-from raylab.trials.work import Outcome, run_trial
 
 
 def work(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[str, float]) -> None:

@@ -46,7 +46,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Technique:
-    """A technique of the study. Adding one is one of these in ``raylab.techniques.table``.
+    """A technique of the study. Adding one is one of these in ``raylab.techniques.registry``.
 
     Attributes:
         stages: variant to the trainings, in order; each continues from the weights of the one before.

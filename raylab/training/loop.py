@@ -11,18 +11,18 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylab.folds.draws import Draws
 from raylab.folds.fold import NONE, Rows
+from raylab.folds.seeding import Draws
 from raylab.models.batch import Batch
 from raylab.models.estimators import Estimator
-from raylab.models.keras import ADAM_EPSILON
+from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import Network
-from raylab.models.table import Model
+from raylab.models.registry import Model
 from raylab.training.augment import Augmenter
-from raylab.training.group import ALONE, Group
-from raylab.training.identity import PlannedStage
+from raylab.training.batches import Signals
 from raylab.training.protocol import Hyperparameters
-from raylab.training.signals import Signals
+from raylab.training.stage_hash import PlannedStage
+from raylab.training.worker_group import ALONE, Group
 
 PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
 EVALUATION_BATCH = 256

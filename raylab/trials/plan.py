@@ -6,14 +6,14 @@ from itertools import product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
-from raylab.folds.kinds import Kind, held_out, labelled
+from raylab.folds.split_scheme import Kind, held_out, labelled
 from raylab.models.network import ModelSpec
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
-from raylab.techniques.table import TECHNIQUES
-from raylab.training.identity import PlannedStage, Subject, plan_stages
 from raylab.training.protocol import Protocol
-from raylab.trials.combinations import channels_of, refused_on
-from raylab.trials.division import WIDTH, Point
+from raylab.training.stage_hash import PlannedStage, Subject, plan_stages
+from raylab.trials.compatibility import channels_of, refused_on
+from raylab.trials.split_config import WIDTH, Point
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
@@ -29,7 +29,7 @@ class Prepared:
     """A dataset entry of the study with its index, checked to fit.
 
     Attributes:
-        source: what its windows are read from, as ``raylab.windows.joined`` says.
+        source: what its windows are read from, as ``raylab.windows.cross_corpus`` says.
         everyone: those who are held out in turn; ``targets``: those of them that the study asks for.
     """
 
@@ -195,7 +195,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: Choices | Non
 
     Args:
         indexes: the source of each dataset entry (``Study.source``: its ``windows`` unless it trains on others) to its index.
-        chosen: what a search chose (``raylab.trials.search``); a study with a search has no plan before.
+        chosen: what a search chose (``raylab.trials.hyperparameter_search``); a study with a search has no plan before.
 
     Raises:
         StudyError: with every problem of every dataset.

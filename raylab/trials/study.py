@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from analysis.metrics import ALSO_CALLED, VERDICTS
+from analysis.scores.metrics import ALSO_CALLED, VERDICTS
 from raylab.errors import StudyError
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.table import BASELINES, NAMES
+from raylab.models.registry import BASELINES, NAMES
+from raylab.techniques.registry import BASELINE, TECHNIQUES
 from raylab.techniques.stage import Value
-from raylab.techniques.table import BASELINE, TECHNIQUES
 from raylab.training.protocol import Protocol, StageProtocol
-from raylab.trials.combinations import refused_alone, refused_with_protocol, refused_with_technique
-from raylab.trials.division import Division, Folds, Search
-from raylab.windows.joined import FROM, source
+from raylab.trials.compatibility import refused_alone, refused_with_protocol, refused_with_technique
+from raylab.trials.split_config import Division, Folds, Search
+from raylab.windows.cross_corpus import FROM, source
 
 
 class _Strict(BaseModel):

@@ -6,10 +6,10 @@ from typing import Any
 
 from raylab.hashing import hash_record
 from raylab.models.network import ModelSpec
+from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Value
-from raylab.techniques.table import TECHNIQUES
 from raylab.training.protocol import Protocol
-from raylab.trials.division import shown
+from raylab.trials.split_config import shown
 
 
 @dataclass(frozen=True)

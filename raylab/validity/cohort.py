@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 import analysis
-from analysis.significance import wilcoxon
-from analysis.tables import gains
+from analysis.report.comparison_table import gains
+from analysis.statistics.paired_tests import wilcoxon
 from raylab import __version__
 from raylab.hashing import hash_record
 from raylab.runs.prepare import Order, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
+from raylab.validity.cases import MODEL, STEP_S, Case
 from raylab.validity.probes import probe
-from raylab.validity.truths import MODEL, STEP_S, Case
 from raylab.windows.preprocess import Preprocessing
 
 KEPT = ["technique", "variant", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "p", "p_adjusted"]

@@ -4,9 +4,9 @@
 - ``shuffled_traits``: whole trait records are permuted among people: techniques that choose people by traits lose what they gained.
 - ``shuffled_transcripts``: what was said is permuted among each speaker's utterances: a model of text falls to what the classes' shares give, and a
   fusion to what its other modalities give.
-- ``duplicated_person``: a person stands there twice, under two names: the run must warn (``raylab.windows.alike``).
+- ``duplicated_person``: a person stands there twice, under two names: the run must warn (``raylab.windows.duplicate_recordings``).
 
-The fourth probe, flipped test labels, needs a study and not only windows: ``raylab.validity.flip``.
+The fourth probe, flipped test labels, needs a study and not only windows: ``raylab.validity.label_flip_probe``.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.folds.draws import Draws
+from raylab.folds.seeding import Draws
 from raylab.hashing import hash_record
-from raylab.windows.cut import NO_LABEL, Cut
 from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table
+from raylab.windows.segmentation import NO_LABEL, Cut
 from raylab.windows.transcripts import linguistic
 
 

@@ -12,9 +12,9 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.runs.cluster import connect
 from raylab.runs.progress import clock
+from raylab.validity.cases import CASES, Case
 from raylab.validity.cohort import run_cohort, settings_of
-from raylab.validity.table import Cohort, markdown, name_of, tested, verdict
-from raylab.validity.truths import CASES, Case
+from raylab.validity.outcome_table import Cohort, markdown, name_of, tested, verdict
 
 Say = Callable[[str], None]
 Job = tuple[Case, int]

@@ -18,7 +18,7 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Recording
-from raylab.windows.cut import Cut, valid_statistics
+from raylab.windows.segmentation import Cut, valid_statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
@@ -32,7 +32,7 @@ class WindowIndex:
         card: the parsed card.
         participants: names; ``person`` (n,) holds positions in it.
         window: (n,) window ids; segment, start_s: (n,); labels: label name to class index (n,), -1 for none.
-        statistics: channel name to (n, 3 n_features), see ``raylab.windows.cut.statistics``.
+        statistics: channel name to (n, 3 n_features), see ``raylab.windows.segmentation.statistics``.
     """
 
     card: dict[str, Any]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Label, Recording
-from raylab.windows.cut import NO_LABEL, Cut
+from raylab.windows.segmentation import NO_LABEL, Cut
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
 OF_THE_SPEAKER = ("acoustic", "functionals", "visual")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raylab.errors import RaylabError
-from raylab.live.model import Card
+from raylab.live.core.model_file import Card
 from raylab.live.sources.devices import camera, microphone
 from raylab.live.sources.film import film
 from raylab.live.sources.folder import folder

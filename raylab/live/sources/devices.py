@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.features.extras import load
+from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
-from raylab.live.chunk import PICTURE, SOUND, Chunk, Note
-from raylab.live.model import Card
-from raylab.live.queues import Bounded
+from raylab.live.core.bounded_queue import Bounded
+from raylab.live.core.messages import PICTURE, SOUND, Chunk, Note
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import CHUNK_S, Asked, Item, Source
 
 KEPT, PICTURES = 100, 4  # chunks and pictures that wait while others are worked on

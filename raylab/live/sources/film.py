@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from raylab.errors import RaylabError
-from raylab.features.extras import load
-from raylab.live.chunk import PICTURE, Chunk
-from raylab.live.model import Card
+from raylab.features.optional_packages import load
+from raylab.live.core.messages import PICTURE, Chunk
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import Asked, Item, Source, check_rate, paced
 from raylab.live.sources.wav import Resampler
 

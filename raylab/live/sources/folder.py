@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.live.chunk import Border, Chunk, Mark
-from raylab.live.model import Card
+from raylab.live.core.messages import Border, Chunk, Mark
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import Asked, Item, Source, paced
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Label, Recording, Segment

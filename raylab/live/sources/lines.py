@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from raylab.live.chunk import Chunk, Mark, Note
-from raylab.live.model import Card
+from raylab.live.core.messages import Chunk, Mark, Note
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import Asked, Item, Source
 
 LONGEST = 10_000_000  # characters; a longer line is not read to its end into memory

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.features.extras import load
-from raylab.live.chunk import Chunk, Note
-from raylab.live.model import Card
+from raylab.features.optional_packages import load
+from raylab.live.core.messages import Chunk, Note
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import Asked, Item, Source
 
 FIND_S, PULL, PIECE_S = 5.0, 512, 0.25

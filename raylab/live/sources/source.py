@@ -7,7 +7,7 @@ from threading import Event
 
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ
-from raylab.live.chunk import Border, Chunk, Mark, Note
+from raylab.live.core.messages import Border, Chunk, Mark, Note
 
 Item = Chunk | Border | Mark | Note
 CHUNK_S = 0.1

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RaylabError
-from raylab.features.extras import load
+from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
-from raylab.live.chunk import SOUND, Chunk
-from raylab.live.model import Card
+from raylab.live.core.messages import SOUND, Chunk
+from raylab.live.core.model_file import Card
 from raylab.live.sources.source import CHUNK_S, Asked, Item, Source, check_rate, paced
 
 

@@ -1,0 +1,182 @@
+"""Pictures: each a function of one named frame to a matplotlib ``Figure``; nothing is read, nothing is written.
+
+Colours are told apart with any colour vision and at 3:1 on white and on near-black; whatever a colour says, a marker, a dash or a
+word says too. Files have a white ground, so they are readable wherever they are put; a page takes the ground away (``analysis.figures.svg``).
+"""
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from analysis.formatting import interval, many, metric_name, number
+from analysis.scores.paired_scores import gain_sign
+from analysis.scores.scores import against_name
+
+INK = "#1a1a1a"  # text and axes; a page replaces it with its own text colour
+GAIN, LOSS, SAME = "#0072b2", "#d55e00", "#777777"
+LOOKS = {
+    "non_personalized": (SAME, "D", ":"),
+    "fine_tuning": ("#0072b2", "o", "-"),
+    "hybrid": ("#009e73", "s", "--"),
+    "cluster_specific": ("#d55e00", "^", "-."),
+    "multi_task": ("#9d49f2", "v", (0, (5, 1))),
+    "user_dependent": ("#a65832", "P", (0, (1, 1))),
+}
+OTHERS = [("#b86697", "X", "-"), ("#2b8a9c", "<", "--"), ("#8c6d1f", ">", "-."), ("#5f7f1f", "h", ":")]
+DIVERGING = LinearSegmentedColormap.from_list("loss_gain", [LOSS, "#f7f7f7", GAIN])
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], "text.parse_math": False, "font.size": 9,
+    "axes.titlesize": 9, "axes.titleweight": "bold",
+    "figure.facecolor": "white", "axes.facecolor": "none", "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#808080", "grid.alpha": 0.25, "grid.linewidth": 0.6,
+    "legend.frameon": False, "axes.titlelocation": "left",
+}  # fmt: skip
+WIDTH = 7.2  # inches: a page's text width
+DPI = 150
+
+
+def look(technique: str, known: list[str]) -> tuple[str, str, Any]:
+    """Colour, marker and dash of a technique; one that is not of the study gets the next that is free."""
+    own = sorted(set(known) - set(LOOKS))
+    return LOOKS[technique] if technique in LOOKS else OTHERS[own.index(technique) % len(OTHERS)]
+
+
+def fit(name: object, letters: int = 48) -> str:
+    """A name that leaves a figure its room; the whole stands in the numbers behind it."""
+    text = str(name)
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+def drawn(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
+    """The figure as svg and png. ``name`` salts the svg's ids: unlike in other figures, the same every time."""
+    with rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = draw()
+        figure.set_dpi(DPI)
+        figure.draw_without_rendering()  # lays the figure out, once for both files; savefig would do so four times
+        figure.set_layout_engine("none")
+        files = io.BytesIO(), io.BytesIO()
+        FigureCanvasSVG(figure).print_svg(files[0], metadata={"Date": None})
+        FigureCanvasAgg(figure).print_png(files[1])
+    return files[0].getvalue(), files[1].getvalue()
+
+
+def panels(count: int, height: float, across: int = 3, **options: Any) -> tuple[Figure, list[Any]]:
+    """A figure of ``count`` panels, at most ``across`` in a row, those of a row ``height`` inches high."""
+    columns = min(count, across)
+    rows = math.ceil(count / columns)
+    width = WIDTH if columns > 1 else 4.6
+    figure = Figure(figsize=(width, height * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
+    for extra in axes[count:]:
+        extra.remove()
+    return figure, axes[:count]
+
+
+def forest(frame: pd.DataFrame) -> Figure:
+    """Mean differences to the baseline with their intervals, one line a variant.
+
+    Args:
+        frame: rows of the comparison of one cell that have a difference: technique, variant, metric, n_participants, difference, ci_low,
+            ci_high, p_adjusted. A filled marker is significant after Holm.
+    """
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.21 * len(frame)), layout="constrained")
+    axes = figure.subplots()
+    techniques = frame["technique"].unique().tolist()
+    for y, row in enumerate(frame.to_dict("records")):
+        colour, marker, _ = look(row["technique"], techniques)
+        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+        face = colour if row["p_adjusted"] < 0.05 else "white"
+        axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
+        text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.set_yticks(
+        range(len(frame)), [fit(against_name(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
+    )
+    axes.set_ylim(len(frame) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    metric = metric_name(str(frame["metric"].iloc[0]))
+    axes.set_xlabel(f"difference in {metric} to non_personalized, paired (n = {many(frame['n_participants'])})")
+    axes.set_title("mean difference and 95% interval")
+    return figure
+
+
+def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
+    """Who gains and who loses: a cell per participant and variant.
+
+    Args:
+        frame: difference to the baseline, variants (index) by participants (columns); NaN where a score is missing.
+    """
+    values, sign = frame.to_numpy(dtype=np.float64), gain_sign(metric)
+    most = np.nanmax(np.abs(values), initial=0.0) or 1.0
+    figure = Figure(figsize=(max(WIDTH, 2.6 + 0.36 * frame.shape[1]), 1.3 + 0.22 * len(frame)), layout="constrained")
+    axes = figure.subplots()
+    colours = DIVERGING if sign > 0 else DIVERGING.reversed()
+    mesh = axes.pcolormesh(values, cmap=colours, norm=TwoSlopeNorm(0, -most, most), edgecolors="white", linewidth=0.8)
+    dark = _dark(mesh.to_rgba(values))
+    for (y, x), value in np.ndenumerate(values):
+        colour = "#ffffff" if dark[y, x] else "#111111"
+        axes.text(x + 0.5, y + 0.5, short(value), ha="center", va="center", fontsize=6.5, color=colour)
+    axes.set_xticks(np.arange(frame.shape[1]) + 0.5, [fit(name, 14) for name in frame.columns], rotation=90)
+    axes.set_yticks(np.arange(len(frame)) + 0.5, [fit(name) for name in frame.index])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xlabel(f"participant (n = {frame.shape[1]})")
+    figure.colorbar(mesh, ax=axes, label=f"difference in {metric_name(metric)}", fraction=0.04, pad=0.02)
+    return figure
+
+
+def short(value: float) -> str:
+    """A difference in as few letters as can be: +.08; 0 only where nothing changed, a dash where a score is missing."""
+    return "–" if np.isnan(value) else "0" if value == 0 else f"{value:+.2f}".replace("0.", ".").replace("-", "−")
+
+
+def _dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Colours (..., 4) on which white is easier to read than black (relative luminance of WCAG 2)."""
+    rgb = rgba[..., :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    dark: npt.NDArray[np.bool_] = linear @ np.array([0.2126, 0.7152, 0.0722]) < 0.179
+    return dark
+
+
+def slopes(frame: pd.DataFrame, metric: str) -> Figure:
+    """Every participant from the baseline to each technique; who loses most is named.
+
+    Args:
+        frame: technique, participant, baseline, score (one row per technique and participant).
+    """
+    names = frame["technique"].unique().tolist()
+    figure, axes = panels(len(names), 2.5, sharey=True)
+    for index, (name, panel) in enumerate(zip(names, axes, strict=True)):
+        part = frame[frame["technique"].eq(name)].dropna(subset=["baseline", "score"])
+        for before, after in part[["baseline", "score"]].to_numpy(dtype=np.float64):
+            _slope(panel, before, after, gain_sign(metric))
+        moved = gain_sign(metric) * (part["score"] - part["baseline"])
+        panel.set_xticks([0, 1], ["without", "with"])
+        panel.set_xlim(-0.2, 1.6)
+        panel.grid(axis="x", visible=False)
+        panel.set_title(f"{fit(name, 30)}\n{(moved > 0).sum()} gain, {(moved < 0).sum()} lose (n = {len(part)})", fontsize=8)
+        if len(part) and moved.min() < 0:
+            worst = part.iloc[int(moved.argmin())]
+            text = f"{fit(worst['participant'], 14)} {number(worst['score'] - worst['baseline'], sign=True)}".replace("-", "−")
+            panel.annotate(text, (1, worst["score"]), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        if index % 3 == 0:
+            panel.set_ylabel(metric_name(metric))
+    return figure
+
+
+def _slope(axes: Any, before: float, after: float, sign: int) -> None:
+    gain = sign * (after - before)
+    colour, dash = (GAIN, "-") if gain > 0 else (LOSS, "--") if gain < 0 else (SAME, ":")
+    axes.plot([0, 1], [before, after], dash, color=colour, marker="o", markersize=3, linewidth=1.2, alpha=0.85)

@@ -1,0 +1,176 @@
+"""report.html: sections of sentences, tables and figures to one file that needs no network."""
+
+import base64
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from analysis.figures.plots import short
+from analysis.figures.svg import inline
+from analysis.formatting import number, p_value
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of plain texts.
+
+    Attributes:
+        names: how many of the first columns say what a row is about; the others hold numbers.
+        shades: for each number its share of the largest loss (-1) to the largest gain (1), where cells are to be shaded.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    names: int = 1
+    shades: tuple[tuple[float, ...], ...] = ()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: where its files are (``name``, under figures/), what it shows, and the numbers behind it.
+
+    Attributes:
+        instead: a table that says in a page what the figure says in a file; the page shows it and not the drawing.
+    """
+
+    name: str
+    title: str
+    says: str
+    svg: bytes
+    png: bytes
+    numbers: pd.DataFrame
+    instead: Table | None = None
+    kind: str = "picture"
+
+    @property
+    def drawing(self) -> Markup:
+        return Markup(inline(self.svg, f"{self.title}. {self.says}"))  # our own svg, its texts escaped by ElementTree
+
+    @property
+    def table(self) -> Table:
+        return tabulate(self.numbers, f"{self.title}: the numbers behind the figure")
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Baseline and score of every participant, variant by variant: what the reader may choose from in an interactive figure."""
+
+    title: str
+    data: dict[str, Any]
+    kind: str = "explorer"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to read or to type as it stands; ``folded`` where it is long."""
+
+    title: str
+    text: str
+    folded: bool = False
+    kind: str = "code"
+
+
+Part = Table | Picture | Explorer | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it. ``descriptive`` marks what is no part of the verdict; ``items`` are a list of sentences."""
+
+    title: str
+    says: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    sections: "tuple[Section, ...]" = ()
+    descriptive: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page; ``warnings`` (headline, sentence) stand on top, ``verdicts`` are its sections and what was found in each, ``method`` how."""
+
+    title: str
+    intro: str
+    warnings: tuple[tuple[str, str], ...]
+    verdicts: tuple[tuple[Section, str], ...]
+    method: str
+    sections: tuple[Section, ...]
+
+
+def tabulate(frame: pd.DataFrame, caption: str, names: int = 0) -> Table:
+    """A frame as a table: p values, differences with their sign, other numbers; ``names`` columns name the row, or the leading ones of text."""
+    text = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
+    names = names or max(1, text.index(False) if False in text else len(text))
+    columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
+    head = tuple(str(name).replace("_", " ") for name in frame.columns)
+    return Table(caption, head, tuple(zip(*columns, strict=True)), names)
+
+
+SIGNED = ("difference", "ci_low", "ci_high", "effect_size", "gap", "z")
+
+
+def _cell(column: str, value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if pd.isna(value):
+        return ""
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    if column == "p" or column.startswith("p_"):
+        return p_value(float(value))
+    return number(float(value), sign=column.startswith(SIGNED))
+
+
+def heat(frame: pd.DataFrame, caption: str, sign: int) -> Table:
+    """Differences, variants by participants, each shaded by its size; ``sign`` is that of a gain."""
+    values = frame.to_numpy(dtype=np.float64)
+    shares = sign * values / (np.nanmax(np.abs(values), initial=0.0) or 1.0)
+    rows = tuple((str(name), *map(short, row)) for name, row in zip(frame.index, values, strict=True))
+    shades = tuple(tuple(0.0 if np.isnan(v) else round(float(v), 2) for v in row) for row in shares)
+    return Table(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
+
+
+@cache
+def _plotly() -> str:
+    """plotly.js, packed: a fifth of what it is, and read only when a figure is to be interactive."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def _anchors(sections: Sequence[Section]) -> dict[int, str]:
+    """An id for each section (by its identity), the same every time whatever its title holds."""
+    found: dict[int, str] = {}
+
+    def walk(inner: Sequence[Section], prefix: str) -> None:
+        for place, section in enumerate(inner, 1):
+            found[id(section)] = f"{prefix}-{place}"
+            walk(section.sections, f"{prefix}-{place}")
+
+    walk(sections, "s")
+    return found
+
+
+def render(page: Page) -> str:
+    """The page as HTML; every text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis", "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    ids = _anchors(page.sections)
+    explorers = [part for part in every_part(page.sections) if isinstance(part, Explorer)]
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, anchor=lambda section: ids[id(section)], plotly=_plotly() if explorers else "")
+
+
+def every_part(sections: Sequence[Section]) -> list[Part]:
+    """Tables, figures and the rest, in the order of the page."""
+    return [part for section in sections for part in (*section.parts, *every_part(section.sections))]

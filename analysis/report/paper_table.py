@@ -1,0 +1,158 @@
+"""The comparison in the layout of a paper: a row per (dataset, label, model), a column per technique, mean (SD) over participants.
+
+A technique with several variants has one column all the same. Its variant is chosen for each participant by the mean over the other
+participants (``analysis.statistics.variant_selection``), so the mean is not made larger by the choice; of such a column only the p that repeats the choice is
+printed. ``best`` shows what papers often do instead, picking the variant by its mean on the test windows, and is labelled so.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from analysis.formatting import bullets, escape, many, mean_sd, metric_name, p_value, pipe_table
+from analysis.report import latex as tex
+from analysis.report.comparison_table import LEVEL, SCORINGS
+from analysis.scores.chance_levels import REFERENCES
+from analysis.scores.scores import BASELINE, CELL
+
+ORDER = (
+    BASELINE,
+    "fine_tuning",
+    "hybrid",
+    "cluster_specific",
+    "multi_task",
+    "user_dependent",
+)  # the paper's, then its other approach
+CHOSEN, OPTIMISTIC = "variant chosen by the other participants", "optimistic: best variant chosen on the test windows"
+PARTS = ("n", "mean", "sd", "p", "variants", "above", "below")
+ARROWS = {"above": "↑", "below": "↓"}
+MISSING = "-"
+
+
+def _order(technique: str) -> tuple[int, str]:
+    """The paper's techniques in the paper's order, others by name, the references last."""
+    if technique in ORDER:
+        return ORDER.index(technique), ""
+    return len(ORDER) + (technique in REFERENCES), technique
+
+
+def _verdict(variants: pd.DataFrame) -> dict[str, Any]:
+    """How many variants of a technique the verdict puts above and below the baseline."""
+    sure = variants.loc[variants["p_adjusted"].lt(LEVEL), "difference"]
+    return {"above": int(sure.gt(0).sum()), "below": int(sure.lt(0).sum())}
+
+
+def _column(variants: pd.DataFrame, picked: pd.DataFrame, best: bool) -> dict[str, Any]:
+    """``PARTS`` of one technique in one row of the table; what does not apply is absent."""
+    values = {"n": 0, "variants": len(variants)} | ({} if best else _verdict(variants))
+    if len(variants) == 1:  # nothing to choose: its p stands in the table of all variants
+        only = variants.iloc[0]
+        return values | {"n": only["n_participants"], "mean": only["mean"], "sd": only["sd"]}
+    if picked.empty:
+        return values
+    one = picked.iloc[0]
+    if best:
+        return values | {"n": one["n_participants"], "mean": one["best_mean"], "sd": one["best_sd"]}
+    return values | {"n": one["n_participants"], "mean": one["mean"], "sd": one["sd"], "p": one["p"]}
+
+
+def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) -> pd.DataFrame:
+    """The table as numbers.
+
+    Args:
+        chosen: as ``analysis.statistics.variant_selection.chosen`` makes it, one row per (dataset, label, model, technique).
+        best: the variant with the best mean on the test windows instead; no p and no markers then.
+
+    Returns:
+        one row per (dataset, label, model) with metric, scoring, choice (how a variant was chosen) and, for each technique T of any
+        row, ``T n``, ``T mean``, ``T sd``, ``T p`` (of the choice), and of its ``T variants`` how many the verdict puts ``T above`` and
+        ``T below`` non_personalized.
+    """
+    techniques = sorted(comparison["technique"].unique(), key=_order)
+    made = []
+    for names, cell in comparison.groupby(CELL, sort=True, observed=True):
+        row = dict(zip(CELL, names, strict=True)) | {"metric": cell["metric"].iloc[0], "scoring": cell["scoring"].iloc[0]}
+        row["choice"] = OPTIMISTIC if best else CHOSEN
+        picks = chosen[(chosen[CELL] == list(names)).all(axis=1)] if len(chosen) else chosen
+        for technique in cell["technique"].unique():
+            picked = picks[picks["technique"].eq(technique)] if len(picks) else picks
+            values = _column(cell[cell["technique"].eq(technique)], picked, best)
+            row |= {f"{technique} {part}": value for part, value in values.items()}
+        made.append(row)
+    return pd.DataFrame(
+        made, columns=[*CELL, "metric", "scoring", "choice", *(f"{t} {part}" for t in techniques for part in PARTS)]
+    )
+
+
+def _techniques(table: pd.DataFrame) -> list[str]:
+    return [name.removesuffix(" mean") for name in table.columns if name.endswith(" mean")]
+
+
+def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, str]:
+    """What a cell prints: mean (SD) with its arrow, and what stands under it: n if not the row's, p of the choice, the verdict."""
+    if pd.isna(row[f"{technique} mean"]):
+        return MISSING, ""
+    own, p = int(row[f"{technique} n"]), row[f"{technique} p"]
+    under = ([f"n={own}"] if own != n else []) + ([] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")])
+    several = row[f"{technique} variants"] > 1
+    found = [(arrow, row[f"{technique} {side}"]) for side, arrow in ARROWS.items() if row[f"{technique} {side}"] > 0]
+    under += [f"{count:.0f} of {row[f'{technique} variants']:.0f} {arrow}" for arrow, count in found if several]
+    over = "".join(arrow for arrow, _ in found if not several)
+    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + over, ", ".join(under)
+
+
+def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[str, str]]]]:
+    """Of each row its names with the largest n, and its cells."""
+    for _, row in table.iterrows():
+        counts = [row[f"{name} n"] for name in _techniques(table)]
+        n = int(max(count for count in counts if pd.notna(count)))
+        yield (*(str(row[name]) for name in CELL), str(n)), [_cell(row, name, n) for name in _techniques(table)]
+
+
+def caption(table: pd.DataFrame) -> str:
+    """What a reader must know of the columns, the p and the arrows."""
+    first, n = table.iloc[0], [int(names[-1]) for names, _ in _lines(table)]
+    said = [
+        f"{metric_name(first['metric'])}, mean (SD) over {many(n)} participants (n; at a cell where it is another); "
+        f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
+    ]
+    if first["choice"] == OPTIMISTIC:
+        said.append("Optimistic: of several variants the best was chosen on the test windows, so its mean is too good. No p.")
+    else:
+        said += [
+            "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants; "
+            "p is that of this choice (signs of each participant's whole row of differences to non_personalized flipped, the choice "
+            "repeated), two-sided, for one column, not adjusted over the columns.",
+            f"↑ (↓): above (below) non_personalized on the same windows with a Holm-adjusted p under {LEVEL}, Wilcoxon signed-rank over "
+            "participants, the family being all variants of the row; of several variants it is said how many are, and the table of all variants "
+            "shows which: that is not said of the chosen column's mean.",
+        ]
+    said.append("Scores of different participants share training data, so tests are approximate.")
+    return " ".join(said)
+
+
+def head(table: pd.DataFrame) -> list[str]:
+    """The columns as printed."""
+    return [*CELL, "n", *_techniques(table)]
+
+
+def rows(table: pd.DataFrame, between: str = " ") -> list[list[str]]:
+    """The rows as printed, in the order of ``head``; ``between`` mean and what stands under it."""
+    return [[*names, *(between.join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
+
+
+def markdown(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
+    """The table, its caption, the run's notes."""
+    return "\n".join([*pipe_table(head(table), rows(table)), "", escape(caption(table)), "", *bullets(notes)]).rstrip() + "\n"
+
+
+def latex(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
+    """The table for \\input; what stands under a cell has a line of its own."""
+    body: list[list[str]] = []
+    for names, cells in _lines(table):
+        body.append([*names, *(over for over, _ in cells)])
+        if any(under for _, under in cells):
+            body.append([*[""] * len(names), *(under for _, under in cells)])
+    columns = [" ".join(name.split()).replace("_", "\n", 1).replace("_", " ") for name in head(table)]
+    return tex.table(columns, body, left=len(CELL), caption=caption(table), label="paper-table", notes=notes)

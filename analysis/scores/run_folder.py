@@ -1,0 +1,135 @@
+"""A run folder to frames."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from analysis.scores.predictions import READERS, read_predictions
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a run holds.
+
+    Attributes:
+        plan: one row per trial that the study asks for.
+        trials: one row per trial that came to an end and that the plan still asks for (columns: DESIGN, a run folder).
+        predictions: trial, participant, window, y_true, purged, and p_0, p_1, ... (NaN beyond a label's classes).
+        notes: sentences every table made from this run must carry.
+        primary_metric: the one metric that the verdict is about; the study names it.
+        participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
+            each class (missing where a dataset has no such trait or class); no rows for a run that stored none.
+        transcripts: dataset, window, transcript (its number) of windows in which something is said; no rows for other data.
+        classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
+    """
+
+    plan: pd.DataFrame
+    trials: pd.DataFrame
+    predictions: pd.DataFrame
+    notes: tuple[str, ...]
+    primary_metric: str = "auroc"
+    participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
+    transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "window", "transcript"]))
+    classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+
+def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
+    """File system and path of a run folder, a local path or a URI."""
+    text = os.fspath(run)
+    if "://" in text:
+        system, path = fs.FileSystem.from_uri(text)
+        return system, str(path)
+    return fs.LocalFileSystem(), str(Path(text).absolute())
+
+
+def _read_json(system: fs.FileSystem, path: str) -> Any:
+    with system.open_input_stream(path) as stream:
+        return json.loads(stream.read())
+
+
+def _ends(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
+    """Finished trials: the compacted table, and the small objects written since."""
+    rows: dict[str, dict[str, Any]] = {}
+    if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
+        with system.open_input_file(f"{path}/trials.parquet") as file:
+            rows = {row["trial"]: row for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
+    found = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
+    wanted = {f"{key}.json" for key in keys - rows.keys()}
+    since = [info.path for info in found if info.base_name in wanted]
+    with ThreadPoolExecutor(READERS) as pool:
+        return pd.DataFrame([*rows.values(), *pool.map(lambda name: _read_json(system, name), since)])
+
+
+def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
+    """The people that a run holds out; no rows where an older run did not store them."""
+    stored = system.get_file_info(f"{path}/participants.json").type != fs.FileType.NotFound
+    rows = [
+        {name: row[name] for name in ("dataset", "label", "participant")}
+        | {f"trait_{name}": value for name, value in row["traits"].items()}
+        | {f"count_{name}": count for name, count in row["windows"].items()}
+        for row in (_read_json(system, f"{path}/participants.json") if stored else [])
+    ]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "label", "participant"])
+
+
+def _transcripts(system: fs.FileSystem, path: str) -> pd.DataFrame:
+    if system.get_file_info(f"{path}/transcripts.parquet").type == fs.FileType.NotFound:
+        return pd.DataFrame(columns=["dataset", "window", "transcript"])
+    with system.open_input_file(f"{path}/transcripts.parquet") as file:
+        table: pd.DataFrame = pq.read_table(file).to_pandas()
+    return table
+
+
+def load(run: str | os.PathLike[str]) -> Frames:
+    """The frames of a run, finished or still going.
+
+    Raises:
+        FileNotFoundError: where the folder is not a run's.
+    """
+    system, path = open_run(run)
+    if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:
+        raise FileNotFoundError(
+            f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}"
+        )
+    with system.open_input_file(f"{path}/plan.parquet") as file:
+        plan = pq.read_table(file).to_pandas()
+    trials = _ends(system, path, set(plan["trial"]))
+    done = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
+    origin = _read_json(system, f"{path}/provenance.json")
+    return Frames(
+        plan=plan,
+        trials=trials,
+        predictions=read_predictions(system, f"{path}/predictions", done),
+        notes=tuple(origin.get("notes", [])),
+        primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
+        participants=_participants(system, path),
+        transcripts=_transcripts(system, path),
+        classes=origin.get("classes", {}),
+    )
+
+
+def read_text(run: str | os.PathLike[str], name: str) -> str:
+    """A small file of the run folder, such as ``study.yaml``."""
+    system, path = open_run(run)
+    with system.open_input_stream(f"{path}/{name}") as stream:
+        return bytes(stream.read()).decode()
+
+
+def write_bytes(run: str | os.PathLike[str], name: str, content: bytes) -> None:
+    """Write a file of the report into the run folder."""
+    system, path = open_run(run)
+    system.create_dir(f"{path}/{Path(name).parent}", recursive=True)
+    with system.open_output_stream(f"{path}/{name}") as stream:
+        stream.write(content)
+
+
+def write_text(run: str | os.PathLike[str], name: str, text: str) -> None:
+    """``write_bytes`` of text."""
+    write_bytes(run, name, text.encode())

@@ -1,0 +1,129 @@
+"""The windows that count towards scores, of all trials at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.scores.metrics import METRICS, Predicted
+
+Ints = npt.NDArray[np.int64]
+Numbers = dict[str, npt.NDArray[Any]]
+
+BLOCK = 200_000  # rows evaluated at once: they fit the processor's cache, and the memory needed is bounded
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Arrays of equal length, sorted by trial, then window.
+
+    Attributes:
+        trial: (n,) position of the trial in the frame of trials.
+        window: (n,) ids of the windows.
+        y: (n,) true classes.
+        p: (n, columns) probabilities, NaN beyond the classes of the trial's label.
+    """
+
+    trial: npt.NDArray[np.integer]
+    window: Ints
+    y: npt.NDArray[np.integer]
+    p: npt.NDArray[np.floating]
+
+    def take(self, rows: Ints) -> "Tested":
+        """These rows (``take`` copies rows of a narrow array several times quicker than an index does)."""
+        return Tested(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0))
+
+    def only(self, which: npt.NDArray[np.bool_]) -> "Tested":
+        """The rows of the trials ``which``, (n_trials,)."""
+        return self if which.all() else self.take(np.flatnonzero(which[self.trial]))
+
+    def _keys(self, trial: npt.NDArray[np.integer]) -> Ints:
+        """Trial and window as one whole number, which orders as the two do."""
+        return trial.astype(np.int64) * (int(self.window.max(initial=0)) + 1) + self.window
+
+    def ordered(self) -> "Tested":
+        """Sorted, if it is not yet."""
+        keys = self._keys(self.trial)
+        return self if (keys[1:] > keys[:-1]).all() else self.take(np.argsort(keys))
+
+    def twins(self, other: Ints) -> Ints:
+        """For each row the row of the same window in another trial, -1 where that has none.
+
+        Args:
+            other: (n_trials,) for each trial, which one to look in; -1: none.
+        """
+        keys, wanted = self._keys(self.trial), self._keys(other[self.trial])
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[at] == wanted, at, -1)
+
+    def classes(self, n_trials: int) -> Ints:
+        """How many classes each trial's label has, (n_trials,): the probabilities that are not NaN; 0 without windows."""
+        found = np.zeros(n_trials, dtype=np.int64)
+        first = np.flatnonzero(np.diff(self.trial, prepend=-1))
+        if len(first):
+            found[self.trial[first]] = np.logical_or.reduceat(~np.isnan(self.p), first, axis=0).sum(axis=1)
+        return found
+
+    def counts(self, n_trials: int) -> Ints:
+        """Windows of each trial and class, (n_trials, columns)."""
+        columns = self.p.shape[1]
+        cells = self.trial.astype(np.int64) * columns + self.y
+        return np.bincount(cells, minlength=n_trials * columns).reshape(n_trials, columns)
+
+    def blocks(self) -> Iterator["Tested"]:
+        """Parts of about ``BLOCK`` rows that hold whole trials."""
+        first = np.flatnonzero(np.diff(self.trial, prepend=-1))
+        at = np.searchsorted(first, np.arange(0, len(self.trial), BLOCK), side="right") - 1
+        for begin, end in pairwise([*np.unique(first[at]), len(self.trial)]):
+            rows = slice(begin, end)
+            yield Tested(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
+
+    def scores(self, n_trials: int) -> Numbers:
+        """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows."""
+        numbers: Numbers = {name: np.full(n_trials, np.nan) for name in METRICS}
+        classes = self.classes(n_trials)
+        for k in np.unique(classes[classes > 0]):
+            for block in self.only((classes == k) | (classes == 0)).blocks():
+                begins = np.diff(block.trial, prepend=-1) > 0
+                trials = block.trial[begins]
+                of = Predicted(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
+                for name, metric in METRICS.items():
+                    numbers[name][trials] = metric(of)
+        return {"n_test": np.bincount(self.trial, minlength=n_trials), **numbers}
+
+
+def tested(predictions: pd.DataFrame, trials: pd.DataFrame) -> Tested:
+    """The windows of the trials that ended well, without the purged ones.
+
+    Raises:
+        ValueError: where a prediction is NaN, with its trial and window.
+    """
+    names = predictions["trial"].astype("category").cat
+    position = pd.Index(trials["trial"]).get_indexer(names.categories)
+    ended_well = np.append(trials["status"].eq("ok"), False)  # the last is that of position -1: no such trial
+    trial = np.where(ended_well[position], position, -1).astype(np.int32)[names.codes]
+    p = predictions[[name for name in predictions.columns if name.startswith("p_")]].to_numpy()
+    window = predictions["window"].to_numpy(dtype=np.int64)
+    kept = np.flatnonzero((trial >= 0) & ~predictions["purged"].to_numpy(dtype=bool))
+    found = Tested(trial, window, predictions["y_true"].to_numpy(), p).take(kept).ordered()
+    _refuse_nan(found, trials)
+    return found
+
+
+def _refuse_nan(found: Tested, trials: pd.DataFrame) -> None:
+    """A trial's last columns may be NaN all the way (another label has more classes); any other NaN is damage."""
+    classes = found.classes(len(trials))
+    expected = (found.p.shape[1] - classes[found.trial]).sum()
+    if np.isnan(found.p).sum() == expected:
+        return
+    wrong = np.isnan(found.p).sum(axis=1) != found.p.shape[1] - classes[found.trial]
+    row = int(np.flatnonzero(wrong)[0])
+    name = trials["trial"].iloc[int(found.trial[row])]
+    raise ValueError(
+        f"trial {name} has NaN among its probabilities for window {found.window[row]}; remove trials.parquet, trials/{name}.json "
+        f"and predictions/{name}.parquet from the run folder and run the study again"
+    )

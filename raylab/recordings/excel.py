@@ -1,0 +1,76 @@
+"""Read a sheet of a published Excel book as rows of cells."""
+
+import warnings
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import openpyxl
+
+from raylab.errors import RecordingError
+from raylab.recordings.safe_path import inside
+
+Rows = tuple[tuple[object, ...], ...]
+
+
+@lru_cache(maxsize=16)
+def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Rows, tuple[str, ...]]:
+    """The sheet's rows, and the names of all sheets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openpyxl warns of styles and validations, which hold no data
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            names = tuple(str(name) for name in book.sheetnames)
+            if sheet is not None and sheet not in names:
+                return (), names
+            page = book[sheet or names[0]]
+            page.reset_dimensions()  # some programs write a wrong size into the sheet, and cells would be lost
+            rows = [tuple(row) for row in page.iter_rows(values_only=True)]
+        finally:
+            book.close()
+    width = max((len(row) for row in rows), default=0)
+    return tuple(row + (None,) * (width - len(row)) for row in rows), names
+
+
+def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | None) -> Rows:
+    """All rows of a sheet, the first one where ``sheet`` is None; empty cells are None.
+
+    Raises:
+        RecordingError: where the file is missing or no Excel book, or has no such sheet.
+    """
+    path = inside(root, relative, participant)
+    try:
+        rows, names = _rows(path, path.stat().st_mtime_ns, sheet)
+    except (
+        BadZipFile,
+        KeyError,
+        ValueError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        zlib.error,
+    ) as error:  # XML's errors are SyntaxErrors
+        raise RecordingError(
+            f"cannot be read as an Excel book ({type(error).__name__}: {error})",
+            file=path,
+            participant=participant,
+            remedy="download the file again",
+        ) from error
+    if sheet is not None and sheet not in names:
+        raise RecordingError(
+            f"has no sheet {sheet!r}, only {', '.join(names)}",
+            file=path,
+            participant=participant,
+            remedy="download the file again",
+        )
+    return rows
+
+
+def as_number(cell: object) -> float | None:
+    """The cell as a number; None for empty cells, NaN and text that is none."""
+    try:
+        value = float(cell) if isinstance(cell, int | float | str) else float("nan")
+    except ValueError:
+        return None
+    return value if value == value else None  # noqa: PLR0124 (NaN is not itself)

@@ -1,0 +1,19 @@
+"""Trials in this process, one after the other: the same worker without Ray, with equal results to the bit."""
+
+from raylab.runs.folder import RunFolder
+from raylab.runs.lease import Lease
+from raylab.runs.progress import Progress
+from raylab.trials.run_trial import run_trial
+from raylab.trials.trial import Trial
+from raylab.windows.dataset import Windows
+
+
+def here(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
+    """Run these trials in their order."""
+    progress.running = 1
+    for trial in trials:
+        outcome = run_trial(trial, windows[trial.windows], run.store)
+        lease.check()
+        run.write_outcome(outcome, "here")
+        progress.add(outcome.record)
+    progress.running = 0

@@ -1,0 +1,126 @@
+"""Cohorts to the page: how often each variant was declared better, worse or no different, beside what is true."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from raylab.validity.cases import CASES, Case, Verdict
+
+ALPHA = 0.05
+FOUND_SHARE = 0.8  # of cohorts in which an expected sign must be declared
+COLUMNS = [
+    "case", "technique", "cohorts", "better", "worse", "no difference", "mean AUROC", "mean difference", "expected", "found",
+]  # fmt: skip
+
+Cohort = Mapping[str, Any]
+
+
+def verdict(difference: float, p: float) -> Verdict:
+    if p <= ALPHA and difference:
+        return "better" if difference > 0 else "worse"
+    return "no difference"
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    return f"{row['technique']} {row['variant']}".removesuffix(" -")
+
+
+def tested(cohort: Cohort) -> list[Mapping[str, Any]]:
+    """The variants that were compared with the baseline, so not the baseline itself, the references, or one that had no test."""
+    return [row for row in cohort["rows"] if row["p_adjusted"] is not None]
+
+
+def _found(expected: str | None, shares: Mapping[str, float]) -> str:
+    """Whether the truth came out in enough cohorts. For the null see ``any_verdict``."""
+    if expected in (None, "no difference"):
+        return ""
+    share = shares["better"] if expected == "better" else 1 - shares["better"]
+    return "yes" if share >= FOUND_SHARE else "no"
+
+
+def _row(case: Case, technique: str, rows: list[tuple[float, float, float]]) -> dict[str, Any]:
+    verdicts = [verdict(difference, p) for _, difference, p in rows]
+    shares = {v: verdicts.count(v) / len(verdicts) for v in ("better", "worse", "no difference")}
+    expected = case.expectation(technique)
+    frame = pd.DataFrame(rows, columns=["mean", "difference", "p"])
+    return {
+        "case": case.name,
+        "technique": technique,
+        "cohorts": len(rows),
+        **shares,
+        "mean AUROC": frame["mean"].mean(),
+        "mean difference": frame["difference"].mean(),
+        "expected": expected or "",
+        "found": _found(expected, shares),
+    }
+
+
+def table(cohorts: Iterable[Cohort]) -> pd.DataFrame:
+    """One row per case and variant, and one per contrast."""
+    by_case: dict[str, list[Cohort]] = {}
+    for cohort in cohorts:
+        by_case.setdefault(cohort["settings"]["case"], []).append(cohort)
+    made = []
+    for case in (CASES[name] for name in CASES if name in by_case):
+        rows: dict[str, list[tuple[float, float, float]]] = {}
+        for cohort in by_case[case.name]:
+            for row in tested(cohort):
+                rows.setdefault(name_of(row), []).append((row["mean"], row["difference"], row["p_adjusted"]))
+        made += [_row(case, technique, values) for technique, values in rows.items()]
+        made += _contrast(case, by_case[case.name])
+    return pd.DataFrame(made, columns=COLUMNS)
+
+
+def _contrast(case: Case, cohorts: list[Cohort]) -> list[dict[str, Any]]:
+    """The direct comparison of two variants: one test a cohort, no family."""
+    if not case.contrast:
+        return []
+    rows = [(float("nan"), cohort["contrast"]["difference"], cohort["contrast"]["p"]) for cohort in cohorts]
+    row = _row(case, f"{case.contrast[0]} against {case.contrast[1].split(' ', 1)[1]}", rows)
+    share = row["better"]
+    return [{**row, "expected": "better", "found": "yes" if share >= FOUND_SHARE else "no"}]
+
+
+def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:
+    """Where there is nothing to find: studies with any verdict at all, and the exact 95% interval of their share."""
+    counts: dict[str, list[bool]] = {}
+    for cohort in cohorts:
+        name = cohort["settings"]["case"]
+        if CASES[name].null:
+            said = [verdict(row["difference"], row["p_adjusted"]) != "no difference" for row in tested(cohort)]
+            counts.setdefault(name, []).append(any(said))
+    rows = []
+    for name, said in counts.items():
+        interval = binomtest(sum(said), len(said)).proportion_ci(0.95, "exact")
+        rows.append([name, len(said), sum(said), sum(said) / len(said), interval.low, interval.high])
+    return pd.DataFrame(rows, columns=["case", "studies", "with a verdict", "share", "low", "high"])
+
+
+def _lines(frame: pd.DataFrame) -> list[str]:
+    def cell(value: Any) -> str:
+        return "" if pd.isna(value) else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    head = [f"| {' | '.join(frame.columns)} |", "|" + " --- |" * len(frame.columns)]
+    return head + ["| " + " | ".join(cell(value) for value in row) + " |" for row in frame.itertuples(index=False)]
+
+
+def markdown(cohorts: list[Cohort]) -> str:
+    """Both tables with what a reader must know of them."""
+    people = sorted({cohort["settings"]["options"]["participants"] for cohort in cohorts})
+    parts = [
+        "## Each truth",
+        "",
+        *_lines(table(cohorts)),
+        "",
+        f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, Wilcoxon "
+        f"signed-rank over participants, Holm over the variants of the cohort, {ALPHA:g}; a row with `against` compares two variants "
+        f"directly, without a family. Shares are of cohorts. Found: the expected verdict in at least {FOUND_SHARE:.0%} of the "
+        f"cohorts (not better: at most {1 - FOUND_SHARE:.0%} declared better).",
+    ]
+    null = any_verdict(cohorts)
+    if len(null):
+        parts += ["", "## Where there is nothing to find", "", *_lines(null), ""]
+        parts += ["Share of studies with any verdict, and its exact 95% binomial interval; right where `low` is at most 0.050."]
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,96 @@
+"""Near-identical recordings: one person who may stand in a dataset under two names, which no held-out evaluation survives.
+
+Two people are reported where at least three quarters of one's windows have a near-identical window in the other's recording, all of them
+the same time apart. Near-identical: of every channel, the window's mean differs by at most 0.005 and its standard deviation and mean
+absolute step by at most 0.015, in units of the normalized signals (0 to 1). The tolerances pass noise of SD 0.01 on windows of at least
+40 samples. A stretch in which a recording looks like itself elsewhere (flat, constant, clipped at 0) tells nobody apart: such windows
+do not count, and a recording with fewer than 20 others (of 50 looked at) is not judged. Every share is the larger of the two directions,
+so that a copy of a part of a recording is found too.
+
+Limits: seen are exact copies, copies with noise up to about 1% of the range, and copies that begin or end elsewhere by whole steps of
+the windows. Not seen are copies shifted by a part of a step, filtered, resampled, or cut so that their minimum and maximum (and with
+them the normalization) became others; nor the same person recorded twice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from raylab.windows.dataset import WindowIndex
+
+MEAN_TOLERANCE = 0.005
+SPREAD_TOLERANCE = 0.015
+# WESAD's wrist and Stress-Predict: 0 between different people; up to 0.36 on the worst single channel (temperature)
+SHARE = 0.75
+QUERIES = 50  # of a person's windows, evenly spaced: enough to tell three quarters from a half
+MIN_DISTINCT = 20
+OWN_SHARE = 0.01  # a window that is near-identical to more of its own recording than this (and its neighbours) is not distinct
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two people, in the card's order, and the larger of the shares of one's windows that the other has."""
+
+    first: str
+    second: str
+    share: float
+
+
+def alike(index: WindowIndex, share: float = SHARE) -> list[Alike]:
+    """Pairs of people with near-identical recordings, most alike first."""
+    points = _points(index)
+    everywhere = cKDTree(points)
+    best: dict[tuple[int, int], float] = {}
+    for person in range(len(index.participants)):
+        for other, found in _matches(index, points, everywhere, person).items():
+            pair = (min(person, other), max(person, other))
+            best[pair] = max(best.get(pair, 0.0), found)
+    names = index.participants
+    pairs = [Alike(names[a], names[b], found) for (a, b), found in best.items() if found >= share]
+    return sorted(pairs, key=lambda pair: (-pair.share, pair.first, pair.second))
+
+
+def _points(index: WindowIndex) -> Points:
+    """(n, n_statistics), each column in units of its tolerance: near-identical is a distance of at most 1 in every column."""
+    scaled = []
+    for values in (
+        index.statistics.values()
+    ):  # means, standard deviations, mean absolute steps: see raylab.windows.segmentation.statistics
+        tolerance = np.repeat([MEAN_TOLERANCE, SPREAD_TOLERANCE, SPREAD_TOLERANCE], values.shape[1] // 3)
+        scaled.append(values.astype(np.float64) / tolerance)
+    points: Points = np.concatenate(scaled, axis=1)
+    broken = ~np.isfinite(points).all(axis=1)  # windows of a tool that lets NaN through: each is put far from every other
+    points[broken] = 1e6 * np.arange(1, broken.sum() + 1)[:, None]
+    return points
+
+
+def _matches(index: WindowIndex, points: Points, everywhere: cKDTree, person: int) -> dict[int, float]:
+    """Other people's numbers to the share of this person's distinct windows that they have, at the time difference that fits best."""
+    mine = np.flatnonzero(index.person == person)
+    if len(mine) < MIN_DISTINCT:
+        return {}
+    asked = mine[np.unique(np.linspace(0, len(mine) - 1, QUERIES).astype(int))]
+    asked = asked[_distinct(points[mine], points[asked])]
+    if len(asked) < MIN_DISTINCT:
+        return {}
+    near = cKDTree(points[asked]).sparse_distance_matrix(everywhere, 1.0, p=np.inf, output_type="ndarray")
+    left, right = asked[near["i"]], near["j"]
+    left, right = left[index.person[right] != person], right[index.person[right] != person]
+    apart = np.round((index.start_s[left] - index.start_s[right]) / index.step_s).astype(np.int64)
+    # Once per window of mine, other person and time difference; then windows are counted.
+    one = np.unique(np.stack([index.person[right].astype(np.int64), apart, left], axis=1), axis=0)
+    kinds, counts = np.unique(one[:, :2], axis=0, return_counts=True)
+    best: dict[int, float] = {}
+    for (other, _), count in zip(kinds, counts, strict=True):
+        best[int(other)] = max(best.get(int(other), 0.0), float(count) / len(asked))
+    return best
+
+
+def _distinct(own: Points, asked: Points) -> npt.NDArray[np.bool_]:
+    """(n_asked,) whether a window is near-identical to few others of its own recording."""
+    near = cKDTree(own).query_ball_point(asked, 1.0, p=np.inf, return_length=True)
+    return np.asarray(near <= max(5, OWN_SHARE * len(own)))
