@@ -31,12 +31,12 @@ def metric_name(metric: str) -> str:
     return names.get(metric, metric.replace("_", " "))
 
 
-def counted(n: int, missing: int) -> str:
+def n_with_missing(n: int, missing: int) -> str:
     """``14 (1 missing)``."""
     return f"{n} ({missing} missing)" if missing else str(n)
 
 
-def many(values: Iterable[float]) -> str:
+def int_range(values: Iterable[float]) -> str:
     """``15``, or ``14 to 15`` where the values differ."""
     whole = sorted({int(value) for value in values})
     return f"{whole[0]}" if len(whole) == 1 else f"{whole[0]} to {whole[-1]}"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.scores.run_folder import load
-from analysis.scores.scores import BASELINE, score, score_common
+from analysis.scores.scores import REFERENCE_TECHNIQUE, score, score_common
 from analysis.statistics.comparison import compare
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def _trials(cells: int, variants: int, people: int) -> pd.DataFrame:
             "dataset": f"simulated{cell % 3}",
             "label": f"label{cell // 3 % 3}",
             "model": f"model{cell // 9}",
-            "technique": "fine_tuning" if variant else BASELINE,
+            "technique": "fine_tuning" if variant else REFERENCE_TECHNIQUE,
             "variant": f"budget={variant}" if variant else "-",
             "participant": f"P{person}",
             "seed": 0,

@@ -17,22 +17,22 @@ import numpy as np
 import typer
 
 from raylab.errors import RaylabError
-from raylab.live.core.event_bus import Listeners
+from raylab.live.core.event_bus import EventBus
 from raylab.live.core.inference import one_window_at_a_time
 from raylab.live.core.model_file import read_model
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Asked
+from raylab.live.sources.source import SourceOptions
 
 SHARES = (50, 95, 99, 100)
 
 
-def _measured(model: Path, asked: Asked, minutes: float, core: int) -> dict[str, Any]:
+def _measured(model: Path, asked: SourceOptions, minutes: float, core: int) -> dict[str, Any]:
     """Follow the source for so long; what each part took."""
     os.sched_setaffinity(0, {core})
     one_window_at_a_time()
     read = read_model(model)
-    stream = Stream(read, open_source(read.card, asked), Listeners(), Settings())
+    stream = Stream(read, open_source(read.card, asked), EventBus(), StreamSettings())
     before = os.getloadavg()[0]
     timer = threading.Timer(60 * minutes, stream.stop)
     timer.start()
@@ -44,7 +44,7 @@ def _measured(model: Path, asked: Asked, minutes: float, core: int) -> dict[str,
     return {
         "model": read.card.spec.name,
         "window_s": how,
-        "source": stream.source.about,
+        "source": stream.source.description,
         "windows": account.windows,
         "dropped": {name: count for name, count in account.dropped.items() if count},
         "errors": account.errors,
@@ -96,7 +96,7 @@ def main(
     spawn = multiprocessing.get_context("spawn")
     for model, source in zip(what[::2], what[1::2], strict=True):
         mine, theirs = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=_child, args=(theirs, Path(model), Asked(source, participant), minutes, core))
+        process = spawn.Process(target=_child, args=(theirs, Path(model), SourceOptions(source, participant), minutes, core))
         process.start()
         theirs.close()
         try:

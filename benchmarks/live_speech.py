@@ -19,10 +19,10 @@ import typer
 import analysis
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ, read_wav
-from raylab.live.core.event_bus import Listeners
+from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import SOUND, Chunk
 from raylab.live.core.model_file import LiveModel
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.export import export
 from raylab.live.sources.source import Source
 from raylab.recordings import DATASETS
@@ -64,7 +64,7 @@ def _decisions(model: LiveModel, sound: np.ndarray[Any, Any]) -> list[dict[str, 
         for first in range(0, len(sound), CHUNK):
             yield Chunk(SOUND, first / RATE_HZ, sound[first : first + CHUNK, None])
 
-    listeners = Listeners(waits=True)
+    listeners = EventBus(waits=True)
     queue, heard = listeners.join(waits=True), list[dict[str, Any]]()
 
     def listen() -> None:
@@ -75,7 +75,7 @@ def _decisions(model: LiveModel, sound: np.ndarray[Any, Any]) -> list[dict[str, 
 
     thread = Thread(target=listen)
     thread.start()
-    Stream(model, Source("files", items, recorded=True), listeners, Settings(), waits=True).run()
+    Stream(model, Source("files", items, recorded=True), listeners, StreamSettings(), waits=True).run()
     thread.join()
     return heard
 

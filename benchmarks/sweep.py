@@ -19,7 +19,7 @@ from raylab.files import Folder
 from raylab.models.network import build
 from raylab.runs.cluster import connect
 from raylab.runs.folder import RunFolder
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.plan import plan, stages_of
 from raylab.trials.study import Study, parse_study
@@ -49,7 +49,7 @@ def store_every_stage(study: Study, index: WindowIndex, run: RunFolder) -> None:
         network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
         for stage in stages:
             if not run.store.has(stage.hash):
-                run.store.save(stage.hash, network.state_of(stage.frees))
+                run.store.save(stage.hash, network.state_of(stage.trainable))
 
 
 class Driver:
@@ -119,7 +119,7 @@ def main(
     """Make a cohort, store every stage, run the trials, print what they cost."""
     connect(num_cpus=4 * gpus, num_gpus=gpus)
     options = {"participants": PEOPLE, "minutes": 3}
-    prepare(Order("simulated", ".", str(out / "windows" / "simulated"), options=options), say=lambda line: None)
+    prepare(PrepareRequest("simulated", ".", str(out / "windows" / "simulated"), options=options), say=lambda line: None)
     study, run = study_of(trials), RunFolder(str(out / "run"))
     store_every_stage(study, read_index(Folder(str(out / "windows" / "simulated"))), run)
     typer.echo(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -10,25 +10,25 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-import analysis.report.report
-from analysis.report.comparison_table import HEAD, caption, rows, title
+import analysis.report.write
+from analysis.report.comparison_table import HEADINGS, caption, rows, title
 from raylab.errors import RaylabError
-from raylab.live.cli import Order as LiveOrder
+from raylab.live.cli import LiveRequest as LiveOrder
 from raylab.live.cli import follow
 from raylab.live.core.inference import one_window_at_a_time
-from raylab.live.core.pipeline import Settings
+from raylab.live.core.pipeline import StreamSettings
 from raylab.live.export import export as run_export
 from raylab.live.sources import SOURCES
-from raylab.live.sources.source import Asked
+from raylab.live.sources.source import SourceOptions
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
-from raylab.models.registry import BASELINES
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.recordings import DATASETS
-from raylab.recordings.availability import state
-from raylab.runs.cluster import Where, connect
+from raylab.recordings.availability import availability
+from raylab.runs.cluster import Executor, connect
 from raylab.runs.cost import estimate
-from raylab.runs.dataset_check import check as run_check
-from raylab.runs.prepare import Order
+from raylab.runs.dataset_check import check_dataset as run_check
+from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as run_prepare
 from raylab.runs.run import start
 from raylab.runs.status import status_lines
@@ -76,7 +76,7 @@ def datasets(
         if dataset.options:
             _say("  options: " + ", ".join(f"{name}={value}" for name, value in dataset.options.items()))
         if root and dataset.needs_root:
-            _say(f"  {state(dataset, Path(root))}")
+            _say(f"  {availability(dataset, Path(root))}")
 
 
 def _normalization(
@@ -123,7 +123,7 @@ def prepare(
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     how = _normalization(dataset, normalization, step)
-    order = Order(dataset, root, out or "", tuple(label or ()), *how, _options(option or []), tuple(without or ()))
+    order = PrepareRequest(dataset, root, out or "", tuple(label or ()), *how, _options(option or []), tuple(without or ()))
     connect(address)
     if not check:
         run_prepare(order, overwrite, _say)
@@ -143,7 +143,7 @@ def run(
     plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
 ) -> None:
     """Run what is missing of a study; the same command resumes it."""
-    where: Where = "here" if here else "ray"
+    where: Executor = "here" if here else "ray"
     root = windows or str(study.absolute().parent)
     if plan:
         for line in estimate(read_study(study), root, out, where, address, _say).lines():
@@ -185,9 +185,9 @@ def report(
     """Scores and the tested comparison, printed, and with figures and report.html written into the run's report folder."""
     if scoring not in ("paired", "published"):
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
-    made = analysis.report.report.report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
+    made = analysis.report.write.write_report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*HEAD, box=SIMPLE_HEAD, title=title(names), title_justify="left")
+        table = Table(*HEADINGS, box=SIMPLE_HEAD, title=title(names), title_justify="left")
         for row in rows(part):
             table.add_row(*row)
         console.print(table)
@@ -263,7 +263,7 @@ def export(
 @app.command()
 def live(
     model: Annotated[Path, typer.Argument(help="a model file of `raylab export`")],
-    source: Annotated[str, typer.Option(help="; ".join(kind.about for kind in SOURCES.values()))],
+    source: Annotated[str, typer.Option(help="; ".join(kind.description for kind in SOURCES.values()))],
     participant: Annotated[str, typer.Option(help="folder: whose recording")] = "",
     marks: Annotated[bool, typer.Option("--marks", help="folder: its own labels are replayed as the wearer's marks")] = False,
     speed: Annotated[
@@ -279,8 +279,8 @@ def live(
 ) -> None:
     """Follow a stream: decisions as lines of JSON on standard output, and on a page."""
     heard = [line.strip() for line in sentences.read_text(encoding="utf-8").splitlines()] if sentences else []
-    settings = Settings(calibrate, layers, [line for line in heard if line])
-    asked = Asked(source, participant, marks, speed)
+    settings = StreamSettings(calibrate, layers, [line for line in heard if line])
+    asked = SourceOptions(source, participant, marks, speed)
     aside = Console(stderr=True, soft_wrap=True, highlight=False)
     one_window_at_a_time()
     follow(LiveOrder(model, asked, settings, page, record, consent, quiet), lambda line: aside.print(line, markup=False))
@@ -295,14 +295,14 @@ def techniques() -> None:
         shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
         trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
         trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
-        _say(f"{technique.name}: {technique.about}")
+        _say(f"{technique.name}: {technique.description}")
         _say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
         for axis in technique.axes:
-            _say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.says})")
+            _say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.description})")
         for stage in technique.stages(variants[0]):
             overrides = ", ".join(f"{name} {value:g}" for name, value in stage.overrides.items())
             _say(
-                f"  stage {stage.name}: {stage.windows}, frees {' + '.join(stage.frees)}{f'; {overrides}' if overrides else ''}"
+                f"  stage {stage.name}: {stage.windows}, frees {' + '.join(stage.trainable)}{f'; {overrides}' if overrides else ''}"
             )
 
 
@@ -312,12 +312,12 @@ def models() -> None:
     _say("encoder:")
     for encoder in ENCODERS.values():
         short = "" if encoder.variable else "; not for channels of variable length"
-        _say(f"  {encoder.name}: {encoder.about}; batch {encoder.batch_size} unless a study says otherwise{short}")
-    for baseline in BASELINES.values():
-        _say(f"  {baseline.name}: {baseline.about}; no network" + (f" ({baseline.missing})" if baseline.missing else ""))
+        _say(f"  {encoder.name}: {encoder.description}; batch {encoder.batch_size} unless a study says otherwise{short}")
+    for baseline in CLASSICAL_MODELS.values():
+        _say(f"  {baseline.name}: {baseline.description}; no network" + (f" ({baseline.missing})" if baseline.missing else ""))
     _say("fusion:")
     for name, fusion in FUSIONS.items():
-        _say(f"  {name}: {fusion.about}")
+        _say(f"  {name}: {fusion.description}")
 
 
 def main() -> None:

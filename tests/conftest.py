@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import WindowIndex, Windows
 from raylab.windows.segmentation import statistics
 
@@ -42,7 +42,7 @@ def cluster() -> Iterator[None]:
 def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the windows of a simulated cohort: ``simulated``, 5 people of about 3 minutes."""
     root = tmp_path_factory.mktemp("windows")
-    order = Order("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
+    order = PrepareRequest("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
     prepare(order, say=lambda line: None)
     return root
 

@@ -16,8 +16,8 @@ from torch import distributed, nn
 from raylab.models.network import Network, build
 from raylab.training.batches import Signals
 from raylab.training.loop import TrainingError, train
-from raylab.training.stage_hash import PlannedStage, Subject
-from raylab.training.worker_group import Group
+from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.training.worker_group import WorkerGroup
 from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
@@ -27,13 +27,13 @@ class Case:
     """One training. ``plain``: dropout's probability is 0; ``double``: in double precision, where rounding shows the least."""
 
     windows: Windows
-    subject: Subject
+    subject: TrainingContext
     stage: PlannedStage
     plain: bool = False
     double: bool = False
 
 
-def trained(case: Case, group: Group) -> dict[str, Any]:
+def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
     """The case's weights, curve and batches on this worker; the error's sentence where training refuses."""
     subject, signals = case.subject, Signals(case.windows.signals)
     network: Network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
@@ -60,6 +60,6 @@ def worker(rank: int, size: int, cases: dict[str, Case], out: str) -> None:
     """One of ``size`` processes on gloo, met through a file; workers that do not do the same end with an error after a minute."""
     wait = timedelta(minutes=1)
     distributed.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=rank, world_size=size, timeout=wait)
-    found = {name: trained(case, Group(rank, size)) for name, case in cases.items()}
+    found = {name: trained(case, WorkerGroup(rank, size)) for name, case in cases.items()}
     Path(out, f"{rank}.pickle").write_bytes(pickle.dumps(found))
     distributed.destroy_process_group()

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 import analysis
-from raylab.live.core.event_bus import Listeners
+from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Chunk, Note, Window
 from raylab.live.core.model_file import LiveModel
 from raylab.live.export import export
 from raylab.live.sources.source import Item, Source
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import Windows
@@ -46,7 +46,7 @@ TUNED = {
 def make_run(root: Path) -> Path:
     """``root/windows`` and the run folders ``root/run`` and ``root/tuned``."""
     past = Preprocessing(normalization="past")
-    order = Order("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
+    order = PrepareRequest("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
     prepare(order, say=lambda line: None, where="here")
     for name, study in (("run", STUDY), ("tuned", TUNED)):
         made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", say=lambda line: None)
@@ -73,13 +73,13 @@ def exported(root: Path, run: str = "run", **wanted: str) -> LiveModel:
 
 def labelled(windows: Windows, person: int, label: str) -> Iterator[tuple[Window, int]]:
     """A person's prepared windows as a stream would give them, with their classes."""
-    for row in np.flatnonzero((windows.index.person == person) & (windows.index.labels[label] >= 0)):
+    for row in np.flatnonzero((windows.index.participant_index == person) & (windows.index.labels[label] >= 0)):
         values = {name: signals[row].copy() for name, signals in windows.signals.items()}
         start = float(windows.index.start_s[row])
         yield Window(int(row), start, start + 10, values, {}, {}, {}, 0.0), int(windows.index.labels[label][row])
 
 
-def gather(listeners: Listeners) -> Any:
+def gather(listeners: EventBus) -> Any:
     """A queue that sees everything; ``events`` takes it out once the stream has ended."""
     return listeners.join(waits=True)
 

@@ -10,22 +10,24 @@ from fixture_scores import scores
 from scipy import stats
 
 import analysis
-from analysis.report.external_tables import beside, runs_markdown
+from analysis.report.external_tables import external_table, runs_markdown
 from analysis.statistics import external_comparison
 from analysis.statistics.paired_tests import holm, wilcoxon
-from analysis.statistics.variant_selection import chosen
+from analysis.statistics.variant_selection import select_variants
 
 WESAD = {"dataset": "wesad", "label": "stress", "model": "fcn"}
 GAINS = [0.01 * (i + 1) for i in range(10)]
 
 
 def published(made: pd.DataFrame) -> "pd.DataFrame":
-    return external_comparison.published(analysis.compare(made), chosen(made), "han2024").set_index("technique")
+    return external_comparison.compare_with_published(analysis.compare(made), select_variants(made), "han2024").set_index(
+        "technique"
+    )
 
 
 def test_the_papers_table_is_the_one_of_the_paper() -> None:
     """135 cells: 9 (dataset, label) pairs, 3 models, 5 techniques; a cell and its marker as printed."""
-    paper = pd.read_csv(external_comparison.TABLES["han2024"], keep_default_na=False)
+    paper = pd.read_csv(external_comparison.PUBLISHED_TABLES["han2024"], keep_default_na=False)
     assert (135, 9, 3, 5) == (
         len(paper),
         len(paper.groupby(["dataset", "label"])),
@@ -53,7 +55,7 @@ def test_our_means_stand_beside_the_papers() -> None:
 def test_several_variants_stand_as_the_chosen_column() -> None:
     """Of two variants of fine-tuning, ours beside the paper's one column is the choice, never the best on test."""
     made = scores({("fine_tuning", "budget=0.2"): GAINS, ("fine_tuning", "budget=0.3"): GAINS[::-1]}, **WESAD)
-    row, expected = published(made).loc["fine_tuning"], chosen(made).iloc[0]
+    row, expected = published(made).loc["fine_tuning"], select_variants(made).iloc[0]
     assert (expected["mean"], expected["n_participants"]) == (row["mean"], row["n_participants"])
     assert row["column"] == "variant chosen by the other participants"
 
@@ -68,7 +70,7 @@ def test_what_departs_from_the_papers_model_and_data_is_noted() -> None:
 def test_markers_of_the_paper_are_printed_and_not_explained() -> None:
     """A dagger stands where the paper has one, with the sentence that its meaning is not known."""
     made = scores({("fine_tuning", "-"): GAINS}, dataset="amigos", label="valence", model="mlp_lstm")
-    text = beside("han2024", made, analysis.compare(made), chosen(made), "auroc", ("a note",)).text
+    text = external_table("han2024", made, analysis.compare(made), select_variants(made), "auroc", ("a note",)).text
     assert "0.528 (0.132) dagger" in text
     assert "what it means is not known" in text
     assert "doi 10.1145/3699724" in text and "- a note" in text
@@ -77,7 +79,7 @@ def test_markers_of_the_paper_are_printed_and_not_explained() -> None:
 
 def beside_wesad() -> str:
     made = scores({("hybrid", "-"): GAINS}, **WESAD)
-    return beside("han2024", made, analysis.compare(made), chosen(made), "auroc").text
+    return external_table("han2024", made, analysis.compare(made), select_variants(made), "auroc").text
 
 
 def test_wesad_is_said_to_be_14_channels_in_the_paper() -> None:
@@ -106,11 +108,13 @@ def test_the_papers_table_is_auroc_only() -> None:
     """Accuracy is not set beside AUROC."""
     made = scores({("hybrid", "-"): GAINS}, **WESAD).rename(columns={"auroc": "accuracy"})
     with pytest.raises(ValueError, match="holds AUROC and the comparison accuracy; use --metric auroc"):
-        external_comparison.published(analysis.compare(made, "accuracy"), chosen(made, "accuracy"), "han2024")
+        external_comparison.compare_with_published(
+            analysis.compare(made, "accuracy"), select_variants(made, "accuracy"), "han2024"
+        )
 
 
 def runs(mine: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    return external_comparison.runs(mine, other, "auroc").set_index(["technique", "variant"])
+    return external_comparison.compare_runs(mine, other, "auroc").set_index(["technique", "variant"])
 
 
 def test_two_runs_are_paired_over_the_participants_of_both() -> None:
@@ -132,7 +136,7 @@ def test_two_runs_are_paired_over_the_participants_of_both() -> None:
 
 def test_a_table_of_two_runs_says_which_is_which() -> None:
     """This run's mean, then the other's, then the first minus the second; the test, its family, and what cannot be significant."""
-    table = external_comparison.runs(scores({("x", "-"): [0.0] * 10}), scores({("x", "-"): GAINS}), "auroc")
+    table = external_comparison.compare_runs(scores({("x", "-"): [0.0] * 10}), scores({("x", "-"): GAINS}), "auroc")
     text = runs_markdown(table, "folder/other", ("ours",), ("theirs",))
     assert "| x | - | 10 | 0.500 (0.000) | 0.555 | -0.055 | [" in text
     assert "1.0000° |" in text and "°: with this row's nonzero differences" in text
@@ -190,4 +194,4 @@ def test_beside_says_what_is_neither_a_table_nor_a_run(tmp_path: Path) -> None:
     """A name that is no published table and a folder that is no run."""
     made: Any = scores({("x", "-"): GAINS})
     with pytest.raises(FileNotFoundError, match=r"neither a published table \(han2024\) nor a run folder"):
-        beside(str(tmp_path), made, made, made, "auroc")
+        external_table(str(tmp_path), made, made, made, "auroc")

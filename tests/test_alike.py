@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from raylab.windows.dataset import WindowIndex
-from raylab.windows.duplicate_recordings import MIN_DISTINCT, SHARE, Alike, alike
+from raylab.windows.duplicate_recordings import MIN_DISTINCT, SHARE, DuplicatePair, duplicate_recordings
 from raylab.windows.segmentation import statistics
 
 LENGTHS = {"smooth": 40, "lively": 320}
@@ -64,15 +64,17 @@ def test_a_person_under_two_names_is_found(
         name: (x[begin:end] + noise * rng.standard_normal(x[begin:end].shape)).astype(np.float32)
         for name, x in people["P3"].items()
     }
-    found = alike(index_of({**people, "again": copy}, {"again": np.arange(end - begin, dtype=np.float64) * 10.0 + late_s}))
+    found = duplicate_recordings(
+        index_of({**people, "again": copy}, {"again": np.arange(end - begin, dtype=np.float64) * 10.0 + late_s})
+    )
     assert [("P3", "again")] == [(pair.first, pair.second) for pair in found]
     assert found[0].share > 0.9
 
 
 def test_different_people_are_not_alike(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
     """Far from the limit, also where one smooth channel is all there is."""
-    assert [] == alike(index_of(people, {}), SHARE / 2)
-    assert [] == alike(index_of({name: {"smooth": x["smooth"]} for name, x in people.items()}, {}))
+    assert [] == duplicate_recordings(index_of(people, {}), SHARE / 2)
+    assert [] == duplicate_recordings(index_of({name: {"smooth": x["smooth"]} for name, x in people.items()}, {}))
 
 
 def test_the_same_windows_in_another_order_are_not_one_recording(
@@ -80,7 +82,7 @@ def test_the_same_windows_in_another_order_are_not_one_recording(
 ) -> None:
     """All matches have to be the same time apart: otherwise a flat or periodic signal would match by chance."""
     order = np.random.default_rng(1).permutation(120)
-    assert [] == alike(index_of({**people, "again": {name: x[order] for name, x in people["P3"].items()}}, {}))
+    assert [] == duplicate_recordings(index_of({**people, "again": {name: x[order] for name, x in people["P3"].items()}}, {}))
 
 
 def test_recordings_that_look_like_themselves_everywhere_say_nothing() -> None:
@@ -89,32 +91,36 @@ def test_recordings_that_look_like_themselves_everywhere_say_nothing() -> None:
     own = {f"P{i}": {"a": np.full((50, 8, 1), i / 2, np.float32)} for i in range(4)}
     rng = np.random.default_rng(0)
     few = {f"P{i}": {"a": np.repeat(rng.integers(0, 3, (300, 1, 1)), 8, axis=1).astype(np.float32)} for i in range(4)}
-    assert [[], [], []] == [alike(index_of(people, {}), 0.0) for people in (flat, own, few)]
+    assert [[], [], []] == [duplicate_recordings(index_of(people, {}), 0.0) for people in (flat, own, few)]
 
 
 def test_a_constant_channel_hides_no_copy(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
     flat = np.zeros((120, 8, 1), np.float32)
-    found = alike(index_of({name: {**x, "flat": flat} for name, x in {**people, "again": people["P0"]}.items()}, {}))
-    assert [Alike("P0", "again", 1.0)] == found
+    found = duplicate_recordings(
+        index_of({name: {**x, "flat": flat} for name, x in {**people, "again": people["P0"]}.items()}, {})
+    )
+    assert [DuplicatePair("P0", "again", 1.0)] == found
 
 
 def test_windows_with_a_nan_hide_no_copy_and_make_none(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
     """`raylab prepare` lets no NaN through; windows that another tool wrote may have some."""
     broken = {name: values.copy() for name, values in people["P0"].items()}
     broken["smooth"][::10, 3] = np.nan
-    assert [Alike("P0", "again", 0.9)] == alike(index_of({**people, "P0": broken, "again": people["P0"]}, {}))
+    assert [DuplicatePair("P0", "again", 0.9)] == duplicate_recordings(
+        index_of({**people, "P0": broken, "again": people["P0"]}, {})
+    )
     other = {name: values.copy() for name, values in people["P1"].items()}
     for values in (broken["smooth"], other["smooth"]):
         values[:] = np.nan
-    assert [] == alike(index_of({**people, "P0": broken, "P1": other}, {}))
+    assert [] == duplicate_recordings(index_of({**people, "P0": broken, "P1": other}, {}))
 
 
 def test_few_windows_are_not_judged(people: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
     """One window fewer than the limit says nothing, the limit itself does."""
     parts = [{name: x[:n] for name, x in people["P0"].items()} for n in (MIN_DISTINCT - 1, MIN_DISTINCT)]
     fewer, enough = (index_of({"P0": part, "again": part}, {}) for part in parts)
-    assert [] == alike(fewer)
-    assert 1 == len(alike(enough))
+    assert [] == duplicate_recordings(fewer)
+    assert 1 == len(duplicate_recordings(enough))
 
 
 def test_sixty_people_of_a_thousand_windows_take_seconds() -> None:
@@ -124,5 +130,5 @@ def test_sixty_people_of_a_thousand_windows_take_seconds() -> None:
     random = np.random.default_rng(0).random((count, 3)).astype(np.float32)
     for statistics_ in ({f"c{i}": random for i in range(6)}, index.statistics):
         began = time.process_time()
-        assert [] == alike(replace(index, statistics=statistics_))
+        assert [] == duplicate_recordings(replace(index, statistics=statistics_))
         assert time.process_time() - began < 10

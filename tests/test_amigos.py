@@ -12,7 +12,7 @@ from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.amigos import AMIGOS
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import Cut, cut
+from raylab.windows.segmentation import ParticipantWindows, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1e6)  # neither cuts ranks nor filters: windows are the samples, scaled
 EEG = ["af3", "f7", "f3", "fc5", "t7", "p7", "o1", "o2", "p8", "t8", "fc6", "f4", "f8", "af4"]
@@ -23,7 +23,7 @@ def read(root: Path, person: str = "P01", **options: Any) -> Recording:
     return AMIGOS.read(root, person, {**AMIGOS.options, **options})
 
 
-def windows(recording: Recording) -> Cut:
+def windows(recording: Recording) -> ParticipantWindows:
     return cut(recording, list(AMIGOS.labels), PLAIN)
 
 

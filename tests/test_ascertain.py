@@ -13,7 +13,7 @@ from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.ascertain import ASCERTAIN
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import Cut, cut
+from raylab.windows.segmentation import ParticipantWindows, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1e6)  # neither cuts ranks nor filters: windows are the samples, scaled
 NAMES = ["ecg_right", "ecg_left", "acc_x", "acc_y", "acc_z", "eda"]
@@ -33,7 +33,7 @@ def read(root: Path, person: str = "P09", **options: Any) -> Recording:
     return ASCERTAIN.read(root, person, {**ASCERTAIN.options, **options})
 
 
-def windows(recording: Recording) -> Cut:
+def windows(recording: Recording) -> ParticipantWindows:
     return cut(recording, list(ASCERTAIN.labels), PLAIN)
 
 

@@ -10,8 +10,8 @@ import pytest
 from fixture_run import write_run
 
 import analysis
-from analysis.report.report import report
-from analysis.scores.attention import attended, by_variant
+from analysis.report.write import write_report
+from analysis.scores.attention import attention_weights, by_variant
 
 VARIANTS = (("non_personalized", "-"), ("hybrid", "budget=0.2"))
 PEOPLE = ("A", "B")
@@ -34,7 +34,7 @@ def _with_weights(folder: Path) -> Path:
 def test_a_person_is_averaged_before_people_are(tmp_path: Path) -> None:
     """The voice: A 0.7 (SD between windows 0.283), B 0.1; the mean over people is 0.4, not that of three windows (0.5)."""
     run = _with_weights(tmp_path / "run")
-    each = attended(run, analysis.load(run).trials)
+    each = attention_weights(run, analysis.load(run).trials)
     assert [("A", "voice", 2), ("A", "words", 2), ("B", "voice", 1), ("B", "words", 1)] == list(
         each[["participant", "channel", "windows"]].itertuples(index=False, name=None)
     )
@@ -48,8 +48,8 @@ def test_a_person_is_averaged_before_people_are(tmp_path: Path) -> None:
 def test_the_report_shows_them_and_only_where_there_are_any(tmp_path: Path) -> None:
     """A section of the page and attention.csv; a run without attention fusion has no such section."""
     run, without = _with_weights(tmp_path / "run"), write_run(tmp_path / "without", people=PEOPLE, variants=VARIANTS)
-    report(run)
-    report(without)
+    write_report(run)
+    write_report(without)
     pages = [(folder / "report" / "report.html").read_text(encoding="utf-8") for folder in (run, without)]
     assert [True, False] == ["Attention weights" in page for page in pages]
     assert 4 == len(pd.read_csv(run / "report" / "attention.csv"))

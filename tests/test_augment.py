@@ -11,12 +11,12 @@ from conftest import make_windows
 
 import raylab.training.loop
 from raylab.errors import StudyError
-from raylab.folds.fold import Fold, Rows
+from raylab.folds.fold import Fold, RowIds
 from raylab.models.batch import Batch
 from raylab.models.network import ModelSpec, build
 from raylab.training.augment import Augmentation, Augmenter
 from raylab.training.batches import Signals
-from raylab.training.loop import Trained, train
+from raylab.training.loop import TrainingResult, train
 from raylab.training.protocol import Hyperparameters
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.run_trial import one_thread
@@ -108,7 +108,9 @@ def test_short_windows_are_changed_within_their_steps() -> None:
     assert not torch.equal(found, silent)
 
 
-def _train(augmentation: Augmentation | None, frees: tuple[str, ...] = ("trunk", "head")) -> tuple[Any, Trained, Rows, Rows]:
+def _train(
+    augmentation: Augmentation | None, frees: tuple[str, ...] = ("trunk", "head")
+) -> tuple[Any, TrainingResult, RowIds, RowIds]:
     """Three epochs on P2 and P3, validated on P4: network, what the loop did, training and validation rows."""
     windows = make_windows({f"P{i}": [0, 1] * 6 for i in range(1, 5)})
     fold = Fold(windows.index, "stress", "P1", 0)

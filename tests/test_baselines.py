@@ -18,7 +18,7 @@ from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.models.batch import Batch
 from raylab.models.hmm import HMMGMM
-from raylab.models.registry import BASELINES
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.models.svm import SVM, statistics
 from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
@@ -52,10 +52,10 @@ def padded(batch: Batch) -> Batch:
     return Batch({**batch.values, "b": torch.where(end[:, :, None], noise, batch.values["b"])}, batch.lengths)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_baseline_learns_and_predicts_probabilities(name: str) -> None:
     """Most training windows get their class, rows sum to 1, padding changes nothing, and a missing channel still has an answer."""
-    model, batch = BASELINES[name].build(["a", "b"], 4, 0), made(lacking=(3, 7))
+    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 4, 0), made(lacking=(3, 7))
     model.fit(batch, Y)
 
     p = model.probabilities(batch)
@@ -67,10 +67,10 @@ def test_a_baseline_learns_and_predicts_probabilities(name: str) -> None:
     np.testing.assert_array_equal(p, model.probabilities(padded(batch)))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_stored_baseline_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
     """Its arrays go to the stage store as plain arrays and come back; fitting again gives them again."""
-    batch, models = made(), [BASELINES[name].build(["a", "b"], 3, 5) for _ in range(3)]
+    batch, models = made(), [CLASSICAL_MODELS[name].build(["a", "b"], 3, 5) for _ in range(3)]
     models[0].fit(batch, Y)
     models[1].fit(batch, Y)
     store = StageStore(Folder(tmp_path))
@@ -84,10 +84,10 @@ def test_a_stored_baseline_predicts_the_same_bits(name: str, tmp_path: Path) -> 
     assert safetensors.torch.load_file(tmp_path / "stages" / "abc.safetensors").keys() == models[0].arrays.keys()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_value_that_is_no_number_names_its_channel(name: str) -> None:
     """It is not taken for a missing channel, neither in fitting nor in predicting."""
-    model, batch = BASELINES[name].build(["a", "b"], 3, 0), made()
+    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 3, 0), made()
     model.fit(batch, Y)
     batch.values["a"][3, 2, 1] = torch.nan
 
@@ -219,7 +219,7 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     assert _study({"encoder": "svm"}, "non_personalized")
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_trial_with_a_baseline_is_stored_and_reused(name: str, tmp_path: Path) -> None:
     """A trial fits it on everyone else; a second trial finds its arrays in the store and predicts the same bits."""
     windows = make_windows({f"P{i}": [0, 1] * 6 for i in range(1, 5)})

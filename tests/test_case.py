@@ -14,7 +14,7 @@ from raylab.errors import RecordingError
 from raylab.recordings.case import CASE, PEOPLE
 from raylab.recordings.recording import Recording
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import Cut, cut
+from raylab.windows.segmentation import ParticipantWindows, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1000.0)  # neither clips nor filters at 1 kHz: only scales and cuts
 CHANNELS = ["ecg", "bvp", "eda", "resp", "temp", "emg_zygo", "emg_coru", "emg_trap"]
@@ -39,7 +39,7 @@ def read(root: Path, participant: str = "S03", variant: str = "interpolated") ->
     return CASE.read(root, participant, {**CASE.options, "variant": variant})
 
 
-def cut_case(recording: Recording, settings: Preprocessing = PLAIN) -> Cut:
+def cut_case(recording: Recording, settings: Preprocessing = PLAIN) -> ParticipantWindows:
     return cut(recording, list(CASE.labels), settings)
 
 
@@ -48,7 +48,7 @@ def shown(known: KnownCase, number: int = 3) -> list[int]:
     return [video for video, *_ in known.videos[number] if video <= 8]
 
 
-def expect_by_hand(made: Cut, order: list[int]) -> None:
+def expect_by_hand(made: ParticipantWindows, order: list[int]) -> None:
     """Two windows a video in the order shown, with the classes computed by hand above."""
     assert made.sessions == [NAMES[video] for video in order for _ in range(2)]
     assert made.labels["valence"].tolist() == [value for video in order for value in VALENCE[video]]

@@ -7,10 +7,10 @@ import pytest
 from test_csv_folder import write
 
 from raylab.recordings import DATASETS, Channel, Recording, Segment
-from raylab.recordings.availability import state
+from raylab.recordings.availability import availability
 from raylab.recordings.wesad import WESAD
-from raylab.runs.dataset_check import check
-from raylab.runs.prepare import Order
+from raylab.runs.dataset_check import check_dataset
+from raylab.runs.prepare import PrepareRequest
 from raylab.windows.recording_check import examine
 
 
@@ -44,7 +44,7 @@ def test_check_reads_everything_and_writes_nothing(tmp_path: Path, cluster: None
     (root / "cleo" / "eda.csv").write_text("value\nx\n")
     before = sorted(tmp_path.rglob("*"))
     said: list[str] = []
-    assert 1 == check(Order("csv_folder", str(root), ""), said.append)
+    assert 1 == check_dataset(PrepareRequest("csv_folder", str(root), ""), said.append)
     text = "\n".join(said)
     assert "anna eda" in text and "ben pulse" in text
     assert "anna label stress: 94.4% of the windows" in text
@@ -56,7 +56,7 @@ def test_state_names_who_is_missing(tmp_path: Path) -> None:
     """A folder with two of WESAD's people says which thirteen are missing; an empty one says that nothing is there."""
     for name in ("S2", "S3"):
         (tmp_path / "wesad" / name).mkdir(parents=True)
-    said = state(WESAD, tmp_path)
+    said = availability(WESAD, tmp_path)
     assert "2 participants, missing S4, S5" in said
     assert "S17" in said
-    assert "not in" in state(DATASETS["stress_predict"], tmp_path)
+    assert "not in" in availability(DATASETS["stress_predict"], tmp_path)

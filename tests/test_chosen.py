@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.scores.paired_scores import pairs
+from analysis.scores.paired_scores import paired_scores
 from analysis.statistics.paired_tests import bca_interval, wilcoxon
-from analysis.statistics.sign_flip_test import choose, flip_test
-from analysis.statistics.variant_selection import chosen
+from analysis.statistics.sign_flip_test import flip_test, leave_one_out_choice
+from analysis.statistics.variant_selection import select_variants
 
 CELL = {"dataset": "d", "label": "l", "model": "m", "scoring": "paired"}
 Numbers = dict[str, list[float]]
@@ -43,20 +43,21 @@ def _tuned(**changed: list[float]) -> pd.DataFrame:
 
 def test_each_variant_is_paired_with_the_baseline_on_its_windows() -> None:
     """Means over seeds; where the baseline stands once, that one row serves."""
-    made = pairs(_tuned(), "auroc").set_index(["variant", "participant"])
+    made = paired_scores(_tuned(), "auroc").set_index(["variant", "participant"])
     assert pytest.approx((0.9, 0.6, 0.3)) == tuple(made.loc[("b=1", "A"), ["score", "baseline", "difference"]])
     assert pytest.approx((0.8, 0.7, 0.1)) == tuple(made.loc[("b=2", "B"), ["score", "baseline", "difference"]])
     scores = _tuned()
     once = scores[scores["technique"].eq("tune") | scores["against"].eq("")].drop(columns="against")
-    assert {0.1} == set(pairs(once, "auroc")["baseline"].round(9))
+    assert {0.1} == set(paired_scores(once, "auroc")["baseline"].round(9))
 
 
 def test_a_row_is_the_choice_and_its_flips() -> None:
-    """Difference, choices, p and interval are those of ``analysis.statistics.sign_flip_test`` on the differences; mean and baseline of the chosen ones."""
+    """Difference, choices, p and interval are those of ``analysis.statistics.sign_flip_test`` on the differences; mean and baseline are those of the
+    chosen ones."""
     d = (np.array(TUNED) - np.array(BASE)).T
-    values, which = choose(d)
+    values, which = leave_one_out_choice(d)
     at = np.arange(6)
-    row = chosen(_tuned()).iloc[0]
+    row = select_variants(_tuned()).iloc[0]
     assert (6, 0, "paired", "auroc", "tune") == tuple(row[["n_participants", "n_missing", "scoring", "metric", "technique"]])
     assert pytest.approx((values.mean(), values.mean())) == (row["difference"], row["mean"] - row["baseline_mean"])
     mine = np.array(TUNED)[which, at]
@@ -70,13 +71,13 @@ def test_a_row_is_the_choice_and_its_flips() -> None:
 
 def test_the_most_frequent_choice_comes_first() -> None:
     """Only A, who gains nothing from b=1, is given it by the others."""
-    row = chosen(_scores({("tune", "b=1"): [0.5] + [0.9] * 5, ("tune", "b=2"): [0.85] * 6}, {"": [0.5] * 6})).iloc[0]
+    row = select_variants(_scores({("tune", "b=1"): [0.5] + [0.9] * 5, ("tune", "b=2"): [0.85] * 6}, {"": [0.5] * 6})).iloc[0]
     assert "b=2 x5, b=1 x1" == row["choices"]
 
 
 def test_the_best_on_test_stands_beside_it() -> None:
     """The variant of the best mean score, whatever was chosen."""
-    row = chosen(_tuned()).iloc[0]
+    row = select_variants(_tuned()).iloc[0]
     best = np.array(TUNED[1])
     assert ("b=2", pytest.approx(best.mean()), pytest.approx(best.std(ddof=1))) == tuple(
         row[["best_variant", "best_mean", "best_sd"]]
@@ -94,13 +95,13 @@ def test_random_flips_are_counted_by_name() -> None:
         names | {"technique": "non_personalized", "variant": "-", "participant": f"{i:02}", "auroc": 0.5, "against": ""}
         for i in range(16)
     ]
-    assert chosen(pd.DataFrame(people + base), flips=999).loc[0, "test"].endswith("(999 random)")
+    assert select_variants(pd.DataFrame(people + base), flips=999).loc[0, "test"].endswith("(999 random)")
 
 
 def test_a_single_variant_is_the_comparisons() -> None:
     """Nothing is chosen: Wilcoxon's p, the BCa interval, and the name says so."""
     d = np.array(TUNED[0]) - np.array(BASE[0])
-    row = chosen(_scores({("x", "-"): TUNED[0]}, {"x": BASE[0]})).iloc[0]
+    row = select_variants(_scores({("x", "-"): TUNED[0]}, {"x": BASE[0]})).iloc[0]
     assert (wilcoxon(d)[0], *bca_interval(d)) == pytest.approx(tuple(row[["p", "ci_low", "ci_high"]]))
     assert "Wilcoxon signed-rank (Pratt, exact); one variant, nothing chosen" == row["test"]
     assert "- x6" == row["choices"]
@@ -109,7 +110,7 @@ def test_a_single_variant_is_the_comparisons() -> None:
 def test_less_calibration_error_is_better() -> None:
     """Of two variants the one that lowers the error is chosen, the difference and its interval keep their signs."""
     variants = {("tune", "b=1"): [0.30, 0.31, 0.32, 0.33, 0.34, 0.35], ("tune", "b=2"): [0.1, 0.12, 0.11, 0.13, 0.12, 0.11]}
-    row = chosen(_scores(variants, {"": [0.3, 0.3, 0.29, 0.31, 0.32, 0.3]}, "ece"), "ece").iloc[0]
+    row = select_variants(_scores(variants, {"": [0.3, 0.3, 0.29, 0.31, 0.32, 0.3]}, "ece"), "ece").iloc[0]
     assert ("b=2 x6", "b=2") == tuple(row[["choices", "best_variant"]])
     assert row["ci_low"] < row["difference"] < row["ci_high"] < 0
     assert row["p"] <= 2 / 64
@@ -121,7 +122,7 @@ def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
     mine = scores["technique"].eq("tune")
     scores.loc[mine & scores["participant"].eq("B") & scores["variant"].eq("b=2"), "auroc"] = np.nan
     scores.loc[mine & scores["participant"].eq("C"), "auroc"] = np.nan
-    row = chosen(scores).iloc[0]
+    row = select_variants(scores).iloc[0]
     assert (5, 1) == tuple(row[["n_participants", "n_missing"]])
     assert "b=1 x3, b=2 x2" == row["choices"]
     assert np.isnan(row["ci_low"]) and 0 < row["p"] < 1
@@ -129,15 +130,15 @@ def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
 
 def test_without_a_baseline_nothing_is_tested() -> None:
     """A study of techniques alone: the choice is by the scores; no difference, no p."""
-    row = chosen(_scores({("tune", "b=1"): TUNED[0], ("tune", "b=2"): TUNED[1]}, {})).iloc[0]
-    assert pytest.approx(choose(np.array(TUNED).T)[0].mean()) == row["mean"]
+    row = select_variants(_scores({("tune", "b=1"): TUNED[0], ("tune", "b=2"): TUNED[1]}, {})).iloc[0]
+    assert pytest.approx(leave_one_out_choice(np.array(TUNED).T)[0].mean()) == row["mean"]
     assert row[["difference", "p", "ci_low", "baseline_mean"]].isna().all()
 
 
 def test_nothing_to_choose_from_is_an_empty_table() -> None:
     """Only a baseline, and a technique whose scores are all missing."""
     only = _scores({}, {"": [0.5, 0.6]})
-    assert chosen(only).empty
-    row = chosen(_scores({("tune", "b=1"): [np.nan] * 2, ("tune", "b=2"): [np.nan] * 2}, {"": [0.5, 0.6]})).iloc[0]
+    assert select_variants(only).empty
+    row = select_variants(_scores({("tune", "b=1"): [np.nan] * 2, ("tune", "b=2"): [np.nan] * 2}, {"": [0.5, 0.6]})).iloc[0]
     assert (0, 2) == tuple(row[["n_participants", "n_missing"]])
     assert row[["mean", "p", "best_variant"]].isna().all()

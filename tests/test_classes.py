@@ -10,7 +10,7 @@ from fixture_run import write_run
 from sklearn import metrics as sk
 
 import analysis
-from analysis.report.report import results
+from analysis.report.write import report_data
 from analysis.scores.scores import score
 from analysis.statistics import confusion
 from analysis.statistics.paired_tests import bca_interval
@@ -18,7 +18,7 @@ from analysis.statistics.paired_tests import bca_interval
 NAMES = ["neutral", "happy", "sad", "angry"]
 
 
-def _frames(y: np.ndarray, p: np.ndarray, people: int = 3) -> analysis.Frames:
+def _frames(y: np.ndarray, p: np.ndarray, people: int = 3) -> analysis.RunTables:
     """One variant, the windows dealt to people in turn; a purged window of each is added, which must not count."""
     rows = [
         {"trial": f"t{i}", "dataset": "d", "label": "emotion", "model": "m", "technique": "non_personalized", "variant": "-"}
@@ -31,7 +31,7 @@ def _frames(y: np.ndarray, p: np.ndarray, people: int = 3) -> analysis.Frames:
     purged = told.iloc[:people].assign(window=len(y) + np.arange(people), y_true=0, purged=True)
     trials = pd.DataFrame(rows)
     every = pd.concat([told, purged], ignore_index=True).sort_values(["trial", "window"], ignore_index=True)
-    return analysis.Frames(trials, trials, every, (), classes={"d": {"emotion": NAMES}})
+    return analysis.RunTables(trials, trials, every, (), classes={"d": {"emotion": NAMES}})
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -73,7 +73,7 @@ def test_uar_has_its_interval_over_participants() -> None:
     rng = np.random.default_rng(5)
     scores = score(_frames(rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200).astype(np.float32), people=5))
     uar = scores[scores["technique"].eq("non_personalized")]["balanced_accuracy"].to_numpy()
-    made = confusion.means(scores).set_index(["technique", "metric"])
+    made = confusion.class_means(scores).set_index(["technique", "metric"])
     row = made.loc[("non_personalized", "balanced_accuracy")]
     assert (5, pytest.approx(uar.mean()), bca_interval(uar)) == (
         row["n_participants"],
@@ -88,7 +88,7 @@ def test_models_stand_side_by_side() -> None:
     rng = np.random.default_rng(5)
     scores = score(_frames(rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200).astype(np.float32), people=5))
     both = pd.concat([scores, scores.assign(model="svm"), scores.assign(dataset="d (LEAKING: random)")])
-    text = confusion.markdown(confusion.means(both), ["A note."])
+    text = confusion.markdown(confusion.class_means(both), ["A note."])
     first, second = text.split("### ")[1:]
     assert ("d / emotion", "d (LEAKING: random) / emotion") == (first.splitlines()[0], second.splitlines()[0])
     assert "| m | non_personalized | - | 5 | " in first and "| svm | non_personalized | - | 5 | " in first
@@ -98,11 +98,11 @@ def test_models_stand_side_by_side() -> None:
 def test_a_report_names_the_classes_in_their_order(tmp_path: Path) -> None:
     """The names stand in provenance.json, because JSON objects that are sorted lose the order; a run without them has numbers."""
     run = write_run(tmp_path / "run")
-    assert set(results(run).confusion["true"]) == {"class 0", "class 1"}
+    assert set(report_data(run).confusion["true"]) == {"class 0", "class 1"}
     origin = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     named = origin | {"classes": {"simulated": {"stress": ["zero", "one"]}}}
     (run / "provenance.json").write_text(json.dumps(named), encoding="utf-8")
-    made = analysis.report.report.report(run)
+    made = analysis.report.write.write_report(run)
     assert list(dict.fromkeys(made.confusion["true"])) == ["zero", "one"]
     page = (run / "report" / "report.html").read_text(encoding="utf-8")
     assert "fine_tuning: true class (row) by guessed class (column)" in page
@@ -111,4 +111,4 @@ def test_a_report_names_the_classes_in_their_order(tmp_path: Path) -> None:
 
 def test_uar_may_be_asked_for_by_its_name(tmp_path: Path) -> None:
     """``--metric uar`` is the balanced accuracy."""
-    assert results(write_run(tmp_path / "run"), metric="uar").metric == "balanced_accuracy"
+    assert report_data(write_run(tmp_path / "run"), metric="uar").metric == "balanced_accuracy"

@@ -10,7 +10,7 @@ from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from ray.experimental import internal_kv
 
 from raylab.errors import RaylabError
-from raylab.runs.cluster import most, per_trial, slots, waits_for
+from raylab.runs.cluster import max_resources, per_trial, slots, waits_for
 from raylab.trials.study import Resources
 
 
@@ -51,14 +51,14 @@ def test_a_gpu_that_nobody_is_known_to_start_is_waited_for_and_said(cluster: Non
 
 def test_what_a_managed_autoscaler_reports_is_used(reported: None) -> None:
     """3 nodes of 8 CPUs and 2 GPUs: 24 slots; what a trial waits for is said."""
-    assert {"CPU": 24, "GPU": 6} == {name: most()[name] for name in ("CPU", "GPU")}
+    assert {"CPU": 24, "GPU": 6} == {name: max_resources()[name] for name in ("CPU", "GPU")}
     assert 24 == slots(per_trial(Resources()))
 
 
 def test_what_is_there_counts_where_less_is_promised(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promise of less than the cluster has takes nothing away."""
     monkeypatch.setenv("RAYLAB_CAN_START", "CPU=1")
-    assert 2 == most()["CPU"] == ray.cluster_resources()["CPU"]
+    assert 2 == max_resources()["CPU"] == ray.cluster_resources()["CPU"]
 
 
 @pytest.mark.parametrize("said", ["GPU", "GPU=four", "GPU:4", "GPU=-1"])
@@ -66,4 +66,4 @@ def test_a_promise_that_is_no_number_is_a_sentence(said: str, cluster: None, mon
     """What is wrong with the variable, and how to write it."""
     monkeypatch.setenv("RAYLAB_CAN_START", said)
     with pytest.raises(RaylabError, match=f"RAYLAB_CAN_START: '{said}' is not name=number; write it like"):
-        most()
+        max_resources()

@@ -12,7 +12,7 @@ from conftest import make_windows
 from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.models.fusions import FUSIONS
-from raylab.models.registry import BASELINES, NAMES
+from raylab.models.registry import CLASSICAL_MODELS, MODEL_NAMES
 from raylab.runs.folder import RunFolder
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training.stage_store import StageStore
@@ -30,8 +30,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "multi_task": [{"task": "user"}],
     "user_dependent": [{"budget": 3}],
 }
-MODELS = list(product(FUSIONS, NAMES))
-SOUND = [(fusion, encoder) for fusion, encoder in MODELS if fusion == "late" or encoder not in BASELINES]
+MODELS = list(product(FUSIONS, MODEL_NAMES))
+SOUND = [(fusion, encoder) for fusion, encoder in MODELS if fusion == "late" or encoder not in CLASSICAL_MODELS]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +66,14 @@ def study(model: dict[str, Any], *techniques: Any) -> Study:
 
 
 def model_of(fusion: str, encoder: str) -> dict[str, Any]:
-    return {"encoder": encoder, "fusion": fusion, **({} if encoder in BASELINES else {"width": 1 / 64})}
+    return {"encoder": encoder, "fusion": fusion, **({} if encoder in CLASSICAL_MODELS else {"width": 1 / 64})}
 
 
 def expected_refusal(fusion: str, encoder: str, technique: str) -> str:
     """The part of the sentence that says why; empty for what runs."""
-    if encoder in BASELINES and fusion != "late":
+    if encoder in CLASSICAL_MODELS and fusion != "late":
         return "nothing for fusion"
-    if encoder in BASELINES and technique in ("fine_tuning", "multi_task"):
+    if encoder in CLASSICAL_MODELS and technique in ("fine_tuning", "multi_task"):
         return f"{encoder} is"
     if fusion == "weighted" and technique == "multi_task":
         return "there is nothing between"
@@ -148,7 +148,7 @@ def test_modalities_are_an_axis_of_a_study(people: Windows) -> None:
     (by_channel,) = plan(named, {"made": people.index})
 
     assert (("a", "b"), ("b",)) == (all_of_them.channels, voice.channels)
-    assert ("fcn", "fcn voice") == (all_of_them.row["model"], voice.row["model"])
+    assert ("fcn", "fcn voice") == (all_of_them.labels["model"], voice.labels["model"])
     assert by_channel.stages == voice.stages != all_of_them.stages
     assert voice.key != by_channel.key
 

@@ -14,8 +14,8 @@ import analysis
 from analysis.scores.scores import score
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.runs.participants import spoken
-from raylab.trials.plan import dataset_name, prepared
+from raylab.runs.participants import transcripts_table
+from raylab.trials.plan import check_datasets, dataset_name
 from raylab.trials.study import DatasetEntry, parse_study
 from raylab.validity.probes import probe
 from raylab.windows.dataset import Windows, read_windows
@@ -59,7 +59,7 @@ def test_shuffled_transcripts_move_text_within_a_speaker_and_nothing_else(tmp_pa
     np.testing.assert_array_equal(windows.index.labels["stress"], after.index.labels["stress"])
     assert not np.array_equal(windows.lengths["b"], after.lengths["b"])
     for person in range(3):
-        rows = windows.index.person == person
+        rows = windows.index.participant_index == person
         before = sorted(zip(windows.lengths["b"][rows], map(tuple, windows.signals["b"][rows, :, 0]), strict=True))
         assert before == sorted(zip(after.lengths["b"][rows], map(tuple, after.signals["b"][rows, :, 0]), strict=True))
     assert "transcripts (b) were permuted" in card["caution"]
@@ -72,7 +72,7 @@ def test_shuffled_transcripts_need_a_linguistic_channel(tmp_path: Path) -> None:
         probe("shuffled_transcripts", str(source), str(tmp_path / "out"))
 
 
-def _frames(y: list[int], said: list[int]) -> analysis.Frames:
+def _frames(y: list[int], said: list[int]) -> analysis.RunTables:
     """Two speakers of one run, who each say ``said`` with the classes ``y``."""
     trials = pd.DataFrame(
         [
@@ -85,7 +85,7 @@ def _frames(y: list[int], said: list[int]) -> analysis.Frames:
     told = pd.DataFrame({"trial": ["A"] * n + ["B"] * n, "window": np.arange(2 * n), "y_true": y * 2, "purged": False})
     told[["p_0", "p_1"]] = 0.5
     spoken = pd.DataFrame({"dataset": "d", "window": np.arange(2 * n), "transcript": said * 2})
-    return analysis.Frames(trials, trials, told, (), transcripts=spoken)
+    return analysis.RunTables(trials, trials, told, (), transcripts=spoken)
 
 
 def test_the_text_ceiling_is_what_the_transcript_tells() -> None:
@@ -119,9 +119,9 @@ def test_a_run_keeps_numbers_of_transcripts_and_no_text() -> None:
     """One row per utterance that says something, under the dataset's name in the tables."""
     windows = _speech()
     read = parse_study(study(techniques=["non_personalized"]), "s")
-    table = spoken(prepared(read, {"made": windows.index}))
+    table = transcripts_table(check_datasets(read, {"made": windows.index}))
     assert table is not None
     assert (["dataset", "window", "transcript"], 35) == (table.column_names, table.num_rows)
-    twice = prepared(read, {"made": windows.index}) * 2  # two labels of one dataset
-    assert table.equals(spoken(twice))
-    assert spoken(prepared(read, {"made": make_windows({f"P{i}": [0, 1] for i in range(3)}).index})) is None
+    twice = check_datasets(read, {"made": windows.index}) * 2  # two labels of one dataset
+    assert table.equals(transcripts_table(twice))
+    assert transcripts_table(check_datasets(read, {"made": make_windows({f"P{i}": [0, 1] for i in range(3)}).index})) is None

@@ -14,7 +14,7 @@ from raylab.recordings import DATASETS
 from raylab.recordings.csv_folder import CSV_FOLDER
 from raylab.recordings.recording import Recording
 from raylab.recordings.wesad import WESAD
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import read_windows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import cut
@@ -101,7 +101,9 @@ def test_bad_input_names_what_is_wrong(what: str, tmp_path: Path) -> None:
 
 def test_prepared_under_its_own_name(tmp_path: Path) -> None:
     """`raylab prepare csv_folder` gives windows whose card carries the dataset's own name, labels and traits."""
-    card = prepare(Order("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="here")
+    card = prepare(
+        PrepareRequest("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="here"
+    )
     assert ("my_data", ["age", "gender"]) == (card["dataset"], card["similarity_traits"])
     assert 17 + 34 == len(read_windows(Folder(tmp_path / "out")).index.window)
 

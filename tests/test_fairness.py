@@ -13,13 +13,13 @@ from conftest import make_windows
 from fixture_scores import scores
 
 import analysis
-from analysis.report.report import report
+from analysis.report.write import write_report
 from analysis.statistics import fairness
 from analysis.statistics.participant_groups import groupings, thirds, trait_clusters
 from raylab.runs.folder import RunFolder
 from raylab.runs.participants import participants
 from raylab.runs.run import start
-from raylab.trials.plan import prepared
+from raylab.trials.plan import check_datasets
 from raylab.trials.study import parse_study
 
 CELL = {"dataset": "d", "label": "l"}
@@ -27,7 +27,7 @@ HOSTILE = "<script>Jane Doe, phobia of \\input{dogs}</script>"
 
 
 def people(**columns: list[Any]) -> pd.DataFrame:
-    """``Frames.participants`` of P0, P1, ..."""
+    """``RunTables.participants`` of P0, P1, ..."""
     count = len(next(iter(columns.values())))
     return pd.DataFrame({**CELL, "participant": [f"P{i}" for i in range(count)], **columns})
 
@@ -154,7 +154,7 @@ def test_label_balance_is_the_share_of_the_most_frequent_class() -> None:
 
 def test_no_people_no_groups() -> None:
     """A run that does not say who its people are: no rows, and a sentence on how to get them."""
-    made = fairness.gaps(scores({("x", "-"): [0.1] * 4}), analysis.Frames(*[pd.DataFrame()] * 3, ()).participants, "auroc")
+    made = fairness.gaps(scores({("x", "-"): [0.1] * 4}), analysis.RunTables(*[pd.DataFrame()] * 3, ()).participants, "auroc")
     assert made.empty
     assert "`raylab run` on it again" in fairness.markdown(made)
 
@@ -183,7 +183,7 @@ def test_a_run_keeps_numbers_and_gender_of_people_and_nothing_else() -> None:
         "models": [{"encoder": "fcn"}],
         "techniques": ["non_personalized"],
     }
-    kept = participants(prepared(parse_study(study, "test"), {"made": index}))
+    kept = participants(check_datasets(parse_study(study, "test"), {"made": index}))
     assert {"age": 20.0, "gender": "female", "pss": 0.0} == kept[0]["traits"]
     assert ["female", "male", None, "another gender", 1.0] == [row["traits"].get("gender") for row in kept]
     assert ({"class0": 3, "class1": 2}, "made", "stress", "P0") == tuple(
@@ -227,7 +227,7 @@ def test_what_somebody_wrote_about_a_person_is_in_no_file_of_a_run(cohort: Path,
     }
     run = tmp_path / "run"
     start(parse_study(study, "test"), str(tmp_path / "windows"), str(run), "here", say=lambda line: None)
-    report(run)
+    write_report(run)
     files = [path for path in run.rglob("*") if path.is_file()]
     assert {"report.html", "fairness.csv", "participants.json", "paper_table.tex"} <= {path.name for path in files}
     assert [] == [path.name for path in files if any(word in path.read_bytes() for word in (b"Jane", b"phobia", b"remark"))]

@@ -58,7 +58,7 @@ def _contrast(one: str, other: str) -> float:
 def test_every_technique_can_be_seen_on_white_and_on_near_black(ground: str) -> None:
     """3:1, which WCAG asks of what a figure is made of."""
     colours = [
-        *(colour for colour, _, _ in [*plots.LOOKS.values(), *plots.OTHERS]),
+        *(colour for colour, _, _ in [*plots.TECHNIQUE_STYLES.values(), *plots.OTHERS]),
         plots.GAIN,
         plots.LOSS,
         plots.SAME,
@@ -68,14 +68,16 @@ def test_every_technique_can_be_seen_on_white_and_on_near_black(ground: str) -> 
 
 def test_no_two_techniques_share_a_marker() -> None:
     """Colour alone never tells techniques apart; one that raylab does not know has its own look too."""
-    looks = [plots.look(name, [*plots.LOOKS, "mine", "yours"]) for name in [*plots.LOOKS, "mine", "yours"]]
+    looks = [
+        plots.style_of(name, [*plots.TECHNIQUE_STYLES, "mine", "yours"]) for name in [*plots.TECHNIQUE_STYLES, "mine", "yours"]
+    ]
     assert len({marker for _, marker, _ in looks}) == len({colour for colour, _, _ in looks}) == len(looks)
 
 
 def test_a_figure_is_drawn_the_same_every_time_and_its_ids_are_its_own() -> None:
     """Equal bytes under one name; under another name other ids, so that two figures can stand in one page."""
-    frame = figure_data.over(_comparison([("hybrid", "budget=0.2"), ("hybrid", "budget=0.4")]), "budget")
-    first, again, other = (plots.drawn(lambda: line_plots.over_axis(frame, "auroc", "budget"), name)[0] for name in "aab")
+    frame = figure_data.axis_curves(_comparison([("hybrid", "budget=0.2"), ("hybrid", "budget=0.4")]), "budget")
+    first, again, other = (plots.render(lambda: line_plots.over_axis(frame, "auroc", "budget"), name)[0] for name in "aab")
     assert first == again
     ids = [set(re.findall(rb'id="([mp][0-9a-f]{8,})"', svg)) for svg in (first, other)]
     assert ids[0] and not ids[0] & ids[1]
@@ -84,7 +86,7 @@ def test_a_figure_is_drawn_the_same_every_time_and_its_ids_are_its_own() -> None
 def test_an_svg_in_a_page_keeps_its_texts_and_loses_what_could_clash() -> None:
     """A hostile name is text, numbers in texts are not rounded, only ids in use stay, text takes the page's colour, the ground goes."""
     frame = _comparison([("hybrid", HOSTILE), ("hybrid", "-")], difference=0.1236)
-    svg, _ = plots.drawn(lambda: plots.forest(frame), "x")
+    svg, _ = plots.render(lambda: plots.forest(frame), "x")
     root = ET.fromstring(inline(svg, HOSTILE))
     texts = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
     assert f"hybrid {HOSTILE}" in texts and "+0.124 [+0.000, +0.200]" in texts
@@ -100,7 +102,7 @@ def test_an_svg_in_a_page_keeps_its_texts_and_loses_what_could_clash() -> None:
 def test_slopes_show_the_variant_that_the_others_choose() -> None:
     """On A's and B's mean ``a`` is better for C, though C itself did better with ``b``."""
     pairs = _pairs({("x", "a"): [0.2, 0.2, -0.1], ("x", "b"): [0.0, 0.0, 0.3]})
-    made = figure_data.chosen_pairs(pairs, "auroc").set_index("participant")
+    made = figure_data.selected_variant_pairs(pairs, "auroc").set_index("participant")
     assert "a" == made.loc["C", "variant"]
     assert ["A", "B", "C"] == sorted(made.index)
 
@@ -129,10 +131,10 @@ def test_gains_put_people_in_the_order_of_their_numbers() -> None:
 def test_a_curve_over_an_axis_has_numbers_in_order_and_words_last() -> None:
     """Other axes make lines of their own; one value alone is no curve, and variants without the axis are left out."""
     variants = [("x", "layers=all k=10"), ("x", "layers=all k=2"), ("x", "layers=last k=silhouette"), ("y", "-")]
-    made = figure_data.over(_comparison(variants), "k")
+    made = figure_data.axis_curves(_comparison(variants), "k")
     assert ["2", "10", "silhouette"] == made["value"].tolist()
     assert ["x layers=all", "x layers=all", "x layers=last"] == made["line"].tolist()
-    assert figure_data.over(_comparison(variants[:1]), "k").empty
+    assert figure_data.axis_curves(_comparison(variants[:1]), "k").empty
 
 
 def test_reliability_by_hand() -> None:
@@ -152,7 +154,7 @@ def test_reliability_by_hand() -> None:
             "p_1": p1,
         }
     )
-    made = figure_data.reliability(analysis.Frames(trials, trials, predictions, ()))
+    made = figure_data.reliability(analysis.RunTables(trials, trials, predictions, ()))
     assert [6, 9] == made["bin"].tolist()
     assert [1, 2] == made["windows"].tolist()
     assert pytest.approx([0.62, 0.935]) == made["confidence"].tolist()
@@ -178,9 +180,9 @@ def test_only_what_a_run_has_is_drawn() -> None:
     none = pd.DataFrame(columns=training_curves.COLUMNS)
     assert [] == [
         *report_figures.forest("x", comparison),
-        *report_figures.over("x", comparison, "auroc", report_figures.BUDGET),
+        *report_figures.axis_figure("x", comparison, "auroc", report_figures.BUDGET),
         *report_figures.training("x", none),
-        *report_figures.calibration("x", pd.DataFrame()),
+        *report_figures.reliability("x", pd.DataFrame()),
     ]
 
 

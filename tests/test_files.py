@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from raylab.files import Folder, join, within
-from raylab.record_store import Ledger
+from raylab.record_store import RecordStore
 
 SCHEMA = pa.schema([("key", pa.string()), ("status", pa.string()), ("n", pa.int64())])
 
@@ -51,43 +51,43 @@ def test_many_are_read_and_the_vanished_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def store(tmp_path: Path) -> RecordStore:
     """Three records: two ok, one failed."""
-    made = Ledger(Folder(tmp_path), "rows", SCHEMA)
+    made = RecordStore(Folder(tmp_path), "rows", SCHEMA)
     for n, status in enumerate(("ok", "ok", "failed")):
-        made.put(f"k{n}", {"status": status, "n": n, "note": "only here"})
+        made.write(f"k{n}", {"status": status, "n": n, "note": "only here"})
     return made
 
 
-def test_gathered_records_are_read_from_the_table(ledger: Ledger, tmp_path: Path) -> None:
+def test_gathered_records_are_read_from_the_table(store: RecordStore, tmp_path: Path) -> None:
     """Without their objects they are still there, with the table's columns; the others are read from theirs."""
-    ledger.gather(lambda row: row["status"] == "ok")
+    store.compact(lambda row: row["status"] == "ok")
     (tmp_path / "rows" / "k0.json").unlink()
-    assert {"k0": {"key": "k0", "status": "ok", "n": 0}} == {k: row for k, row in ledger.rows().items() if k == "k0"}
-    assert "only here" == ledger.rows()["k2"]["note"]
-    assert ["k0", "k1"] == ledger.folder.read_table("rows.parquet")["key"].to_pylist()
+    assert {"k0": {"key": "k0", "status": "ok", "n": 0}} == {k: row for k, row in store.records().items() if k == "k0"}
+    assert "only here" == store.records()["k2"]["note"]
+    assert ["k0", "k1"] == store.folder.read_table("rows.parquet")["key"].to_pylist()
 
 
-def test_gathering_again_without_news_writes_nothing(ledger: Ledger, tmp_path: Path) -> None:
+def test_gathering_again_without_news_writes_nothing(store: RecordStore, tmp_path: Path) -> None:
     """The table's file stays as it was."""
-    ledger.gather(lambda row: True)
+    store.compact(lambda row: True)
     before = (tmp_path / "rows.parquet").stat().st_mtime_ns
-    ledger.gather(lambda row: True)
+    store.compact(lambda row: True)
     assert before == (tmp_path / "rows.parquet").stat().st_mtime_ns
 
 
-def test_a_record_is_there_or_gone_whatever_interrupts_its_removal(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_record_is_there_or_gone_whatever_interrupts_its_removal(store: RecordStore, tmp_path: Path) -> None:
     """The table goes first: after half a removal the object still says what it said."""
-    ledger.gather(lambda row: True)
+    store.compact(lambda row: True)
     kept = (tmp_path / "rows" / "k2.json").read_bytes()
-    ledger.forget(["k2"])
-    assert {"k0", "k1"} == ledger.rows().keys()
+    store.delete(["k2"])
+    assert {"k0", "k1"} == store.records().keys()
     (tmp_path / "rows" / "k2.json").write_bytes(kept)
-    assert "failed" == ledger.rows()["k2"]["status"]
+    assert "failed" == store.records()["k2"]["status"]
 
 
-def test_a_truncated_record_is_as_good_as_none(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_truncated_record_is_as_good_as_none(store: RecordStore, tmp_path: Path) -> None:
     """Its trial runs again and writes it anew."""
     path = tmp_path / "rows" / "k1.json"
     path.write_text(json.dumps({"status": "ok"})[:8])
-    assert {"k0", "k2"} == ledger.rows().keys()
+    assert {"k0", "k2"} == store.records().keys()

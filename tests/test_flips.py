@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from analysis.statistics.sign_flip_test import choose, flip_test
+from analysis.statistics.sign_flip_test import flip_test, leave_one_out_choice
 
 
 def _by_hand(d: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -34,7 +34,7 @@ def _cases() -> list[np.ndarray]:
 @pytest.mark.parametrize("d", _cases())
 def test_the_choice_is_the_best_of_the_others(d: np.ndarray) -> None:
     """Values and variants are those of the rule in words, with ties and missing scores."""
-    values, which = choose(d)
+    values, which = leave_one_out_choice(d)
     expected, at = _by_hand(d)
     np.testing.assert_array_equal(expected, values)
     assert at == which.tolist()
@@ -43,7 +43,7 @@ def test_the_choice_is_the_best_of_the_others(d: np.ndarray) -> None:
 def test_a_choice_by_hand() -> None:
     """A gains most from v, but the others (B, C) gain more from w: A is given w; so is B; C is given v, and nobody is given their own best."""
     d = np.array([[0.9, 0.1], [0.0, 0.2], [0.1, 0.5]])
-    values, which = choose(d)
+    values, which = leave_one_out_choice(d)
     assert [1, 0, 0] == which.tolist()
     np.testing.assert_allclose([0.1, 0.0, 0.1], values)
 
@@ -76,14 +76,14 @@ def test_differences_that_floats_alone_tell_apart_are_equal() -> None:
     """Two variants whose differences to the baseline are the same number computed in two ways: the first is chosen."""
     d = np.array([[0.2 - 0.1, 0.3 - 0.2]] * 4)
     assert d[0, 0] != d[0, 1]
-    assert [0, 0, 0, 0] == choose(d)[1].tolist() == choose(d[:, ::-1])[1].tolist()
+    assert [0, 0, 0, 0] == leave_one_out_choice(d)[1].tolist() == leave_one_out_choice(d[:, ::-1])[1].tolist()
 
 
 @pytest.mark.parametrize("d", [case for case in _cases() if not np.isnan(case).any() and len(case) > 5])
 def test_the_interval_is_what_the_test_does_not_reject(d: np.ndarray) -> None:
     """Just inside its ends a mean difference taken off everybody leaves p over 0.05, just outside it does not."""
     found = flip_test(d)
-    assert found.low < np.nanmean(choose(d)[0]) < found.high
+    assert found.low < np.nanmean(leave_one_out_choice(d)[0]) < found.high
     for end, out in ((found.low, -1e-6), (found.high, 1e-6)):
         assert flip_test(d - (end - out)).p > 0.05 >= flip_test(d - (end + out)).p
 
@@ -102,5 +102,5 @@ def test_nobody_or_one_person_or_all_ties_are_no_error() -> None:
     """One person cannot be chosen for by others and has no p; where nothing differs p is 1."""
     assert np.isnan(flip_test(np.array([[0.1, 0.2]])).p)
     assert np.isnan(flip_test(np.full((4, 2), np.nan)).p)
-    assert [-1] == choose(np.array([[0.1, 0.2]]))[1].tolist()
+    assert [-1] == leave_one_out_choice(np.array([[0.1, 0.2]]))[1].tolist()
     assert (1.0, 0.0, 0.0) == (flip_test(np.zeros((8, 3))).p, flip_test(np.zeros((8, 3))).low, flip_test(np.zeros((8, 3))).high)

@@ -5,8 +5,8 @@ import pytest
 from conftest import make_windows
 
 from raylab.folds.calibration import calibration, wanted
-from raylab.folds.fold import Chosen, Fold, FoldError
-from raylab.folds.seeding import Draws
+from raylab.folds.fold import Fold, FoldError, StageSplit
+from raylab.folds.seeding import FoldSeeds
 from raylab.techniques.selection import Calibration, EveryoneElse
 from raylab.windows.dataset import Windows
 
@@ -32,11 +32,16 @@ def test_one_person_cannot_be_split() -> None:
 
 def test_draws_depend_on_the_fold_and_the_purpose_only() -> None:
     """Asking twice, or for something else in between, gives the same stream; every field of the fold changes it."""
-    draws = Draws(0, "d", "l", "t")
+    draws = FoldSeeds(0, "d", "l", "t")
     expected = draws.generator("x").integers(1 << 40, size=5)
     draws.generator("y").random(100)
     np.testing.assert_array_equal(expected, draws.generator("x").integers(1 << 40, size=5))
-    others = [Draws(1, "d", "l", "t"), Draws(0, "e", "l", "t"), Draws(0, "d", "m", "t"), Draws(0, "d", "l", "u")]
+    others = [
+        FoldSeeds(1, "d", "l", "t"),
+        FoldSeeds(0, "e", "l", "t"),
+        FoldSeeds(0, "d", "m", "t"),
+        FoldSeeds(0, "d", "l", "u"),
+    ]
     assert len({d.integer("x") for d in (draws, *others)}) == 5
 
 
@@ -82,7 +87,7 @@ def test_blocks_do_not_depend_on_the_stride(step_s: float) -> None:
     """Windows every 20 s are not each a block of their own: whole runs are taken, and more windows than by window."""
     windows = make_windows({"P1": [0] * 5 + [1] * 5 + [0] * 5 + [1] * 5, "P2": [0, 1], "P3": [0, 1]}, step_s=step_s)
     fold = _fold(windows)
-    assert [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5 == fold.blocks(fold.target_windows).tolist()
+    assert [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5 == fold.label_runs(fold.target_windows).tolist()
     assert list(range(10)) == calibration(fold, 0.2, unit="block").tolist()
     assert [0, 1, 5, 6] == calibration(fold, 0.2).tolist()
 
@@ -90,7 +95,7 @@ def test_blocks_do_not_depend_on_the_stride(step_s: float) -> None:
 def test_blocks_end_at_gaps_and_label_changes() -> None:
     """A stretch without label between two runs of one label makes two blocks."""
     fold = _fold(make_windows({"P1": [0, 0, -1, -1, 0, 1], "P2": [0, 1], "P3": [0, 1]}))
-    assert fold.blocks(fold.target_windows).tolist() == [0, 0, 1, 2]
+    assert fold.label_runs(fold.target_windows).tolist() == [0, 0, 1, 2]
 
 
 def test_purge_is_what_shares_samples_with_calibration() -> None:
@@ -115,10 +120,10 @@ def test_overlapping_training_and_validation_windows_are_refused() -> None:
     fold = _fold(make_windows({"P1": [0] * 6, "P2": [0, 1], "P3": [0, 1]}))
     rows = fold.target_windows
     with pytest.raises(FoldError, match="in training and validation"):
-        Chosen(rows[:3], rows[2:]).check(fold)
+        StageSplit(rows[:3], rows[2:]).check(fold)
     with pytest.raises(FoldError, match="shares samples"):
-        Chosen(rows[:3], rows[3:]).check(fold)
-    Chosen(rows[:3], rows[4:]).check(fold)
+        StageSplit(rows[:3], rows[3:]).check(fold)
+    StageSplit(rows[:3], rows[4:]).check(fold)
 
 
 def test_a_budget_that_leaves_no_test_window_is_refused() -> None:

@@ -10,7 +10,7 @@ from conftest import make_windows
 from torch.nn import functional as F
 
 from raylab.folds.fold import Fold
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.fusions import FUSIONS, masked_softmax
 from raylab.models.network import ModelSpec, Network, build
@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float32]
 
 CPU = torch.device("cpu")
 SHAPES = {"a": (8, 1), "b": (16, 2)}
-DRAWS = Draws(seed=0, dataset="made", label="stress", target="P1")
+DRAWS = FoldSeeds(seed=0, dataset="made", label="stress", target="P1")
 NOBODY = np.zeros(0, dtype=np.int64)
 
 
@@ -144,7 +144,7 @@ def test_a_channels_vote_learns_from_its_own_loss_alone(fusion: str) -> None:
 
     train(trained, signals, fold.y, stage, fold.draws, CPU)
 
-    parameters = by_hand.free(("trunk", "head"))
+    parameters = by_hand.set_trainable(("trunk", "head"))
     optimizer = torch.optim.Adam(parameters, lr=hyper.learning_rate, eps=1e-7)
     order = fold.draws.generator("shuffle").permutation(rows)
     y = torch.from_numpy(fold.y[order].astype(np.int64))

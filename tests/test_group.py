@@ -12,19 +12,21 @@ from fixture_group import Case, trained, worker
 from test_training import people, staged, subject_of
 from torch.multiprocessing import spawn
 
-from raylab.training.worker_group import ALONE, Group
+from raylab.training.worker_group import ALONE, WorkerGroup
 
 WINDOWS = make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
 WORKERS = 2
 
 
-def _case(encoder: str, frees: tuple[str, ...] = ("trunk", "head"), rows: int = 40, **more: Any) -> Case:
+def _case(encoder: str, trainable: tuple[str, ...] = ("trunk", "head"), rows: int = 40, **more: Any) -> Case:
     """P2 and P3 train (``rows`` of their windows), P4 and P5 validate unless ``validate`` is False."""
-    subject = subject_of(WINDOWS, encoder, adapter="adapter" in frees, width=0.05)
+    subject = subject_of(WINDOWS, encoder, adapter="adapter" in trainable, width=0.05)
     kinds = {name: more.pop(name) for name in ("plain", "double") if name in more}
     validation = (people(subject, "P4", "P5"),) if more.pop("validate", True) else ()
     hyper = {"epochs": 12, "batch_size": 8, "patience": 4, "plateau_patience": 2, "learning_rate": 0.01, **more}
-    return Case(WINDOWS, subject, staged(people(subject, "P2", "P3")[:rows], *validation, frees=frees, **hyper), **kinds)
+    return Case(
+        WINDOWS, subject, staged(people(subject, "P2", "P3")[:rows], *validation, trainable=trainable, **hyper), **kinds
+    )
 
 
 def _with_nan(case: Case) -> Case:
@@ -118,7 +120,7 @@ def test_shares_weigh_as_windows_do(count: int, size: int) -> None:
     """The average over workers of weight times mean loss is the mean loss over windows; a worker without windows weighs 0."""
     rows, losses = np.arange(10, 10 + count), np.random.default_rng(0).random(100)
 
-    shares = [Group(rank, size).share(rows) for rank in range(size)]
+    shares = [WorkerGroup(rank, size).share(rows) for rank in range(size)]
 
     assert losses[rows].mean() == pytest.approx(sum(w * losses[part].mean() for part, w in shares) / size)
     assert list(rows) == [row for part, w in shares if w for row in part]

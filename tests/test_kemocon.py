@@ -14,7 +14,7 @@ from raylab.errors import RecordingError
 from raylab.recordings.kemocon import KEMOCON, USABLE
 from raylab.recordings.recording import Recording
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import Cut, cut
+from raylab.windows.segmentation import ParticipantWindows, cut
 
 PLAIN = Preprocessing(winsor_share=0.0, lowpass_hz=1000.0)  # neither clips nor filters: only scales and cuts
 CHANNELS = ["wrist_acc_x", "wrist_acc_y", "wrist_acc_z", "wrist_bvp", "wrist_eda", "wrist_temp"]
@@ -24,7 +24,7 @@ def read(root: Path, participant: str = "P05") -> Recording:
     return KEMOCON.read(root, participant, KEMOCON.options)
 
 
-def cut_kemocon(recording: Recording, settings: Preprocessing = PLAIN) -> Cut:
+def cut_kemocon(recording: Recording, settings: Preprocessing = PLAIN) -> ParticipantWindows:
     return cut(recording, list(KEMOCON.labels), settings)
 
 

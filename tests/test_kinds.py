@@ -13,15 +13,15 @@ from test_trials import study
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder
 from raylab.folds.fold import Fold
-from raylab.folds.split_scheme import Kind, grouped
+from raylab.folds.split_scheme import SplitScheme, participant_groups
 from raylab.runs.provenance import notes
 from raylab.techniques.selection import EveryoneElse
 from raylab.training.stage_store import StageStore
-from raylab.trials.plan import plan, prepared, stages_of
+from raylab.trials.plan import check_datasets, plan, stages_of
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import joined, joined_index, read_source, source
+from raylab.windows.cross_corpus import join_indexes, join_windows, read_source, source
 from raylab.windows.dataset import Windows
 
 PEOPLE = {f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 8)}
@@ -39,7 +39,7 @@ def _renamed(windows: Windows, name: str, **card: Any) -> Windows:
 
 
 def _people_of(windows: Windows, rows: np.ndarray) -> set[str]:
-    return {windows.index.participants[i] for i in np.unique(windows.index.person[rows])}
+    return {windows.index.participants[i] for i in np.unique(windows.index.participant_index[rows])}
 
 
 # Groups
@@ -48,10 +48,10 @@ def _people_of(windows: Windows, rows: np.ndarray) -> set[str]:
 def test_everyone_is_in_one_group_and_sizes_differ_by_one_at_most() -> None:
     """Seven people in three groups are 3, 2 and 2; the draw repeats itself, does not heed the order of names, and differs between seeds."""
     index, people = make_windows(PEOPLE).index, tuple(PEOPLE)
-    groups = grouped(index, "stress", 0, 3, people)
+    groups = participant_groups(index, "stress", 0, 3, people)
     assert (sorted(people), [3, 2, 2]) == (sorted(name for group in groups for name in group), [len(group) for group in groups])
-    assert groups == grouped(index, "stress", 0, 3, people[::-1])
-    assert len({grouped(index, "stress", seed, 3, people) for seed in range(5)}) > 1
+    assert groups == participant_groups(index, "stress", 0, 3, people[::-1])
+    assert len({participant_groups(index, "stress", seed, 3, people) for seed in range(5)}) > 1
 
 
 def test_group_k_fold_trains_on_nobody_of_the_group_and_shares_one_base() -> None:
@@ -60,7 +60,7 @@ def test_group_k_fold_trains_on_nobody_of_the_group_and_shares_one_base() -> Non
     trials = _plan(windows, techniques=["non_personalized"], folds={"group_k_fold": 3})
     assert (7, 3) == (len(trials), len({trial.stages for trial in trials}))
     for trial in trials:
-        group = {trial.participant, *trial.apart}
+        group = {trial.target, *trial.held_out_with}
         stage = stages_of(trial, windows.index)[1][0]
         used = _people_of(windows, np.concatenate([stage.train, stage.validation]))
         assert used == set(PEOPLE) - group
@@ -73,7 +73,7 @@ def test_calibration_of_a_grouped_target_is_its_own() -> None:
     for trial in _plan(
         windows, techniques=[{"name": "fine_tuning", "layers": "all", "budget": 0.2}], folds={"group_k_fold": 3}
     ):
-        assert _people_of(windows, stages_of(trial, windows.index)[1][1].train) == {trial.participant}
+        assert _people_of(windows, stages_of(trial, windows.index)[1][1].train) == {trial.target}
 
 
 def test_too_many_groups_are_refused() -> None:
@@ -92,10 +92,10 @@ def test_a_random_split_shares_no_sample_between_its_parts(seed: int) -> None:
     assert len(test) == 28
     for one, other in ((train, validation), (train, test), (validation, test)):
         for row in one:
-            near = other[index.person[other] == index.person[row]]
+            near = other[index.participant_index[other] == index.participant_index[row]]
             assert (np.abs(index.start_s[near] - index.start_s[row]) >= index.window_s).all()
     assert min(len(train), len(validation)) > 0
-    assert set(index.person[train]) & set(index.person[test])
+    assert set(index.participant_index[train]) & set(index.participant_index[test])
 
 
 def test_windows_side_by_side_are_all_used() -> None:
@@ -125,7 +125,7 @@ def test_a_split_is_called_leaking_wherever_it_is_named() -> None:
     read = parse_study(study(techniques=["non_personalized"], datasets=entries), "s")
     leaking = "mine (LEAKING: random 60-20-20 split of windows)"
     assert {trial.dataset for trial in plan(read, {"made": windows.index})} == {"made", leaking}
-    said = [note for note in notes(read, prepared(read, {"made": windows.index})) if "LEAKING: windows" in note]
+    said = [note for note in notes(read, check_datasets(read, {"made": windows.index})) if "LEAKING: windows" in note]
     assert len(said) == 1 and said[0].startswith(leaking)
 
 
@@ -153,18 +153,18 @@ def _corpora() -> tuple[Windows, Windows]:
 
 def test_nobody_of_the_tested_corpus_is_trained_on(tmp_path: Path) -> None:
     """All three people are held out together on one training with everybody of the other corpus, and tested on windows of their own."""
-    windows = joined(*_corpora())
+    windows = join_windows(*_corpora())
     entry = {"windows": "here", "label": "stress", "folds": {"train_on": "there"}}
     trials = _plan(windows, source("here", "there"), datasets=[entry])
     assert {trial.dataset for trial in trials} == {"here (trained on there)"}
-    assert ["P1", "P2", "P3"] == sorted({trial.participant for trial in trials})
+    assert ["P1", "P2", "P3"] == sorted({trial.target for trial in trials})
     assert 1 == len({trial.stages[0] for trial in trials})
     for trial in trials:
         stages = stages_of(trial, windows.index)[1]
         base = np.concatenate([stages[0].train, stages[0].validation])
         assert _people_of(windows, base) == {f"there {name}" for name in PEOPLE}
         for stage in stages[1:]:
-            assert _people_of(windows, stage.train) == {trial.participant}
+            assert _people_of(windows, stage.train) == {trial.target}
     outcome = run_trial(trials[0], windows, StageStore(Folder(tmp_path)))
     assert outcome.predictions is not None
     assert outcome.predictions["window"].to_pylist() == _corpora()[0].index.window[:12].tolist()
@@ -189,7 +189,7 @@ def test_channels_of_variable_length_are_padded_to_the_longer() -> None:
     lengths = [np.full(len(w.index.window), n, np.int32) for w, n in ((one, 8), (two, 5))]
     one = replace(one, lengths={"a": lengths[0]})
     two = replace(two, lengths={"a": lengths[1]}, signals={**two.signals, "a": two.signals["a"][:, :5]})
-    both = joined(one, two)
+    both = join_windows(one, two)
     assert (8, 5) == (both.signals["a"].shape[1], both.lengths["a"][-1])
     assert not both.signals["a"][-1, 5:].any() and both.signals["a"][-1, :5].any()
 
@@ -201,16 +201,16 @@ def test_corpora_that_do_not_fit_are_refused_with_what_differs() -> None:
     entry = {"windows": "here", "label": "stress", "folds": {"train_on": "there"}}
     where = source("here", "there")
     with pytest.raises(StudyError, match="label stress differs: class0, class1 in here; calm, angry in there"):
-        _plan(joined(one, _renamed(two, "there", labels=label)), where, datasets=[entry])
+        _plan(join_windows(one, _renamed(two, "there", labels=label)), where, datasets=[entry])
     longer = [{**two.index.card["channels"][0], "length": 9}, two.index.card["channels"][1]]
-    differing = joined_index(one.index, _renamed(two, "there", channels=longer).index)
+    differing = join_indexes(one.index, _renamed(two, "there", channels=longer).index)
     with pytest.raises(StudyError, match="channel a differs: length 8 in here, 9 in there"):
         list(plan(parse_study(study(datasets=[entry]), "s"), {where: differing}))
     named = parse_study(study(datasets=[{**entry, "channels": ["b"]}]), "s")
     assert {trial.channels for trial in plan(named, {where: differing})} == {("b",)}
     how = {**two.index.card["preprocessing"], "normalization": "past"}
     with pytest.raises(RaylabError, match="here is normalized by recording, there by past"):
-        joined_index(one.index, _renamed(two, "there", preprocessing=how).index)
+        join_indexes(one.index, _renamed(two, "there", preprocessing=how).index)
 
 
 def test_a_kind_of_folds_survives_the_trials_config() -> None:
@@ -223,7 +223,11 @@ def test_a_kind_of_folds_survives_the_trials_config() -> None:
 def test_leave_one_out_has_no_mark_and_holds_nobody_else_out() -> None:
     """What there was before has the name and the draws that it had."""
     index = make_windows(PEOPLE).index
-    assert ("", "", ()) == (Kind().mark, Kind().says, Kind().apart(index, "stress", 0, "P1", tuple(PEOPLE)))
+    assert ("", "", ()) == (
+        SplitScheme().suffix,
+        SplitScheme().description,
+        SplitScheme().held_out_with(index, "stress", 0, "P1", tuple(PEOPLE)),
+    )
     assert Fold(index, "stress", "P1", 0).held_out == "P1"
 
 
@@ -231,6 +235,6 @@ def test_another_preparation_of_the_same_corpus_is_no_other_corpus() -> None:
     """Who is tested would be trained on under another name; halves of a corpus that share nobody are two."""
     windows = make_windows(PEOPLE)
     with pytest.raises(RaylabError, match=r"P1, .* stand in both preparations of made: who is tested would be trained on"):
-        joined_index(windows.index, windows.index)
+        join_indexes(windows.index, windows.index)
     other = make_windows({f"Q{i}": [0] * 10 + [1] * 10 for i in range(3)})
-    assert "Q0" in joined_index(windows.index, other.index).participants[-3]
+    assert "Q0" in join_indexes(windows.index, other.index).participants[-3]

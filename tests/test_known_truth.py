@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Recording
-from raylab.recordings.simulated_effects import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, TRUTHS, TYPES, read
+from raylab.recordings.simulated_effects import BIG_FIVE, KNOWN_TRUTH, RATE_HZ, SIMULATED_EFFECTS, TYPES, read
 
 HERE = Path()
 
@@ -120,13 +120,13 @@ def test_the_runs_of_blocks_differ_more_than_its_labels() -> None:
     assert np.mean(between) > 2 * np.mean(within)
 
 
-@pytest.mark.parametrize("truth", TRUTHS)
+@pytest.mark.parametrize("truth", SIMULATED_EFFECTS)
 def test_a_person_is_the_same_whoever_else_is_read(truth: str) -> None:
     first, again = (read(HERE, "P03", {"truth": truth, "seed": 5}) for _ in range(2))
     other = read(HERE, "P03", {"truth": truth, "seed": 6})
     np.testing.assert_array_equal(first.segments[0].signals["a"], again.segments[0].signals["a"])
     assert not np.array_equal(first.segments[0].signals["a"][-100:], other.segments[0].signals["a"][-100:])
-    assert first.notes == (f"known truth {truth}: {TRUTHS[truth].says}",)
+    assert first.notes == (f"known truth {truth}: {SIMULATED_EFFECTS[truth].description}",)
 
 
 def test_strength_people_minutes_balance_and_noise_are_parameters() -> None:

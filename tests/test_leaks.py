@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from raylab.files import Folder
-from raylab.folds.fold import NONE, Fold, Rows
+from raylab.folds.fold import NO_ROWS, Fold, RowIds
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.similarity import unlabelled
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage
 from raylab.training.stage_store import StageStore
-from raylab.trials.plan import plan, stages_of, subject_of
+from raylab.trials.plan import plan, stages_of, training_context
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
@@ -64,13 +64,13 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
     trials = list(plan(study, {"made": windows.index}))
     if not trials:
         return  # nobody has a labelled window
-    target = data.draw(st.sampled_from(sorted({trial.participant for trial in trials})))
+    target = data.draw(st.sampled_from(sorted({trial.target for trial in trials})))
     with tempfile.TemporaryDirectory() as folder:
         store = StageStore(Folder(folder))
-        received: dict[str, list[Rows]] = {}
+        received: dict[str, list[RowIds]] = {}
         for trial in (t for t in trials if t.participant == target):
 
-            def watch(stage: PlannedStage, rows: Rows) -> None:
+            def watch(stage: PlannedStage, rows: RowIds) -> None:
                 received.setdefault(stage.hash, []).append(rows)
 
             outcome = run_trial(trial, windows, store, watch=watch)
@@ -85,12 +85,12 @@ def _assert_clean(
     windows: Windows,
     target: str,
     stages: tuple[str, ...],
-    received: dict[str, list[Rows]],
+    received: dict[str, list[RowIds]],
     needs: frozenset[str],
     frame: pd.DataFrame,
 ) -> None:
     index = windows.index
-    mine = np.flatnonzero(index.person == index.participants.index(target))
+    mine = np.flatnonzero(index.participant_index == index.participants.index(target))
     seen = [np.unique(np.concatenate(received[stage])) for stage in stages]
     if "target labels" not in needs:
         for rows in seen:
@@ -101,7 +101,7 @@ def _assert_clean(
     assert not len(np.intersect1d(index.window[every], ids))
     labelled = mine[index.labels["stress"][mine] >= 0]
     assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids)
-    looked_at = unlabelled(Fold(index, "stress", target, 0)) if "target signals" in needs else NONE
+    looked_at = unlabelled(Fold(index, "stress", target, 0)) if "target signals" in needs else NO_ROWS
     used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
     for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
         assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)
@@ -128,24 +128,24 @@ def test_no_kind_of_folds_trains_on_what_it_holds_out(labels: list[list[int]], s
         },
         "test",
     )
-    if len({int(i) for i in index.person[index.labels["stress"] >= 0]}) < 3:
+    if len({int(i) for i in index.participant_index[index.labels["stress"] >= 0]}) < 3:
         return  # too few people for the groups
     for trial in plan(study, {"made": index}):
         if trial.problem:
             continue
-        fold, stages = subject_of(trial, index).fold, stages_of(trial, index)[1]
-        held = [index.participants.index(name) for name in trial.apart]
-        mine = index.participants.index(trial.participant)
+        fold, stages = training_context(trial, index).fold, stages_of(trial, index)[1]
+        held = [index.participants.index(name) for name in trial.held_out_with]
+        mine = index.participants.index(trial.target)
         for stage, declared in zip(stages, TECHNIQUES[trial.technique].stages(trial.variant), strict=True):
             used = np.concatenate([stage.train, stage.validation])
-            assert not np.isin(index.person[used], held).any()
+            assert not np.isin(index.participant_index[used], held).any()
             assert not len(fold.overlapping(stage.train, stage.validation))
             if split:
                 assert not len(fold.overlapping(used, _all_tested(trial, index)))
             elif "target labels" not in declared.windows.needs:
-                assert not (index.person[used] == mine).any()
+                assert not (index.participant_index[used] == mine).any()
 
 
-def _all_tested(trial: Trial, index: WindowIndex) -> Rows:
+def _all_tested(trial: Trial, index: WindowIndex) -> RowIds:
     """The test windows of all people in a trial's random split."""
-    return Fold(index, trial.label, trial.participant, trial.seed, shares=trial.shares).parts[2]
+    return Fold(index, trial.label, trial.target, trial.seed, shares=trial.shares).parts[2]

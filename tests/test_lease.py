@@ -13,7 +13,7 @@ from threading import Barrier
 import pytest
 
 from raylab.files import Folder
-from raylab.runs.lease import Holder, Lease, LeaseLostError, RunHeldError, latest, said
+from raylab.runs.lease import Lease, LeaseLostError, LeaseOwner, RunHeldError, describe_holder, latest
 
 # Holds the folder of its first argument; says so, then ends when it is told to by a line.
 HOLDS = """
@@ -65,14 +65,14 @@ def test_the_second_driver_is_refused_with_who_holds_the_folder(tmp_path: Path) 
     with pytest.raises(RunHeldError) as refused, Lease(Folder(tmp_path)):
         pass
     holder = latest(Folder(tmp_path))[1]
-    assert isinstance(holder, Holder)
+    assert isinstance(holder, LeaseOwner)
     for expected in (f"process {first.pid}", holder.user, holder.host, holder.since, "60 s after its last sign of life"):
         assert expected in str(refused.value)
-    assert f"process {first.pid}" in said(Folder(tmp_path))
+    assert f"process {first.pid}" in describe_holder(Folder(tmp_path))
     assert "still" == finish(first)
     with Lease(Folder(tmp_path)) as lease:
         assert lease.before is None
-    assert "no driver" == said(Folder(tmp_path))
+    assert "no driver" == describe_holder(Folder(tmp_path))
 
 
 def test_a_killed_driver_of_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
@@ -80,7 +80,9 @@ def test_a_killed_driver_of_this_machine_is_replaced_at_once(tmp_path: Path) -> 
     first = driver(tmp_path, silence_s=60)
     assert "holds" == line(first)
     first.kill()
-    while "no driver" != said(Folder(tmp_path)):  # the signal takes its time; the process stays a zombie until it is waited for
+    while "no driver" != describe_holder(
+        Folder(tmp_path)
+    ):  # the signal takes its time; the process stays a zombie until it is waited for
         time.sleep(0.01)
     with Lease(Folder(tmp_path)) as lease:
         assert lease.before and lease.before.pid == first.pid

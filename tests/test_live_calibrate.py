@@ -14,11 +14,11 @@ from fixture_live import exported, gather, labelled
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.live.calibrate import Calibrator, arrays, calibrated
-from raylab.live.core.event_bus import Listeners
-from raylab.live.core.messages import Chunk, Mark, Note, Window
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.event_bus import EventBus
+from raylab.live.core.messages import Chunk, LabelMark, Note, Window
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.source import Source, SourceOptions
 from raylab.windows.dataset import read_windows
 
 
@@ -61,7 +61,7 @@ def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
 
     calibrator = Calibrator(model, "last", 3, take, notes.append)
     for window, number in labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"):
-        calibrator.mark(Mark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
         calibrator.offer(window)
     assert done.wait(120), notes
     calibrator.wait()
@@ -80,7 +80,7 @@ def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path,
     notes: list[Note] = []
     calibrator = Calibrator(model, "last", 1, lambda network: pytest.fail("it has no network"), notes.append)
     for window, number in _first(live_run, 1):
-        calibrator.mark(Mark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
         calibrator.offer(window)
     calibrator.wait()
     assert "the model is no model file" in notes[1].text and "the model stays as it was" in notes[1].text
@@ -93,7 +93,7 @@ def test_stopping_ends_a_calibration(live_run: Path) -> None:
     model = exported(live_run, "tuned")
     calibrator = Calibrator(model, "all", 1, lambda network: pytest.fail("it was stopped"), lambda note: None)
     for window, number in _first(live_run, 1):
-        calibrator.mark(Mark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
         calibrator.offer(window)
     until = time.monotonic() + 20
     while (process := calibrator._process) is not None and process.pid is None and time.monotonic() < until:
@@ -107,7 +107,7 @@ def test_stopping_ends_a_calibration(live_run: Path) -> None:
 def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
     """A replay with its own labels as marks: the base decides first, then the calibrated model, and it says so."""
     model = exported(live_run, "tuned")
-    source = open_source(model.card, Asked("folder:.", "P01", marks=True, speed=0))
+    source = open_source(model.card, SourceOptions("folder:.", "P01", marks=True, speed=0))
 
     def slowly(stop: Event) -> Iterator[Any]:
         """The calibration runs beside the stream: the last minute waits for it."""
@@ -120,10 +120,12 @@ def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
                     time.sleep(0.05)
             yield item
 
-    listeners = Listeners(True)
+    listeners = EventBus(True)
     told: list[dict[str, Any]] = []
     queue = gather(listeners)
-    stream = Stream(model, Source(source.about, slowly, True), listeners, Settings(calibrate=3, layers="last"), True)
+    stream = Stream(
+        model, Source(source.description, slowly, True), listeners, StreamSettings(calibrate=3, layers="last"), True
+    )
     reader = threading.Thread(target=lambda: told.extend(iter(lambda: queue.get(60), None)))
     reader.start()
     stream.run()
@@ -149,11 +151,11 @@ def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> No
         return Window(0, start, start + 10, window.values, {}, changes.get("missing", {}), {}, 0.0)
 
     calibrator.offer(at(90))
-    calibrator.mark(Mark("stress", 100.0), 100.0)
+    calibrator.mark(LabelMark("stress", 100.0), 100.0)
     for offered in (at(95), at(100), at(105), at(110, missing={"eda": "lost"})):
         calibrator.offer(offered)
-    calibrator.mark(Mark("boredom"), 120.0)
-    calibrator.mark(Mark(""), 120.0)
+    calibrator.mark(LabelMark("boredom"), 120.0)
+    calibrator.mark(LabelMark(""), 120.0)
     calibrator.offer(at(120))
     assert {"calm": 0, "stress": 2} == calibrator.counts
     assert ["there is no class 'boredom' (there are calm, stress)"] == [note.text for note in notes]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from fixture_live import chunks_of, events, exported, gather
 
-from raylab.live.core.event_bus import Listeners, Writer
+from raylab.live.core.event_bus import EventBus, EventWriter
 from raylab.live.core.messages import Chunk
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources.source import Source
 from raylab.recordings.simulated import SIMULATED
 
@@ -60,7 +60,7 @@ def test_an_hour_of_trouble(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("raylab.live.core.pipeline.SILENT_S", 0.8)
     recording = SIMULATED.read(Path(), "P01", {"participants": 4, "minutes": HOUR_S // 60 + 1, "seed": 5})
     made = {c.name: (c.rate_hz, recording.segments[0].signals[c.name]) for c in recording.channels}
-    listeners = Listeners(waits=True)
+    listeners = EventBus(waits=True)
     queue, heard = gather(listeners), list[dict[str, Any]]()
     reader = threading.Thread(target=lambda: heard.extend(events(queue)))
     reader.start()
@@ -78,16 +78,16 @@ def test_an_hour_of_trouble(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> 
             yield chunk
 
     with os.fdopen(write, "w") as pipe, os.fdopen(read) as out:
-        quiet = Listeners()
-        Writer(quiet, pipe, "a full pipe")
+        quiet = EventBus()
+        EventWriter(quiet, pipe, "a full pipe")
         for number in range(3000):
-            quiet.tell({"number": number, "filling": "x" * 200})
+            quiet.emit({"number": number, "filling": "x" * 200})
         start = time.perf_counter()
         account = Stream(
             exported(live_run, model="fcn attention w0.0625"),
             Source("trouble", items, recorded=True),
             listeners,
-            Settings(),
+            StreamSettings(),
             True,
         ).run()
         took = time.perf_counter() - start

@@ -52,7 +52,7 @@ def test_the_card_says_where_a_model_comes_from(live_run: Path) -> None:
     record = next(row for row in RunFolder(str(live_run / "run")).records() if row["trial"] == card.trial)
     assert (record["auroc"], record["n_test"]) == (card.auroc, card.n_test)
     assert card.calibration is not None
-    assert {"all": ("trunk", "head"), "last": ("head",)} == card.calibration.frees
+    assert {"all": ("trunk", "head"), "last": ("head",)} == card.calibration.trainable
     assert 3e-4 == card.calibration.hyper["learning_rate"]
     text = card.model_dump_json() + " ".join(card.lines())
     assert not [name for name in ("P02", "P03", "P04") if name in text]

@@ -18,12 +18,12 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from raylab.errors import RaylabError
-from raylab.live.cli import CONSENT, Order, follow
-from raylab.live.core.event_bus import Listeners
-from raylab.live.core.messages import Mark, Note
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.cli import CONSENT, LiveRequest, follow
+from raylab.live.core.event_bus import EventBus
+from raylab.live.core.messages import LabelMark, Note
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard.server import serve
-from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.source import Source, SourceOptions
 from raylab.recordings.simulated import SIMULATED
 
 
@@ -35,14 +35,14 @@ def _chunks(seed: int = 5) -> list[Any]:
 
 @contextmanager
 def _served(
-    live_run: Path, items: Any, settings: Settings, captures: bool = False
+    live_run: Path, items: Any, settings: StreamSettings, captures: bool = False
 ) -> Iterator[tuple[str, Stream, threading.Event]]:
     """A stream with its page; it runs in a thread."""
-    listeners, agreed = Listeners(), threading.Event()
+    listeners, agreed = EventBus(), threading.Event()
     made = source_of(items)
-    source = Source(made.about, made.items, recorded=True, captures=captures)
+    source = Source(made.description, made.items, recorded=True, captures=captures)
     stream = Stream(exported(live_run, "tuned"), source, listeners, settings, waits=True)
-    about = {"consent": CONSENT, "source": source.about, "captures": captures, "record": ""}
+    about = {"consent": CONSENT, "source": source.description, "captures": captures, "record": ""}
     with serve(stream, 0, about, agreed) as url:
         runner = threading.Thread(target=stream.run, daemon=True)
         runner.start()
@@ -69,7 +69,7 @@ def _until(socket: Any, wanted: str) -> dict[str, Any]:
 
 def test_a_page_gets_what_is_decided_and_sends_marks(live_run: Path) -> None:
     """Greeting, decisions, marks and consent over the websocket."""
-    with _served(live_run, _slowly(_chunks()), Settings(calibrate=50)) as (url, stream, agreed):
+    with _served(live_run, _slowly(_chunks()), StreamSettings(calibrate=50)) as (url, stream, agreed):
         with connect(url.replace("http", "ws") + "live") as socket:
             hello = json.loads(socket.recv(timeout=30))
             assert ("hello", ["calm", "stress"], 50) == (hello["event"], hello["classes"], hello["calibrate"])
@@ -86,7 +86,7 @@ def test_a_page_gets_what_is_decided_and_sends_marks(live_run: Path) -> None:
 
 def test_a_late_page_sees_what_was_decided(live_run: Path) -> None:
     """The last events are kept for who comes later."""
-    with _served(live_run, _chunks(), Settings()) as (url, stream, _):
+    with _served(live_run, _chunks(), StreamSettings()) as (url, stream, _):
         until = time.monotonic() + 30
         while stream.account.windows < 20 and time.monotonic() < until:
             time.sleep(0.05)
@@ -100,7 +100,7 @@ def test_a_late_page_sees_what_was_decided(live_run: Path) -> None:
 )
 def test_other_sites_get_nothing(live_run: Path, headers: dict[str, str]) -> None:
     """Neither the page nor the stream, whatever name they give this machine."""
-    with _served(live_run, _slowly(_chunks()), Settings()) as (url, _, _):
+    with _served(live_run, _slowly(_chunks()), StreamSettings()) as (url, _, _):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(urllib.request.Request(url, headers=headers))
         caught.value.close()
@@ -111,7 +111,7 @@ def test_other_sites_get_nothing(live_run: Path, headers: dict[str, str]) -> Non
 
 def test_the_page_is_this_machine_s_and_has_a_key(live_run: Path) -> None:
     """On loopback; not without the key in its address; with a policy that allows nothing from elsewhere."""
-    with _served(live_run, _slowly(_chunks()), Settings()) as (url, _, _):
+    with _served(live_run, _slowly(_chunks()), StreamSettings()) as (url, _, _):
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url) as answer:
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -123,10 +123,10 @@ def test_the_page_is_this_machine_s_and_has_a_key(live_run: Path) -> None:
             caught.value.close()
             assert 404 == caught.value.code
         port = int(url.split(":")[2].split("/")[0])
-        listeners, other = Listeners(), exported(live_run)
+        listeners, other = EventBus(), exported(live_run)
         with (
             pytest.raises(RaylabError, match="cannot be used"),
-            serve(Stream(other, source_of([]), listeners, Settings()), port, {}, threading.Event()),
+            serve(Stream(other, source_of([]), listeners, StreamSettings()), port, {}, threading.Event()),
         ):
             pass
 
@@ -164,7 +164,9 @@ def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)  # pytest's own stay
     said: list[str] = []
-    account = follow(Order(model, Asked("folder:.", "P01", speed=0), Settings(), page=0, quiet=True), said.append)
+    account = follow(
+        LiveRequest(model, SourceOptions("folder:.", "P01", speed=0), StreamSettings(), page=0, quiet=True), said.append
+    )
     assert account.windows > 20 and any("page: http://127.0.0.1" in line for line in said)
     assert [] == list(tmp_path.rglob("*"))
 
@@ -183,11 +185,13 @@ def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.
         "raylab.live.cli.open_source", lambda card, asked: Source("somebody", items, recorded=False, captures=True)
     )
     monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)
-    order = Order(model, Asked("folder:."), Settings(), quiet=True)
+    order = LiveRequest(model, SourceOptions("folder:."), StreamSettings(), quiet=True)
     with pytest.raises(RaylabError, match="captures people: say with --consent"):
         follow(order, lambda line: None)
     said: list[str] = []
-    runner = threading.Thread(target=lambda: follow(Order(model, Asked("x"), Settings(), page=0, quiet=True), said.append))
+    runner = threading.Thread(
+        target=lambda: follow(LiveRequest(model, SourceOptions("x"), StreamSettings(), page=0, quiet=True), said.append)
+    )
     runner.start()
     until = time.monotonic() + 20
     while not any("waiting for consent" in line for line in said) and time.monotonic() < until:
@@ -216,8 +220,8 @@ def test_a_browser_shows_a_replay(browser: Any, live_run: Path, width: int, sche
     axe = pytest.importorskip(
         "axe_core_python.sync_playwright", reason="axe-core-python is not installed: pip install -e '.[browser]'"
     )
-    items = [*_chunks()[:2500], Note("test", "<b>hostile</b>"), Mark("calm"), *_chunks()[2500:]]
-    with _served(live_run, _slowly(items, 0.004), Settings(calibrate=50)) as (url, stream, agreed):
+    items = [*_chunks()[:2500], Note("test", "<b>hostile</b>"), LabelMark("calm"), *_chunks()[2500:]]
+    with _served(live_run, _slowly(items, 0.004), StreamSettings(calibrate=50)) as (url, stream, agreed):
         page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
         asked, said = list[str](), list[str]()
         page.on("request", lambda request: asked.append(request.url))

@@ -15,19 +15,19 @@ from fixture_speech import hum, write_wav
 
 from raylab.errors import RaylabError
 from raylab.features.sound import read_wav
-from raylab.live.core.messages import Border, Chunk, Mark, Note
-from raylab.live.core.model_file import Card
+from raylab.live.core.messages import Chunk, LabelMark, Note, SegmentStart
+from raylab.live.core.model_file import ModelCard
 from raylab.live.sources import SOURCES, open_source
 from raylab.live.sources.folder import folder
 from raylab.live.sources.lines import items, parse
 from raylab.live.sources.lsl import lsl
-from raylab.live.sources.source import Asked, paced
+from raylab.live.sources.source import SourceOptions, paced
 from raylab.live.sources.wav import wav
 from raylab.recordings.simulated import SIMULATED
 
 
 @pytest.fixture(scope="module")
-def card(live_run: Path) -> Card:
+def card(live_run: Path) -> ModelCard:
     return exported(live_run).card
 
 
@@ -35,16 +35,16 @@ def _joined(chunks: list[Any], channel: str) -> Any:
     return np.concatenate([chunk.samples for chunk in chunks if isinstance(chunk, Chunk) and chunk.channel == channel])
 
 
-def test_a_folder_brings_every_sample_and_its_labels(card: Card) -> None:
+def test_a_folder_brings_every_sample_and_its_labels(card: ModelCard) -> None:
     """All channels to the last sample, and the label track as marks."""
-    came = list(folder(card, Asked("folder:.", "P02", marks=True, speed=0)).items(Event()))
+    came = list(folder(card, SourceOptions("folder:.", "P02", marks=True, speed=0)).items(Event()))
     recording = SIMULATED.read(Path(), "P02", OPTIONS)
     (segment,) = recording.segments
     for channel in recording.channels:
         np.testing.assert_array_equal(segment.signals[channel.name], _joined(came, channel.name))
-    marks = [item for item in came if isinstance(item, Mark)]
+    marks = [item for item in came if isinstance(item, LabelMark)]
     assert {"calm", "stress"} <= {mark.label for mark in marks}
-    assert not [item for item in came if isinstance(item, Border)]
+    assert not [item for item in came if isinstance(item, SegmentStart)]
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_a_folder_brings_every_sample_and_its_labels(card: Card) -> None:
         ("wav:x.wav", "", "this model decides running signals, which wav does not bring; use folder, lsl, stdin"),
     ],
 )
-def test_a_source_that_does_not_fit_is_refused(card: Card, where: str, participant: str, says: str) -> None:
+def test_a_source_that_does_not_fit_is_refused(card: ModelCard, where: str, participant: str, says: str) -> None:
     with pytest.raises(RaylabError, match=says):
-        open_source(card, Asked(where, participant))
+        open_source(card, SourceOptions(where, participant))
 
 
 def test_a_recording_is_replayed_in_its_own_time() -> None:
@@ -81,7 +81,7 @@ def test_lines_of_json_are_chunks_and_marks() -> None:
     np.testing.assert_array_equal([[1, 2], [3, np.nan]], chunk.samples)
     one = parse('{"channel": "eda", "time": 0, "samples": [1, 2, null]}')
     assert isinstance(one, Chunk) and (3, 1) == one.samples.shape
-    assert [Mark("stress"), Mark("", 3.0)] == [parse('{"mark": "stress"}'), parse('{"mark": null, "time": 3}')]
+    assert [LabelMark("stress"), LabelMark("", 3.0)] == [parse('{"mark": "stress"}'), parse('{"mark": null, "time": 3}')]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_sound_of_any_rate_becomes_16_khz_mono(tmp_path: Path, rate: int, channe
     """Piece by piece as at once, within the resampler's error at the edges, and stamps without a gap."""
     made = hum(1.5, rate=rate)
     path = write_wav(tmp_path / "a.wav", np.stack([made] * channels, axis=1) if channels > 1 else made, rate)
-    source = wav(Card.model_construct(), Asked(f"wav:{path}", speed=0))
+    source = wav(ModelCard.model_construct(), SourceOptions(f"wav:{path}", speed=0))
     chunks = [chunk for chunk in source.items(Event()) if isinstance(chunk, Chunk)]
     found, whole = _joined(chunks, "sound")[:, 0], read_wav(path).samples
     assert abs(len(found) - len(whole)) <= 1
@@ -130,7 +130,7 @@ def test_sound_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         ("none.wav", "cannot be read"),
     ):
         with pytest.raises(RaylabError, match=says):
-            wav(Card.model_construct(), Asked(f"wav:{tmp_path / name}"))
+            wav(ModelCard.model_construct(), SourceOptions(f"wav:{tmp_path / name}"))
 
 
 def _outlet(name: str, labels: list[str], rate: float) -> Any:
@@ -144,7 +144,7 @@ def _outlet(name: str, labels: list[str], rate: float) -> Any:
 
 
 @pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
-def test_streams_of_the_lab_streaming_layer(card: Card) -> None:
+def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
     """Real outlets on this machine: a stream called like a channel, and one that labels several; every sample arrives, in order."""
     import pylsl  # noqa: PLC0415 (an optional package)
 
@@ -155,7 +155,7 @@ def test_streams_of_the_lab_streaming_layer(card: Card) -> None:
         "ppg": _outlet("ppg", [""], 64.0),
         "both": _outlet("both", ["rsp", "else", "eda"], 32.0),
     }
-    source = lsl(card, Asked("lsl"))
+    source = lsl(card, SourceOptions("lsl"))
     sent = {
         "ecg": signal(128, 3, 1),
         "ppg": signal(64, 3, 2),
@@ -186,7 +186,7 @@ def test_streams_of_the_lab_streaming_layer(card: Card) -> None:
 
 
 @pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
-def test_streams_that_are_not_the_model_s_are_refused(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_are_not_the_model_s_are_refused(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong rate, and channels that nobody brings, all at once."""
     monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 1.5)
     kept = _outlet("odd", ["ecg"], 250.0)
@@ -194,10 +194,10 @@ def test_streams_that_are_not_the_model_s_are_refused(card: Card, monkeypatch: p
         RaylabError,
         match="no stream brings ppg; no stream brings eda; no stream brings rsp; ecg comes at 250 Hz, the model needs 128",
     ):
-        lsl(card, Asked("lsl:odd"))
+        lsl(card, SourceOptions("lsl:odd"))
     del kept
 
 
 def test_every_source_says_what_it_is() -> None:
     """The table is the help of the command."""
-    assert all(kind.about.startswith(name) for name, kind in SOURCES.items())
+    assert all(kind.description.startswith(name) for name, kind in SOURCES.items())

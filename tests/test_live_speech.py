@@ -16,19 +16,19 @@ from test_film import face, film_of
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ, read_wav
 from raylab.features.text import ENGLISH
-from raylab.live.core.event_bus import Listeners
+from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Chunk
-from raylab.live.core.model_file import Card, ChannelCard, LiveModel
-from raylab.live.core.pipeline import Settings, Stream
-from raylab.live.core.speech_recognition import Recognizer
+from raylab.live.core.model_file import LiveModel, ModelCard, ModelChannel
+from raylab.live.core.pipeline import Stream, StreamSettings
+from raylab.live.core.speech_recognition import SpeechRecognizer
 from raylab.live.core.utterance_features import SpeechWindows
-from raylab.live.core.voice_activity import Listener, Spoken
+from raylab.live.core.voice_activity import SpeechSegment, VoiceActivityDetector
 from raylab.live.export import export
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Asked
+from raylab.live.sources.source import SourceOptions
 from raylab.recordings.emodb import EMODB
 from raylab.recordings.ravdess import TEXTS
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
 from raylab.windows.utterances import Utterances
@@ -54,8 +54,8 @@ def _pieces(samples: Any, size: int = 1600, begin_s: float = 0.0) -> list[Chunk]
     ]
 
 
-def _heard(chunks: list[Chunk], longest_s: float = 2.0, told: Heard | None = None) -> list[Spoken]:
-    listener = Listener(longest_s, Heard() if told is None else told)
+def _heard(chunks: list[Chunk], longest_s: float = 2.0, told: Heard | None = None) -> list[SpeechSegment]:
+    listener = VoiceActivityDetector(longest_s, Heard() if told is None else told)
     found = [one for chunk in chunks for one in listener.feed(chunk)]
     return [*found, *listener.finish(0.0)]
 
@@ -106,10 +106,10 @@ def test_no_numbers_in_the_sound_cost_their_utterance_only() -> None:
     assert any("no numbers" in text for text in told.texts)
 
 
-def _card(channels: list[dict[str, Any]], **options: Any) -> Card:
-    made = tuple(ChannelCard(**channel) for channel in channels)
+def _card(channels: list[dict[str, Any]], **options: Any) -> ModelCard:
+    made = tuple(ModelChannel(**channel) for channel in channels)
     settings = Utterances(2.0).as_dict()
-    return Card.model_construct(channels=made, preprocessing=settings, options={**OPTIONS, **options}, sentences=())
+    return ModelCard.model_construct(channels=made, preprocessing=settings, options={**OPTIONS, **options}, sentences=())
 
 
 def _channels(*kinds: str) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
     maker = SpeechWindows(_card(_channels("acoustic", "functionals")), (), None)
     for segment in recording.segments:
         sound = read_wav(tmp_path / "wav" / f"{segment.session}.wav")
-        window = maker.window(Spoken(sound.samples, 0.0, 0.0, 1.0))
+        window = maker.window(SpeechSegment(sound.samples, 0.0, 0.0, 1.0))
         assert window is not None and {"sound"} == set(window.parts_ms) | {"sound"}
         for name in ("acoustic", "functionals"):
             n = window.lengths[name]
@@ -152,7 +152,7 @@ def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_masked_and_said() -> None:
     """No sentences, no picture: the sound alone decides; without any modality there is no window."""
-    spoken = Spoken(hum(0.8, silence_s=0.1), 0.0, 0.0, 1.0)
+    spoken = SpeechSegment(hum(0.8, silence_s=0.1), 0.0, 0.0, 1.0)
     window = SpeechWindows(_card(_channels("acoustic", "linguistic", "visual")), (), None).window(spoken)
     assert window is not None
     assert {"linguistic": "no sentences to recognize", "visual": "no picture"} == window.missing
@@ -172,7 +172,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
     root = tmp_path_factory.mktemp("speech")
     write_emodb(root / "emodb", ("03", "08", "09"))
     prepare(
-        Order("emodb", str(root / "emodb"), str(root / "windows/emodb"), options=dict(OPTIONS)),
+        PrepareRequest("emodb", str(root / "emodb"), str(root / "windows/emodb"), options=dict(OPTIONS)),
         say=lambda line: None,
         where="here",
     )
@@ -187,8 +187,8 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
     return root, export(str(root / "run"), key_of(root / "run"), root / "m.raylab")
 
 
-def _follow(model: LiveModel, source: Any, settings: Settings, waits: bool = True) -> list[dict[str, Any]]:
-    listeners = Listeners(waits)
+def _follow(model: LiveModel, source: Any, settings: StreamSettings, waits: bool = True) -> list[dict[str, Any]]:
+    listeners = EventBus(waits)
     queue, heard = gather(listeners), list[dict[str, Any]]()
     reader = Thread(target=lambda: heard.extend(events(queue)))
     reader.start()
@@ -200,8 +200,8 @@ def _follow(model: LiveModel, source: Any, settings: Settings, waits: bool = Tru
 def test_a_sound_file_is_followed(speech: tuple[Path, LiveModel], tmp_path: Path) -> None:
     """Every utterance is decided, with its weights, its quality and the parts of its latency."""
     path = write_wav(tmp_path / "a.wav", _voices([1.0, 1.2, 0.9, 1.0]))
-    source = open_source(speech[1].card, Asked(f"wav:{path}", speed=0))
-    decisions = [event for event in _follow(speech[1], source, Settings()) if event["event"] == "decision"]
+    source = open_source(speech[1].card, SourceOptions(f"wav:{path}", speed=0))
+    decisions = [event for event in _follow(speech[1], source, StreamSettings()) if event["event"] == "decision"]
     assert 3 == len(decisions)
     for decision in decisions:
         assert abs(sum(decision["p"].values()) - 1) < 1e-3 and abs(sum(decision["weights"].values()) - 1) < 1e-3
@@ -214,17 +214,17 @@ def test_a_sound_file_is_followed(speech: tuple[Path, LiveModel], tmp_path: Path
 @pytest.mark.real
 def test_what_actors_say_is_heard(real_data: Path) -> None:
     """Both sentences of two actors, in all emotions; an unknown word is refused, noise is no sentence."""
-    recognizer = Recognizer(tuple(TEXTS.values()))
+    recognizer = SpeechRecognizer(tuple(TEXTS.values()))
     files = sorted((real_data / "ravdess").rglob("Actor_0[12]/*.wav"))[::6]
     assert len(files) >= 8
     assert [TEXTS[path.stem.split("-")[4]] for path in files] == [recognizer.hear(read_wav(path).samples) for path in files]
     with pytest.raises(RaylabError, match="does not know the words brxlf"):
-        Recognizer(["kids brxlf"]).warm()
+        SpeechRecognizer(["kids brxlf"]).warm()
 
 
 def test_sentences_without_words_are_none() -> None:
     with pytest.raises(RaylabError, match="no sentence to recognize"):
-        Recognizer(["123", "  "])
+        SpeechRecognizer(["123", "  "])
 
 
 @pytest.mark.skipif(not FILMS, reason=NO_FILMS)
@@ -239,7 +239,7 @@ def test_faces_of_a_stream_are_those_of_the_film(tmp_path: Path) -> None:
     whole = read_film(path).faces
     assert whole is not None
     faces = Faces()
-    source = open_source(_card(_channels("acoustic", "visual")), Asked(f"film:{path}", speed=0))
+    source = open_source(_card(_channels("acoustic", "visual")), SourceOptions(f"film:{path}", speed=0))
     assert source.picture
     for item in source.items(Event()):
         if isinstance(item, Chunk) and item.channel == "picture":
@@ -276,7 +276,7 @@ def test_pictures_that_come_late_are_not_waited_for() -> None:
 def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no film")
     with pytest.raises(RaylabError, match="cannot be read as a film"):
-        open_source(_card(_channels("acoustic")), Asked(f"film:{tmp_path / 'a.mp4'}"))
+        open_source(_card(_channels("acoustic")), SourceOptions(f"film:{tmp_path / 'a.mp4'}"))
 
 
 def test_a_microphone_needs_consent_and_its_library(monkeypatch: pytest.MonkeyPatch, speech: tuple[Path, LiveModel]) -> None:
@@ -288,4 +288,4 @@ def test_a_microphone_needs_consent_and_its_library(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(devices, "load", absent)
     with pytest.raises(RaylabError, match=r"PortAudio library not found.*libportaudio2"):
-        open_source(speech[1].card, Asked("microphone"))
+        open_source(speech[1].card, SourceOptions("microphone"))

@@ -14,19 +14,19 @@ import pytest
 from fixture_live import OPTIONS, chunks_of, events, exported, gather, key_of, labelled, source_of
 
 from raylab.files import Folder
-from raylab.live.core.bounded_queue import Bounded
-from raylab.live.core.event_bus import Listeners, Writer
-from raylab.live.core.inference import Decider
+from raylab.live.core.bounded_queue import BoundedQueue
+from raylab.live.core.event_bus import EventBus, EventWriter
+from raylab.live.core.inference import WindowClassifier
 from raylab.live.core.messages import Window
 from raylab.live.core.model_file import LiveModel
-from raylab.live.core.pipeline import Settings, Stream
+from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.source import Source, SourceOptions
 from raylab.recordings.simulated import SIMULATED
 from raylab.runs.folder import RunFolder
 from raylab.windows.dataset import read_windows
 
-PLAIN = Settings()
+PLAIN = StreamSettings()
 
 
 def _recorded(person: str = "P01") -> dict[str, tuple[float, Any]]:
@@ -42,8 +42,8 @@ def _starts() -> list[float]:
     return [float(start) for start in np.arange(60, seconds - 10 + 1e-9, 5)]
 
 
-def _follow(model: LiveModel, source: Source, settings: Settings = PLAIN, waits: bool = True) -> list[dict[str, Any]]:
-    listeners = Listeners(waits)
+def _follow(model: LiveModel, source: Source, settings: StreamSettings = PLAIN, waits: bool = True) -> list[dict[str, Any]]:
+    listeners = EventBus(waits)
     heard: list[dict[str, Any]] = []
     queue = gather(listeners)
     stream = Stream(model, source, listeners, settings, waits)
@@ -66,7 +66,7 @@ def _notes(heard: list[dict[str, Any]]) -> list[str]:
 def test_live_equals_offline(live_run: Path, model: str) -> None:
     """The folder replayed: every window of the trial's test gets the trial's probabilities, and its attention."""
     exported_ = exported(live_run, model=model)
-    source = open_source(exported_.card, Asked("folder:.", "P01", speed=0))
+    source = open_source(exported_.card, SourceOptions("folder:.", "P01", speed=0))
     live = {decision["start_s"]: decision for decision in _decisions(_follow(exported_, source))}
     run = RunFolder(str(live_run / "run")).folder
     key = key_of(live_run / "run", model=model, technique="non_personalized")
@@ -86,7 +86,7 @@ def test_live_equals_offline(live_run: Path, model: str) -> None:
 def test_a_missing_channel_has_no_say(live_run: Path, model: str) -> None:
     """Whatever stands in its place: probabilities stay the same, and attention gives it no weight."""
     exported_ = exported(live_run, model=model)
-    decider = Decider(exported_)
+    decider = WindowClassifier(exported_)
     window = next(labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"))[0]
     made = []
     for filling in (0.0, 0.7):
@@ -99,8 +99,10 @@ def test_a_missing_channel_has_no_say(live_run: Path, model: str) -> None:
 def test_a_slow_decision_drops_windows_and_holds_up_nobody(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model slower than the stream: capture ends in time, the newest windows are decided, what is lost is counted and said."""
     model = exported(live_run)
-    slow = Decider.decide
-    monkeypatch.setattr(Decider, "decide", lambda self, window, began=None: (time.sleep(0.3), slow(self, window, began))[1])
+    slow = WindowClassifier.decide
+    monkeypatch.setattr(
+        WindowClassifier, "decide", lambda self, window, began=None: (time.sleep(0.3), slow(self, window, began))[1]
+    )
     taken: list[float] = []
 
     def quickly(stop: Event) -> Iterator[Any]:
@@ -124,13 +126,13 @@ def test_a_slow_listener_loses_events_and_holds_up_nobody(live_run: Path) -> Non
     """A full pipe: the stream ends, another listener has everything, and who was slow is told how much it lost."""
     model = exported(live_run)
     read, write = os.pipe()
-    listeners = Listeners()
+    listeners = EventBus()
     whole = listeners.join()
     with os.fdopen(write, "w") as pipe, os.fdopen(read) as out:
-        writer = Writer(listeners, pipe, "the pipe")
+        writer = EventWriter(listeners, pipe, "the pipe")
         seen = 0
         for number in range(5000):
-            listeners.tell({"event": "decision", "number": number, "filling": "x" * 100})
+            listeners.emit({"event": "decision", "number": number, "filling": "x" * 100})
             seen += whole.get(0) is not None
         assert 5000 == seen
         source = source_of(chunks_of(_recorded()))
@@ -148,11 +150,11 @@ def test_a_closed_pipe_ends_the_writing_only(live_run: Path) -> None:
     """Who reads goes away: it is said, and the stream goes on."""
     read, write = os.pipe()
     os.close(read)
-    listeners = Listeners()
+    listeners = EventBus()
     queue = listeners.join()
     pipe = os.fdopen(write, "w")
-    writer = Writer(listeners, pipe, "the pipe")
-    listeners.tell({"event": "decision"})
+    writer = EventWriter(listeners, pipe, "the pipe")
+    listeners.emit({"event": "decision"})
     writer.finish(5)
     told = [queue.get(1) for _ in range(2)]
     with pytest.raises(BrokenPipeError):
@@ -189,14 +191,14 @@ def test_a_source_that_fails_is_named_and_what_came_is_decided(live_run: Path) -
 
 def test_one_bad_window_does_not_end_the_stream(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error inside one decision: told, counted, and the next window is decided."""
-    slow = Decider.decide
+    slow = WindowClassifier.decide
 
-    def failing(self: Decider, window: Window, began: float | None = None) -> Any:
+    def failing(self: WindowClassifier, window: Window, began: float | None = None) -> Any:
         if window.number == 20:
             raise ValueError("something odd")
         return slow(self, window, began)
 
-    monkeypatch.setattr(Decider, "decide", failing)
+    monkeypatch.setattr(WindowClassifier, "decide", failing)
     heard = _follow(exported(live_run), source_of(chunks_of(_recorded())))
     numbers = [decision["window"] for decision in _decisions(heard)]
     assert 20 not in numbers and {19, 21} <= set(numbers)
@@ -211,7 +213,7 @@ def test_stop_ends_a_stream_that_has_no_end(live_run: Path) -> None:
         while not stop.wait(0.05):
             pass
 
-    listeners = Listeners()
+    listeners = EventBus()
     stream = Stream(exported(live_run), Source("endless", endless, recorded=False), listeners, PLAIN, waits=True)
     timer = threading.Timer(2.0, stream.stop)
     timer.start()
@@ -222,8 +224,10 @@ def test_stop_ends_a_stream_that_has_no_end(live_run: Path) -> None:
 
 def test_latency_counts_from_the_last_sample(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that takes 50 ms makes the latency at least that, and its parts add up to it."""
-    slow = Decider.decide
-    monkeypatch.setattr(Decider, "decide", lambda self, window, began=None: (time.sleep(0.05), slow(self, window, began))[1])
+    slow = WindowClassifier.decide
+    monkeypatch.setattr(
+        WindowClassifier, "decide", lambda self, window, began=None: (time.sleep(0.05), slow(self, window, began))[1]
+    )
     heard = _follow(exported(live_run), source_of(chunks_of(_recorded())))
     for decision in _decisions(heard):
         assert decision["latency_ms"] >= 50 and set(decision["parts_ms"]) == {"waiting", "window", "network"}
@@ -232,12 +236,12 @@ def test_latency_counts_from_the_last_sample(live_run: Path, monkeypatch: pytest
 
 def test_a_bounded_queue_keeps_the_newest() -> None:
     """Full, it drops the oldest and counts; one that waits drops nothing."""
-    queue: Bounded[int] = Bounded(3)
+    queue: BoundedQueue[int] = BoundedQueue(3)
     assert [True, True, True, False, False] == [queue.put(number) for number in range(5)]
     queue.close()
     assert ([2, 3, 4], 2) == ([queue.get(0) for _ in range(3)], queue.dropped)
     assert queue.done and queue.get(0) is None
-    patient: Bounded[int] = Bounded(2, waits=True)
+    patient: BoundedQueue[int] = BoundedQueue(2, waits=True)
     taken: list[int | None] = []
     taker = threading.Thread(target=lambda: taken.extend(patient.get(5) for _ in range(50)))
     taker.start()

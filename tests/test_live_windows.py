@@ -8,10 +8,10 @@ from fixture_live import Heard, chunks_of, signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raylab.live.core.messages import Border, Chunk, Window
-from raylab.live.core.model_file import Card, ChannelCard
-from raylab.live.core.timestamp_alignment import Placer, Timeline
-from raylab.live.core.windows import Assembler
+from raylab.live.core.messages import Chunk, SegmentStart, Window
+from raylab.live.core.model_file import ModelCard, ModelChannel
+from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
+from raylab.live.core.windows import WindowAssembler
 from raylab.recordings.recording import Channel, Label, LabelTrack, Recording, Segment
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import cut
@@ -20,7 +20,7 @@ RATES = {"fast": (32.0, 8.0), "slow": (4.0, 4.0)}  # recorded, target
 SETTINGS = Preprocessing(normalization="past", skip_s=0.0)
 
 
-def card(**changes: Any) -> Card:
+def card(**changes: Any) -> ModelCard:
     """As a model file says of two channels."""
     channels = [
         {
@@ -29,8 +29,8 @@ def card(**changes: Any) -> Card:
         }
         for name, (recorded, target) in RATES.items()
     ]  # fmt: skip
-    made = tuple(ChannelCard(**channel) for channel in channels)
-    return Card.model_construct(channels=made, preprocessing={**SETTINGS.as_dict(), **changes})
+    made = tuple(ModelChannel(**channel) for channel in channels)
+    return ModelCard.model_construct(channels=made, preprocessing={**SETTINGS.as_dict(), **changes})
 
 
 def signals(seconds: float = 60.0) -> dict[str, tuple[float, Any]]:
@@ -38,7 +38,7 @@ def signals(seconds: float = 60.0) -> dict[str, tuple[float, Any]]:
 
 
 def fed(chunks: Any, heard: Heard | None = None, **changes: Any) -> list[Window]:
-    assembler = Assembler(card(**changes), Heard() if heard is None else heard)
+    assembler = WindowAssembler(card(**changes), Heard() if heard is None else heard)
     return [window for chunk in chunks for window in assembler.feed(chunk)]
 
 
@@ -80,7 +80,7 @@ def test_the_first_minute_gives_no_window() -> None:
 
 def test_a_window_comes_with_its_last_sample() -> None:
     """Not before, and not later."""
-    made, assembler = signals(12.0), Assembler(card(), Heard())
+    made, assembler = signals(12.0), WindowAssembler(card(), Heard())
     when = {
         chunk.time_s: len(assembler.feed(chunk))
         for chunk in chunks_of(made, 0.25)
@@ -114,7 +114,7 @@ def test_a_lost_channel_is_left_out_until_it_is_back() -> None:
     """Windows go on without it, soon after it was missed, and have it again."""
     heard = Heard()
     kept = [c for c in chunks_of(signals(90.0)) if not (c.channel == "slow" and 20 <= c.time_s < 60)]
-    assembler, when = Assembler(card(), heard), {}
+    assembler, when = WindowAssembler(card(), heard), {}
     for chunk in kept:
         for window in assembler.feed(chunk):
             when[window.start_s] = chunk.time_s, window.missing
@@ -207,7 +207,7 @@ def test_a_channel_with_a_clock_of_its_own_is_aligned_by_arrival() -> None:
 def test_a_clock_that_stands_still_is_said() -> None:
     """Stamps that never move are a coarse clock as long as the samples differ; the rate is then what fails."""
     heard = Heard()
-    placer = Placer("fast", 32.0, Timeline(30.0), heard)
+    placer = TimestampAligner("fast", 32.0, Timeline(30.0), heard)
     same = np.ones((8, 1))
     for _ in range(100):
         placer.place(Chunk("fast", 3.0, same))
@@ -217,7 +217,7 @@ def test_a_clock_that_stands_still_is_said() -> None:
 
 def test_coarse_stamps_lose_nothing() -> None:
     """Whole seconds on packets of an eighth: every sample has its place."""
-    placer = Placer("fast", 32.0, Timeline(30.0), Heard())
+    placer = TimestampAligner("fast", 32.0, Timeline(30.0), Heard())
     draws, count = np.random.default_rng(0), 0
     for number in range(400):
         placed = placer.place(Chunk("fast", float(number // 8), draws.normal(size=(4, 1))))
@@ -263,8 +263,8 @@ def test_of_one_channel_a_chunk_may_be_of_any_length() -> None:
     """Longer than what is kept: windows are taken on the way."""
     made = {"fast": (32.0, signal(32.0, 300.0))}
     one = card().model_copy(update={"channels": card().channels[:1]})
-    at_once = Assembler(one, Heard()).feed(Chunk("fast", 0.0, made["fast"][1]))
-    assembler = Assembler(one, Heard())
+    at_once = WindowAssembler(one, Heard()).feed(Chunk("fast", 0.0, made["fast"][1]))
+    assembler = WindowAssembler(one, Heard())
     pieces = [window for chunk in chunks_of(made) for window in assembler.feed(chunk)]
     assert 59 == len(pieces) == len(at_once)
     assert all(np.array_equal(a.values["fast"], b.values["fast"]) for a, b in zip(pieces, at_once, strict=True))
@@ -295,9 +295,9 @@ def test_segments_are_as_prepared() -> None:
     label = Label("t", "t", "mode", ("a", "b"), {0: 0, 1: 1})
     past = Preprocessing(normalization="past", skip_s=20.0)
     offline = cut(Recording("P", channels, tuple(segments), {}), [label], past)
-    assembler = Assembler(card(skip_s=20.0), Heard())
+    assembler = WindowAssembler(card(skip_s=20.0), Heard())
     windows = [w for chunk in chunks_of(one) for w in assembler.feed(chunk)]
-    assembler.border(Border(50.0))
+    assembler.border(SegmentStart(50.0))
     windows += [w for chunk in chunks_of(two, begin_s=50.0) for w in assembler.feed(chunk)]
     found = {w.start_s: w for w in windows}
     assert {20.0, 25, 30} < set(offline.start_s) and 50.0 in offline.start_s
@@ -308,7 +308,7 @@ def test_segments_are_as_prepared() -> None:
 
 def test_a_window_is_complete_when_its_own_last_sample_came() -> None:
     """Not when something else showed that a lost channel need not be waited for."""
-    made, assembler, arrived = signals(40.0), Assembler(card(), Heard()), {}
+    made, assembler, arrived = signals(40.0), WindowAssembler(card(), Heard()), {}
     windows = []
     for number, chunk in enumerate(c for c in chunks_of(made) if c.channel == "fast" or c.time_s < 14):
         arrived[chunk.channel, chunk.time_s] = float(number)
@@ -320,7 +320,7 @@ def test_a_window_is_complete_when_its_own_last_sample_came() -> None:
 def test_what_comes_twice_is_dropped_and_counted() -> None:
     """A packet that is sent again changes nothing."""
     once = fed(chunks_of(signals()))
-    again = Assembler(card(), Heard())
+    again = WindowAssembler(card(), Heard())
     windows = []
     for number, chunk in enumerate(chunks_of(signals())):
         windows += again.feed(chunk)
@@ -343,8 +343,8 @@ def test_a_channel_that_starts_late_keeps_its_place() -> None:
 
 def test_what_the_model_does_not_have_is_said_once() -> None:
     """A channel it does not know, and one of another width."""
-    heard, assembler = Heard(), Assembler(card(), None or Heard())
-    assembler = Assembler(card(), heard)
+    heard, assembler = Heard(), WindowAssembler(card(), None or Heard())
+    assembler = WindowAssembler(card(), heard)
     for _ in range(3):
         assembler.feed(Chunk("smell", 0.0, np.zeros((2, 1))))
     assembler.feed(Chunk("slow", 0.0, np.zeros((2, 3))))
@@ -355,7 +355,7 @@ def test_what_the_model_does_not_have_is_said_once() -> None:
 def test_clocks_that_drift_are_followed() -> None:
     """A sensor that is 0.1% slow, over 20 minutes: places stay within two samples of the stamps, without a gap."""
     heard = Heard()
-    placer = Placer("fast", 32.0, Timeline(10.0), heard)
+    placer = TimestampAligner("fast", 32.0, Timeline(10.0), heard)
     true_hz = 32.0 * 0.999
     worst = 0.0
     for number in range(4800):
@@ -368,7 +368,7 @@ def test_clocks_that_drift_are_followed() -> None:
 
 def test_jitter_moves_nothing() -> None:
     """Stamps that tremble by 20 ms: every sample keeps its place."""
-    placer, draws = Placer("fast", 32.0, Timeline(10.0), Heard()), np.random.default_rng(1)
+    placer, draws = TimestampAligner("fast", 32.0, Timeline(10.0), Heard()), np.random.default_rng(1)
     for number in range(2000):
         placed = placer.place(Chunk("fast", number * 0.25 + draws.uniform(-0.02, 0.02) * (number > 0), np.zeros((8, 1))))
         assert placed is not None and number * 8 == placed.index and 8 == len(placed.samples)

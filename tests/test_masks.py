@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
@@ -13,7 +13,7 @@ from raylab.models.network import ModelSpec, Network, build
 VARIABLE = [name for name, encoder in ENCODERS.items() if encoder.variable]
 SHAPES = {"a": (12, 3), "b": (9, 2), "c": (30, 1)}
 LENGTHS = {"a": [12, 7, 1, 0, 3], "b": [9, 0, 9, 2, 5]}  # ``c`` is full; two windows lack a modality
-DRAWS = Draws(seed=0, dataset="made", label="emotion", target="P1")
+DRAWS = FoldSeeds(seed=0, dataset="made", label="emotion", target="P1")
 
 
 def network_of(encoder: str, fusion: str = "late") -> Network:
@@ -72,7 +72,7 @@ def test_more_padding_changes_no_training(fusion: str, encoder: str) -> None:
 
     def trained(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         network = network_of(encoder, fusion)
-        network.free(("trunk", "adapter", "head"))
+        network.set_trainable(("trunk", "adapter", "head"))
         out = network.features(batch)
         network.classify(out).square().sum().backward()  # type: ignore[no-untyped-call]
         found = {name: value for name, value in network.named_buffers() if "num_batches" not in name}
@@ -131,7 +131,7 @@ def test_windows_of_any_length_are_taken(encoder: str, length: int) -> None:
 def test_a_batch_in_which_all_lack_a_modality_leaves_its_statistics() -> None:
     """Without a single step there is nothing to normalize by: the tower is as it was, and nothing is infinite."""
     network = network_of("fcn")
-    network.free(("trunk", "head"))
+    network.set_trainable(("trunk", "head"))
     before = {name: value.clone() for name, value in network.named_buffers() if ".a." in name}
     batch = batch_of(0, 0.0)
 

@@ -6,7 +6,7 @@ import pytest
 from test_runs import small
 
 from raylab.files import Folder
-from raylab.runs.gpu_memory import capped, peak_of, settled, share_of_gpu
+from raylab.runs.gpu_memory import limit_gpu_memory, peak_of, resolve_gpu_share, share_of_gpu
 from raylab.runs.run import indexes_of
 from raylab.trials.plan import plan
 from raylab.trials.study import Resources
@@ -44,7 +44,7 @@ def test_without_gpus_nothing_is_measured(cluster: None) -> None:
     said: list[str] = []
 
     for resources in (Resources(), Resources(gpu=0.25), Resources(gpu=0)):
-        assert resources == settled(resources, [], {}, said.append)
+        assert resources == resolve_gpu_share(resources, [], {}, said.append)
     assert not said
 
 
@@ -53,5 +53,5 @@ def test_a_peak_needs_a_gpu(cohort: Path) -> None:
     trial = next(plan(small(), indexes_of(small(), str(cohort))))
 
     assert peak_of(trial, read_windows(Folder(str(cohort / "simulated")))) is None
-    with capped(0):
+    with limit_gpu_memory(0):
         pass

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from analysis.scores.metrics import METRICS, Predicted, auroc, evaluate
+from analysis.scores.metrics import METRICS, PredictionBatch, auroc, evaluate
 
 
 def _two(p: list[float]) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_many_trials_at_once_are_scored_as_one_by_one(classes: int) -> None:
     rng = np.random.default_rng(classes)
     group, y = rng.choice([0, 1, 2, 3, 5], 300, p=[0.4, 0.3, 0.2, 0.07, 0.03]), rng.integers(0, classes, 300)
     p = np.round(rng.dirichlet(np.ones(classes), 300), 2).astype(np.float32)
-    of = Predicted(y, p, group, 6)
+    of = PredictionBatch(y, p, group, 6)
     made = {name: metric(of) for name, metric in METRICS.items()}
     for g in range(6):
         expected = evaluate(y[group == g], p[group == g])

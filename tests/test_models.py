@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.encoders import ENCODERS
 from raylab.models.keras_defaults import batch_norm
@@ -24,7 +24,7 @@ Weights = dict[str, Array]
 
 WRIST = {"acc_x": (80, 1), "acc_y": (80, 1), "acc_z": (80, 1), "bvp": (640, 1), "eda": (40, 1), "temp": (40, 1)}
 SHAPES = {"a": (9, 1), "b": (12, 2)}  # an odd length and a channel with two features
-DRAWS = Draws(seed=0, dataset="made", label="stress", target="P1")
+DRAWS = FoldSeeds(seed=0, dataset="made", label="stress", target="P1")
 SUBSETS = [parts for size in range(len(PARTS) + 1) for parts in combinations(PARTS, size)]
 
 # PROTOCOL, Models: (all without torch's second LSTM bias, trainable, that bias)
@@ -39,7 +39,7 @@ FEATURES = {"fcn": 128, "resnet": 128, "mlp_lstm": 500, "cnn": 256, "rnn": 256, 
 
 def tiny(encoder: str, adapter: bool = False, width: float = 0.02, seed: int = 0) -> Network:
     """A network of a few units per layer on two channels."""
-    return build(ModelSpec(encoder, width=width), SHAPES, 2, adapter, Draws(seed, "made", "stress", "P1"))
+    return build(ModelSpec(encoder, width=width), SHAPES, 2, adapter, FoldSeeds(seed, "made", "stress", "P1"))
 
 
 # The forward pass by hand, on arrays (batch, maps, length); ``w`` holds a module's weights by torch's names.
@@ -169,7 +169,7 @@ def test_parameter_counts_are_the_public_codes(encoder: str) -> None:
     assert trainable == sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     assert second_bias == sum(value.numel() for value in frozen.values())
     assert not any(value.any() for value in frozen.values())
-    assert trainable == sum(parameter.numel() for parameter in network.free(PARTS))
+    assert trainable == sum(parameter.numel() for parameter in network.set_trainable(PARTS))
 
 
 @pytest.mark.parametrize("encoder", BY_HAND)
@@ -201,7 +201,7 @@ def test_training_mode_normalizes_by_the_batch(encoder: str) -> None:
     network, windows = shaken(tiny(encoder, width=0.06)), some_windows()
     expected = logits_by_hand(network, encoder, windows, training=True)
 
-    network.double().free(("trunk", "head"))
+    network.double().set_trainable(("trunk", "head"))
     with torch.no_grad():
         logits = network(Batch({name: torch.from_numpy(x).double() for name, x in windows.items()})).numpy()
 
@@ -340,9 +340,9 @@ def test_building_leaves_the_global_random_state_alone(encoder: str) -> None:
 def test_free_frees_the_named_parts_only(encoder: str, parts: tuple[str, ...]) -> None:
     """Freed parts run in training mode with trainable parameters, all other parts in inference mode with none."""
     network = tiny(encoder, adapter=True)
-    network.free(PARTS if not parts else ("trunk",))  # whatever was free before does not matter
+    network.set_trainable(PARTS if not parts else ("trunk",))  # whatever was free before does not matter
 
-    freed = network.free(parts)
+    freed = network.set_trainable(parts)
 
     for name in PARTS:
         part = network.part(name)
@@ -359,7 +359,7 @@ def test_free_skips_an_adapter_that_is_not_there() -> None:
     """Freeing the adapter of a network without one frees the rest."""
     network = tiny("fcn")
 
-    freed = network.free(("adapter", "head"))
+    freed = network.set_trainable(("adapter", "head"))
 
     assert network.part("adapter") is None
     assert [id(network.head.weight), id(network.head.bias)] == [id(parameter) for parameter in freed]

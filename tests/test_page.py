@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fixture_run import VARIANTS, write_run
 
-from analysis.report.html import Code, Explorer, Page, Section, Table, render
-from analysis.report.report import report
+from analysis.report.html import CodePart, ExplorerPart, Page, Section, TablePart, render
+from analysis.report.write import write_report
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     variants = [*VARIANTS, (f"own{HOSTILE[:25]}", HOSTILE.replace(" ", "_"))]
     where = tmp_path_factory.mktemp("page") / "run"
     write_run(where, people, variants, (f"made {HOSTILE}", "stress", "fcn"), {("hybrid", "S2"): "failed"})
-    report(where)
+    write_report(where)
     return where
 
 
@@ -129,11 +129,11 @@ def test_an_incomplete_run_is_marked_on_top(html: str) -> None:
 
 def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     """Plotly stands in a page once or not at all."""
-    table = Table("caption", ("a",), (("1",),))
-    plain = Page("t", "i", (), (), "m", (Section("s", parts=(table, Code("c", "x < y"))),))
+    table = TablePart("caption", ("a",), (("1",),))
+    plain = Page("t", "i", (), (), "m", (Section("s", parts=(table, CodePart("c", "x < y"))),))
     assert 'id="plotly"' not in render(plain) and "x &lt; y" in render(plain)
     data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
-    two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(Explorer("e", data),)) for name in "ab"))
+    two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(ExplorerPart("e", data),)) for name in "ab"))
     assert render(two).count('id="plotly"') == 1
 
 

@@ -17,8 +17,8 @@ from fixture_kemocon import write_kemocon
 from fixture_wesad import write_wesad
 
 import analysis
-import analysis.report.report
-from raylab.runs.prepare import Order, prepare
+import analysis.report.write
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import Study, parse_study
 
@@ -40,7 +40,7 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("paper")
     for name, write in WRITERS.items():
         write(root / "raw" / name)
-        order = Order(name, str(root / "raw" / name), str(root / "windows" / name), options=OPTIONS.get(name, {}))
+        order = PrepareRequest(name, str(root / "raw" / name), str(root / "windows" / name), options=OPTIONS.get(name, {}))
         card = prepare(order, say=lambda line: None, where="here")
         assert 7 == len(card["participants"])
     return root / "windows"
@@ -63,7 +63,7 @@ def run(study: Study, windows: Path, out: Path, where: Any) -> Any:
     frames = analysis.load(out)
     sentences = Counter(frames.trials.loc[frames.trials["status"] == "missing", "error"])
     print("\n".join(f"{count} missing: {sentence}" for sentence, count in sentences.items()))  # noqa: T201
-    return frames, analysis.report.report.results(out).comparison
+    return frames, analysis.report.write.report_data(out).comparison
 
 
 def test_a_cut_of_the_paper_runs_on_all_nine_targets(windows: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_whole_paper_runs(cluster: None, windows: Path, tmp_path: Path) -> N
     """5 datasets, 9 targets, 3 models, 5 techniques with all variants, seven people each, on Ray."""
     out = Path(os.environ.get("RAYLAB_PAPER_RUN", str(tmp_path / "run")))
     frames, comparison = run(paper(), windows, out, "ray")
-    analysis.report.report.report(out)
+    analysis.report.write.write_report(out)
     assert 9 * 3 * 20 * 7 == len(frames.plan)
     assert 27 == len(comparison.groupby(["dataset", "label", "model"]))
     print(f"{len(frames.plan)} trials: {dict(frames.trials['status'].value_counts())}")  # noqa: T201

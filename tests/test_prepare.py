@@ -16,9 +16,9 @@ from test_recordings import wesad_content, write_wesad
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder, within
 from raylab.recordings.simulated import SIMULATED
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import PER_PARTICIPANT, fingerprint_of, read_card, read_index, read_windows, to_table
-from raylab.windows.segmentation import Cut, cut
+from raylab.windows.segmentation import ParticipantWindows, cut
 
 
 def quiet(line: str) -> None:
@@ -28,7 +28,7 @@ def quiet(line: str) -> None:
 SMALL = {"participants": 5, "minutes": 3, "seed": 3}  # the options of the cohort fixture
 
 
-def _cut_person(name: str) -> Cut:
+def _cut_person(name: str) -> ParticipantWindows:
     person = SIMULATED.read(Path(), name, {**SIMULATED.options, **SMALL})
     return cut(person, [SIMULATED.label("stress")], PAPER)
 
@@ -38,7 +38,7 @@ def test_prepared_windows_are_the_cut_ones(cohort: Path) -> None:
     windows = read_windows(Folder(cohort / "simulated"))
     assert windows.index.participants == ("P01", "P02", "P03", "P04", "P05")
     for number in (0, 3):
-        made, rows = _cut_person(windows.index.participants[number]), windows.index.person == number
+        made, rows = _cut_person(windows.index.participants[number]), windows.index.participant_index == number
         np.testing.assert_array_equal(windows.index.start_s[rows], made.start_s, strict=True)
         np.testing.assert_array_equal(windows.index.segment[rows], made.segment, strict=True)
         np.testing.assert_array_equal(windows.index.labels["stress"][rows], made.labels["stress"], strict=True)
@@ -59,9 +59,9 @@ def test_index_alone_equals_the_windows_index(cohort: Path) -> None:
 def test_window_ids_name_person_and_position(cohort: Path) -> None:
     """A window's id is its participant's position times a million plus its position in time."""
     index = read_index(Folder(cohort / "simulated"))
-    expected = [person * PER_PARTICIPANT + i for person, n in enumerate(np.bincount(index.person)) for i in range(n)]
+    expected = [person * PER_PARTICIPANT + i for person, n in enumerate(np.bincount(index.participant_index)) for i in range(n)]
     assert index.window.tolist() == expected
-    assert all((np.diff(index.start_s[index.person == person]) > 0).all() for person in range(5))
+    assert all((np.diff(index.start_s[index.participant_index == person]) > 0).all() for person in range(5))
 
 
 def test_card_describes_what_is_stored(cohort: Path) -> None:
@@ -70,9 +70,9 @@ def test_card_describes_what_is_stored(cohort: Path) -> None:
     assert (index.name, index.window_s, index.classes("stress")) == ("simulated", 10.0, ("calm", "stress"))
     assert index.card["preprocessing"] == PAPER.as_dict()
     assert set(index.traits("P02")) == set(SIMULATED.traits)
-    assert [entry["windows"] for entry in index.card["participants"]] == np.bincount(index.person).tolist()
+    assert [entry["windows"] for entry in index.card["participants"]] == np.bincount(index.participant_index).tolist()
     counts = [entry["counts"]["stress"] for entry in index.card["participants"]]
-    stress = [int(index.labels["stress"][index.person == person].sum()) for person in range(5)]
+    stress = [int(index.labels["stress"][index.participant_index == person].sum()) for person in range(5)]
     assert [count["stress"] for count in counts] == stress
     lengths = {channel["name"]: (channel["length"], channel["rate_hz"]) for channel in index.card["channels"]}
     assert lengths == {"ecg": (640, 64.0), "ppg": (640, 64.0), "eda": (40, 4.0), "rsp": (80, 8.0)}
@@ -83,7 +83,7 @@ def test_fingerprint_follows_every_column() -> None:
     made = cut(recording(segment(60)), [MAJORITY], PAPER)
     columns = ["window", "session", "segment", "start_s", "y_stress", "bvp", "acc", "eda"]
 
-    def digest(one: Cut, number: int = 0) -> str:
+    def digest(one: ParticipantWindows, number: int = 0) -> str:
         return fingerprint_of(to_table(one, "P1", number, ["stress"]), columns)
 
     moved = made.signals["eda"].copy()
@@ -163,8 +163,8 @@ def test_other_format_is_refused(copied: Path) -> None:
 # --- preparing ---------------------------------------------------------------------------------------------------
 
 
-def simulated(out: Path, **more: Any) -> Order:
-    return Order("simulated", ".", str(out), **{"options": SMALL, **more})
+def simulated(out: Path, **more: Any) -> PrepareRequest:
+    return PrepareRequest("simulated", ".", str(out), **{"options": SMALL, **more})
 
 
 def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_impossible_orders_are_refused(tmp_path: Path, more: dict[str, Any], wha
 def test_missing_root_is_refused(tmp_path: Path) -> None:
     """A dataset that needs files says so when its folder is missing."""
     with pytest.raises(RecordingError, match=r"absent: is no folder.*--root"):
-        prepare(Order("wesad", str(tmp_path / "absent"), str(tmp_path / "out")), say=quiet)
+        prepare(PrepareRequest("wesad", str(tmp_path / "absent"), str(tmp_path / "out")), say=quiet)
 
 
 def test_every_problem_is_named_at_once(cluster: None, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_every_problem_is_named_at_once(cluster: None, tmp_path: Path) -> None:
     spoilt = wesad_content("S4", seed=2)
     spoilt["signal"]["wrist"]["EDA"][7] = np.nan
     write_wesad(root, spoilt, "S4")
-    order = Order("wesad", str(root), str(out))
+    order = PrepareRequest("wesad", str(root), str(out))
     with pytest.raises(RaylabError) as refusal:
         prepare(order, say=quiet)
     message = str(refusal.value)
@@ -244,7 +244,7 @@ def test_every_problem_is_named_at_once(cluster: None, tmp_path: Path) -> None:
     write_wesad(root, wesad_content("S4", seed=2), "S4")
     prepare(order, say=quiet)
     index = read_index(Folder(out))
-    assert np.bincount(index.person).tolist() == [6, 6, 6]
+    assert np.bincount(index.participant_index).tolist() == [6, 6, 6]
     assert index.labels["stress"].tolist() == [0, 0, 0, 1, 1, 1] * 3, "the tied window takes code 2"
 
 
@@ -252,7 +252,7 @@ def test_participants_with_other_channels_are_named(cluster: None, tmp_path: Pat
     """A cohort where one person has other devices is refused with that person and the option that helps."""
     for name, devices in (("S2", ("wrist",)), ("S3", ("chest", "wrist"))):
         write_wesad(tmp_path / "wesad", wesad_content(name, devices=devices), name)
-    order = Order("wesad", str(tmp_path / "wesad"), str(tmp_path / "out"))
+    order = PrepareRequest("wesad", str(tmp_path / "wesad"), str(tmp_path / "out"))
     with pytest.raises(RaylabError, match=r"participant\(s\) S3 have other channels.*than S2.*--option"):
         prepare(order, say=quiet)
 
@@ -322,11 +322,11 @@ def test_folder_lists_and_removes(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_wesad_windows_are_the_golden_ones(cluster: None, real_data: Path, tmp_path: Path) -> None:
     """3,108 windows over 15 people (S2 196, S17 219), and S2's equal the golden ones to 1e-5, channel by channel."""
-    prepare(Order("wesad", str(real_data / "wesad"), str(tmp_path / "wesad")), say=quiet)
+    prepare(PrepareRequest("wesad", str(real_data / "wesad"), str(tmp_path / "wesad")), say=quiet)
     windows = read_windows(Folder(tmp_path / "wesad"))
-    counts = dict(zip(windows.index.participants, np.bincount(windows.index.person).tolist(), strict=True))
+    counts = dict(zip(windows.index.participants, np.bincount(windows.index.participant_index).tolist(), strict=True))
     assert (sum(counts.values()), len(counts), counts["S2"], counts["S17"]) == (3108, 15, 196, 219)
-    rows = windows.index.person == windows.index.participants.index("S2")
+    rows = windows.index.participant_index == windows.index.participants.index("S2")
     with np.load(real_data / "golden" / "wesad_wrist_S2.npz") as golden:
         np.testing.assert_array_equal(windows.index.labels["stress"][rows], golden["y"])
         names = [channel["name"] for channel in windows.index.card["channels"]]

@@ -16,14 +16,14 @@ import raylab.trials.run_trial
 from analysis.scores.metrics import auroc
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.folds.fold import Chosen, Fold
+from raylab.folds.fold import Fold, StageSplit
 from raylab.hashing import hash_record
 from raylab.runs.provenance import notes
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import by_people
 from raylab.techniques.stage import Stage, Technique
 from raylab.training.loop import train
-from raylab.trials.plan import plan, prepared
+from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study, parse_study
 from raylab.validity.label_flip_probe import flipped_labels
 from raylab.validity.probes import PROBES, probe
@@ -38,7 +38,7 @@ from raylab.windows.dataset import (
     stored_columns,
     to_table,
 )
-from raylab.windows.segmentation import Cut
+from raylab.windows.segmentation import ParticipantWindows
 
 PANEL: list[Any] = [
     "non_personalized",
@@ -60,7 +60,9 @@ def store(windows: Windows, where: Path) -> Path:
         labels = {name: y[rows] for name, y in index.labels.items()}
         signals = {name: x[rows] for name, x in windows.signals.items()}
         lengths = {name: n[rows] for name, n in windows.lengths.items()}
-        cut = Cut(index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths)
+        cut = ParticipantWindows(
+            index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
+        )
         table = to_table(cut, entry["name"], number, list(labels)).drop_columns(["participant"])
         folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
         digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
@@ -166,7 +168,7 @@ def test_the_card_says_what_was_done_and_no_stage_is_mistaken(source: Path, tmp_
     assert {"kind": kind, "seed": 3, "from": before.fingerprint}.items() <= card["probes"][0].items()
     assert card["caution"].startswith("Made windows. Probe " + kind)
     two = study(*PANEL, datasets=[{"windows": name, "label": "stress"} for name in ("made", "out")])
-    ready = prepared(two, {"made": before, "out": after})
+    ready = check_datasets(two, {"made": before, "out": after})
     assert ["made", f"made ({kind.replace('_', ' ')})"] == [one.name for one in ready]
     assert any(card["caution"] in note for note in notes(two, ready))
     plans = [{stage for trial in plan(study(*PANEL), {"made": index}) for stage in trial.stages} for index in (before, after)]
@@ -180,7 +182,11 @@ def test_a_run_with_a_duplicated_person_warns(source: Path, tmp_path: Path) -> N
     for root in (source / "made", tmp_path / "out"):
         indexes = {"made": read_index(Folder(root))}
         said.append(
-            [note for note in notes(study("non_personalized"), prepared(study("non_personalized"), indexes)) if "near" in note]
+            [
+                note
+                for note in notes(study("non_personalized"), check_datasets(study("non_personalized"), indexes))
+                if "near" in note
+            ]
         )
     assert [] == said[0]
     assert 1 == len(said[1])
@@ -242,7 +248,7 @@ def test_no_technique_depends_on_test_labels(source: Path) -> None:
     said: list[str] = []
     flips = flipped_labels(study(*PANEL), str(source), limit=7, say=said.append)
     assert 7 == len({(flip.trial.technique, str(flip.trial.variant)) for flip in flips.trials}) == len(said)
-    assert len({flip.trial.participant for flip in flips.trials}) > 1
+    assert len({flip.trial.target for flip in flips.trials}) > 1
     assert flips.clean
     for flip in flips.trials:
         assert (
@@ -287,7 +293,7 @@ class _Peeking:
 
     needs: frozenset[str] = frozenset()
 
-    def choose(self, fold: Fold) -> Chosen:
+    def choose(self, fold: Fold) -> StageSplit:
         return by_people(fold, fold.others[fold.y[fold.target_windows[-1]] :])
 
 

@@ -16,7 +16,7 @@ import pytest
 from raylab.errors import RecordingError
 from raylab.recordings import DATASETS, Recording
 from raylab.recordings.e4 import read_csv
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 from raylab.recordings.safe_pickle import as_array, read_pickle
 from raylab.recordings.simulated import SIMULATED
 from raylab.recordings.stress_predict import STRESS_PREDICT
@@ -281,20 +281,20 @@ def test_paths_that_leave_the_root_are_refused(tmp_path: Path, relative: str) ->
     (root / "link.txt").symlink_to(tmp_path / "outside.txt")
     (root / "linked").symlink_to(tmp_path)
     with pytest.raises(RecordingError, match=r"participant S2.*What to do: put the data itself into the folder"):
-        inside(root, relative, "S2")
+        safe_path(root, relative, "S2")
 
 
 def test_link_inside_the_root_is_followed(tmp_path: Path) -> None:
     """A link that stays in the root is a file like others."""
     (tmp_path / "data.txt").write_text("fine")
     (tmp_path / "link.txt").symlink_to(tmp_path / "data.txt")
-    assert inside(tmp_path, "link.txt").read_text() == "fine"
+    assert safe_path(tmp_path, "link.txt").read_text() == "fine"
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """A missing file is named with its participant and two remedies."""
     with pytest.raises(RecordingError, match=r"participant S2, file .*S2\.pkl: is missing.*--root.*--without"):
-        inside(tmp_path, "S2/S2.pkl", "S2")
+        safe_path(tmp_path, "S2/S2.pkl", "S2")
 
 
 @pytest.mark.parametrize("what", ["S2", "S2/S2.pkl", "S2/S2_readme.txt"])

@@ -129,7 +129,7 @@ def test_a_failed_trial_is_tried_again_and_the_others_stay(cohort: Path, tmp_pat
     record = run.folder.read_json(f"trials/{failed}.json")
     run.folder.write_json(f"trials/{failed}.json", {**record, "status": "failed", "error": "a lost node"})
     run.folder.remove("trials.parquet")
-    run.conclude(set(run.finished()))
+    run.finalize(set(run.finished()))
     before = files(tmp_path)
     assert {"ok": 10} == start(content, str(cohort), str(tmp_path), "here", say=lambda line: None).statuses
     after = files(tmp_path)

@@ -13,13 +13,13 @@ from ray import tune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import analysis
-import analysis.report.report
+import analysis.report.write
 from raylab.runs.cluster import connect, per_trial, slots
-from raylab.runs.dataset_check import check
+from raylab.runs.dataset_check import check_dataset
 from raylab.runs.folder import RunFolder
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import Summary, start
-from raylab.runs.stage_scheduler import StageOrder
+from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.status import status_lines
 from raylab.trials.study import Resources, Study, parse_study
 from raylab.trials.trial import Trial
@@ -122,8 +122,8 @@ def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
     shutil.copytree(done[0], out)
     assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", say=quiet).trainings_completed
     assert "primary_metric: balanced_accuracy" in (out / "study.yaml").read_text(encoding="utf-8")
-    assert {"balanced_accuracy"} == set(analysis.report.report.results(out).comparison["metric"])
-    assert {"auroc"} == set(analysis.report.report.results(out, metric="auroc").comparison["metric"])
+    assert {"balanced_accuracy"} == set(analysis.report.write.report_data(out).comparison["metric"])
+    assert {"auroc"} == set(analysis.report.write.report_data(out, metric="auroc").comparison["metric"])
 
 
 def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
@@ -144,7 +144,7 @@ def test_tune_and_tensorboard_read_the_run(done: tuple[Path, Summary]) -> None:
 
 def test_report_and_status_read_the_run(done: tuple[Path, Summary]) -> None:
     """The comparison has both variants with n, difference and p; status counts the same trials; the notes say that it is simulated."""
-    made = analysis.report.report.report(done[0])
+    made = analysis.report.write.write_report(done[0])
     rows = made.comparison.set_index("variant").loc[["layers=all budget=0.2", "layers=last budget=0.2"]]
     assert rows["n_participants"].tolist() == [5, 5]
     assert rows[["difference", "p", "p_adjusted"]].notna().all(axis=None)
@@ -183,8 +183,11 @@ TWO_MINUTES = {"participants": 3, "minutes": 2}
 @pytest.mark.parametrize(
     ("where", "use"),
     [
-        ("raylab.runs.prepare", lambda out: prepare(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
-        ("raylab.runs.dataset_check", lambda out: check(Order("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
+        ("raylab.runs.prepare", lambda out: prepare(PrepareRequest("simulated", ".", out, options=TWO_MINUTES), say=quiet)),
+        (
+            "raylab.runs.dataset_check",
+            lambda out: check_dataset(PrepareRequest("simulated", ".", out, options=TWO_MINUTES), say=quiet),
+        ),
         ("raylab.validity.validate", lambda out: validate(jobs_of(("blocks",), 1, 1), 4, out, say=quiet)),
     ],
 )
@@ -213,31 +216,31 @@ def _trials(*stages: tuple[str, ...]) -> list[Trial]:
     }
     study = small()
     return [
-        Trial(**base, model=study.models[0].spec, participant=f"P{i}", protocol=study.protocol, stages=s, key=f"t{i}")  # type: ignore[arg-type]
+        Trial(**base, model=study.models[0].spec, target=f"P{i}", protocol=study.protocol, stages=s, key=f"t{i}")  # type: ignore[arg-type]
         for i, s in enumerate(stages)
     ]
 
 
-def _asked(searcher: StageOrder, name: str) -> Any:
+def _asked(searcher: StageScheduler, name: str) -> Any:
     config = searcher.suggest(name)
     return config["trial"]["key"] if isinstance(config, dict) else config
 
 
 def test_searcher_holds_dependents_until_the_stage_is_stored() -> None:
     """The base that most wait for goes first; its dependents start when the stage is reported, before its own trial ends."""
-    searcher = StageOrder(_trials(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
+    searcher = StageScheduler(_trials(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t1", "t0", None]
     searcher.on_trial_result("p", {"stage_done": "a"})
     assert [_asked(searcher, name) for name in "rst"] == ["t2", "t3", None]
     for name in "pqrs":
         assert _asked(searcher, "u") is None  # one that runs may come back
         searcher.on_trial_complete(name, {})
-    assert _asked(searcher, "u") == StageOrder.FINISHED
+    assert _asked(searcher, "u") == StageScheduler.FINISHED
 
 
 def test_searcher_hands_out_again_what_came_back() -> None:
     """A trial that Tune gave up on goes first again, its dependents still wait for it and are not blocked."""
-    searcher = StageOrder(_trials(("a",), ("a", "b"), ("x",)), set())
+    searcher = StageScheduler(_trials(("a",), ("a", "b"), ("x",)), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t2", None]
     searcher.on_trial_complete("p", error=True)
     searcher.again("p")
@@ -249,23 +252,23 @@ def test_searcher_hands_out_again_what_came_back() -> None:
 
 def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
     """A base whose worker died too often blocks its dependents with that cause."""
-    searcher = StageOrder(_trials(("a",), ("a", "b")), set())
+    searcher = StageScheduler(_trials(("a",), ("a", "b")), set())
     assert _asked(searcher, "p") == "t0"
     searcher.on_trial_complete("p", error=True)
     searcher.given_up("p", "its worker died, 4 times")
     assert "its worker died, 4 times" in searcher.blocked["t1"]
-    assert _asked(searcher, "q") == StageOrder.FINISHED
+    assert _asked(searcher, "q") == StageScheduler.FINISHED
 
 
 def test_searcher_knows_what_is_stored() -> None:
     """With the base in the store nothing waits."""
-    searcher = StageOrder(_trials(("a", "b"), ("a", "c")), {"a"})
+    searcher = StageScheduler(_trials(("a", "b"), ("a", "c")), {"a"})
     assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t1", None]
 
 
 def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
     """A base that fails blocks its dependents and theirs, each with the cause; the rest goes on."""
-    searcher = StageOrder(_trials(("a",), ("a", "b"), ("b", "c"), ("x",)), set())
+    searcher = StageScheduler(_trials(("a",), ("a", "b"), ("b", "c"), ("x",)), set())
     assert _asked(searcher, "p") == "t0"
     searcher.on_trial_complete("p", {"error": "loss is nan"})
     assert {"t1", "t2"} == searcher.blocked.keys()
@@ -275,7 +278,7 @@ def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
 
 def test_an_owner_that_fails_after_its_stage_blocks_nobody() -> None:
     """The base was stored, then the trial's own calibration failed: the others run."""
-    searcher = StageOrder(_trials(("a", "b"), ("a", "c")), set())
+    searcher = StageScheduler(_trials(("a", "b"), ("a", "c")), set())
     assert [_asked(searcher, name) for name in "pq"] == ["t0", None]
     searcher.on_trial_result("p", {"stage_done": "a"})
     searcher.on_trial_complete("p", {"error": "boom"})

@@ -9,7 +9,7 @@ from pyarrow import fs
 from ray import tune
 
 import analysis
-from analysis.report.report import report
+from analysis.report.write import write_report
 from raylab.files import Folder
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease, LeaseLostError, RunHeldError
@@ -58,7 +58,7 @@ def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Ca
     start(tiny(), str(cohort), str(tmp_path / "run"), "here", say=quiet)
     found, expected = analysis.load(uri), analysis.load(tmp_path / "run")
     assert expected.predictions.equals(found.predictions)
-    report(uri)
+    write_report(uri)
     assert run.folder.read("report/scores.csv")
     grid = tune.ExperimentAnalysis(run.folder.at(f"tune/{run.folder.folders('tune')[0]}"), storage_filesystem=run.folder.system)
     assert 5 == len(grid.trials) == grid.dataframe()["auroc"].notna().sum()

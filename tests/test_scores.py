@@ -9,17 +9,17 @@ import pytest
 
 import analysis
 from analysis.scores.metrics import METRICS, evaluate
-from analysis.scores.scores import BASELINE, CELL, COLUMNS, Scoring, score, score_common
+from analysis.scores.scores import CELL, COLUMNS, REFERENCE_TECHNIQUE, Scoring, score, score_common
 
 NAMES = [*CELL, "technique", "variant", "participant", "seed"]
 
 
-def _random_frames(seed: int) -> analysis.Frames:
+def _random_frames(seed: int) -> analysis.RunTables:
     """Two labels, of two and of three classes; windows left out and purged at random; trials that failed, are missing, or have nothing to
     test; rows in no order; and predictions of trials that failed or that no one asks for."""
     rng = np.random.default_rng(seed)
     trials, rows = [], []
-    techniques = [(BASELINE, "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning", "budget=0.4"), ("multi_task", "-")]
+    techniques = [(REFERENCE_TECHNIQUE, "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning", "budget=0.4"), ("multi_task", "-")]
     units = [(d, lab, m, who, s) for d in "d" for lab in ("two", "three") for m in "mn" for who in "ABC" for s in (0, 1)]
     truth = {(d, lab, who): rng.integers(0, 2 if lab == "two" else 3, 12) for d, lab, _, who, _ in units}
     for d, lab, m, who, s in units:
@@ -39,13 +39,13 @@ def _random_frames(seed: int) -> analysis.Frames:
                 rows.append(frame.iloc[rng.choice(12, rng.integers(1, 13), replace=False)])
     rows.append(frame.assign(trial="stale"))
     predictions = pd.concat(rows).sample(frac=1, random_state=seed).astype({"y_true": np.int8, "trial": "category"})
-    return analysis.Frames(pd.DataFrame(trials), pd.DataFrame(trials), predictions, ())
+    return analysis.RunTables(pd.DataFrame(trials), pd.DataFrame(trials), predictions, ())
 
 
 class _Plain:
     """The scores as their definition says them, trial by trial."""
 
-    def __init__(self, frames: analysis.Frames) -> None:
+    def __init__(self, frames: analysis.RunTables) -> None:
         self.trials = frames.trials.to_dict("records")
         kept = frames.predictions[~frames.predictions["purged"]]
         self.windows = {
@@ -72,13 +72,13 @@ class _Plain:
         for trial in self.trials:
             if trial["trial"] not in self.windows:
                 continue
-            if trial["technique"] == BASELINE:
+            if trial["technique"] == REFERENCE_TECHNIQUE:
                 made += self.references(trial)
             elif scoring == "paired":
                 against = f"{trial['technique']} {trial['variant']}".removesuffix(" -")
                 mine = self.windows[trial["trial"]]["window"]
                 for base in self.same(trial, *CELL, "participant", "seed"):
-                    if base["technique"] == BASELINE:
+                    if base["technique"] == REFERENCE_TECHNIQUE:
                         theirs = self.windows[base["trial"]]
                         made.append(self.row(base, theirs[theirs["window"].isin(mine)], against=against))
         return made
@@ -138,7 +138,7 @@ def test_scores_do_not_depend_on_the_block(block: int, monkeypatch: pytest.Monke
     pd.testing.assert_frame_equal(expected, score(frames))
 
 
-def _frames(y: dict[str, list[int]], p: dict[tuple[str, str], list[float]], hold: dict[str, int]) -> analysis.Frames:
+def _frames(y: dict[str, list[int]], p: dict[tuple[str, str], list[float]], hold: dict[str, int]) -> analysis.RunTables:
     """A run of non_personalized and fine_tuning: people's classes, (technique, person) to p(1); fine_tuning was trained on the first ``hold``."""
     trials, rows = [], []
     for (technique, person), values in p.items():
@@ -150,7 +150,7 @@ def _frames(y: dict[str, list[int]], p: dict[tuple[str, str], list[float]], hold
             purged = technique == "fine_tuning" and i == first
             about = {"trial": key, "participant": person, "window": i, "y_true": y[person][i], "purged": purged}
             rows.append({**about, "p_0": 1 - value, "p_1": value})
-    return analysis.Frames(pd.DataFrame(trials).drop(columns="status"), pd.DataFrame(trials), pd.DataFrame(rows), ())
+    return analysis.RunTables(pd.DataFrame(trials).drop(columns="status"), pd.DataFrame(trials), pd.DataFrame(rows), ())
 
 
 def test_paired_scoring_scores_both_sides_on_the_same_windows() -> None:
@@ -186,7 +186,11 @@ def test_a_run_in_which_nothing_ended_well_has_no_scores() -> None:
     """An empty frame with all columns, in every way of scoring."""
     frames = _frames({"A": [0, 1]}, {("non_personalized", "A"): [0.2, 0.4]}, {})
     frames.trials["status"] = "failed"
-    for made in (score(frames), score_common(frames), score(analysis.Frames(frames.plan, pd.DataFrame(), pd.DataFrame(), ()))):
+    for made in (
+        score(frames),
+        score_common(frames),
+        score(analysis.RunTables(frames.plan, pd.DataFrame(), pd.DataFrame(), ())),
+    ):
         assert (COLUMNS, 0) == (made.columns.tolist(), len(made))
 
 

@@ -11,7 +11,7 @@ from test_probes import store
 from test_trials import study
 
 import analysis
-from analysis.report.report import results
+from analysis.report.write import report_data
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder
 from raylab.runs.run import start
@@ -54,7 +54,7 @@ def test_the_outer_participants_are_in_no_inner_fold(folds: Any, inner: Any) -> 
         held = trial.dataset.rpartition("without ")[2].split("+")
         subject, stages = stages_of(trial, index)
         used = np.concatenate([stages[0].train, stages[0].validation, subject.fold.target_windows])
-        assert not set(held) & {index.participants[i] for i in np.unique(index.person[used])}
+        assert not set(held) & {index.participants[i] for i in np.unique(index.participant_index[used])}
     searches = {trial.dataset for trial in trials}
     assert sorted(SEVEN) == sorted(name for which in searches for name in which.rpartition("without ")[2].split("+"))
 
@@ -62,7 +62,7 @@ def test_the_outer_participants_are_in_no_inner_fold(folds: Any, inner: Any) -> 
 def test_no_window_of_the_outer_participant_reaches_an_optimizer_or_a_prediction(tmp_path: Path) -> None:
     """Recorded in the training loop, for the whole search of one person."""
     windows = make_windows(PEOPLE)
-    held = windows.index.person == windows.index.participants.index("P2")
+    held = windows.index.participant_index == windows.index.participants.index("P2")
     trials = [trial for trial in _inner(_study(search={"width": [1 / 128, 1 / 64]})) if trial.dataset.endswith("without P2")]
     assert 8 == len(trials)  # two widths, four people
     received: list[int] = []
@@ -93,7 +93,7 @@ def test_models_that_a_search_makes_one_are_tried_once() -> None:
 def _scores(read: Study, best: dict[str, str]) -> pd.DataFrame:
     """0.5 for every inner trial, more for the model that is to be chosen for each search."""
     rows = [
-        {**trial.row, "against": "", "auroc": 0.9 if best.get(trial.dataset) == trial.row["model"] else 0.5}
+        {**trial.labels, "against": "", "auroc": 0.9 if best.get(trial.dataset) == trial.labels["model"] else 0.5}
         for trial in _inner(read)
     ]
     majority = [{**row, "technique": "majority_class", "auroc": 1.0} for row in rows]
@@ -106,12 +106,14 @@ def test_each_fold_gets_what_scored_best_inside_it() -> None:
     assert read.search
     scores = _scores(read, {"made, without P3": "fcn width=0.015625 learning_rate=1e-09"})
     chosen = choose(read, read.search, index, scores)
-    trials = {trial.participant: trial for trial in plan(read, index, chosen)}
+    trials = {trial.target: trial for trial in plan(read, index, chosen)}
     assert {"P3": "width=0.015625 learning_rate=1e-09"} == {
-        name: trial.found for name, trial in trials.items() if trial.found != "width=0.0078125 learning_rate=0.003"
+        name: trial.best_params_text
+        for name, trial in trials.items()
+        if trial.best_params_text != "width=0.0078125 learning_rate=0.003"
     }
     assert (1 / 64, 1e-9) == (trials["P3"].model.width, trials["P3"].protocol.learning_rate)
-    assert {"fcn (searched)"} == {trial.row["model"] for trial in trials.values()}
+    assert {"fcn (searched)"} == {trial.labels["model"] for trial in trials.values()}
     assert trials["P3"] == Trial.from_config(trials["P3"].as_config())
 
 
@@ -158,7 +160,7 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
     assert 4 * 2 * 3 == len(inner.trials)
     frames = analysis.load(out)
     assert {"learning_rate=1e-09", "learning_rate=0.003"} >= set(frames.trials["searched"]) == set(frames.plan["searched"])
-    made = results(out)
+    made = report_data(out)
     assert list(made.searched.columns) == ["dataset", "label", "model", "participant", "seed", "searched"]
     assert 4 == len(made.searched)
     assert (

@@ -20,7 +20,7 @@ from raylab.runs.provenance import notes
 from raylab.runs.run import indexes_of, start
 from raylab.training.batches import Signals
 from raylab.training.loop import train
-from raylab.trials.plan import plan, prepared, stages_of
+from raylab.trials.plan import check_datasets, plan, stages_of
 from raylab.trials.run_trial import one_thread
 from raylab.trials.study import Study
 from raylab.windows.dataset import read_windows
@@ -110,7 +110,7 @@ def test_one_and_several_workers_do_not_share_stages(cohort: Path) -> None:
 def test_tables_say_that_workers_were_several(cohort: Path) -> None:
     """The note stands under every table of a run with two workers, and under no other."""
     index = indexes_of(small(), str(cohort))
-    said = ["2 workers together" in " ".join(notes(study, prepared(study, index))) for study in (two_workers(), small())]
+    said = ["2 workers together" in " ".join(notes(study, check_datasets(study, index))) for study in (two_workers(), small())]
 
     assert [True, False] == said
 

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analysis.statistics import paired_tests
-from analysis.statistics.paired_tests import bca_interval, bca_intervals, holm, least_p, rank_biserial, wilcoxon
+from analysis.statistics.paired_tests import bca_interval, bca_intervals, holm, min_attainable_p, rank_biserial, wilcoxon
 
 # two rounds of 50 ratings from 1 to 7: 13 zeros and many ties; coin prints Z = 4.5276 and the exact p 1.474e-06
 RATED = "64557666766566553665654666743466564665766567666577"
@@ -43,7 +43,7 @@ def test_wilcoxon_with_many_pairs_is_scipys_pratt_example() -> None:
 def test_zeros_do_not_make_a_p_that_signs_cannot() -> None:
     """Five gains among 30 people: five signs reach 2/32, the normal approximation would say 0.026."""
     d = np.append(np.zeros(25), [0.1, 0.2, 0.3, 0.4, 0.5])
-    assert pytest.approx(0.0625) == wilcoxon(d)[0] == least_p(d, 1)
+    assert pytest.approx(0.0625) == wilcoxon(d)[0] == min_attainable_p(d, 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -68,7 +68,7 @@ def test_what_only_floats_tell_apart_is_a_tie() -> None:
     assert wilcoxon(rounded) == wilcoxon(raw)
     assert rank_biserial(rounded) == rank_biserial(raw)
     assert wilcoxon(np.zeros(3)) == wilcoxon(np.full(3, 0.1 + 0.2 - 0.3))
-    assert least_p(np.full(3, 0.1 + 0.2 - 0.3), 1) == 1
+    assert min_attainable_p(np.full(3, 0.1 + 0.2 - 0.3), 1) == 1
     assert bca_interval(np.array([0.1, 0.3 - 0.2, 0.2 - 0.1])) == (0.1, 0.1)
 
 
@@ -115,10 +115,10 @@ def test_the_interval_counts_ties_that_floats_hide() -> None:
 
 
 def test_no_signs_bring_p_under_the_least() -> None:
-    """The p of any differences, times the family, is at least ``least_p``; with all signs alike and no ties it is that."""
+    """The p of any differences, times the family, is at least ``min_attainable_p``; with all signs alike and no ties it is that."""
     rng = np.random.default_rng(0)
     for family_size in range(1, 30):
         d = rng.integers(-2, 3, size=rng.integers(1, 9)).astype(float)
-        assert wilcoxon(d)[0] * family_size >= least_p(d, family_size) - 1e-12
+        assert wilcoxon(d)[0] * family_size >= min_attainable_p(d, family_size) - 1e-12
         best = np.where(d == 0, 0.0, np.arange(1.0, len(d) + 1))
-        assert pytest.approx(min(1.0, family_size * wilcoxon(best)[0])) == least_p(d, family_size)
+        assert pytest.approx(min(1.0, family_size * wilcoxon(best)[0])) == min_attainable_p(d, family_size)

@@ -88,7 +88,9 @@ def test_similarity_by_data_finds_who_looks_alike() -> None:
     """P5's signals are made those of the target's group: by data it is the nearest, whatever the traits say."""
     windows = cohort(age=AGES)
     for values in windows.index.statistics.values():
-        values[windows.index.person == 4] = np.tile(values[:2], (5, 1))  # what is looked at of P1: its first two windows
+        values[windows.index.participant_index == 4] = np.tile(
+            values[:2], (5, 1)
+        )  # what is looked at of P1: its first two windows
     assert "P5" in nearest(fold(windows), "data")
     assert ("P2",) == nearest(fold(windows), "traits")
 

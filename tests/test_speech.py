@@ -14,7 +14,7 @@ from raylab.recordings import DATASETS, Recording
 from raylab.recordings.emodb import EMODB, _utterances
 from raylab.recordings.ravdess import RAVDESS
 from raylab.recordings.utterances import Utterance, in_order
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import read_windows
 
 
@@ -136,7 +136,7 @@ def test_an_empty_root_is_refused(tmp_path: Path, dataset: str) -> None:
 def test_impossible_options_are_refused(tmp_path: Path, options: dict[str, Any], what: str) -> None:
     """Values that mean nothing are named, all at once, before anything is read."""
     with pytest.raises(RaylabError, match=what):
-        prepare(Order("emodb", str(write_emodb(tmp_path / "in")), str(tmp_path / "out"), options=options), say=quiet)
+        prepare(PrepareRequest("emodb", str(write_emodb(tmp_path / "in")), str(tmp_path / "out"), options=options), say=quiet)
 
 
 def test_utterances_stand_in_an_order_that_is_no_texts() -> None:
@@ -149,7 +149,9 @@ def test_utterances_stand_in_an_order_that_is_no_texts() -> None:
 
 def test_prepared_utterances_are_padded_windows(tmp_path: Path) -> None:
     """Each file is a window; longer voices have more steps; what is beyond is 0; card and caution say what was done."""
-    order = Order("emodb", str(write_emodb(tmp_path / "in")), str(tmp_path / "out"), options={**SOUND_ONLY, "longest_s": 1.0})
+    order = PrepareRequest(
+        "emodb", str(write_emodb(tmp_path / "in")), str(tmp_path / "out"), options={**SOUND_ONLY, "longest_s": 1.0}
+    )
     card = prepare(order, say=quiet, where="here")
     windows = read_windows(Folder(tmp_path / "out"))
     lengths, y = windows.lengths["acoustic"], windows.index.labels["emotion"]
@@ -168,12 +170,12 @@ def test_per_speaker_is_named_in_the_caution(tmp_path: Path) -> None:
     """Every table will say that the target's unlabelled utterances were used, and each speaker's steps have mean 0."""
     root, out = write_emodb(tmp_path / "in"), tmp_path / "out"
     card = prepare(
-        Order("emodb", str(root), str(out), normalization="per_speaker", options=SOUND_ONLY), say=quiet, where="here"
+        PrepareRequest("emodb", str(root), str(out), normalization="per_speaker", options=SOUND_ONLY), say=quiet, where="here"
     )
     assert "of the target too, without its labels" in card["caution"]
     windows = read_windows(Folder(out))
     for person in range(2):
-        mine = windows.index.person == person
+        mine = windows.index.participant_index == person
         steps = [x[:n] for x, n in zip(windows.signals["acoustic"][mine], windows.lengths["acoustic"][mine], strict=True)]
         assert np.abs(np.concatenate(steps).mean(axis=0)).max() < 1e-3
 
@@ -183,7 +185,9 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
     options = {**SOUND_ONLY, "acoustic": "mfcc+functionals", "trim_db": 0}
     root = write_emodb(tmp_path / "in", ("03",))
     cards = [
-        prepare(Order("emodb", str(root), str(tmp_path / how), options=options, normalization=how), say=quiet, where="here")  # type: ignore[arg-type]
+        prepare(
+            PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how), say=quiet, where="here"
+        )  # type: ignore[arg-type]
         for how in ("none", "per_speaker")
     ]
     assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [
@@ -205,7 +209,7 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
 def test_other_views_of_the_sound_are_channels_of_their_own(tmp_path: Path, acoustic: str, channel: str, steps: int) -> None:
     """Log-mel or the waveform stand in the place of MFCC, under their own name and of the same modality."""
     options = {**SOUND_ONLY, "acoustic": acoustic, "longest_s": 1.0}
-    order = Order("emodb", str(write_emodb(tmp_path / "in", ("03",))), str(tmp_path / "out"), options=options)
+    order = PrepareRequest("emodb", str(write_emodb(tmp_path / "in", ("03",))), str(tmp_path / "out"), options=options)
     entry = prepare(order, say=quiet, where="here")["channels"][0]
     assert (entry["name"], entry["modality"], entry["length"]) == (channel, "acoustic", steps)
 
@@ -215,7 +219,7 @@ def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
     root = write_ravdess(tmp_path / "in")
     cards = []
     for where in ("ray", "here"):
-        order = Order(
+        order = PrepareRequest(
             "ravdess", str(root), str(tmp_path / where), options={**SOUND_ONLY, "acoustic": "waveform"}
         )  # nothing to compile
         cards.append(prepare(order, say=quiet, where=where))  # type: ignore[arg-type]
@@ -242,14 +246,14 @@ def test_a_bad_file_is_named_and_nothing_is_prepared(tmp_path: Path) -> None:
     root = write_emodb(tmp_path / "in")
     (root / "wav" / "08a01Na.wav").write_bytes(b"not a sound")
     with pytest.raises(RaylabError, match=r"08a01Na\.wav: cannot be read as sound"):
-        prepare(Order("emodb", str(root), str(tmp_path / "out"), options=SOUND_ONLY), say=quiet, where="here")
+        prepare(PrepareRequest("emodb", str(root), str(tmp_path / "out"), options=SOUND_ONLY), say=quiet, where="here")
     assert not (tmp_path / "out" / "card.json").exists()
 
 
 def test_settings_of_the_other_kind_are_refused(tmp_path: Path) -> None:
     """Utterances have no paper's preprocessing, and signals no speaker normalization."""
     with pytest.raises(RaylabError, match="simulated holds running signals"):
-        prepare(Order("simulated", ".", str(tmp_path / "out"), normalization="per_speaker"), say=quiet)
+        prepare(PrepareRequest("simulated", ".", str(tmp_path / "out"), normalization="per_speaker"), say=quiet)
 
 
 @pytest.mark.real

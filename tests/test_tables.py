@@ -21,7 +21,7 @@ HOSTILE = "[1ex] 50%_of {all} \\input{x} $&#~^ <b>|</b> [*](http://x) é ÿ € 
 
 
 def chosen(**columns: Any) -> pd.DataFrame:
-    """One row of ``analysis.statistics.variant_selection.chosen``: fine_tuning's column."""
+    """One row of ``analysis.statistics.variant_selection.select_variants``: fine_tuning's column."""
     row = {
         "technique": "fine_tuning",
         "n_participants": 10,
@@ -171,7 +171,7 @@ def test_latex_is_ready_to_input(tmp_path: Path) -> None:
         comparison_table.latex(made, (HOSTILE,)),
         paper_table.latex(paper_table.build(made, chosen(dataset=HOSTILE)), (HOSTILE,)),
     )
-    assert [len(comparison_table.HEAD)] * 5 == tex_rows(long)
+    assert [len(comparison_table.HEADINGS)] * 5 == tex_rows(long)
     assert [7] * 4 == tex_rows(wide)
     assert r"50\%\_of \{all\} \textbackslash{}input\{x\} \$\&\#" in long
     compiles(long + wide, tmp_path)
@@ -199,6 +199,6 @@ def test_numbers_are_printed_alike() -> None:
     assert ("0.500", "", "15", "14 to 15") == (
         formatting.mean_sd(0.5, np.nan),
         formatting.interval(np.nan, 1),
-        formatting.many([15, 15]),
-        formatting.many([15, 14]),
+        formatting.int_range([15, 15]),
+        formatting.int_range([15, 14]),
     )

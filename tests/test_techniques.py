@@ -15,7 +15,7 @@ import raylab.techniques.selection
 import raylab.techniques.stage
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.folds.fold import Fold, FoldError, Rows
+from raylab.folds.fold import Fold, FoldError, RowIds
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, build
 from raylab.techniques import registry
@@ -24,7 +24,7 @@ from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCa
 from raylab.training.batches import Signals
 from raylab.training.loop import train
 from raylab.training.protocol import Protocol
-from raylab.training.stage_hash import Subject, plan_stages
+from raylab.training.stage_hash import TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
 from raylab.trials.run_trial import run_trial
@@ -42,9 +42,9 @@ def people() -> Windows:
     return make_windows({name: [0] * 10 + [1] * 10 for name in TRAITS}, traits=TRAITS)
 
 
-def _subject(windows: Windows, encoder: str, technique: str, target: str) -> Subject:
+def _subject(windows: Windows, encoder: str, technique: str, target: str) -> TrainingContext:
     shapes = {name: values.shape[1:] for name, values in windows.signals.items()}
-    return Subject(
+    return TrainingContext(
         Fold(windows.index, "stress", target, 0), ModelSpec(encoder, width=1 / 16), TECHNIQUES[technique].adapter, shapes
     )
 
@@ -67,12 +67,12 @@ def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, enco
     network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
     for stage, declared in zip(planned, stages, strict=True):
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        received: list[Rows] = []
+        received: list[RowIds] = []
         train(
             network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append
         )
         present = {part for part in PARTS if network.part(part) is not None}
-        assert set(declared.frees) & present == _moved(before, network.state_dict())
+        assert set(declared.trainable) & present == _moved(before, network.state_dict())
         assert declared.windows.choose(subject.fold).train.tolist() == np.unique(np.concatenate(received)).tolist()
 
 
@@ -126,8 +126,8 @@ def test_all_techniques_share_their_first_stage_where_it_is_the_same(people: Win
     ]
     by: dict[tuple[str, str], Trial] = {}
     for trial in plan(_study(techniques=wanted), {"made": people.index}):
-        if trial.participant == "P1":
-            by[trial.technique, trial.row["variant"]] = trial
+        if trial.target == "P1":
+            by[trial.technique, trial.labels["variant"]] = trial
     base = by["non_personalized", "-"].stages
     assert base == by["fine_tuning", "layers=all budget=0"].stages == by["hybrid", "budget=0"].stages
     assert base == by["fine_tuning", "layers=all budget=2"].stages[:1]
@@ -175,7 +175,7 @@ def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_pat
     outcome = run_trial(trial, people, StageStore(Folder(tmp_path)))
     assert ("ok", 1) == (outcome.status, outcome.record["people"])
     chosen = Cluster("traits", 2).choose(Fold(people.index, "stress", "P1", 0))
-    assert {1} == set(people.index.person[chosen.train])
+    assert {1} == set(people.index.participant_index[chosen.train])
     assert [28, 29, 38, 39] == chosen.validation.tolist()
 
 
@@ -202,7 +202,7 @@ def test_everyone_tied_for_nearest_is_trained_on(people: Windows) -> None:
         entry["traits"] = {"age": float(age)}
     people.index.card["similarity_traits"] = ["age"]
     fold = Fold(people.index, "stress", "P1", 0)
-    assert {1, 2} == set(people.index.person[Nearest("traits").choose(fold).train])
+    assert {1, 2} == set(people.index.participant_index[Nearest("traits").choose(fold).train])
 
 
 def test_the_last_fifth_of_each_label_validates_and_overlaps_are_purged(people: Windows) -> None:
@@ -234,8 +234,8 @@ def test_draw_and_unit_are_axes(draw: str, unit: str) -> None:
             plan(_study(techniques=[{"name": name, "budget": 0.2, "draw": draw, "unit": unit}]), {"made": windows.index})
         )
         assert not trial.problem
-        assert (draw != "initial") == (f"draw={draw}" in trial.row["variant"])
-        assert (unit != "window") == (f"unit={unit}" in trial.row["variant"])
+        assert (draw != "initial") == (f"draw={draw}" in trial.labels["variant"])
+        assert (unit != "window") == (f"unit={unit}" in trial.labels["variant"])
 
 
 def test_the_page_on_adding_a_technique_works(people: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_the_page_on_adding_a_technique_works(people: Windows, tmp_path: Path, m
     exec(code[0], names)  # the page's own code
     monkeypatch.setitem(TECHNIQUES, "like_me", names["LIKE_ME"])
     trials = list(plan(_study(techniques=["non_personalized", {"name": "like_me", "budget": 2}]), {"made": people.index}))
-    first = {trial.technique: trial for trial in trials if trial.participant == "P1"}
+    first = {trial.technique: trial for trial in trials if trial.target == "P1"}
     assert first["non_personalized"].stages[0] == first["like_me"].stages[0]
     outcomes = list(_run_all([first["like_me"]], people, tmp_path))
     assert ("ok", 3) == (outcomes[0].status, len(outcomes[0].trained))
@@ -260,5 +260,5 @@ def test_every_stage_has_windows_of_its_own_kind() -> None:
         for variant in technique.variants({}):
             for stage in technique.stages(variant):
                 assert stage.name.isidentifier()
-                assert set(stage.frees) <= set(PARTS)
+                assert set(stage.trainable) <= set(PARTS)
                 assert set(stage.overrides) <= fields

@@ -15,22 +15,22 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from raylab.files import Folder
-from raylab.folds.fold import Fold, Rows
+from raylab.folds.fold import Fold, RowIds
 from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.techniques.registry import TECHNIQUES
-from raylab.training import stage_hash
+from raylab.training import stage_hash as stage_hash_module
 from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
 from raylab.training.loop import TrainingError, _Plateau, predict, train
 from raylab.training.protocol import Hyperparameters, Protocol, StageProtocol, resolve
-from raylab.training.stage_hash import PlannedStage, Subject, identify, plan_stages
+from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages, stage_hash
 from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
 CPU = torch.device("cpu")
-NOBODY: Rows = np.zeros(0, dtype=np.int64)
+NOBODY: RowIds = np.zeros(0, dtype=np.int64)
 TRUNK_HEAD = ("trunk", "head")
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 16, "batch_share": 1.0}
 
@@ -42,33 +42,37 @@ def _as_a_worker_does() -> Iterator[None]:
         yield
 
 
-def subject_of(windows: Windows, encoder: str = "fcn", adapter: bool = False, width: float = 0.02) -> Subject:
+def subject_of(windows: Windows, encoder: str = "fcn", adapter: bool = False, width: float = 0.02) -> TrainingContext:
     """A small model for the fold that holds out P1."""
     shapes = {name: (values.shape[1], values.shape[2]) for name, values in windows.signals.items()}
-    return Subject(Fold(windows.index, "stress", "P1", 0), ModelSpec(encoder, width=width), adapter, shapes)
+    return TrainingContext(Fold(windows.index, "stress", "P1", 0), ModelSpec(encoder, width=width), adapter, shapes)
 
 
-def network_of(subject: Subject) -> Network:
+def network_of(subject: TrainingContext) -> Network:
     return build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
 
 
-def staged(train_rows: Rows, validation: Rows = NOBODY, frees: tuple[str, ...] = TRUNK_HEAD, **hyper: Any) -> PlannedStage:
+def staged(
+    train_rows: RowIds, validation: RowIds = NOBODY, trainable: tuple[str, ...] = TRUNK_HEAD, **hyper: Any
+) -> PlannedStage:
     """A stage of few epochs and large batches unless told otherwise."""
-    return PlannedStage("everyone_else", train_rows, validation, NOBODY, frees, Hyperparameters(**{**QUICK, **hyper}), "", "")
+    return PlannedStage(
+        "everyone_else", train_rows, validation, NOBODY, trainable, Hyperparameters(**{**QUICK, **hyper}), "", ""
+    )
 
 
-def people(subject: Subject, *names: str) -> Rows:
+def people(subject: TrainingContext, *names: str) -> RowIds:
     return subject.fold.windows_of(list(names))
 
 
-def run(windows: Windows, subject: Subject, stage: PlannedStage, **more: Any) -> tuple[Network, Any]:
+def run(windows: Windows, subject: TrainingContext, stage: PlannedStage, **more: Any) -> tuple[Network, Any]:
     """A network fresh from the fold's draws, trained on the stage."""
     network = network_of(subject)
     done = train(network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, CPU, **more)
     return network, done
 
 
-def cross_entropy(network: Network, windows: Windows, subject: Subject, rows: Rows) -> float:
+def cross_entropy(network: Network, windows: Windows, subject: TrainingContext, rows: RowIds) -> float:
     """Mean loss in inference mode, from the probabilities."""
     p = predict(network, Signals(windows.signals), rows, CPU)
     return float(-np.log(p[np.arange(len(rows)), subject.fold.y[rows]]).mean())
@@ -229,17 +233,17 @@ def test_without_validation_the_last_epoch_is_kept(made: Windows) -> None:
 # What moves and what stands still
 
 
-@pytest.mark.parametrize("frees", [("head",), ("adapter", "head"), ("trunk",), TRUNK_HEAD, PARTS], ids="+".join)
+@pytest.mark.parametrize("trainable", [("head",), ("adapter", "head"), ("trunk",), TRUNK_HEAD, PARTS], ids="+".join)
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_only_freed_parts_move(made: Windows, encoder: str, frees: tuple[str, ...]) -> None:
+def test_only_freed_parts_move(made: Windows, encoder: str, trainable: tuple[str, ...]) -> None:
     """Frozen parts keep every bit, batch norm statistics included; in freed parts every weight and statistic moves."""
     subject = subject_of(made, encoder, adapter=True)
     before = copied(network_of(subject))
 
-    network, _ = run(made, subject, staged(people(subject, "P2", "P3"), people(subject, "P4"), frees))
+    network, _ = run(made, subject, staged(people(subject, "P2", "P3"), people(subject, "P4"), trainable))
 
     moved = {name for name, value in network.state_dict().items() if not torch.equal(before[name], value)}
-    freed = {name for name in before if name.split(".")[0] in frees and "bias_hh" not in name}
+    freed = {name for name in before if name.split(".")[0] in trainable and "bias_hh" not in name}
     # A bias right before batch norm has no gradient but rounding noise: it may move or not.
     idle = {name for name in freed if name.endswith("1.bias") and f"{name.removesuffix('1.bias')}2.running_mean" in before}
     assert freed - idle == moved - idle
@@ -252,20 +256,20 @@ def test_a_part_that_is_not_freed_drops_nothing(made: Windows, encoder: str) -> 
     rows = people(subject, "P2", "P3")
     expected = cross_entropy(network_of(subject), made, subject, rows)
 
-    for frees in (("head",), ("adapter", "head")):
-        _, done = run(made, subject, staged(rows, frees=frees, epochs=1, learning_rate=1e-12))
+    for trainable in (("head",), ("adapter", "head")):
+        _, done = run(made, subject, staged(rows, trainable=trainable, epochs=1, learning_rate=1e-12))
         assert expected == pytest.approx(done.curve[0]["loss"], rel=1e-5)
-    _, done = run(made, subject, staged(rows, frees=TRUNK_HEAD, epochs=1, learning_rate=1e-12))
+    _, done = run(made, subject, staged(rows, trainable=TRUNK_HEAD, epochs=1, learning_rate=1e-12))
     assert expected != pytest.approx(done.curve[0]["loss"], rel=1e-3)
 
 
-def loop_by_hand(network: Network, windows: Windows, subject: Subject, stage: PlannedStage) -> list[float]:
+def loop_by_hand(network: Network, windows: Windows, subject: TrainingContext, stage: PlannedStage) -> list[float]:
     """The plain loop over a network whose every part is evaluated for every batch; the mean loss of each epoch."""
     hyper, draws = stage.hyper, subject.fold.draws
     torch.manual_seed(draws.integer("dropout"))
     shuffle = draws.generator("shuffle")
     y = torch.from_numpy(subject.fold.y.astype(np.int64))
-    optimizer = torch.optim.Adam(network.free(stage.frees), lr=hyper.learning_rate, eps=1e-7)
+    optimizer = torch.optim.Adam(network.set_trainable(stage.trainable), lr=hyper.learning_rate, eps=1e-7)
     step, losses = 0, []
     for _ in range(hyper.epochs):
         order, total = shuffle.permutation(stage.train), 0.0
@@ -281,15 +285,15 @@ def loop_by_hand(network: Network, windows: Windows, subject: Subject, stage: Pl
     return losses
 
 
-@pytest.mark.parametrize("frees", [("head",), ("adapter", "head"), TRUNK_HEAD], ids="+".join)
+@pytest.mark.parametrize("trainable", [("head",), ("adapter", "head"), TRUNK_HEAD], ids="+".join)
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_the_loop_equals_a_loop_by_hand(made: Windows, encoder: str, frees: tuple[str, ...]) -> None:
+def test_the_loop_equals_a_loop_by_hand(made: Windows, encoder: str, trainable: tuple[str, ...]) -> None:
     """Training on the frozen trunk's features, computed once, is training with the trunk evaluated for each batch.
 
     In double precision: in single, Adam makes steps of the rounding noise in biases before batch norm.
     """
     subject = subject_of(made, encoder, adapter=True)
-    stage = staged(people(subject, "P2", "P3"), frees=frees, batch_size=7, learning_rate=0.01, decay=0.1)
+    stage = staged(people(subject, "P2", "P3"), trainable=trainable, batch_size=7, learning_rate=0.01, decay=0.1)
     doubled = Windows(made.index, {name: values.astype(np.float64) for name, values in made.signals.items()})
     expected, network = network_of(subject).double(), network_of(subject).double()
     losses = loop_by_hand(expected, doubled, subject, stage)
@@ -329,14 +333,14 @@ def test_the_last_short_batch_is_kept(made: Windows) -> None:
     assert done.steps == 18
 
 
-@pytest.mark.parametrize("frees", [("head",), TRUNK_HEAD], ids="+".join)
-def test_the_optimizer_receives_exactly_the_planned_windows(made: Windows, frees: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("trainable", [("head",), TRUNK_HEAD], ids="+".join)
+def test_the_optimizer_receives_exactly_the_planned_windows(made: Windows, trainable: tuple[str, ...]) -> None:
     """Every epoch's batches hold every training window once, no validation window, in another order than before."""
     subject = subject_of(made)
     rows, validation = people(subject, "P2", "P4"), people(subject, "P3")
-    batches: list[Rows] = []
+    batches: list[RowIds] = []
 
-    _, done = run(made, subject, staged(rows, validation, frees, batch_size=8), watch=batches.append)
+    _, done = run(made, subject, staged(rows, validation, trainable, batch_size=8), watch=batches.append)
 
     epochs = [np.concatenate(batches[i : i + 5]) for i in range(0, 15, 5)]
     assert len(batches) == 15
@@ -371,15 +375,15 @@ def test_every_epoch_is_told(made: Windows) -> None:
 
 
 @pytest.mark.parametrize(("person", "what"), [("P2", "loss"), ("P3", "val_loss")])
-@pytest.mark.parametrize("frees", [("head",), TRUNK_HEAD], ids="+".join)
-def test_a_nan_in_a_window_names_the_stage(frees: tuple[str, ...], person: str, what: str) -> None:
+@pytest.mark.parametrize("trainable", [("head",), TRUNK_HEAD], ids="+".join)
+def test_a_nan_in_a_window_names_the_stage(trainable: tuple[str, ...], person: str, what: str) -> None:
     """One sample that is not a number, in training or validation, ends the training with an error that names the stage."""
     windows = make_windows({name: [0, 1] * 5 for name in ("P1", "P2", "P3")})
     subject = subject_of(windows)
     windows.signals["b"][people(subject, person)[3], 2, 0] = np.nan
 
     with pytest.raises(TrainingError, match=rf"^{what} is nan in epoch 1 of stage everyone_else .*check the windows for NaN"):
-        run(windows, subject, staged(people(subject, "P2"), people(subject, "P3"), frees))
+        run(windows, subject, staged(people(subject, "P2"), people(subject, "P3"), trainable))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -401,10 +405,10 @@ def test_two_trainings_are_equal_to_the_bit(made: Windows, encoder: str) -> None
 def test_continuing_from_a_stored_stage_is_the_same(made: Windows, encoder: str, tmp_path: Any) -> None:
     """A second stage gives the same bits after the first was trained here and after it was loaded from the store."""
     subject = subject_of(made, encoder)
-    first, second = staged(people(subject, "P2", "P3")), staged(people(subject, "P1")[::2], frees=("head",), batch_size=2)
+    first, second = staged(people(subject, "P2", "P3")), staged(people(subject, "P1")[::2], trainable=("head",), batch_size=2)
     network, _ = run(made, subject, first)
     store = StageStore(Folder(tmp_path))
-    store.save("first", network.state_of(first.frees))
+    store.save("first", network.state_of(first.trainable))
     train(network, Signals(made.signals), subject.fold.y, second, subject.fold.draws, CPU)
 
     resumed = network_of(subject)
@@ -498,7 +502,7 @@ def test_every_training_is_accounted_for(store: StageStore) -> None:
 
 # Identity
 
-Case = tuple[PlannedStage, Subject]
+Case = tuple[PlannedStage, TrainingContext]
 
 
 def a_case() -> Case:
@@ -546,7 +550,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.validation: one less": lambda case: with_stage(validation=case[0].validation[:-1])(case),
     "stage.validation: none": with_stage(validation=NOBODY),
     "stage.train and validation exchanged": lambda case: with_stage(train=case[0].validation, validation=case[0].train)(case),
-    "stage.frees": with_stage(frees=("head",)),
+    "stage.trainable": with_stage(trainable=("head",)),
     "stage.parent": with_stage(parent="abc"),
     **{
         f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name != "augmentation"
@@ -569,7 +573,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "subject.model.width": with_model(width=0.03),
     "subject.fold.seed": with_fold(seed=1),
     "subject.fold.target": with_fold(target="P5"),
-    "subject.fold.apart": with_fold(apart=("P5",)),
+    "subject.fold.held_out_with": with_fold(held_out_with=("P5",)),
     "subject.fold.shares": with_fold(shares=(0.8, 0.1, 0.1)),
     "subject.fold.label": lambda case: with_fold(label="other")(with_card(labels=[STRESS, {**STRESS, "name": "other"}])(case)),
     "subject.fold.index: dataset": with_card(dataset="another"),
@@ -583,12 +587,12 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_whatever_decides_the_weights_changes_the_hash(change: Callable[[Case], Case]) -> None:
     """A stage that differs in one thing that its weights depend on has another hash."""
-    assert identify(*a_case()) != identify(*change(a_case()))
+    assert stage_hash(*a_case()) != stage_hash(*change(a_case()))
 
 
 def test_all_changes_have_different_hashes() -> None:
     """No two of the changes above share a hash."""
-    hashes = [identify(*change(a_case())) for change in CHANGES.values()]
+    hashes = [stage_hash(*change(a_case())) for change in CHANGES.values()]
 
     assert len(CHANGES) == len(set(hashes))
 
@@ -599,10 +603,10 @@ def test_every_field_is_changed_by_a_test() -> None:
     parts = {".".join(name.split(".")[:2]) for name in named}
 
     # A stage's name and what it looked at to choose its windows decide no weight beyond the windows, and the hash is what is computed.
-    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - {"stage.name", "stage.looked_at", "stage.hash"} == {
+    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - {"stage.name", "stage.signals_used", "stage.hash"} == {
         p for p in parts if p.startswith("stage")
     }
-    assert {f"subject.{field.name}" for field in fields(Subject)} == {p for p in parts if p.startswith("subject")}
+    assert {f"subject.{field.name}" for field in fields(TrainingContext)} == {p for p in parts if p.startswith("subject")}
     # A subset of people and a choice of channels or modalities show in the window ids and the shapes.
     assert {f"subject.model.{field.name}" for field in fields(ModelSpec)} - {"subject.model.modalities"} == {
         n for n in named if n.startswith("subject.model")
@@ -614,11 +618,11 @@ def test_every_field_is_changed_by_a_test() -> None:
 
 def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raising NUMERICS gives every stage another hash."""
-    before = identify(*a_case())
+    before = stage_hash(*a_case())
 
-    monkeypatch.setattr(stage_hash, "NUMERICS", stage_hash.NUMERICS + 1)
+    monkeypatch.setattr(stage_hash_module, "NUMERICS", stage_hash_module.NUMERICS + 1)
 
-    assert before != identify(*a_case())
+    assert before != stage_hash(*a_case())
 
 
 @pytest.mark.parametrize(
@@ -626,7 +630,7 @@ def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_same_stage_has_the_same_hash(change: Callable[[Case], Case]) -> None:
     """What decides no weight (made anew; under another name) leaves the hash."""
-    assert identify(*a_case()) == identify(*change(a_case()))
+    assert stage_hash(*a_case()) == stage_hash(*change(a_case()))
 
 
 def test_window_ids_identify_windows_not_row_numbers(made: Windows) -> None:
@@ -635,7 +639,7 @@ def test_window_ids_identify_windows_not_row_numbers(made: Windows) -> None:
     stage = staged(people(subject, "P2"))
     moved = replace(subject, fold=replace(subject.fold, index=replace(made.index, window=made.index.window + 1)))
 
-    assert identify(stage, subject) != identify(stage, moved)
+    assert stage_hash(stage, subject) != stage_hash(stage, moved)
 
 
 def test_planned_stages_hang_together(made: Windows) -> None:
@@ -650,7 +654,7 @@ def test_planned_stages_hang_together(made: Windows) -> None:
     (alone,) = stages("non_personalized")
 
     assert ("", first.hash) == (first.parent, second.parent)
-    assert [identify(first, subject), identify(second, subject)] == [first.hash, second.hash]
+    assert [stage_hash(first, subject), stage_hash(second, subject)] == [first.hash, second.hash]
     assert alone.hash == first.hash
     assert second.hash != stages("fine_tuning", layers="last", budget=0.3, draw="initial", unit="window")[1].hash
     assert {"epochs": 2, "learning_rate": 3e-4, "batch_size": 2}.items() <= asdict(second.hyper).items()

@@ -118,7 +118,7 @@ def test_a_fold_that_cannot_be_built_is_carried_as_missing(tmp_path: Path) -> No
 
 def test_an_error_inside_a_trial_is_its_outcome(made: Windows, tmp_path: Path) -> None:
     """NaN in a training window fails the trials that train on it, by name, and no other; nothing is stored for the stage."""
-    made.signals["a"][made.index.person == 0] = float("nan")
+    made.signals["a"][made.index.participant_index == 0] = float("nan")
     store = StageStore(Folder(tmp_path))
     trials = list(plan(parse_study(study(techniques=["non_personalized"]), "s"), {"made": made.index}))
     outcomes = {t.participant: run_trial(t, made, store) for t in trials}

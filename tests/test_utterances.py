@@ -13,7 +13,7 @@ from raylab.files import Folder
 from raylab.recordings import Channel, Label, LabelTrack, Recording, Segment
 from raylab.validity.probes import probe
 from raylab.windows.dataset import CARD, Windows, channel_cards, fingerprint_of, read_windows, stored_columns, to_table
-from raylab.windows.segmentation import NO_LABEL, Cut, statistics, summary
+from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, statistics, summary
 from raylab.windows.utterances import Utterances, cut_utterances
 
 SOUND = Channel("acoustic", "acoustic", 100.0, 100.0, "", "a.wav", longest=8)
@@ -59,7 +59,7 @@ def write(folder: Folder, people: list[Recording], settings: Utterances = NONE) 
     return card
 
 
-def assert_same(expected: Cut, found: Windows, rows: npt.NDArray[np.bool_]) -> None:
+def assert_same(expected: ParticipantWindows, found: Windows, rows: npt.NDArray[np.bool_]) -> None:
     for name, signal in expected.signals.items():
         np.testing.assert_array_equal(signal, found.signals[name][rows], strict=True)
         np.testing.assert_array_equal(expected.lengths[name], found.lengths[name][rows], strict=True)
@@ -95,7 +95,7 @@ def test_lengths_come_back_from_disk(tmp_path: Path) -> None:
         ("linguistic", 5, True),
     ]
     for number, one in enumerate(people):
-        assert_same(cut_utterances(one, [EMOTION], NONE), found, found.index.person == number)
+        assert_same(cut_utterances(one, [EMOTION], NONE), found, found.index.participant_index == number)
 
 
 def test_the_fingerprint_follows_the_lengths() -> None:
@@ -173,6 +173,6 @@ def test_a_leak_probe_keeps_the_lengths(tmp_path: Path) -> None:
     probe("duplicated_person", source, str(out), person="A", noise=0.1)
     before, found = read_windows(source), read_windows(Folder(out))
     np.testing.assert_array_equal(np.tile(before.lengths["acoustic"][:3], 3), found.lengths["acoustic"])
-    copied = found.signals["acoustic"][found.index.person == 2]
+    copied = found.signals["acoustic"][found.index.participant_index == 2]
     assert not np.array_equal(copied[0], before.signals["acoustic"][0])
     assert not copied[1, 3:].any() and not copied[2].any()

@@ -7,7 +7,7 @@ import pytest
 
 from raylab.errors import RaylabError
 from raylab.trials.study import parse_study
-from raylab.validity.cases import CASES, Case
+from raylab.validity.cases import CASES, ValidityCase
 from raylab.validity.cohort import run_cohort, settings_of, study_of
 from raylab.validity.outcome_table import any_verdict, markdown, table, verdict
 from raylab.validity.validate import jobs_of, validate
@@ -65,7 +65,7 @@ def test_the_longest_expectation_that_fits_decides() -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_every_case_is_a_study_whose_expectations_meet_a_variant(case: Case) -> None:
+def test_every_case_is_a_study_whose_expectations_meet_a_variant(case: ValidityCase) -> None:
     study = parse_study(study_of(case, 3), case.name)
     names = [
         f"{entry.name} {variant}"

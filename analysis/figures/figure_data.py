@@ -7,10 +7,10 @@ import pandas as pd
 
 from analysis.scores.metrics import BINS, bin_of
 from analysis.scores.paired_scores import gain_sign
-from analysis.scores.run_folder import Frames
-from analysis.scores.scored_windows import tested
-from analysis.scores.scores import CELL, against_name
-from analysis.statistics.sign_flip_test import choose
+from analysis.scores.run_folder import RunTables
+from analysis.scores.scored_windows import scored_windows
+from analysis.scores.scores import CELL, variant_label
+from analysis.statistics.sign_flip_test import leave_one_out_choice
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -20,29 +20,29 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
 
 def gain_table(cell: pd.DataFrame) -> pd.DataFrame:
     """``pairs`` of one cell as differences, variants (index) by participants (columns), both in their first order."""
-    names = [against_name(*row) for row in zip(cell["technique"], cell["variant"], strict=True)]
+    names = [variant_label(*row) for row in zip(cell["technique"], cell["variant"], strict=True)]
     wide = cell.assign(name=names).pivot(index="name", columns="participant", values="difference")
-    return wide.loc[list(dict.fromkeys(names)), sorted(wide.columns, key=natural)]
+    return wide.loc[list(dict.fromkeys(names)), sorted(wide.columns, key=natural_sort_key)]
 
 
-def chosen_pairs(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
+def selected_variant_pairs(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
     """``pairs`` of one cell, for each technique and participant the one variant that the other participants choose (``flips.choose``)."""
     kept = []
     for _, part in cell.groupby("technique", sort=False):
         wide = part.pivot(index="participant", columns="variant", values="difference")
-        which = choose(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
+        which = leave_one_out_choice(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
         taken = [(name, wide.columns[place]) for name, place in zip(wide.index, which, strict=True) if place >= 0]
         rows = pd.MultiIndex.from_frame(part[["participant", "variant"]]).isin(taken)
         kept.append(part[rows])
     return pd.concat(kept, ignore_index=True) if kept else cell
 
 
-def natural(name: object) -> list[tuple[bool, int, str]]:
+def natural_sort_key(name: object) -> list[tuple[bool, int, str]]:
     """A sort key that puts S2 before S10."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", str(name))]
 
 
-def over(comparison: pd.DataFrame, axis: str) -> pd.DataFrame:
+def axis_curves(comparison: pd.DataFrame, axis: str) -> pd.DataFrame:
     """The variants of a comparison that have this axis (``budget``, ``k``), with the axis as a value.
 
     Returns:
@@ -65,10 +65,10 @@ def over(comparison: pd.DataFrame, axis: str) -> pd.DataFrame:
     )
     if frame["value"].nunique() < 2:
         return frame.iloc[:0]
-    return frame.sort_values("value", key=lambda values: values.map(_place), kind="stable", ignore_index=True)
+    return frame.sort_values("value", key=lambda values: values.map(_numbers_first), kind="stable", ignore_index=True)
 
 
-def _place(value: str) -> tuple[bool, float, str]:
+def _numbers_first(value: str) -> tuple[bool, float, str]:
     try:
         number = float(value)
     except ValueError:
@@ -76,7 +76,7 @@ def _place(value: str) -> tuple[bool, float, str]:
     return False, number, value
 
 
-def reliability(frames: Frames) -> pd.DataFrame:
+def reliability(frames: RunTables) -> pd.DataFrame:
     """How often the most probable class is right, by how probable the model holds it, in ten bins of equal width.
 
     All tested windows of all participants, variants and seeds of a technique are pooled, so this is about its probabilities, not about a person.
@@ -84,7 +84,7 @@ def reliability(frames: Frames) -> pd.DataFrame:
     Returns:
         dataset, label, model, technique, bin, confidence (mean), accuracy, windows, ece (expected calibration error of the technique).
     """
-    told = tested(frames.predictions, frames.trials)
+    told = scored_windows(frames.predictions, frames.trials)
     p = np.nan_to_num(told.p, nan=-1.0)  # a class that this label does not have
     confidence = p.max(axis=1, initial=-1.0).astype(np.float64)
     place = told.trial.astype(np.int64) * BINS + bin_of(confidence)

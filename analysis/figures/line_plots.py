@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
-from analysis.figures.plots import GAIN, INK, LOSS, SAME, WIDTH, fit, look, panels
-from analysis.formatting import many, metric_name
+from analysis.figures.plots import GAIN, INK, LOSS, SAME, WIDTH, fit, panels, style_of
+from analysis.formatting import int_range, metric_name
 from analysis.statistics.ranking import Friedman
 
 
@@ -26,7 +26,7 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
     lines = frame["line"].unique().tolist()
     for index, name in enumerate(lines):
         part = frame[frame["line"].eq(name)]
-        colour, marker, dash = look(str(part["technique"].iloc[0]), frame["technique"].tolist())
+        colour, marker, dash = style_of(str(part["technique"].iloc[0]), frame["technique"].tolist())
         same = [
             line
             for line in lines[:index]
@@ -43,7 +43,7 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
         panel.set_xticks(range(len(values)), [fit(value, 14) for value in values])
         panel.set_xlabel(axis)
     axes[0].set_ylabel(f"{metric_name(metric)}, mean over participants")
-    axes[0].set_title(f"n = {many(frame['n_participants'])}")
+    axes[0].set_title(f"n = {int_range(frame['n_participants'])}")
     if differs:
         axes[1].axhline(0, color=INK, linewidth=0.9)
         axes[1].set_ylabel(f"difference in {metric_name(metric)}")
@@ -77,7 +77,7 @@ def training(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def calibration(frame: pd.DataFrame) -> Figure:
+def reliability(frame: pd.DataFrame) -> Figure:
     """Reliability: how often the most probable class is right, over how probable the model holds it.
 
     Args:
@@ -87,7 +87,7 @@ def calibration(frame: pd.DataFrame) -> Figure:
     figure, axes = panels(len(names), 2.5, sharex=True, sharey=True)
     for index, (panel, name) in enumerate(zip(axes, names, strict=True)):
         part = frame[frame["technique"].eq(name)]
-        colour, marker, _ = look(str(name), names)
+        colour, marker, _ = style_of(str(name), names)
         share = part["windows"] / part["windows"].sum()
         panel.plot([0, 1], [0, 1], color=SAME, linewidth=0.9, linestyle=":")
         panel.plot(part["confidence"], part["accuracy"], color=colour, linewidth=1.3)
@@ -107,7 +107,7 @@ def critical_difference(found: Friedman) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.4 + 0.16 * len(ranks)), layout="constrained")
     axes = figure.subplots()
     known = [str(name).split(" ")[0] for name in ranks.index]
-    palette = {name: look(technique, known)[0] for name, technique in zip(ranks.index, known, strict=True)}
+    palette = {name: style_of(technique, known)[0] for name, technique in zip(ranks.index, known, strict=True)}
     made: dict[str, Any] = critical_difference_diagram(
         ranks, p, ax=axes, color_palette=palette, label_props={"fontsize": 8}, crossbar_props={"color": INK, "linewidth": 2},
         elbow_props={"linewidth": 0.9}, label_fmt_left="{label} ({rank:.2f})", label_fmt_right="({rank:.2f}) {label}",

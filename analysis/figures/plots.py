@@ -18,13 +18,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from analysis.formatting import interval, many, metric_name, number
+from analysis.formatting import int_range, interval, metric_name, number
 from analysis.scores.paired_scores import gain_sign
-from analysis.scores.scores import against_name
+from analysis.scores.scores import variant_label
 
 INK = "#1a1a1a"  # text and axes; a page replaces it with its own text colour
 GAIN, LOSS, SAME = "#0072b2", "#d55e00", "#777777"
-LOOKS = {
+TECHNIQUE_STYLES = {
     "non_personalized": (SAME, "D", ":"),
     "fine_tuning": ("#0072b2", "o", "-"),
     "hybrid": ("#009e73", "s", "--"),
@@ -46,10 +46,10 @@ WIDTH = 7.2  # inches: a page's text width
 DPI = 150
 
 
-def look(technique: str, known: list[str]) -> tuple[str, str, Any]:
+def style_of(technique: str, known: list[str]) -> tuple[str, str, Any]:
     """Colour, marker and dash of a technique; one that is not of the study gets the next that is free."""
-    own = sorted(set(known) - set(LOOKS))
-    return LOOKS[technique] if technique in LOOKS else OTHERS[own.index(technique) % len(OTHERS)]
+    own = sorted(set(known) - set(TECHNIQUE_STYLES))
+    return TECHNIQUE_STYLES[technique] if technique in TECHNIQUE_STYLES else OTHERS[own.index(technique) % len(OTHERS)]
 
 
 def fit(name: object, letters: int = 48) -> str:
@@ -58,7 +58,7 @@ def fit(name: object, letters: int = 48) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
-def drawn(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
+def render(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
     """The figure as svg and png. ``name`` salts the svg's ids: unlike in other figures, the same every time."""
     with rc_context({**STYLE, "svg.hashsalt": name}):
         figure = draw()
@@ -94,7 +94,7 @@ def forest(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     techniques = frame["technique"].unique().tolist()
     for y, row in enumerate(frame.to_dict("records")):
-        colour, marker, _ = look(row["technique"], techniques)
+        colour, marker, _ = style_of(row["technique"], techniques)
         axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
         face = colour if row["p_adjusted"] < 0.05 else "white"
         axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
@@ -102,12 +102,12 @@ def forest(frame: pd.DataFrame) -> Figure:
         axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.set_yticks(
-        range(len(frame)), [fit(against_name(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
+        range(len(frame)), [fit(variant_label(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
     )
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     metric = metric_name(str(frame["metric"].iloc[0]))
-    axes.set_xlabel(f"difference in {metric} to non_personalized, paired (n = {many(frame['n_participants'])})")
+    axes.set_xlabel(f"difference in {metric} to non_personalized, paired (n = {int_range(frame['n_participants'])})")
     axes.set_title("mean difference and 95% interval")
     return figure
 
@@ -124,7 +124,7 @@ def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
     axes = figure.subplots()
     colours = DIVERGING if sign > 0 else DIVERGING.reversed()
     mesh = axes.pcolormesh(values, cmap=colours, norm=TwoSlopeNorm(0, -most, most), edgecolors="white", linewidth=0.8)
-    dark = _dark(mesh.to_rgba(values))
+    dark = _is_dark(mesh.to_rgba(values))
     for (y, x), value in np.ndenumerate(values):
         colour = "#ffffff" if dark[y, x] else "#111111"
         axes.text(x + 0.5, y + 0.5, short(value), ha="center", va="center", fontsize=6.5, color=colour)
@@ -142,7 +142,7 @@ def short(value: float) -> str:
     return "–" if np.isnan(value) else "0" if value == 0 else f"{value:+.2f}".replace("0.", ".").replace("-", "−")
 
 
-def _dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _is_dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Colours (..., 4) on which white is easier to read than black (relative luminance of WCAG 2)."""
     rgb = rgba[..., :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)

@@ -7,27 +7,38 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.formatting import bullets, counted, escape, interval, many, mean_sd, metric_name, number, p_value, pipe_table
-from analysis.report.comparison_table import LEVEL, OUT_OF_REACH, reach
+from analysis.formatting import (
+    bullets,
+    escape,
+    int_range,
+    interval,
+    mean_sd,
+    metric_name,
+    n_with_missing,
+    number,
+    p_value,
+    pipe_table,
+)
+from analysis.report.comparison_table import LEVEL, UNREACHABLE_MARK, unreachable_note
 from analysis.scores.run_folder import load
 from analysis.scores.scores import CELL, Scoring, score
-from analysis.statistics.external_comparison import TABLES, published, runs
+from analysis.statistics.external_comparison import PUBLISHED_TABLES, compare_runs, compare_with_published
 
 SOURCES = {"han2024": "Han, Zhang, Park and Lee, IMWUT 8(4), 2024, doi 10.1145/3699724"}
 
 
 @dataclass(frozen=True)
-class Beside:
+class ExternalTable:
     """A table beside ours: ``name`` is that of its files, ``table`` its numbers, ``printed`` it is for people, ``text`` likewise in Markdown."""
 
     name: str
     table: pd.DataFrame
-    printed: "Printed"
+    printed: "TextTable"
     text: str
 
 
 @dataclass(frozen=True)
-class Printed:
+class TextTable:
     """A table of plain texts, and what its columns mean."""
 
     head: tuple[str, ...]
@@ -39,33 +50,33 @@ class Printed:
         return [*pipe_table(self.head, self.rows), "", escape(self.caption), ""]
 
 
-def beside(
+def external_table(
     which: str,
     scores: pd.DataFrame,
     comparison: pd.DataFrame,
     chosen: pd.DataFrame,
     metric: str,
     notes: tuple[str, ...] = (),
-) -> Beside:
+) -> ExternalTable:
     """Ours beside ``which``: the name of a published table, or a run folder.
 
     Raises:
         FileNotFoundError: where it is neither.
         ValueError: where nothing in it matches this run.
     """
-    if which in TABLES:
-        table = published(comparison, chosen, which)
-        return Beside(which, table, published_printed(table, which), published_markdown(table, which, notes))
+    if which in PUBLISHED_TABLES:
+        table = compare_with_published(comparison, chosen, which)
+        return ExternalTable(which, table, published_text_table(table, which), published_markdown(table, which, notes))
     scoring: Scoring = scores["scoring"].iloc[0]
     try:
         frames = load(which)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"--against {which} is neither a published table ({', '.join(TABLES)}) nor a run folder"
+            f"--against {which} is neither a published table ({', '.join(PUBLISHED_TABLES)}) nor a run folder"
         ) from error
-    table = runs(scores, score(frames, scoring), metric)
+    table = compare_runs(scores, score(frames, scoring), metric)
     name = re.sub(r"[^A-Za-z0-9-]+", "_", os.fspath(which).rstrip("/").split("/")[-1]).strip("_") or "run"
-    return Beside(name, table, runs_printed(table, name), runs_markdown(table, which, notes, frames.notes))
+    return ExternalTable(name, table, runs_text_table(table, name), runs_markdown(table, which, notes, frames.notes))
 
 
 def _published_row(row: "pd.Series[Any]") -> tuple[str, ...]:
@@ -82,7 +93,7 @@ def _published_row(row: "pd.Series[Any]") -> tuple[str, ...]:
     )
 
 
-def published_printed(table: pd.DataFrame, name: str) -> Printed:
+def published_text_table(table: pd.DataFrame, name: str) -> TextTable:
     """The table of ``against.published``, what its columns mean, and what cannot be compared."""
     head = (
         *CELL,
@@ -108,29 +119,29 @@ def published_printed(table: pd.DataFrame, name: str) -> Printed:
         said.append(
             "The paper's WESAD input is 14 channels from chest and wrist; a run on one device alone does not have it (see the notes)."
         )
-    return Printed(head, tuple(_published_row(row) for _, row in table.iterrows()), " ".join(said))
+    return TextTable(head, tuple(_published_row(row) for _, row in table.iterrows()), " ".join(said))
 
 
 def published_markdown(table: pd.DataFrame, name: str, notes: tuple[str, ...] = ()) -> str:
-    """``published_printed``, then the run's notes."""
-    return "\n".join([*published_printed(table, name).lines(), *bullets(notes)]).rstrip() + "\n"
+    """``published_text_table``, then the run's notes."""
+    return "\n".join([*published_text_table(table, name).lines(), *bullets(notes)]).rstrip() + "\n"
 
 
 def _runs_row(row: "pd.Series[Any]") -> tuple[str, ...]:
     return (
         *(str(row[name]) for name in [*CELL, "technique", "variant"]),
-        counted(row["n_participants"], row["n_missing"]),
+        n_with_missing(row["n_participants"], row["n_missing"]),
         mean_sd(row["mean"], row["sd"]),
         number(row["other_mean"]),
         number(row["difference"], sign=True),
         interval(row["ci_low"], row["ci_high"]),
         number(row["effect_size"], 2, sign=True),
         p_value(row["p"]),
-        p_value(row["p_adjusted"]) + (OUT_OF_REACH if row["least_p"] >= LEVEL else ""),
+        p_value(row["p_adjusted"]) + (UNREACHABLE_MARK if row["least_p"] >= LEVEL else ""),
     )
 
 
-def runs_printed(table: pd.DataFrame, other: str) -> Printed:
+def runs_text_table(table: pd.DataFrame, other: str) -> TextTable:
     """The table of ``against.runs``, its tests and what differs between the runs."""
     head = (
         *CELL,
@@ -149,7 +160,7 @@ def runs_printed(table: pd.DataFrame, other: str) -> Printed:
     said = [
         f"{metric_name(first['metric'])}, this run minus {other}, for the variants that both have, paired over the participants of both, "
         f"each run averaged over its own seeds; scoring: {first['scoring']}, each variant on its own windows.",
-        f"{' or '.join(table['test'].unique())}, two-sided, Holm over the family of the {many(table['family_size'])} variants of a dataset, "
+        f"{' or '.join(table['test'].unique())}, two-sided, Holm over the family of the {int_range(table['family_size'])} variants of a dataset, "
         "label and model that both have; 95% BCa interval of the mean difference; effect: paired rank-biserial.",
         "Scores of different participants share training data, so tests are approximate.",
     ]
@@ -159,11 +170,11 @@ def runs_printed(table: pd.DataFrame, other: str) -> Printed:
         said.append(
             f"In {other_windows} of {len(table)} rows some participants were tested on another number of windows in the other run."
         )
-    said += reach(table)
-    return Printed(head, tuple(_runs_row(row) for _, row in table.iterrows()), " ".join(said))
+    said += unreachable_note(table)
+    return TextTable(head, tuple(_runs_row(row) for _, row in table.iterrows()), " ".join(said))
 
 
 def runs_markdown(table: pd.DataFrame, other: str, notes: tuple[str, ...] = (), other_notes: tuple[str, ...] = ()) -> str:
-    """``runs_printed``, then the notes of both runs."""
+    """``runs_text_table``, then the notes of both runs."""
     lists = ["This run:", "", *bullets(notes), "", "The other run:", "", *bullets(other_notes)] if notes or other_notes else []
-    return "\n".join([*runs_printed(table, other).lines(), *lists]).rstrip() + "\n"
+    return "\n".join([*runs_text_table(table, other).lines(), *lists]).rstrip() + "\n"

@@ -19,7 +19,7 @@ from analysis.formatting import number, p_value
 
 
 @dataclass(frozen=True)
-class Table:
+class TablePart:
     """A table of plain texts.
 
     Attributes:
@@ -36,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigurePart:
     """A figure: where its files are (``name``, under figures/), what it shows, and the numbers behind it.
 
     Attributes:
@@ -45,24 +45,24 @@ class Picture:
 
     name: str
     title: str
-    says: str
+    description: str
     svg: bytes
     png: bytes
     numbers: pd.DataFrame
-    instead: Table | None = None
+    instead: TablePart | None = None
     kind: str = "picture"
 
     @property
     def drawing(self) -> Markup:
-        return Markup(inline(self.svg, f"{self.title}. {self.says}"))  # our own svg, its texts escaped by ElementTree
+        return Markup(inline(self.svg, f"{self.title}. {self.description}"))  # our own svg, its texts escaped by ElementTree
 
     @property
-    def table(self) -> Table:
-        return tabulate(self.numbers, f"{self.title}: the numbers behind the figure")
+    def table(self) -> TablePart:
+        return table_part(self.numbers, f"{self.title}: the numbers behind the figure")
 
 
 @dataclass(frozen=True)
-class Explorer:
+class ExplorerPart:
     """Baseline and score of every participant, variant by variant: what the reader may choose from in an interactive figure."""
 
     title: str
@@ -71,7 +71,7 @@ class Explorer:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodePart:
     """Text to read or to type as it stands; ``folded`` where it is long."""
 
     title: str
@@ -80,7 +80,7 @@ class Code:
     kind: str = "code"
 
 
-Part = Table | Picture | Explorer | Code
+Part = TablePart | FigurePart | ExplorerPart | CodePart
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Section:
     """A heading and what stands under it. ``descriptive`` marks what is no part of the verdict; ``items`` are a list of sentences."""
 
     title: str
-    says: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     sections: "tuple[Section, ...]" = ()
@@ -107,13 +107,13 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def tabulate(frame: pd.DataFrame, caption: str, names: int = 0) -> Table:
+def table_part(frame: pd.DataFrame, caption: str, names: int = 0) -> TablePart:
     """A frame as a table: p values, differences with their sign, other numbers; ``names`` columns name the row, or the leading ones of text."""
     text = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
     names = names or max(1, text.index(False) if False in text else len(text))
     columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
     head = tuple(str(name).replace("_", " ") for name in frame.columns)
-    return Table(caption, head, tuple(zip(*columns, strict=True)), names)
+    return TablePart(caption, head, tuple(zip(*columns, strict=True)), names)
 
 
 SIGNED = ("difference", "ci_low", "ci_high", "effect_size", "gap", "z")
@@ -131,13 +131,13 @@ def _cell(column: str, value: Any) -> str:
     return number(float(value), sign=column.startswith(SIGNED))
 
 
-def heat(frame: pd.DataFrame, caption: str, sign: int) -> Table:
+def heatmap_table(frame: pd.DataFrame, caption: str, sign: int) -> TablePart:
     """Differences, variants by participants, each shaded by its size; ``sign`` is that of a gain."""
     values = frame.to_numpy(dtype=np.float64)
     shares = sign * values / (np.nanmax(np.abs(values), initial=0.0) or 1.0)
     rows = tuple((str(name), *map(short, row)) for name, row in zip(frame.index, values, strict=True))
     shades = tuple(tuple(0.0 if np.isnan(v) else round(float(v), 2) for v in row) for row in shares)
-    return Table(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
+    return TablePart(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
 
 
 @cache
@@ -166,7 +166,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     ids = _anchors(page.sections)
-    explorers = [part for part in every_part(page.sections) if isinstance(part, Explorer)]
+    explorers = [part for part in every_part(page.sections) if isinstance(part, ExplorerPart)]
     template = environment.get_template("report.html.j2")
     return template.render(page=page, anchor=lambda section: ids[id(section)], plotly=_plotly() if explorers else "")
 

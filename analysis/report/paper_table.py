@@ -1,8 +1,8 @@
 """The comparison in the layout of a paper: a row per (dataset, label, model), a column per technique, mean (SD) over participants.
 
 A technique with several variants has one column all the same. Its variant is chosen for each participant by the mean over the other
-participants (``analysis.statistics.variant_selection``), so the mean is not made larger by the choice; of such a column only the p that repeats the choice is
-printed. ``best`` shows what papers often do instead, picking the variant by its mean on the test windows, and is labelled so.
+participants (``analysis.statistics.variant_selection``), so the mean is not made larger by the choice; of such a column only the p that
+repeats the choice is printed. ``best`` shows what papers often do instead, picking the variant by its mean on the test windows, and is labelled so.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.formatting import bullets, escape, many, mean_sd, metric_name, p_value, pipe_table
+from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, p_value, pipe_table
 from analysis.report import latex as tex
 from analysis.report.comparison_table import LEVEL, SCORINGS
-from analysis.scores.chance_levels import REFERENCES
-from analysis.scores.scores import BASELINE, CELL
+from analysis.scores.chance_levels import CHANCE_LEVELS
+from analysis.scores.scores import CELL, REFERENCE_TECHNIQUE
 
 ORDER = (
-    BASELINE,
+    REFERENCE_TECHNIQUE,
     "fine_tuning",
     "hybrid",
     "cluster_specific",
@@ -34,7 +34,7 @@ def _order(technique: str) -> tuple[int, str]:
     """The paper's techniques in the paper's order, others by name, the references last."""
     if technique in ORDER:
         return ORDER.index(technique), ""
-    return len(ORDER) + (technique in REFERENCES), technique
+    return len(ORDER) + (technique in CHANCE_LEVELS), technique
 
 
 def _verdict(variants: pd.DataFrame) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
     """The table as numbers.
 
     Args:
-        chosen: as ``analysis.statistics.variant_selection.chosen`` makes it, one row per (dataset, label, model, technique).
+        chosen: as ``analysis.statistics.variant_selection.select_variants`` makes it, one row per (dataset, label, model, technique).
         best: the variant with the best mean on the test windows instead; no p and no markers then.
 
     Returns:
@@ -114,7 +114,7 @@ def caption(table: pd.DataFrame) -> str:
     """What a reader must know of the columns, the p and the arrows."""
     first, n = table.iloc[0], [int(names[-1]) for names, _ in _lines(table)]
     said = [
-        f"{metric_name(first['metric'])}, mean (SD) over {many(n)} participants (n; at a cell where it is another); "
+        f"{metric_name(first['metric'])}, mean (SD) over {int_range(n)} participants (n; at a cell where it is another); "
         f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
     ]
     if first["choice"] == OPTIMISTIC:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.external_tables import Beside
+from analysis.report.external_tables import ExternalTable
 from analysis.scores.scores import Scoring
 from analysis.statistics.ranking import Friedman
 
 
 @dataclass(frozen=True)
-class Results:
+class ReportData:
     """What a run says.
 
     Attributes:
@@ -56,4 +56,4 @@ class Results:
     fairness: pd.DataFrame
     appendix: dict[str, pd.DataFrame]
     ranks: dict[tuple[str, ...], Friedman]
-    against: tuple[Beside, ...] = ()
+    against: tuple[ExternalTable, ...] = ()

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import figure_data, line_plots, plots
-from analysis.report.html import Picture, Table
+from analysis.report.html import FigurePart, TablePart
 from analysis.scores.scores import CELL
 from analysis.scores.training_curves import spread
 from analysis.statistics.ranking import Friedman
@@ -25,42 +25,46 @@ def slugs(cells: Iterable[tuple[Hashable, ...]]) -> dict[tuple[Hashable, ...], s
     }
 
 
-def _picture(kind: str, slug: str, title: str, says: str, numbers: pd.DataFrame, draw: Callable[[], Figure]) -> Picture:
+def _picture(
+    kind: str, slug: str, title: str, description: str, numbers: pd.DataFrame, draw: Callable[[], Figure]
+) -> FigurePart:
     name = f"{kind}-{slug}"
-    svg, png = plots.drawn(draw, name)
-    return Picture(name, title, says, svg, png, numbers.drop(columns=[c for c in CELL if c in numbers]))
+    svg, png = plots.render(draw, name)
+    return FigurePart(name, title, description, svg, png, numbers.drop(columns=[c for c in CELL if c in numbers]))
 
 
-def forest(slug: str, comparison: pd.DataFrame) -> list[Picture]:
+def forest(slug: str, comparison: pd.DataFrame) -> list[FigurePart]:
     rows = figure_data.differences(comparison)
     if rows.empty:
         return []
     numbers = rows[["technique", "variant", "metric", "n_participants", "difference", "ci_low", "ci_high", "p_adjusted"]]
-    says = "Right of the line the variant is better than non_personalized. A filled marker is significant after Holm; a hollow one is not."
-    return [_picture("forest", slug, "Difference to non_personalized", says, numbers, lambda: plots.forest(rows))]
+    description = "Right of the line the variant is better than non_personalized. A filled marker is significant after Holm; a hollow one is not."
+    return [_picture("forest", slug, "Difference to non_personalized", description, numbers, lambda: plots.forest(rows))]
 
 
-def slopes(slug: str, rows: pd.DataFrame, metric: str) -> list[Picture]:
+def slopes(slug: str, rows: pd.DataFrame, metric: str) -> list[FigurePart]:
     """One panel a technique; ``rows`` as ``plots.slopes`` takes them."""
     if rows.empty:
         return []
-    says = (
+    description = (
         "Each line is a participant without and with the technique, in the variant that does best on average for the other participants. "
         "Solid blue gains, dashed orange loses; who loses most is named. Means of this choice are in the paper's layout, no p is."
     )
-    return [_picture("slopes", slug, "Participant by participant", says, rows, lambda: plots.slopes(rows, metric))]
+    return [_picture("slopes", slug, "Participant by participant", description, rows, lambda: plots.slopes(rows, metric))]
 
 
-def heatmap(slug: str, gains: pd.DataFrame, metric: str, instead: Table) -> list[Picture]:
+def heatmap(slug: str, gains: pd.DataFrame, metric: str, instead: TablePart) -> list[FigurePart]:
     """The page shows the same numbers as a shaded table."""
     numbers = gains.rename_axis(index="variant", columns=None).reset_index()
-    says = "Blue gains, orange loses; the stronger, the more."
-    drawn = _picture("gains", slug, "Difference for each participant", says, numbers, lambda: plots.heatmap(gains, metric))
+    description = "Blue gains, orange loses; the stronger, the more."
+    drawn = _picture(
+        "gains", slug, "Difference for each participant", description, numbers, lambda: plots.heatmap(gains, metric)
+    )
     return [replace(drawn, instead=instead)]
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """An axis of techniques: its name in variants, the figure's title, the axis' label, and how a value is written on it."""
 
     name: str
@@ -73,47 +77,47 @@ def _share(value: str) -> str:
     return f"{100 * float(value):g}%" if re.fullmatch(r"0?\.\d+", value) else value
 
 
-BUDGET = Axis("budget", "Score over label budget", "label budget (%: of each label's windows)", _share)
-CLUSTERS = Axis("k", "Score over k", "k (clusters)", str)
+BUDGET = PlotAxis("budget", "Score over label budget", "label budget (%: of each label's windows)", _share)
+CLUSTERS = PlotAxis("k", "Score over k", "k (clusters)", str)
 
 
-def over(slug: str, comparison: pd.DataFrame, metric: str, axis: Axis) -> list[Picture]:
-    rows = figure_data.over(comparison, axis.name)
+def axis_figure(slug: str, comparison: pd.DataFrame, metric: str, axis: PlotAxis) -> list[FigurePart]:
+    rows = figure_data.axis_curves(comparison, axis.name)
     if rows.empty:
         return []
-    says = "Mean score, and difference to non_personalized with its 95% interval; points are moved aside to be seen."
+    description = "Mean score, and difference to non_personalized with its 95% interval; points are moved aside to be seen."
     ticked = rows.assign(value=rows["value"].map(axis.tick))
-    return [_picture(axis.name, slug, axis.title, says, rows, lambda: line_plots.over_axis(ticked, metric, axis.label))]
+    return [_picture(axis.name, slug, axis.title, description, rows, lambda: line_plots.over_axis(ticked, metric, axis.label))]
 
 
-def training(slug: str, curves: pd.DataFrame) -> list[Picture]:
+def training(slug: str, curves: pd.DataFrame) -> list[FigurePart]:
     rows = spread(curves)
     if rows.empty:
         return []
-    says = (
+    description = (
         "Median over the trainings of a stage (participants, seeds and variants), the band is the middle half. A stage that several "
         "techniques share was trained once and stands under the technique that trained it. Stages end at different epochs where they stop early."
     )
-    return [_picture("training", slug, "Training curves", says, rows, lambda: line_plots.training(rows))]
+    return [_picture("training", slug, "Training curves", description, rows, lambda: line_plots.training(rows))]
 
 
-def calibration(slug: str, rows: pd.DataFrame) -> list[Picture]:
+def reliability(slug: str, rows: pd.DataFrame) -> list[FigurePart]:
     if rows.empty:
         return []
-    says = (
+    description = (
         "How often the most probable class is right, over the probability the model gives it: under the diagonal it is too sure. Tested windows of "
         "all participants, variants and seeds pooled; the larger a marker, the more windows. ECE: expected calibration error, ten bins."
     )
-    return [_picture("calibration", slug, "Calibration", says, rows, lambda: line_plots.calibration(rows))]
+    return [_picture("calibration", slug, "Calibration", description, rows, lambda: line_plots.reliability(rows))]
 
 
-def ranks(slug: str, found: Friedman) -> list[Picture]:
+def ranks(slug: str, found: Friedman) -> list[FigurePart]:
     """Where three variants or more have a score for two participants or more."""
     if found.n < 2 or len(found.ranks) < 3:
         return []
-    says = (
+    description = (
         f"1 is best; a bar joins variants whose ranks differ by less than the critical difference {found.critical_difference:.2f} (Nemenyi, 0.05). "
         "Scores on the windows that all variants were tested on."
     )
     numbers = found.ranks.rename("average_rank").rename_axis("variant").sort_values(kind="stable").reset_index()
-    return [_picture("ranks", slug, "Average ranks", says, numbers, lambda: line_plots.critical_difference(found))]
+    return [_picture("ranks", slug, "Average ranks", description, numbers, lambda: line_plots.critical_difference(found))]

@@ -9,20 +9,20 @@ import pandas as pd
 from analysis.figures import figure_data
 from analysis.formatting import interval, metric_name, number, p_value
 from analysis.report import comparison_table, paper_table, report_figures
-from analysis.report.external_tables import Beside
-from analysis.report.html import Code, Explorer, Page, Part, Picture, Section, Table, heat, tabulate
-from analysis.report.report_data import Results
+from analysis.report.external_tables import ExternalTable
+from analysis.report.html import CodePart, ExplorerPart, FigurePart, Page, Part, Section, TablePart, heatmap_table, table_part
+from analysis.report.report_data import ReportData
 from analysis.report.verdict import verdict, who_changes
 from analysis.scores.attention import by_variant
 from analysis.scores.paired_scores import gain_sign
-from analysis.scores.scores import CELL, against_name
+from analysis.scores.scores import CELL, variant_label
 from analysis.statistics import confusion, fairness
 from analysis.statistics.bayes_and_stouffer import ROPE
 
 Names = tuple[Hashable, ...]
 
 
-def page(results: Results) -> Page:
+def page(results: ReportData) -> Page:
     """The page of a run."""
     compared = dict(list(results.comparison.groupby(CELL, sort=True)))
     slugs = report_figures.slugs(compared)
@@ -41,15 +41,15 @@ def page(results: Results) -> Page:
             *_paper(results),
             *cells.values(),
             *_across(results),
-            *map(_beside, results.against),
-            *_ran(results),
+            *map(_external_table, results.against),
+            *_progress(results),
             Section("Notes on this run", items=(*results.notes, *_unknown(results))),
             _provenance(results),
         ),
     )
 
 
-def _warnings(results: Results) -> tuple[tuple[str, str], ...]:
+def _warnings(results: ReportData) -> tuple[tuple[str, str], ...]:
     """What a reader must know before reading on: a headline and a sentence each."""
     said = [("Incomplete run.", results.incomplete)] if results.incomplete else []
     if results.metric != results.primary:
@@ -63,16 +63,16 @@ def _warnings(results: Results) -> tuple[tuple[str, str], ...]:
     return tuple(said)
 
 
-def _intro(results: Results) -> str:
+def _intro(results: ReportData) -> str:
     people = results.scores.groupby("dataset")["participant"].nunique()
     said = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
     seeds = results.scores["seed"].nunique()
     return f"{said}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(results.metric)} per held-out participant."
 
 
-def _paper(results: Results) -> list[Section]:
+def _paper(results: ReportData) -> list[Section]:
     """One column per technique."""
-    table = Table(
+    table = TablePart(
         paper_table.caption(results.paper),
         tuple(paper_table.head(results.paper)),
         tuple(map(tuple, paper_table.rows(results.paper, "\n"))),
@@ -81,54 +81,60 @@ def _paper(results: Results) -> list[Section]:
     return [Section("One column per technique", parts=(table,))]
 
 
-def _beside(other: Beside) -> Section:
+def _external_table(other: ExternalTable) -> Section:
     """A table that stands beside this run's."""
     printed = other.printed
-    return Section(f"Beside {other.name}", parts=(Table(printed.caption, printed.head, printed.rows, names=len(CELL) + 2),))
+    return Section(f"Beside {other.name}", parts=(TablePart(printed.caption, printed.head, printed.rows, names=len(CELL) + 2),))
 
 
-def _ran(results: Results) -> list[Section]:
+def _progress(results: ReportData) -> list[Section]:
     """How far each part of an incomplete run came."""
     if not results.incomplete:
         return []
     says = ("Tables and figures hold what has ended well so far; `raylab status` on the run folder says what failed and why.",)
-    return [Section("What has run", says=says, parts=(tabulate(results.status, "Trials by status"),))]
+    return [Section("What has run", text=says, parts=(table_part(results.status, "Trials by status"),))]
 
 
-def _unknown(results: Results) -> list[str]:
+def _unknown(results: ReportData) -> list[str]:
     """Why there is nothing on fairness, where there is not."""
     return [] if len(results.fairness) else [fairness.markdown(results.fairness).strip()]
 
 
-def _fairness(results: Results, names: Names) -> list[Section]:
-    part = _of(results.fairness, names)
+def _fairness(results: ReportData, names: Names) -> list[Section]:
+    part = _rows_of(results.fairness, names)
     if part.empty:
         return []
     groups = fairness.columns(part)
     head = ("technique", "variant", *groups)
-    changes = Table(fairness.CAPTION, head, tuple(map(tuple, fairness.rows(part))), names=2)
+    changes = TablePart(fairness.CAPTION, head, tuple(map(tuple, fairness.rows(part))), names=2)
     says = () if groups else ("No grouping has two groups that are large enough to be scored.",)
     return [
-        Section("Fairness", says=says, items=tuple(fairness.told(part)), parts=(changes,) if groups else (), descriptive=True)
+        Section(
+            "Fairness",
+            text=says,
+            items=tuple(fairness.summarize_groups(part)),
+            parts=(changes,) if groups else (),
+            descriptive=True,
+        )
     ]
 
 
-def _appendix(results: Results, names: Names, slug: str) -> list[Section]:
+def _appendix(results: ReportData, names: Names, slug: str) -> list[Section]:
     """Other metrics, Bayesian test and ranks of one (dataset, label, model)."""
-    metrics, bayesian = (_of(results.appendix[name], names) for name in ("metrics", "bayesian"))
+    metrics, bayesian = (_rows_of(results.appendix[name], names) for name in ("metrics", "bayesian"))
     parts: list[Part] = []
     if len(metrics):
         caption = (
             "Other metrics: mean over participants; under it the difference to non_personalized with its 95% BCa interval. No "
             "tests."
         )
-        parts.append(tabulate(_by_metric(metrics), caption, names=2))
+        parts.append(table_part(_by_metric(metrics), caption, names=2))
     if len(bayesian):
         caption = (
             f"Bayesian signed-rank test in {metric_name(results.metric)}: probability that a variant is worse than non_personalized, equivalent "
             f"(mean difference within {ROPE}), or better."
         )
-        parts.append(tabulate(bayesian.drop(columns=[*CELL, "metric", "test"]), caption))
+        parts.append(table_part(bayesian.drop(columns=[*CELL, "metric", "test"]), caption))
     said = []
     if found := results.ranks.get(tuple(map(str, names))):
         parts += report_figures.ranks(slug, found)
@@ -138,7 +144,7 @@ def _appendix(results: Results, names: Names, slug: str) -> list[Section]:
                 f"chi-square {found.statistic:.2f}, p {p_value(found.p)}. Variants of one technique resemble each other more than they "
                 "resemble the baseline, so a small p does not prove that any mean differs."
             )
-    return [Section("Appendix", says=tuple(said), parts=tuple(parts), descriptive=True)] if parts else []
+    return [Section("Appendix", text=tuple(said), parts=tuple(parts), descriptive=True)] if parts else []
 
 
 def _by_metric(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +164,7 @@ def _wide(metrics: pd.DataFrame, said: list[str]) -> pd.DataFrame:
     return wide.loc[list(order), list(told["metric"].unique())].rename_axis(columns=None).reset_index()
 
 
-def _across(results: Results) -> list[Section]:
+def _across(results: ReportData) -> list[Section]:
     """Stouffer's test, where two datasets or more were run."""
     frame = results.appendix["stouffer"]
     if frame.empty:
@@ -167,40 +173,42 @@ def _across(results: Results) -> list[Section]:
         f"Stouffer's z across datasets in {metric_name(results.metric)} (above 0: better than non_personalized; weight: root of the participants), "
         "one label a dataset, Holm over the variants of a model."
     )
-    return [Section("Across datasets", parts=(tabulate(frame.drop(columns=["metric", "test"]), caption),), descriptive=True)]
+    return [Section("Across datasets", parts=(table_part(frame.drop(columns=["metric", "test"]), caption),), descriptive=True)]
 
 
-def _of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
+def _rows_of(frame: pd.DataFrame, names: Names) -> pd.DataFrame:
     """The rows of one (dataset, label, model)."""
     if frame.empty:
         return frame
     return frame[(frame[CELL] == list(names)).all(axis=1)]
 
 
-def _cell(results: Results, names: Names, slug: str) -> Section:
-    comparison, metric = _of(results.comparison, names), results.metric
-    everything = Table(
-        comparison_table.caption(comparison), comparison_table.HEAD, tuple(comparison_table.rows(comparison)), names=2
+def _cell(results: ReportData, names: Names, slug: str) -> Section:
+    comparison, metric = _rows_of(results.comparison, names), results.metric
+    everything = TablePart(
+        comparison_table.caption(comparison), comparison_table.HEADINGS, tuple(comparison_table.rows(comparison)), names=2
     )
     sections = [
         Section("All variants", parts=(*report_figures.forest(slug, comparison), everything)),
-        *_who(results, names, slug),
-        *_drawn("Label budget", report_figures.over(slug, comparison, metric, report_figures.BUDGET)),
-        *_drawn("Number of clusters", report_figures.over(slug, comparison, metric, report_figures.CLUSTERS)),
+        *_gainers_and_losers(results, names, slug),
+        *_figure_section("Label budget", report_figures.axis_figure(slug, comparison, metric, report_figures.BUDGET)),
+        *_figure_section("Number of clusters", report_figures.axis_figure(slug, comparison, metric, report_figures.CLUSTERS)),
         *_searched(results, names),
         *_classes(results, names),
         *_attended(results, names),
         *_fairness(results, names),
         *_appendix(results, names, slug),
-        *_drawn("Training curves", report_figures.training(slug, _of(results.curves, names)), descriptive=True),
-        *_drawn("Calibration", report_figures.calibration(slug, _of(results.calibration, names)), descriptive=True),
+        *_figure_section("Training curves", report_figures.training(slug, _rows_of(results.curves, names)), descriptive=True),
+        *_figure_section(
+            "Calibration", report_figures.reliability(slug, _rows_of(results.calibration, names)), descriptive=True
+        ),
     ]
     return Section(comparison_table.title(names), sections=tuple(sections))
 
 
-def _searched(results: Results, names: Names) -> list[Section]:
+def _searched(results: ReportData, names: Names) -> list[Section]:
     """What was chosen for each held-out participant, without anything of theirs."""
-    part = _of(results.searched, names)
+    part = _rows_of(results.searched, names)
     if part.empty:
         return []
     caption = (
@@ -209,21 +217,21 @@ def _searched(results: Results, names: Names) -> list[Section]:
     )
     counts = part["searched"].value_counts()
     says = "Chosen: " + "; ".join(f"{point} ({count} of {len(part)})" for point, count in counts.items()) + "."
-    table = tabulate(part.drop(columns=CELL).astype({"seed": str}), caption, names=3)
-    return [Section("Chosen hyperparameters", says=(says,), parts=(table,), descriptive=True)]
+    table = table_part(part.drop(columns=CELL).astype({"seed": str}), caption, names=3)
+    return [Section("Chosen hyperparameters", text=(says,), parts=(table,), descriptive=True)]
 
 
-def _classes(results: Results, names: Names) -> list[Section]:
+def _classes(results: ReportData, names: Names) -> list[Section]:
     """Means with their intervals, and class by class; the variants of a technique are pooled, confusion.csv has each."""
-    means, confused = _of(results.means, names), _of(results.confusion, names)
+    means, confused = _rows_of(results.means, names), _rows_of(results.confusion, names)
     if means.empty or confused.empty:
         return []
     caption = "Mean over participants, each on the windows that the variant was tested on, with its 95% BCa interval over participants."
     pooled = "windows of all participants, variants and seeds of a technique pooled"
     each = confusion.per_class(confused, ["technique"])
     parts = [
-        tabulate(_wide(means, confusion.said(means)), caption, names=2),
-        tabulate(
+        table_part(_wide(means, confusion.format_means(means)), caption, names=2),
+        table_part(
             each, f"Class by class, {pooled}; empty where undefined: no window of the class, or none taken for it.", names=2
         ),
         *(_matrix(str(name), part, pooled) for name, part in confused.groupby("technique", sort=False)),
@@ -231,18 +239,18 @@ def _classes(results: Results, names: Names) -> list[Section]:
     return [Section("Class by class", parts=tuple(parts), descriptive=True)]
 
 
-def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> Table:
+def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> TablePart:
     """The confusion matrix of a technique, each row shaded by its shares."""
     called, counts = confusion.matrix(part)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = tuple((name, *(f"{count:.0f}" for count in row)) for name, row in zip(called, counts, strict=True))
     caption = f"{technique}: true class (row) by guessed class (column), {pooled}; shaded by the share of the row."
-    return Table(caption, ("true class", *called), rows, shades=tuple(map(tuple, shares.round(2).tolist())))
+    return TablePart(caption, ("true class", *called), rows, shades=tuple(map(tuple, shares.round(2).tolist())))
 
 
-def _attended(results: Results, names: Names) -> list[Section]:
+def _attended(results: ReportData, names: Names) -> list[Section]:
     """Which channels an attention fusion weighed."""
-    part = _of(results.attended, names)
+    part = _rows_of(results.attended, names)
     if part.empty:
         return []
     caption = (
@@ -250,36 +258,36 @@ def _attended(results: Results, names: Names) -> list[Section]:
         "between the windows of a participant (mean over participants); equal: the weight if all channels had the same."
     )
     says = "A weight says what the network used, not what would have been useful; attention.csv has every participant."
-    table = tabulate(by_variant(part).drop(columns=CELL), caption, names=3)
-    return [Section("Attention weights", says=(says,), parts=(table,), descriptive=True)]
+    table = table_part(by_variant(part).drop(columns=CELL), caption, names=3)
+    return [Section("Attention weights", text=(says,), parts=(table,), descriptive=True)]
 
 
-def _drawn(title: str, parts: list[Picture], descriptive: bool = False) -> list[Section]:
+def _figure_section(title: str, parts: list[FigurePart], descriptive: bool = False) -> list[Section]:
     return [Section(title, parts=tuple(parts), descriptive=descriptive)] if parts else []
 
 
-def _who(results: Results, names: Names, slug: str) -> list[Section]:
-    pairs, metric = _of(results.pairs, names), results.metric
+def _gainers_and_losers(results: ReportData, names: Names, slug: str) -> list[Section]:
+    pairs, metric = _rows_of(results.pairs, names), results.metric
     gains = figure_data.gain_table(pairs) if len(pairs) else pd.DataFrame()
     if gains.empty or gains.isna().all(axis=None):
         return []
     caption = f"Difference in {metric_name(metric)} to non_personalized, variant by participant; a dash: no score."
     parts: list[Part] = [
-        *report_figures.heatmap(slug, gains, metric, heat(gains, caption, gain_sign(metric))),
-        *report_figures.slopes(slug, figure_data.chosen_pairs(pairs, metric), metric),
-        Explorer("Participant by participant", _explored(pairs, metric)),
+        *report_figures.heatmap(slug, gains, metric, heatmap_table(gains, caption, gain_sign(metric))),
+        *report_figures.slopes(slug, figure_data.selected_variant_pairs(pairs, metric), metric),
+        ExplorerPart("Participant by participant", _explorer_data(pairs, metric)),
     ]
-    return [Section("Who gains, who loses", says=(who_changes(pairs, metric),), parts=tuple(parts))]
+    return [Section("Who gains, who loses", text=(who_changes(pairs, metric),), parts=tuple(parts))]
 
 
-def _explored(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
+def _explorer_data(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     """Scores of every participant (in a natural order), variant by variant; None where one is missing."""
-    people = sorted(pairs["participant"].unique(), key=figure_data.natural)
+    people = sorted(pairs["participant"].unique(), key=figure_data.natural_sort_key)
     variants = []
     for (technique, variant), part in pairs.groupby(["technique", "variant"], sort=False):
         own = part.set_index("participant").reindex(people)
         sides = {side: [None if pd.isna(x) else round(float(x), 4) for x in own[side]] for side in ("baseline", "score")}
-        variants.append({"name": against_name(str(technique), str(variant)), **sides})
+        variants.append({"name": variant_label(str(technique), str(variant)), **sides})
     return {
         "metric": metric_name(metric),
         "sign": gain_sign(metric),
@@ -288,7 +296,7 @@ def _explored(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     }
 
 
-def _provenance(results: Results) -> Section:
+def _provenance(results: ReportData) -> Section:
     origin = results.origin
     said = {
         "study": origin.get("study"),
@@ -301,8 +309,8 @@ def _provenance(results: Results) -> Section:
     rows = tuple((str(name), str(value)) for name, value in said.items() if value)
     how = f"raylab run study.yaml --windows WINDOWS --out RUN\n{results.command}"
     parts = (
-        Table("What made the run", ("what", "value"), rows, names=2),
-        Code("To make this report again (study.yaml is in the run folder; WINDOWS: where the prepared windows are):", how),
-        Code("The study, study.yaml", results.study, folded=True),
+        TablePart("What made the run", ("what", "value"), rows, names=2),
+        CodePart("To make this report again (study.yaml is in the run folder; WINDOWS: where the prepared windows are):", how),
+        CodePart("The study, study.yaml", results.study, folded=True),
     )
     return Section("Provenance", parts=parts)

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import interval, many, metric_name, number, p_value
+from analysis.formatting import int_range, interval, metric_name, number, p_value
 from analysis.scores.paired_scores import gain_sign
-from analysis.scores.scores import against_name
+from analysis.scores.scores import variant_label
 
 ALPHA = 0.05
 
 
 def _name(row: Mapping[Any, Any]) -> str:
-    return against_name(str(row["technique"]), str(row["variant"]))
+    return variant_label(str(row["technique"]), str(row["variant"]))
 
 
-def _listed(rows: pd.DataFrame) -> str:
+def _list_variants(rows: pd.DataFrame) -> str:
     said = [(_name(row), number(row["difference"], sign=True), p_value(row["p_adjusted"])) for row in rows.to_dict("records")]
     return "; ".join(f"{name} ({difference}, p {p})" for name, difference, p in said)
 
@@ -31,13 +31,13 @@ def verdict(cell: pd.DataFrame) -> str:
     tested = cell.dropna(subset=["p"])
     if tested.empty:
         return "Nothing was compared: no variant has scores to pair with those of non_personalized."
-    metric, n = metric_name(str(tested["metric"].iloc[0])), many(tested["n_participants"])
+    metric, n = metric_name(str(tested["metric"].iloc[0])), int_range(tested["n_participants"])
     found = tested[tested["p_adjusted"] < ALPHA]
     parts = []
     gain = gain_sign(str(tested["metric"].iloc[0])) * found["difference"]
     for side, rows in (("Better", found[gain > 0]), ("Worse", found[gain < 0])):
         if len(rows):
-            parts.append(f"{side} than non_personalized in {metric} (n = {n}, p adjusted by Holm): {_listed(rows)}.")
+            parts.append(f"{side} than non_personalized in {metric} (n = {n}, p adjusted by Holm): {_list_variants(rows)}.")
     if not parts:
         count = f"None of {len(tested)} variants differs" if len(tested) > 1 else "The one variant does not differ"
         least = p_value(tested["p_adjusted"].min())
@@ -76,7 +76,7 @@ def who_changes(pairs: pd.DataFrame, metric: str) -> str:
     """Who gains and who loses most, by name, and whether anybody never changes.
 
     Args:
-        pairs: ``analysis.scores.paired_scores.pairs`` of one cell.
+        pairs: ``analysis.scores.paired_scores.paired_scores`` of one cell.
     """
     known = pairs.dropna(subset=["difference"])
     if known.empty:

@@ -11,12 +11,12 @@ from pyarrow import fs
 from analysis.scores.paired_scores import VARIANT
 from analysis.scores.predictions import READERS
 from analysis.scores.run_folder import open_run
-from analysis.scores.scores import WHO
+from analysis.scores.scores import FOLD
 
-COLUMNS = [*VARIANT, *WHO, "channel", "windows", "mean", "sd"]
+COLUMNS = [*VARIANT, *FOLD, "channel", "windows", "mean", "sd"]
 
 
-def attended(run: str | os.PathLike[str], trials: pd.DataFrame) -> pd.DataFrame:
+def attention_weights(run: str | os.PathLike[str], trials: pd.DataFrame) -> pd.DataFrame:
     """Mean weight of each channel over the windows that a trial predicted, and its SD between them.
 
     Args:
@@ -32,12 +32,12 @@ def attended(run: str | os.PathLike[str], trials: pd.DataFrame) -> pd.DataFrame:
     if mine.empty:
         return pd.DataFrame(columns=COLUMNS)
     with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(lambda key: _channels(system, files[key]), mine["trial"]))
-    whose = mine.set_index("trial")[[*VARIANT, *WHO]]
+        parts = list(pool.map(lambda key: _channel_weights(system, files[key]), mine["trial"]))
+    whose = mine.set_index("trial")[[*VARIANT, *FOLD]]
     return pd.concat(parts, ignore_index=True).join(whose, on="trial")[COLUMNS]
 
 
-def _channels(system: fs.FileSystem, path: str) -> pd.DataFrame:
+def _channel_weights(system: fs.FileSystem, path: str) -> pd.DataFrame:
     with system.open_input_file(path) as file:
         table = pq.ParquetFile(file).read(use_threads=False).to_pandas()
     by = table.groupby(["trial", "channel"], sort=False)["weight"]

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.scores.metrics import METRICS, Floats
-from analysis.scores.scored_windows import Ints, Numbers, Tested
+from analysis.scores.scored_windows import Ints, Numbers, ScoredWindows
 
-MAJORITY, GUESS, TEXT = "majority_class", "random_guess", "text_ceiling"
-REFERENCES = (MAJORITY, GUESS, TEXT)
-GUESSES = 20
+MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING = "majority_class", "random_guess", "text_ceiling"
+CHANCE_LEVELS = (MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING)
+GUESS_DRAWS = 20
 RECALLS = ("balanced_accuracy", "recall_macro")
 
 
-def majority(held: Tested, same: Ints) -> Numbers:
+def majority_class(held: ScoredWindows, same: Ints) -> Numbers:
     """Scores of always saying the class that most windows of the other people have, of those who are tested: where one trains on another corpus or
     on other groups, they are not those whom one trains on.
 
@@ -31,14 +31,14 @@ def majority(held: Tested, same: Ints) -> Numbers:
     return replace(held, p=said).scores(len(same))
 
 
-def text_ceiling(held: Tested, same: Ints, transcript: Ints) -> Numbers:
+def text_ceiling(held: ScoredWindows, same: Ints, transcript: Ints) -> Numbers:
     """Scores of an oracle that knows, of each transcript, how many of the tested windows have each class.
 
     It says the most frequent one, and for recalls the one of which the transcript has the largest share: over all windows together no model of
     the text alone has a higher accuracy, or a higher unweighted average recall. It is fitted on the test: a ceiling, not a result.
 
     Args:
-        held, same: as ``majority``'s.
+        held, same: as ``majority_class``'s.
         transcript: (n,) number of each window's transcript, below 0 where it has none.
     """
     told = held.take(np.flatnonzero(transcript >= 0))
@@ -59,7 +59,7 @@ def text_ceiling(held: Tested, same: Ints, transcript: Ints) -> Numbers:
     return scored(counts[spoken]) | {name: fair[name] for name in RECALLS}
 
 
-def _alike(held: Tested, who: list[str]) -> Ints:
+def _first_equal_trial(held: ScoredWindows, who: list[str]) -> Ints:
     """For each trial, the first one with the same person, seed, classes and truth (n_trials,): the models of a dataset share them."""
     classes, sizes = held.classes(len(who)), np.bincount(held.trial, minlength=len(who))
     truth = [y.tobytes() for y in np.split(held.y, np.cumsum(sizes)[:-1])]
@@ -67,19 +67,19 @@ def _alike(held: Tested, who: list[str]) -> Ints:
     return np.array([first.setdefault((who[t], classes[t], truth[t]), t) for t in range(len(who))])
 
 
-def guesses(held: Tested, who: list[str]) -> Numbers:
+def random_guess(held: ScoredWindows, who: list[str]) -> Numbers:
     """Scores of probabilities drawn at random, the same for the same ``who``; the mean over 20 draws, since one alone is noisy.
 
     Args:
         who: for each trial, whom it holds out and with which seed.
     """
-    alike = _alike(held, who)
-    once = held.only(alike == np.arange(len(who)))
+    alike = _first_equal_trial(held, who)
+    once = held.filter_trials(alike == np.arange(len(who)))
     classes, sizes = once.classes(len(who)), np.bincount(once.trial, minlength=len(who))
     ends = np.cumsum(sizes)
     people = [(np.random.default_rng(zlib.crc32(who[t].encode())), t) for t in np.flatnonzero(sizes)]
     made = []
-    for _ in range(GUESSES):
+    for _ in range(GUESS_DRAWS):
         p = np.full(once.p.shape, np.nan, dtype=np.float32)
         for rng, t in people:
             p[ends[t] - sizes[t] : ends[t], : classes[t]] = rng.dirichlet(np.ones(classes[t]), sizes[t])

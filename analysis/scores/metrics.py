@@ -19,7 +19,7 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictionBatch:
     """True classes and predictions of ``n_groups`` trials with the same number of classes, and what several metrics count in them."""
 
     y: Classes
@@ -88,29 +88,29 @@ def _macro(top: Floats, bottom: Floats, counted: npt.NDArray[np.bool_]) -> Float
     return _ratio((each * counted).sum(axis=1), counted.sum(axis=1).astype(np.float64))
 
 
-def _seen(of: Predicted) -> npt.NDArray[np.bool_]:
+def _occurring_classes(of: PredictionBatch) -> npt.NDArray[np.bool_]:
     """The classes that occur in the truth or the guesses: over these scikit-learn takes its macro means."""
     return (of.guessed + of.true) > 0
 
 
-def _accuracy(of: Predicted) -> Floats:
+def _accuracy(of: PredictionBatch) -> Floats:
     """Share of windows whose most probable class is the true one."""
     return _ratio(of.hits.sum(axis=1), of.n)
 
 
-def _f1_macro(of: Predicted) -> Floats:
-    return _macro(2 * of.hits, of.guessed + of.true, _seen(of))
+def _f1_macro(of: PredictionBatch) -> Floats:
+    return _macro(2 * of.hits, of.guessed + of.true, _occurring_classes(of))
 
 
-def _precision_macro(of: Predicted) -> Floats:
-    return _macro(of.hits, of.guessed, _seen(of))
+def _precision_macro(of: PredictionBatch) -> Floats:
+    return _macro(of.hits, of.guessed, _occurring_classes(of))
 
 
-def _recall_macro(of: Predicted) -> Floats:
-    return _macro(of.hits, of.true, _seen(of))
+def _recall_macro(of: PredictionBatch) -> Floats:
+    return _macro(of.hits, of.true, _occurring_classes(of))
 
 
-def _balanced_accuracy(of: Predicted) -> Floats:
+def _balanced_accuracy(of: PredictionBatch) -> Floats:
     """Mean recall over the classes present in the truth; what speech calls the unweighted average recall (UAR).
 
     ``recall_macro`` differs where a class is guessed that the truth does not have: there it counts that class as 0.
@@ -123,7 +123,7 @@ def bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def _ece(of: Predicted) -> Floats:
+def _ece(of: PredictionBatch) -> Floats:
     """Expected calibration error: mean over windows of |accuracy - confidence| of their bin (Guo et al. 2017, equation 3).
 
     Confidence is the probability of the guessed class. Ten bins, where Guo et al. take 15: a person has about a hundred windows.
@@ -135,7 +135,7 @@ def _ece(of: Predicted) -> Floats:
     return _ratio(np.abs(gaps.reshape(of.n_groups, BINS)).sum(axis=1), of.n)
 
 
-def _auroc_of(of: Predicted, k: int) -> Floats:
+def _auroc_of(of: PredictionBatch, k: int) -> Floats:
     """AUROC of class k against the rest by its probability: the share of pairs that stand in order, ties count half (Mann-Whitney);
     NaN where k or the rest is absent.
 
@@ -153,7 +153,7 @@ def _auroc_of(of: Predicted, k: int) -> Floats:
     return _ratio(np.bincount(group, weights=below, minlength=of.n_groups) / 2 - earlier, n1 * n0)
 
 
-def _auroc(of: Predicted) -> Floats:
+def _auroc(of: PredictionBatch) -> Floats:
     """Two classes: of the probability of class 1. More: one-vs-rest, macro over the classes, undefined if one is absent.
 
     Never 0.5 or 0 where the test windows hold one class only: that is missing (NaN).
@@ -163,7 +163,7 @@ def _auroc(of: Predicted) -> Floats:
     return np.asarray(np.mean([_auroc_of(of, k) for k in range(of.p.shape[1])], axis=0))
 
 
-METRICS: dict[str, Callable[[Predicted], Floats]] = {
+METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
     "accuracy": _accuracy,
     "f1_macro": _f1_macro,
     "precision_macro": _precision_macro,
@@ -172,17 +172,17 @@ METRICS: dict[str, Callable[[Predicted], Floats]] = {
     "balanced_accuracy": _balanced_accuracy,
     "ece": _ece,
 }
-ALSO_CALLED = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
+METRIC_ALIASES = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
 LESS_IS_BETTER = ("ece",)
-VERDICTS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
+PRIMARY_METRICS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
 
 
 def evaluate(y: Classes, p: Probabilities) -> dict[str, float]:
     """Every metric of one trial."""
-    of = Predicted(y, p, np.zeros(len(y), dtype=np.int64), 1)
+    of = PredictionBatch(y, p, np.zeros(len(y), dtype=np.int64), 1)
     return {name: float(metric(of)[0]) for name, metric in METRICS.items()}
 
 
 def auroc(y: Classes, p: Probabilities) -> float:
     """The AUROC of one trial."""
-    return float(_auroc(Predicted(y, p, np.zeros(len(y), dtype=np.int64), 1))[0])
+    return float(_auroc(PredictionBatch(y, p, np.zeros(len(y), dtype=np.int64), 1))[0])

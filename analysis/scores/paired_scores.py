@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.scores.chance_levels import REFERENCES
+from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.metrics import LESS_IS_BETTER
-from analysis.scores.scores import BASELINE, CELL, against_name
+from analysis.scores.scores import CELL, REFERENCE_TECHNIQUE, variant_label
 
 VARIANT = [*CELL, "technique", "variant"]
 
@@ -14,7 +14,7 @@ def gain_sign(metric: str) -> int:
     return -1 if metric in LESS_IS_BETTER else 1
 
 
-def pairs(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Scores averaged over seeds, the references and the baseline's own rows left out.
 
     Args:
@@ -27,14 +27,18 @@ def pairs(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     scores = scores if "against" in scores.columns else scores.assign(against="")
     scores = scores.assign(against=scores["against"].fillna(""))
-    own = scores[scores["against"].eq("") & ~scores["technique"].isin([BASELINE, *REFERENCES])]
+    own = scores[scores["against"].eq("") & ~scores["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])]
     made = own.groupby([*VARIANT, "participant"], observed=True)[metric].mean().rename("score").reset_index()
-    base = scores[scores["technique"].eq(BASELINE)].groupby([*CELL, "against", "participant"], observed=True)[metric].mean()
+    base = (
+        scores[scores["technique"].eq(REFERENCE_TECHNIQUE)]
+        .groupby([*CELL, "against", "participant"], observed=True)[metric]
+        .mean()
+    )
     paired = {key[:-1] for key in base.index}
     wanted = [
         (*cell, name if (*cell, name) in paired else "", participant)
         for *cell, technique, variant, participant in made[[*VARIANT, "participant"]].itertuples(index=False)
-        for name in [against_name(str(technique), str(variant))]
+        for name in [variant_label(str(technique), str(variant))]
     ]
     made["baseline"] = [base.get(key, float("nan")) for key in wanted]
     made["difference"] = made["score"] - made["baseline"]

@@ -15,7 +15,7 @@ from analysis.scores.predictions import READERS, read_predictions
 
 
 @dataclass(frozen=True)
-class Frames:
+class RunTables:
     """What a run holds.
 
     Attributes:
@@ -54,7 +54,7 @@ def _read_json(system: fs.FileSystem, path: str) -> Any:
         return json.loads(stream.read())
 
 
-def _ends(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
+def _finished_trials(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
     """Finished trials: the compacted table, and the small objects written since."""
     rows: dict[str, dict[str, Any]] = {}
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
@@ -87,7 +87,7 @@ def _transcripts(system: fs.FileSystem, path: str) -> pd.DataFrame:
     return table
 
 
-def load(run: str | os.PathLike[str]) -> Frames:
+def load(run: str | os.PathLike[str]) -> RunTables:
     """The frames of a run, finished or still going.
 
     Raises:
@@ -100,10 +100,10 @@ def load(run: str | os.PathLike[str]) -> Frames:
         )
     with system.open_input_file(f"{path}/plan.parquet") as file:
         plan = pq.read_table(file).to_pandas()
-    trials = _ends(system, path, set(plan["trial"]))
+    trials = _finished_trials(system, path, set(plan["trial"]))
     done = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _read_json(system, f"{path}/provenance.json")
-    return Frames(
+    return RunTables(
         plan=plan,
         trials=trials,
         predictions=read_predictions(system, f"{path}/predictions", done),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.scores.metrics import METRICS, Predicted
+from analysis.scores.metrics import METRICS, PredictionBatch
 
 Ints = npt.NDArray[np.int64]
 Numbers = dict[str, npt.NDArray[Any]]
@@ -18,7 +18,7 @@ BLOCK = 200_000  # rows evaluated at once: they fit the processor's cache, and t
 
 
 @dataclass(frozen=True)
-class Tested:
+class ScoredWindows:
     """Arrays of equal length, sorted by trial, then window.
 
     Attributes:
@@ -33,11 +33,11 @@ class Tested:
     y: npt.NDArray[np.integer]
     p: npt.NDArray[np.floating]
 
-    def take(self, rows: Ints) -> "Tested":
+    def take(self, rows: Ints) -> "ScoredWindows":
         """These rows (``take`` copies rows of a narrow array several times quicker than an index does)."""
-        return Tested(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0))
+        return ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0))
 
-    def only(self, which: npt.NDArray[np.bool_]) -> "Tested":
+    def filter_trials(self, which: npt.NDArray[np.bool_]) -> "ScoredWindows":
         """The rows of the trials ``which``, (n_trials,)."""
         return self if which.all() else self.take(np.flatnonzero(which[self.trial]))
 
@@ -45,12 +45,12 @@ class Tested:
         """Trial and window as one whole number, which orders as the two do."""
         return trial.astype(np.int64) * (int(self.window.max(initial=0)) + 1) + self.window
 
-    def ordered(self) -> "Tested":
+    def ordered(self) -> "ScoredWindows":
         """Sorted, if it is not yet."""
         keys = self._keys(self.trial)
         return self if (keys[1:] > keys[:-1]).all() else self.take(np.argsort(keys))
 
-    def twins(self, other: Ints) -> Ints:
+    def match_windows(self, other: Ints) -> Ints:
         """For each row the row of the same window in another trial, -1 where that has none.
 
         Args:
@@ -74,29 +74,29 @@ class Tested:
         cells = self.trial.astype(np.int64) * columns + self.y
         return np.bincount(cells, minlength=n_trials * columns).reshape(n_trials, columns)
 
-    def blocks(self) -> Iterator["Tested"]:
+    def blocks(self) -> Iterator["ScoredWindows"]:
         """Parts of about ``BLOCK`` rows that hold whole trials."""
         first = np.flatnonzero(np.diff(self.trial, prepend=-1))
         at = np.searchsorted(first, np.arange(0, len(self.trial), BLOCK), side="right") - 1
         for begin, end in pairwise([*np.unique(first[at]), len(self.trial)]):
             rows = slice(begin, end)
-            yield Tested(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
+            yield ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
 
     def scores(self, n_trials: int) -> Numbers:
         """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows."""
         numbers: Numbers = {name: np.full(n_trials, np.nan) for name in METRICS}
         classes = self.classes(n_trials)
         for k in np.unique(classes[classes > 0]):
-            for block in self.only((classes == k) | (classes == 0)).blocks():
+            for block in self.filter_trials((classes == k) | (classes == 0)).blocks():
                 begins = np.diff(block.trial, prepend=-1) > 0
                 trials = block.trial[begins]
-                of = Predicted(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
+                of = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
                 for name, metric in METRICS.items():
                     numbers[name][trials] = metric(of)
         return {"n_test": np.bincount(self.trial, minlength=n_trials), **numbers}
 
 
-def tested(predictions: pd.DataFrame, trials: pd.DataFrame) -> Tested:
+def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWindows:
     """The windows of the trials that ended well, without the purged ones.
 
     Raises:
@@ -109,12 +109,12 @@ def tested(predictions: pd.DataFrame, trials: pd.DataFrame) -> Tested:
     p = predictions[[name for name in predictions.columns if name.startswith("p_")]].to_numpy()
     window = predictions["window"].to_numpy(dtype=np.int64)
     kept = np.flatnonzero((trial >= 0) & ~predictions["purged"].to_numpy(dtype=bool))
-    found = Tested(trial, window, predictions["y_true"].to_numpy(), p).take(kept).ordered()
+    found = ScoredWindows(trial, window, predictions["y_true"].to_numpy(), p).take(kept).ordered()
     _refuse_nan(found, trials)
     return found
 
 
-def _refuse_nan(found: Tested, trials: pd.DataFrame) -> None:
+def _refuse_nan(found: ScoredWindows, trials: pd.DataFrame) -> None:
     """A trial's last columns may be NaN all the way (another label has more classes); any other NaN is damage."""
     classes = found.classes(len(trials))
     expected = (found.p.shape[1] - classes[found.trial]).sum()

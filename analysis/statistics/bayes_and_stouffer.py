@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.scores.paired_scores import VARIANT, gain_sign, pairs
+from analysis.scores.paired_scores import VARIANT, gain_sign, paired_scores
 from analysis.statistics.paired_tests import holm
 
 ROPE = 0.01
@@ -32,7 +32,7 @@ def bayesian(scores: pd.DataFrame, metric: str = "auroc", seed: int = 0) -> pd.D
         one row per variant with at least two participants scored on both sides; the three probabilities add up to 1.
     """
     rows: list[dict[str, Any]] = []
-    for names, part in pairs(scores, metric).groupby(VARIANT, sort=True, observed=True):
+    for names, part in paired_scores(scores, metric).groupby(VARIANT, sort=True, observed=True):
         d = gain_sign(metric) * part["difference"].dropna().to_numpy(dtype=np.float64)
         if len(d) < 2:
             continue

@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scores.chance_levels import REFERENCES
+from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.metrics import METRICS
-from analysis.scores.paired_scores import pairs
-from analysis.scores.scores import BASELINE, CELL
-from analysis.statistics.paired_tests import DECIMALS, Differences, bca_intervals, holm, least_p, rank_biserial, wilcoxon
+from analysis.scores.paired_scores import paired_scores
+from analysis.scores.scores import CELL, REFERENCE_TECHNIQUE
+from analysis.statistics.paired_tests import (
+    DECIMALS,
+    Differences,
+    bca_intervals,
+    holm,
+    min_attainable_p,
+    rank_biserial,
+    wilcoxon,
+)
 
 COLUMNS = [
     *CELL, "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_nonzero", "mean", "sd", "baseline_mean",
@@ -29,7 +37,7 @@ def paired_tests(differences: Sequence[Differences]) -> list[dict[str, Any]]:
             "ci_high": high,
             "effect_size": rank_biserial(d),
             **dict(zip(("p", "test"), wilcoxon(d), strict=True)),
-            "least_p": least_p(d, 1),
+            "least_p": min_attainable_p(d, 1),
         }
         if len(d)
         else {"n_nonzero": 0, "p": np.nan, "least_p": np.nan}
@@ -39,7 +47,7 @@ def paired_tests(differences: Sequence[Differences]) -> list[dict[str, Any]]:
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     """The baseline, the references, then techniques and variants by name."""
-    return row["technique"] != BASELINE, row["technique"] not in REFERENCES, row["technique"], row["variant"]
+    return row["technique"] != REFERENCE_TECHNIQUE, row["technique"] not in CHANCE_LEVELS, row["technique"], row["variant"]
 
 
 def _untested(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -53,7 +61,7 @@ def _family(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """Rows of the variants set against the baseline: one family. Those for which no participant has a score on both sides are in it: a
     test that could not be made does not make the others easier."""
     rows, differences = [], []
-    for (technique, variant), part in pairs(cell, metric).groupby(["technique", "variant"], observed=True):
+    for (technique, variant), part in paired_scores(cell, metric).groupby(["technique", "variant"], observed=True):
         both = part.dropna(subset=["difference"])
         differences.append(both["difference"].to_numpy(dtype=np.float64))
         rows.append(
@@ -79,8 +87,8 @@ def _family(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
 
 def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """The rows of one (dataset, label, model): the baseline and the references stand untested, and so do all without a baseline."""
-    alone = cell["technique"].isin([BASELINE, *REFERENCES])
-    if not cell["technique"].eq(BASELINE).any():
+    alone = cell["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])
+    if not cell["technique"].eq(REFERENCE_TECHNIQUE).any():
         return sorted(_untested(cell, metric), key=_place)
     return sorted(_untested(cell[alone], metric) + _family(cell, metric), key=_place)
 
@@ -93,7 +101,7 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
 
     Returns:
         one row per (dataset, label, model, technique, variant), the baseline first, then the references. ``n_missing`` participants had no
-        score on one side and were dropped pairwise; ``n_nonzero`` differences are not zero; ``least_p`` is the least ``p_adjusted`` that
+        score on one side and were dropped pairwise; ``n_nonzero`` differences are not zero; ``min_attainable_p`` is the least ``p_adjusted`` that
         so many of them and this family allow, whatever their signs.
 
     Raises:

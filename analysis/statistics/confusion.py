@@ -1,7 +1,7 @@
 """Class by class: which class is taken for which, and precision, recall and F1 of each.
 
 Windows of all participants and seeds are pooled here, because a person may have few windows of a class, or none. What is said of people
-(``means``) is over participants, each averaged over seeds.
+(``class_means``) is over participants, each averaged over seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import bullets, escape, interval, metric_name, number, pipe_table
-from analysis.scores.metrics import Floats, Predicted, precision, recall
+from analysis.scores.metrics import Floats, PredictionBatch, precision, recall
 from analysis.scores.metrics import f1 as f1_of
 from analysis.scores.paired_scores import VARIANT
-from analysis.scores.run_folder import Frames
-from analysis.scores.scored_windows import tested
+from analysis.scores.run_folder import RunTables
+from analysis.scores.scored_windows import scored_windows
 from analysis.scores.scores import CELL
 from analysis.statistics.paired_tests import bca_intervals
 
@@ -32,7 +32,7 @@ def names_of(classes: Classes, dataset: str, label: str, count: int) -> tuple[st
     return named if len(named) == count else tuple(f"class {k}" for k in range(count))
 
 
-def confusion(frames: Frames) -> pd.DataFrame:
+def confusion(frames: RunTables) -> pd.DataFrame:
     """How many tested windows of each class were guessed as each class.
 
     Returns:
@@ -41,16 +41,16 @@ def confusion(frames: Frames) -> pd.DataFrame:
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=CONFUSION_COLUMNS)
-    told = tested(frames.predictions, trials)
+    told = scored_windows(frames.predictions, trials)
     sizes = told.classes(len(trials))
     parts = []
     for names, rows in trials.reset_index(drop=True).groupby(VARIANT, sort=True, observed=True):
         called, of = list(map(str, names)), rows.index.to_numpy()
         count = int(sizes[of].max())
-        held = told.only(np.isin(np.arange(len(trials)), of))
+        held = told.filter_trials(np.isin(np.arange(len(trials)), of))
         if not count or not len(held.y):
             continue
-        pooled = Predicted(held.y, held.p[:, :count], np.zeros(len(held.y), dtype=np.int64), 1).confusion[0].astype(int)
+        pooled = PredictionBatch(held.y, held.p[:, :count], np.zeros(len(held.y), dtype=np.int64), 1).confusion[0].astype(int)
         known = names_of(frames.classes, called[0], called[1], count)
         pairs = [(true, guessed, pooled[i, j]) for i, true in enumerate(known) for j, guessed in enumerate(known)]
         parts.append(pd.DataFrame([(*called, *pair) for pair in pairs], columns=CONFUSION_COLUMNS))
@@ -86,7 +86,7 @@ def per_class(confused: pd.DataFrame, by: Sequence[str] = tuple(VARIANT)) -> pd.
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*by, *CLASS_COLUMNS])
 
 
-def means(scores: pd.DataFrame) -> pd.DataFrame:
+def class_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Accuracy, UAR, and macro precision, recall and F1 of every variant and reference: mean over participants, each averaged over
     seeds, with the 95% BCa interval over participants.
 
@@ -107,8 +107,8 @@ def means(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=MEAN_COLUMNS).sort_values(CELL, kind="stable", ignore_index=True)
 
 
-def said(means: pd.DataFrame) -> list[str]:
-    """``0.605 [0.551, 0.652]`` for each row of ``means``."""
+def format_means(means: pd.DataFrame) -> list[str]:
+    """``0.605 [0.551, 0.652]`` for each row of ``class_means``."""
     return [
         f"{number(row['mean'])} {interval(row['ci_low'], row['ci_high'], sign=False)}".strip()
         for row in means.to_dict("records")
@@ -118,7 +118,7 @@ def said(means: pd.DataFrame) -> list[str]:
 def markdown(means: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """A table for each dataset and label: every model, technique and variant in a row, so that models can be seen side by side."""
     lines: list[str] = []
-    for (dataset, label), part in means.assign(said=said(means)).groupby(["dataset", "label"], sort=False):
+    for (dataset, label), part in means.assign(said=format_means(means)).groupby(["dataset", "label"], sort=False):
         head = ("model", "technique", "variant", "n", *(metric_name(name) for name in MEANS))
         rows = [
             (*map(str, names), str(own["n_participants"].max()), *own.set_index("metric")["said"].reindex(MEANS))

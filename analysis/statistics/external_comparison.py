@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.scores.chance_levels import REFERENCES
+from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.scores import CELL
 from analysis.statistics.comparison import paired_tests
 from analysis.statistics.paired_tests import holm
 
-TABLES = {"han2024": Path(__file__).parents[1] / "published" / "han2024_auroc.csv"}
+PUBLISHED_TABLES = {"han2024": Path(__file__).parents[1] / "published" / "han2024_auroc.csv"}
 VARIANT = [*CELL, "technique", "variant"]
 PUBLISHED_COLUMNS = [
     *CELL, "technique", "column", "n_participants", "mean", "sd", "ci_low", "ci_high", "interval", "paper_mean", "paper_sd",
@@ -36,7 +36,7 @@ def t_interval(mean: float, sd: float, n: int) -> tuple[float, float]:
 def _columns(comparison: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """Ours, one row per (dataset, label, model, technique): the only variant, or the chosen one of several."""
     several = comparison.groupby([*CELL, "technique"])["variant"].transform("size") > 1
-    only = comparison[~several & ~comparison["technique"].isin(REFERENCES)].assign(column="its only variant")
+    only = comparison[~several & ~comparison["technique"].isin(CHANCE_LEVELS)].assign(column="its only variant")
     picked = chosen.assign(column="variant chosen by the other participants") if len(chosen) else chosen
     keys = [*CELL, "technique"]
     taken = pd.MultiIndex.from_frame(only[keys])
@@ -55,12 +55,12 @@ def _departures(dataset: str, model: str) -> str:
     return "; ".join(said)
 
 
-def published(comparison: pd.DataFrame, chosen: pd.DataFrame, name: str) -> pd.DataFrame:
+def compare_with_published(comparison: pd.DataFrame, chosen: pd.DataFrame, name: str) -> pd.DataFrame:
     """Our means beside a published table's, matched on dataset, label, encoder and technique.
 
     Args:
-        chosen: as ``analysis.statistics.variant_selection.chosen`` makes it: our column where a technique has several variants.
-        name: of ``TABLES``.
+        chosen: as ``analysis.statistics.variant_selection.select_variants`` makes it: our column where a technique has several variants.
+        name: of ``PUBLISHED_TABLES``.
 
     Returns:
         one row per cell that both have. ``ci_low`` and ``ci_high`` are a t interval of our mean over participants; ``covered`` says whether
@@ -72,14 +72,14 @@ def published(comparison: pd.DataFrame, chosen: pd.DataFrame, name: str) -> pd.D
     metric = str(comparison["metric"].iloc[0])
     if metric != "auroc":
         raise ValueError(f"the table {name} holds AUROC and the comparison {metric}; use --metric auroc")
-    paper = pd.read_csv(TABLES[name], keep_default_na=False)
+    paper = pd.read_csv(PUBLISHED_TABLES[name], keep_default_na=False)
     theirs = {tuple(row[[*CELL, "technique"]]): row for _, row in paper.iterrows()}
     rows = []
     for _, ours in _columns(comparison, chosen).iterrows():
         base, encoder = re.sub(r" \([^)]*\)$", "", ours["dataset"]), ours["model"].split()[0]
         row = theirs.get((base, ours["label"], encoder, ours["technique"]))
         if row is not None:
-            rows.append(_beside(ours, row))
+            rows.append(_published_row(ours, row))
     if not rows:
         held = ", ".join(sorted(set(paper["dataset"] + " " + paper["label"])))
         models = ", ".join(sorted(set(paper["model"])))
@@ -90,7 +90,7 @@ def published(comparison: pd.DataFrame, chosen: pd.DataFrame, name: str) -> pd.D
     return pd.DataFrame(rows, columns=PUBLISHED_COLUMNS)
 
 
-def _beside(ours: "pd.Series[Any]", paper: "pd.Series[Any]") -> dict[str, Any]:
+def _published_row(ours: "pd.Series[Any]", paper: "pd.Series[Any]") -> dict[str, Any]:
     low, high = t_interval(ours["mean"], ours["sd"], int(ours["n_participants"]))
     return dict(ours) | {
         "ci_low": low,
@@ -105,14 +105,14 @@ def _beside(ours: "pd.Series[Any]", paper: "pd.Series[Any]") -> dict[str, Any]:
     }
 
 
-def _own(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _variant_means(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Means over seeds on a variant's own windows, and how many those are: index ``VARIANT`` and participant."""
-    kept = scores[~scores["technique"].isin(REFERENCES)]
+    kept = scores[~scores["technique"].isin(CHANCE_LEVELS)]
     kept = kept[kept["against"].eq("")] if "against" in kept else kept
     return kept.groupby([*VARIANT, "participant"], observed=True).agg(score=(metric, "mean"), n_test=("n_test", "mean"))
 
 
-def runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+def compare_runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """This run minus another, paired over the participants of both, for every variant that both have.
 
     Wilcoxon signed-rank as in the verdict; Holm over the family of all variants of one (dataset, label, model) that both have.
@@ -124,8 +124,8 @@ def runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) -> pd.Da
     Raises:
         ValueError: where no variant is in both, or no participant.
     """
-    mine, other = _own(scores, metric), _own(other_scores, metric)
-    _refuse_strangers(mine, other)
+    mine, other = _variant_means(scores, metric), _variant_means(other_scores, metric)
+    _refuse_disjoint_runs(mine, other)
     joined = mine.join(other, how="outer", lsuffix="", rsuffix="_other")
     rows = []
     scoring = str(scores["scoring"].iloc[0])
@@ -145,7 +145,7 @@ def _in_both(part: pd.DataFrame) -> bool:
     return bool(part[["score", "score_other"]].notna().all(axis=1).any())
 
 
-def _refuse_strangers(mine: pd.DataFrame, other: pd.DataFrame) -> None:
+def _refuse_disjoint_runs(mine: pd.DataFrame, other: pd.DataFrame) -> None:
     """Say what each run has where they share no variant or no participant."""
     here, there = (set(frame.reset_index("participant").index) for frame in (mine, other))
     if not here & there:

@@ -1,7 +1,7 @@
 """Scores by group, the gap between groups, and whether personalization narrows it. Descriptive: intervals, no tests.
 
-Only what ``participants.json`` keeps of people is used, and only groups are shown. Of a group of under ``LEAST`` people the name and the size
-are told, no range of ages: that would be somebody's age.
+Only what ``participants.json`` keeps of people is used, and only groups are shown. Of a group of under ``MIN_GROUP_SIZE`` people the name and the
+size are told, no range of ages: that would be somebody's age.
 """
 
 from collections.abc import Hashable, Iterator
@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.formatting import bullets, escape, interval, metric_name, number, pipe_table
-from analysis.scores.paired_scores import pairs
-from analysis.scores.scores import BASELINE, CELL
+from analysis.scores.paired_scores import paired_scores
+from analysis.scores.scores import CELL, REFERENCE_TECHNIQUE
 from analysis.statistics.participant_groups import UNKNOWN, groupings
 
-LEAST = 3  # people in a group that is scored: under it a mean says more of a person than of a group
+MIN_GROUP_SIZE = 3  # people in a group that is scored: under it a mean says more of a person than of a group
 RESAMPLES = 9999
 MEAN, GAP, BASE_GAP, CHANGE, NOT_SCORED = "mean", "gap", "gap of non_personalized", "change of the gap", "not scored"
 COLUMNS = [*CELL, "technique", "variant", "metric", "scoring", "grouping", "group", "what", "n", "value", "ci_low", "ci_high"]
@@ -59,10 +59,10 @@ def _values(groups: list[Numbers]) -> Iterator[tuple[str, int | None, Numbers]]:
         yield CHANGE, None, np.abs(gap[:, 0]) - np.abs(gap[:, 1])
 
 
-def _told(one: pd.DataFrame, group: "pd.Series[str]") -> Iterator[dict[str, Any]]:
+def _gap_words(one: pd.DataFrame, group: "pd.Series[str]") -> Iterator[dict[str, Any]]:
     """The rows of one variant and grouping; ``one`` has score and baseline by participant."""
     sizes = group.reindex(one.index).value_counts().sort_index()
-    scored = [str(name) for name, n in sizes.items() if n >= LEAST and name != UNKNOWN]
+    scored = [str(name) for name, n in sizes.items() if n >= MIN_GROUP_SIZE and name != UNKNOWN]
     for name in sizes.index.difference(scored):
         yield {"group": str(name).split(":")[0], "what": NOT_SCORED, "n": int(sizes[name])}
     members = [one.loc[group.reindex(one.index).eq(name), ["score", "baseline"]].to_numpy(dtype=np.float64) for name in scored]
@@ -76,10 +76,12 @@ def _told(one: pd.DataFrame, group: "pd.Series[str]") -> Iterator[dict[str, Any]
 
 def _by_variant(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Score and baseline on the same windows, of every variant and, without a baseline, of the baseline itself; means over seeds."""
-    base = scores[scores["technique"].eq(BASELINE) & scores["against"].eq("")]
+    base = scores[scores["technique"].eq(REFERENCE_TECHNIQUE) & scores["against"].eq("")]
     names = [*CELL, "technique", "variant", "participant"]
     own = base.groupby(names, observed=True)[metric].mean().reset_index(name="score").assign(baseline=np.nan)
-    return pd.concat([own, pairs(scores, metric)[[*names, "score", "baseline"]]], ignore_index=True).dropna(subset=["score"])
+    return pd.concat([own, paired_scores(scores, metric)[[*names, "score", "baseline"]]], ignore_index=True).dropna(
+        subset=["score"]
+    )
 
 
 def gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -91,7 +93,7 @@ def gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) -> pd.Da
     Returns:
         one row per variant, grouping and ``what``: ``mean`` of a group; ``gap``: the first minus the second of two groups, the largest minus the
         smallest mean of more; ``gap of non_personalized`` for the same people and windows; ``change of the gap``: of its size, negative
-        where personalization narrows it; ``not scored``: a group of under ``LEAST`` people. ``n`` people; 95% percentile bootstrap
+        where personalization narrows it; ``not scored``: a group of under ``MIN_GROUP_SIZE`` people. ``n`` people; 95% percentile bootstrap
         interval over people, drawn within their groups.
     """
     rows = []
@@ -104,12 +106,13 @@ def gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) -> pd.Da
                 one = one.dropna(subset=["baseline"]) if one["baseline"].notna().any() else one
                 shared = {"technique": technique, "variant": variant, "metric": metric, "scoring": scores["scoring"].iloc[0]}
                 rows += [
-                    dict(zip(CELL, names, strict=True)) | shared | {"grouping": grouping} | row for row in _told(one, group)
+                    dict(zip(CELL, names, strict=True)) | shared | {"grouping": grouping} | row
+                    for row in _gap_words(one, group)
                 ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def told(part: pd.DataFrame) -> list[str]:
+def summarize_groups(part: pd.DataFrame) -> list[str]:
     """A sentence for each grouping of one (dataset, label, model): its groups, and what the baseline scores in them."""
     return [_groups(part, str(name)) for name in part["grouping"].unique()]
 
@@ -137,12 +140,12 @@ def _groups(part: pd.DataFrame, grouping: str) -> str:
 def _line(one: pd.DataFrame, shown: list[str]) -> list[str]:
     """A variant: in each grouping the change of its gap; the baseline: its gap."""
     first = one.iloc[0]
-    what = GAP if first["technique"] == BASELINE else CHANGE
+    what = GAP if first["technique"] == REFERENCE_TECHNIQUE else CHANGE
     found = {row["grouping"]: row for row in one[one["what"].eq(what)].to_dict("records")}
-    return [str(first["technique"]), str(first["variant"]), *(_told_gap(found.get(name), what) for name in shown)]
+    return [str(first["technique"]), str(first["variant"]), *(_gap_sentence(found.get(name), what) for name in shown)]
 
 
-def _told_gap(row: dict[Hashable, Any] | None, what: str) -> str:
+def _gap_sentence(row: dict[Hashable, Any] | None, what: str) -> str:
     """A gap or its change with its interval, and what the interval says of a change."""
     if row is None:
         return ""
@@ -155,7 +158,7 @@ CAPTION = (
     "mean, which is above zero by chance alone). Other rows: how the size of the gap changes against non_personalized on the same windows "
     "(negative: personalization narrows it). 95% percentile bootstrap intervals over people within their groups, too narrow for groups this "
     "small; narrower or wider stands where the interval leaves out zero. Descriptive: many intervals, none adjusted. Groups of under "
-    f"{LEAST} people are not scored. Trait clusters are of all people at once, not those that techniques used."
+    f"{MIN_GROUP_SIZE} people are not scored. Trait clusters are of all people at once, not those that techniques used."
 )
 
 
@@ -168,7 +171,7 @@ def markdown(table: pd.DataFrame) -> str:
         lines += [
             f"### {escape(' / '.join(map(str, names)))}",
             "",
-            *bullets(told(part)),
+            *bullets(summarize_groups(part)),
             "",
         ]
         if columns(part):
@@ -179,5 +182,5 @@ def markdown(table: pd.DataFrame) -> str:
                 "",
             ]
         else:
-            lines += [f"No grouping has two groups of {LEAST} people.", ""]
+            lines += [f"No grouping has two groups of {MIN_GROUP_SIZE} people.", ""]
     return "\n".join(lines).rstrip() + "\n"

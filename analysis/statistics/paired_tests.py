@@ -55,7 +55,7 @@ def wilcoxon(d: Differences) -> tuple[float, str]:
     return float(ways[distance >= observed].sum() / ways.sum()), "Wilcoxon signed-rank (Pratt, exact)"
 
 
-def least_p(d: Differences, family_size: int) -> float:
+def min_attainable_p(d: Differences, family_size: int) -> float:
     """The least Holm-adjusted p that differences (n,) with these zeros can reach as the first of their family.
 
     All m that are not zero on one side give 2 / 2^m, and Holm multiplies the first of a family by its size. A row above 0.05
@@ -71,7 +71,7 @@ def rank_biserial(d: Differences) -> float:
     return float((ranks * signs).sum() / ranks.sum()) if len(ranks) else 0.0
 
 
-def _mean(d: Differences, axis: int) -> npt.NDArray[np.float64]:
+def _rounded_mean(d: Differences, axis: int) -> npt.NDArray[np.float64]:
     """Mean of differences with ``DECIMALS`` decimals, the same in whatever order they are added.
 
     BCa corrects for the share of resampled means under the observed one, ties counting half; a resample that holds the same
@@ -94,7 +94,7 @@ def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tup
     for n in {len(differences[i]) for i in uneven}:
         which = [i for i in uneven if len(differences[i]) == n]
         rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
-        made = stats.bootstrap((rows,), _mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
+        made = stats.bootstrap((rows,), _rounded_mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
         for i, (low, high) in zip(which, np.stack(made.confidence_interval, axis=1), strict=True):
             found[i] = float(low), float(high)
     return found

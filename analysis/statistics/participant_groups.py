@@ -12,7 +12,7 @@ STARTS = 50
 UNKNOWN = "not known"
 
 
-def _shown(value: float) -> str:
+def _plain(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
@@ -24,7 +24,7 @@ def thirds(values: "pd.Series[float]") -> "pd.Series[str]":
     ranges = known.groupby(which).agg(["min", "max"])
     places = {1: ["all"], 2: ["lower", "upper"], 3: ["lower", "middle", "upper"]}.get(len(ranges), [])
     names = {
-        k: f"{place}: {_shown(low)}" + ("" if low == high else f" to {_shown(high)}")
+        k: f"{place}: {_plain(low)}" + ("" if low == high else f" to {_plain(high)}")
         for place, (k, low, high) in zip(places, ranges.itertuples(), strict=True)
     }
     return which.map(names).reindex(values.index).fillna(UNKNOWN)
@@ -73,7 +73,7 @@ def groupings(people: pd.DataFrame) -> "dict[str, pd.Series[str]]":
     """Grouping to group of each participant, for the people of one (dataset, label); groupings that nothing is known for are left out.
 
     Args:
-        people: rows of ``Frames.participants`` of one dataset and label, indexed by participant.
+        people: rows of ``RunTables.participants`` of one dataset and label, indexed by participant.
     """
     traits = people[[name for name in people if str(name).startswith("trait_")]].dropna(axis=1, how="all")
     traits.columns = traits.columns.str.removeprefix("trait_")
@@ -81,7 +81,7 @@ def groupings(people: pd.DataFrame) -> "dict[str, pd.Series[str]]":
     if "gender" in traits:
         found["gender"] = (
             traits["gender"]
-            .map(lambda said: said if isinstance(said, str) else _shown(said), na_action="ignore")
+            .map(lambda said: said if isinstance(said, str) else _plain(said), na_action="ignore")
             .fillna(UNKNOWN)
         )
     if "age" in traits:

@@ -13,9 +13,9 @@ import pandas as pd
 import scikit_posthocs
 from scipy import stats
 
-from analysis.scores.chance_levels import REFERENCES
+from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.paired_scores import VARIANT, gain_sign
-from analysis.scores.scores import CELL, against_name
+from analysis.scores.scores import CELL, variant_label
 from analysis.statistics.paired_tests import DECIMALS
 
 ALPHA = 0.05
@@ -71,15 +71,15 @@ def friedman(table: pd.DataFrame, less_is_better: bool = False) -> Friedman:
 
 
 def rank_tables(scores: pd.DataFrame, metric: str) -> dict[tuple[str, ...], pd.DataFrame]:
-    """For each (dataset, label, model) the scores, participants x variants (named as ``against_name``), the baseline included.
+    """For each (dataset, label, model) the scores, participants x variants (named as ``variant_label``), the baseline included.
 
     Args:
         scores: as ``analysis.scores.scores.score_common`` makes them: all variants on the same windows. Means over seeds are taken here.
     """
-    own = scores[~scores["technique"].isin(REFERENCES)]
+    own = scores[~scores["technique"].isin(CHANCE_LEVELS)]
     if "against" in own.columns:
         own = own[own["against"].fillna("").eq("")]
-    names = [against_name(str(t), str(v)) for t, v in zip(own["technique"], own["variant"], strict=True)]
+    names = [variant_label(str(t), str(v)) for t, v in zip(own["technique"], own["variant"], strict=True)]
     means = own.assign(name=names).groupby([*CELL, "participant", "name"], observed=True)[metric].mean().reset_index()
     return {
         tuple(str(name) for name in cell): part.pivot(index="participant", columns="name", values=metric)
@@ -93,7 +93,7 @@ def ranking(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     Args:
         scores: as ``analysis.scores.scores.score_common`` makes them.
     """
-    of = {against_name(str(t), str(v)): (t, v) for t, v in scores[["technique", "variant"]].drop_duplicates().to_numpy()}
+    of = {variant_label(str(t), str(v)): (t, v) for t, v in scores[["technique", "variant"]].drop_duplicates().to_numpy()}
     rows: list[dict[str, Any]] = []
     for cell, table in rank_tables(scores, metric).items():
         found = friedman(table, gain_sign(metric) < 0)

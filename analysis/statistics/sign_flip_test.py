@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.float64]
-Which = npt.NDArray[np.intp]
+Differences = npt.NDArray[np.float64]
+VariantIndex = npt.NDArray[np.intp]
 
 FLIPS = 9999
 EXACT_UP_TO = 15  # participants; 2^15 flips
@@ -46,7 +46,7 @@ class FlipTest:
 class _Choice:
     """The choice, repeated under any signs of the rows."""
 
-    def __init__(self, d: Rows) -> None:
+    def __init__(self, d: Differences) -> None:
         present = ~np.isnan(d)
         others = present.sum(axis=0) - present  # how many others a mean is over
         can = present & (others > 0) if d.shape[1] > 1 else present  # with one variant nobody else is needed
@@ -55,7 +55,7 @@ class _Choice:
         self.barred = np.where(can, 0.0, -np.inf)
         self.possible = can.any(axis=1)
 
-    def made(self, signs: Rows) -> tuple[Rows, Which]:
+    def made(self, signs: Differences) -> tuple[Differences, VariantIndex]:
         """Chosen differences in units and their variants, (n_participants, n_flips) each, for signs of that shape."""
         best, values = np.full(signs.shape, -np.inf), np.zeros(signs.shape)
         which = np.full(signs.shape, -1, dtype=np.intp)
@@ -68,7 +68,7 @@ class _Choice:
         return values, which
 
 
-def choose(d: Rows) -> tuple[Rows, Which]:
+def leave_one_out_choice(d: Differences) -> tuple[Differences, VariantIndex]:
     """Each participant's difference under the variant that is best on average over the others, and which variant that is.
 
     A choice is among the variants that the participant has itself; the first of equals is taken.
@@ -80,7 +80,7 @@ def choose(d: Rows) -> tuple[Rows, Which]:
     return np.where(which < 0, np.nan, d[np.arange(len(d)), which]), which
 
 
-def _signs(n: int, flips: int, seed: int, exact: bool) -> Rows:
+def _signs(n: int, flips: int, seed: int, exact: bool) -> Differences:
     """Signs (n, n_flips), those of the data first: all there are, or random ones."""
     if exact:
         turned = np.arange(2**n) >> np.arange(n)[:, None] & 1
@@ -90,7 +90,7 @@ def _signs(n: int, flips: int, seed: int, exact: bool) -> Rows:
     return np.asarray(1.0 - 2.0 * turned)
 
 
-def _interval(sums: Rows, signs: Rows) -> tuple[float, float]:
+def _interval(sums: Differences, signs: Differences) -> tuple[float, float]:
     """The mean differences that the flips do not reject.
 
     Taking a constant c off every difference changes no choice, so under flip f the sum of chosen differences is a_f - c b_f, with b_f
@@ -108,7 +108,7 @@ def _interval(sums: Rows, signs: Rows) -> tuple[float, float]:
     return (float(low), float(high)) if np.isfinite([low, high]).all() else (float("nan"), float("nan"))
 
 
-def flip_test(d: Rows, flips: int = FLIPS, seed: int = 0, exact_up_to: int = EXACT_UP_TO) -> FlipTest:
+def flip_test(d: Differences, flips: int = FLIPS, seed: int = 0, exact_up_to: int = EXACT_UP_TO) -> FlipTest:
     """Whether the mean chosen difference is zero: how often flipped rows give one at least as far from it.
 
     Valid where a participant's whole row of differences is as likely as its mirror image, whatever the variants have in common.

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scores.paired_scores import VARIANT, gain_sign, pairs
+from analysis.scores.paired_scores import VARIANT, gain_sign, paired_scores
 from analysis.statistics.paired_tests import bca_interval, wilcoxon
-from analysis.statistics.sign_flip_test import FLIPS, Which, choose, flip_test
+from analysis.statistics.sign_flip_test import FLIPS, VariantIndex, flip_test, leave_one_out_choice
 
-TECHNIQUE = VARIANT[:-1]
+TECHNIQUE_KEY = VARIANT[:-1]
 COLUMNS = [
-    *TECHNIQUE, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "ci_low", "ci_high",
+    *TECHNIQUE_KEY, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "ci_low", "ci_high",
     "p", "test", "choices", "best_variant", "best_mean", "best_sd",
 ]  # fmt: skip
 
 
-def _choices(which: Which, variants: list[str]) -> str:
+def _choices(which: VariantIndex, variants: list[str]) -> str:
     """How often each variant was chosen, the most frequent first: ``budget=0.5 x13, budget=0.4 x2``."""
     counts = Counter(variants[k] for k in which if k >= 0)
     return ", ".join(f"{name} x{count}" for name, count in counts.most_common())
@@ -35,7 +35,7 @@ def _best(scores: pd.DataFrame, sign: int) -> dict[str, Any]:
     return {"best_variant": best, "best_mean": scores[best].mean(), "best_sd": scores[best].std(ddof=1)}
 
 
-def _tested(d: pd.DataFrame, sign: int, flips: int) -> dict[str, Any]:
+def _test(d: pd.DataFrame, sign: int, flips: int) -> dict[str, Any]:
     """p and interval of the chosen differences; with one variant nothing is chosen, and they are the comparison's own."""
     if d.shape[1] == 1:
         only = d.iloc[:, 0].dropna().to_numpy(dtype=np.float64)
@@ -59,7 +59,7 @@ def _row(part: pd.DataFrame, metric: str, flips: int) -> dict[str, Any]:
     wide = {name: part.pivot(index="participant", columns="variant", values=name) for name in numbers}
     compared = bool(part["baseline"].notna().any())
     sign, basis = gain_sign(metric), wide["difference" if compared else "score"]
-    which = choose(sign * basis.to_numpy(dtype=np.float64))[1]
+    which = leave_one_out_choice(sign * basis.to_numpy(dtype=np.float64))[1]
     has = which >= 0
     row = {"n_participants": int(has.sum()), "n_missing": int((~has).sum())} | _best(wide["score"], sign)
     if not has.any():
@@ -70,10 +70,10 @@ def _row(part: pd.DataFrame, metric: str, flips: int) -> dict[str, Any]:
     if not compared:
         return row
     row |= {"baseline_mean": chosen["baseline"].mean(), "difference": chosen["difference"].mean()}
-    return row | _tested(basis, sign, flips)
+    return row | _test(basis, sign, flips)
 
 
-def chosen(scores: pd.DataFrame, metric: str = "auroc", flips: int = FLIPS) -> pd.DataFrame:
+def select_variants(scores: pd.DataFrame, metric: str = "auroc", flips: int = FLIPS) -> pd.DataFrame:
     """One row per (dataset, label, model, technique), the variant chosen for each participant by the mean over the others.
 
     The choice is by the difference to the baseline, because variants are tested on different windows. ``p`` is per technique, not
@@ -87,10 +87,10 @@ def chosen(scores: pd.DataFrame, metric: str = "auroc", flips: int = FLIPS) -> p
         ``n_missing`` participants have no variant with a score that others have too; ``choices`` says how often each variant was chosen;
         ``best_variant``, ``best_mean`` and ``best_sd`` are of the variant that is best on test: optimistic, and without p.
     """
-    made = pairs(scores, metric)
+    made = paired_scores(scores, metric)
     rows = [
-        dict(zip(TECHNIQUE, names, strict=True)) | _row(part, metric, flips)
-        for names, part in made.groupby(TECHNIQUE, sort=True, observed=True)
+        dict(zip(TECHNIQUE_KEY, names, strict=True)) | _row(part, metric, flips)
+        for names, part in made.groupby(TECHNIQUE_KEY, sort=True, observed=True)
     ]
     frame = pd.DataFrame(rows, columns=COLUMNS).assign(metric=metric)
     return frame.assign(scoring=scores["scoring"].iloc[0] if "scoring" in scores.columns and len(scores) else "published")

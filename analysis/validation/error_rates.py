@@ -17,7 +17,7 @@ from scipy import stats
 from analysis.statistics.bayes_and_stouffer import combined
 from analysis.statistics.paired_tests import DECIMALS, bca_intervals, holm, rank_biserial, wilcoxon
 from analysis.statistics.ranking import friedman_test
-from analysis.statistics.sign_flip_test import choose, flip_test
+from analysis.statistics.sign_flip_test import flip_test, leave_one_out_choice
 from analysis.validation.simulated_scores import SCENARIOS, Scenario, Tables, draw, true_means
 
 ALPHA = 0.05
@@ -47,7 +47,7 @@ def _tested(scores: Floats, truth: Floats, seed: int) -> tuple[dict[str, bool], 
     effects of the variants; the chosen differences."""
     d = scores[:, 1:] - scores[:, :1]
     p = np.array([wilcoxon(one)[0] for one in d.T])
-    values, which = choose(d)
+    values, which = leave_one_out_choice(d)
     flips, alone = (flip_test(columns, FLIPS, seed, exact_up_to=0) for columns in (d, d[:, :1]))
     hits = {
         VERDICT: bool(holm(p).min() <= ALPHA),
@@ -75,7 +75,7 @@ def _count(scores: Tables, truth: Floats, seed: int) -> tuple[Hits, Tables]:
     made = [_tested(table, truth, seed + k) for k, table in enumerate(scores)]
     hits = {name: [one[0][name] for one in made] for name in made[0][0]}
     hits[BCA] = _covered([table[:, 1] - table[:, 0] for table in scores], np.full(len(scores), truth[0]))
-    means = np.array([truth[choose(table[:, 1:] - table[:, :1])[1]].mean() for table in scores])
+    means = np.array([truth[leave_one_out_choice(table[:, 1:] - table[:, :1])[1]].mean() for table in scores])
     hits[CHOSEN_BCA] = _covered([one[3] for one in made], means)
     return hits, np.array([np.stack(one[1:3], axis=1) for one in made])
 
@@ -116,7 +116,7 @@ def _described(scenario: Scenario, seed: int) -> str:
     alike = np.corrcoef(people.T)[np.triu_indices(d.shape[2], 1)].mean()
     numbers = (scores[:, :, 0].mean(), (np.abs(d) < 1e-9).mean(), d.std(), stats.skew(people[:, 0]), alike, d[:, :, 0].mean())
     cells = [f"{numbers[0]:.2f}", f"{numbers[1]:.0%}", *(f"{x:.2f}" for x in numbers[2:5]), f"{numbers[5]:+.3f}"]
-    return f"| {scenario.name} | {scenario.says} | {' | '.join(cells)} |"
+    return f"| {scenario.name} | {scenario.description} | {' | '.join(cells)} |"
 
 
 def _cell(row: "pd.Series[float]", most: float | None, least: float | None) -> str:

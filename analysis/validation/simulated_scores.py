@@ -33,7 +33,7 @@ class Scenario:
     """
 
     name: str
-    says: str
+    description: str
     easy: float = 0.75
     shared: float = 0.3
     better: tuple[float, ...] = (0.0,) * VARIANTS

@@ -27,11 +27,11 @@ MFCC_SPREAD = np.array([100.0, 50.0, 30.0, 30.0, 20.0, 20.0, 15.0, 15.0, 15.0, 1
 DELTA_SPREAD = MFCC_SPREAD / 10
 LEVEL_MIDDLE_DB, LEVEL_SPREAD_DB = -40.0, 20.0
 
-Frames = npt.NDArray[np.float64]
+FeatureFrames = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Acoustic:
+class AcousticFeatures:
     """One way to see a sound.
 
     Attributes:
@@ -45,7 +45,7 @@ class Acoustic:
 
     channel: str
     unit: str
-    frames: Callable[[Samples, int], Frames]
+    frames: Callable[[Samples, int], FeatureFrames]
     step: int | None = None
     modality: str = "acoustic"
     whole: bool = False
@@ -67,14 +67,14 @@ class Acoustic:
         return 1 if self.whole else round(seconds * RATE_HZ) // self.hop(step_ms) + (0 if self.step else 1)
 
 
-def _mel_db(samples: Samples, step: int, mels: int) -> Frames:
+def _mel_db(samples: Samples, step: int, mels: int) -> FeatureFrames:
     """(n, mels) mel power in dB, not below -100."""
     spectrum = load("librosa", "speech").feature.melspectrogram
     power = spectrum(y=samples, sr=RATE_HZ, n_fft=N_FFT, win_length=FRAME, hop_length=step, n_mels=mels)
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)).T, dtype=np.float64)
 
 
-def _mfcc(samples: Samples, step: int) -> Frames:
+def _mfcc(samples: Samples, step: int) -> FeatureFrames:
     """(n, 39): 13 coefficients, their first and their second differences over time."""
     feature = load("librosa", "speech").feature
     plain = feature.mfcc(S=_mel_db(samples, step, MFCC_MELS).T, n_mfcc=N_MFCC)
@@ -82,7 +82,7 @@ def _mfcc(samples: Samples, step: int) -> Frames:
     return np.concatenate([(plain.T - MFCC_MIDDLE) / MFCC_SPREAD, first / DELTA_SPREAD, second / DELTA_SPREAD], axis=1)
 
 
-def pitch(samples: Samples, step: int) -> Frames:
+def pitch(samples: Samples, step: int) -> FeatureFrames:
     """(n,) octaves above 150 Hz, by YIN (de Cheveigne and Kawahara 2002) between 60 and 500 Hz; arbitrary where nobody speaks."""
     low, high = PITCH_HZ
     yin = load("librosa", "speech").yin
@@ -90,36 +90,36 @@ def pitch(samples: Samples, step: int) -> Frames:
     return np.asarray(np.log2(found / PITCH_MIDDLE_HZ), dtype=np.float64)
 
 
-def energy(samples: Samples, step: int) -> Frames:
+def energy(samples: Samples, step: int) -> FeatureFrames:
     """(n,) level of each frame in dB of full scale, in units of 20 dB around -40."""
     rms = load("librosa", "speech").feature.rms(y=samples, frame_length=FRAME, hop_length=step)[0]
     level = 20 * np.log10(np.maximum(rms, FLOOR**0.5))
     return np.asarray((level - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB, dtype=np.float64)
 
 
-def _speech(samples: Samples, step: int) -> Frames:
+def _speech(samples: Samples, step: int) -> FeatureFrames:
     """(n, 41): MFCC with deltas, pitch, energy."""
-    whole = _at_least_a_frame(samples)
+    whole = _pad_to_one_frame(samples)
     parts = _mfcc(whole, step), pitch(whole, step)[:, None], energy(whole, step)[:, None]
     return np.concatenate(parts, axis=1)[: 1 + len(samples) // step]
 
 
-def _mel(samples: Samples, step: int) -> Frames:
+def _mel(samples: Samples, step: int) -> FeatureFrames:
     """(n, 64)."""
-    found = (_mel_db(_at_least_a_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
+    found = (_mel_db(_pad_to_one_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
     return found[: 1 + len(samples) // step]
 
 
-def _at_least_a_frame(samples: Samples) -> Samples:
+def _pad_to_one_frame(samples: Samples) -> Samples:
     """Silence behind a sound that is shorter than the longest frame."""
     return np.pad(samples, (0, max(0, PITCH_FRAME - len(samples))))
 
 
-def _waveform(samples: Samples, step: int) -> Frames:
+def _waveform(samples: Samples, step: int) -> FeatureFrames:
     return samples[:, None]
 
 
-def _functionals(samples: Samples, step: int) -> Frames:
+def _functionals(samples: Samples, step: int) -> FeatureFrames:
     """(1, 840): of each of 41 + 64 features mean, standard deviation, five quantiles and mean absolute step over the frames, statistic by
     statistic. The classical input of a support vector machine (Schuller et al. 2009, the Interspeech emotion challenge, section 4, has more
     of the kind)."""
@@ -130,8 +130,10 @@ def _functionals(samples: Samples, step: int) -> Frames:
 
 
 ACOUSTIC = {
-    "mfcc": Acoustic("acoustic", "MFCC, deltas, octaves, dB", _speech),
-    "mel": Acoustic("mel", "dB / 20", _mel),
-    "waveform": Acoustic("waveform", "full scale", _waveform, step=1),
-    "functionals": Acoustic("functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True),
+    "mfcc": AcousticFeatures("acoustic", "MFCC, deltas, octaves, dB", _speech),
+    "mel": AcousticFeatures("mel", "dB / 20", _mel),
+    "waveform": AcousticFeatures("waveform", "full scale", _waveform, step=1),
+    "functionals": AcousticFeatures(
+        "functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True
+    ),
 }

@@ -25,7 +25,7 @@ Frames = list[tuple[float, Grey]]
 
 
 @dataclass(frozen=True)
-class Film:
+class FilmContent:
     """What both streams cover.
 
     Attributes:
@@ -87,7 +87,7 @@ def _faces(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
     return np.stack(rows), len(frames) - len(there)
 
 
-def read_film(path: Path) -> Film:
+def read_film(path: Path) -> FilmContent:
     """Sound and faces of a film, cut to what both streams cover.
 
     Raises:
@@ -106,10 +106,10 @@ def read_film(path: Path) -> Film:
     rows = slice(round((begin - sound.start_s) * rate), round((end - sound.start_s) * rate))
     common = Sound(sound.samples[rows], begin, sound.recorded_hz, sound.recorded_channels)
     faces, missed = _faces([(at, frame) for at, frame in frames if at < end])
-    return Film(common, faces, "; ".join(_said(sound.start_s - first, missed, len(frames), faces is None)))
+    return FilmContent(common, faces, "; ".join(_summary(sound.start_s - first, missed, len(frames), faces is None)))
 
 
-def _said(apart: float, missed: int, count: int, none: bool) -> list[str]:
+def _summary(apart: float, missed: int, count: int, none: bool) -> list[str]:
     said = []
     if abs(apart) > APART_S:
         order = "after" if apart > 0 else "before"
@@ -121,4 +121,4 @@ def _said(apart: float, missed: int, count: int, none: bool) -> list[str]:
     return said
 
 
-__all__ = ["FACE_HZ", "FACE_WIDTH", "Film", "read_film"]
+__all__ = ["FACE_HZ", "FACE_WIDTH", "FilmContent", "read_film"]

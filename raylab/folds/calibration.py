@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from raylab.folds.fold import NONE, Draw, Fold, FoldError, Rows, Unit
+from raylab.folds.fold import NO_ROWS, Draw, Fold, FoldError, RowIds, Unit
 
 
 def wanted(budget: float, count: int) -> int:
@@ -23,7 +23,7 @@ def wanted(budget: float, count: int) -> int:
     return math.ceil(budget * count - 1e-9)
 
 
-def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = "window") -> Rows:
+def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = "window") -> RowIds:
     """The target's calibration windows: of each label the first (or randomly drawn) windows that the budget asks for.
 
     With ``unit="block"`` whole runs of one label are taken, first ones first (or drawn), until the budget is reached.
@@ -32,7 +32,7 @@ def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = 
         FoldError: where a label has fewer windows than the budget asks for.
     """
     rows = fold.target_windows
-    chosen: list[npt.NDArray[np.int64]] = [NONE]
+    chosen: list[npt.NDArray[np.int64]] = [NO_ROWS]
     for label in np.unique(fold.y[rows]):
         mine = rows[fold.y[rows] == label]
         count = wanted(budget, len(mine))
@@ -44,14 +44,14 @@ def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = 
     return np.sort(np.concatenate(chosen))
 
 
-def _windows(mine: Rows, count: int, draw: Draw, rng: np.random.Generator) -> Rows:
+def _windows(mine: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
     return mine[:count] if draw == "initial" else mine[rng.permutation(len(mine))[:count]]
 
 
-def _blocks(fold: Fold, mine: Rows, count: int, draw: Draw, rng: np.random.Generator) -> Rows:
-    numbers = fold.blocks(fold.target_windows)[np.searchsorted(fold.target_windows, mine)]
+def _blocks(fold: Fold, mine: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
+    numbers = fold.label_runs(fold.target_windows)[np.searchsorted(fold.target_windows, mine)]
     order = np.unique(numbers) if draw == "initial" else rng.permutation(np.unique(numbers))
-    taken: list[Rows] = [NONE]
+    taken: list[RowIds] = [NO_ROWS]
     for number in order:
         if sum(len(part) for part in taken) >= count:
             break

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from raylab.folds.seeding import Draws
-from raylab.folds.split_scheme import held_out
+from raylab.folds.seeding import FoldSeeds
+from raylab.folds.split_scheme import held_out_key
 from raylab.windows.dataset import WindowIndex
 from raylab.windows.segmentation import NO_LABEL
 
-Rows = npt.NDArray[np.int64]
+RowIds = npt.NDArray[np.int64]
 VALIDATION_SHARE = 0.2
-NONE: Rows = np.zeros(0, dtype=np.int64)
+NO_ROWS: RowIds = np.zeros(0, dtype=np.int64)
 
 Draw = Literal["initial", "random"]
 Unit = Literal["window", "block"]
@@ -27,7 +27,8 @@ class FoldError(ValueError):
 
 @dataclass(frozen=True)
 class Fold:
-    """Leave one participant out; with ``apart`` several are held out, each of them the target of a fold of its own; with ``shares`` nobody is.
+    """Leave one participant out; with ``held_out_with`` several are held out, each the target of a fold of its own; with
+    ``shares`` nobody is.
 
     All windows are row numbers into the index (only rows that carry the label), int64, rising.
 
@@ -38,7 +39,7 @@ class Fold:
         seed: of the study.
         people: train on so many people drawn at random (a smaller number's are among a larger one's); everyone where None.
         channels: those that a model sees; all where None.
-        apart: people held out together with the target: nobody of them is trained or validated on.
+        held_out_with: people held out together with the target: nobody of them is trained or validated on.
         shares: of a random split of windows into training, validation and test; it leaks people. Empty for folds by people.
     """
 
@@ -48,38 +49,38 @@ class Fold:
     seed: int
     people: int | None = None
     channels: tuple[str, ...] | None = None
-    apart: tuple[str, ...] = ()
+    held_out_with: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
 
     @cached_property
-    def draws(self) -> Draws:
-        return Draws(self.seed, self.index.name, self.label, self.held_out)
+    def draws(self) -> FoldSeeds:
+        return FoldSeeds(self.seed, self.index.name, self.label, self.held_out)
 
     @property
     def held_out(self) -> str:
         """What draws call the fold: folds that hold out the same people share their draws, and with them what is trained on everyone else."""
         if self.shares:
             return f"random split {'/'.join(map(str, self.shares))}"
-        return held_out(self.target, self.apart)
+        return held_out_key(self.target, self.held_out_with)
 
     @cached_property
     def y(self) -> npt.NDArray[np.int8]:
         """Class index of every row of the index, -1 for none."""
         return self.index.labels[self.label]
 
-    def windows_of(self, people: tuple[str, ...] | list[str]) -> Rows:
+    def windows_of(self, people: tuple[str, ...] | list[str]) -> RowIds:
         """Labelled rows of these participants."""
         numbers = [self.index.participants.index(name) for name in people]
-        return np.flatnonzero(np.isin(self.index.person, numbers) & (self.y != NO_LABEL))
+        return np.flatnonzero(np.isin(self.index.participant_index, numbers) & (self.y != NO_LABEL))
 
     @cached_property
-    def target_windows(self) -> Rows:
+    def target_windows(self) -> RowIds:
         """Those of the target that may be tested on; in a random split, the part of them that it gives to the test."""
         mine = self.windows_of([self.target])
         return np.intersect1d(mine, self.parts[2]) if self.shares else mine
 
     @cached_property
-    def parts(self) -> tuple[Rows, Rows, Rows]:
+    def parts(self) -> tuple[RowIds, RowIds, RowIds]:
         """A random split of everyone's windows by ``shares``: training, validation, test. Of two windows that share samples the one in the
         earlier part is left out."""
         rows = np.flatnonzero(self.y != NO_LABEL)
@@ -96,8 +97,8 @@ class Fold:
         Raises:
             FoldError: where there are fewer than ``people``.
         """
-        with_label = np.unique(self.index.person[self.y != NO_LABEL])
-        held = {self.target, *self.apart}
+        with_label = np.unique(self.index.participant_index[self.y != NO_LABEL])
+        held = {self.target, *self.held_out_with}
         everyone = [self.index.participants[i] for i in with_label if self.index.participants[i] not in held]
         if self.people is None:
             return tuple(everyone)
@@ -130,7 +131,7 @@ class Fold:
         chosen = set(sorted(people, key=rank.__getitem__)[:count])
         return tuple(p for p in people if p not in chosen), tuple(p for p in people if p in chosen)
 
-    def blocks(self, rows: Rows) -> npt.NDArray[np.int64]:
+    def label_runs(self, rows: RowIds) -> npt.NDArray[np.int64]:
         """(n,) number of the run of one label that each row (of one person, in time order) belongs to.
 
         A run ends where the label or the segment changes, or where a stretch without label lies between.
@@ -142,14 +143,16 @@ class Fold:
         change = (np.diff(self.y[rows]) != 0) | (np.diff(self.index.segment[rows]) != 0) | gap
         return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
 
-    def overlapping(self, rows: Rows, others: Rows) -> Rows:
+    def overlapping(self, rows: RowIds, others: RowIds) -> RowIds:
         """Those of ``rows`` that share a sample with one of ``others``: same person and segment, starts nearer than a window."""
         if not len(rows) or not len(others):
             return rows[:0]
         index = self.index
         # One axis on which windows of different people or segments lie far apart: then the nearest start decides.
         apart = float(index.start_s.max()) + 2 * index.window_s
-        place = (index.person.astype(np.float64) * (int(index.segment.max()) + 1) + index.segment) * apart + index.start_s
+        place = (
+            index.participant_index.astype(np.float64) * (int(index.segment.max()) + 1) + index.segment
+        ) * apart + index.start_s
         there = np.concatenate([[-np.inf], np.sort(place[others]), [np.inf]])
         right = np.searchsorted(there, place[rows])
         nearest = np.minimum(there[right] - place[rows], place[rows] - there[right - 1])
@@ -161,18 +164,18 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class StageSplit:
     """The windows of one stage.
 
     Attributes:
-        looked_at: windows of the target whose signals, not labels, decided the choice; like trained ones they are not tested on.
+        signals_used: windows of the target whose signals, not labels, decided the choice; like trained ones they are not tested on.
     """
 
-    train: Rows
-    validation: Rows
-    looked_at: Rows = field(default_factory=lambda: NONE)
+    train: RowIds
+    validation: RowIds
+    signals_used: RowIds = field(default_factory=lambda: NO_ROWS)
 
-    def check(self, fold: Fold) -> "Chosen":
+    def check(self, fold: Fold) -> "StageSplit":
         """Refuse samples on both sides.
 
         Raises:
@@ -180,8 +183,8 @@ class Chosen:
         """
         if len(np.intersect1d(self.train, self.validation)):
             raise FoldError("a window is in training and validation")
-        people = np.intersect1d(fold.index.person[self.train], fold.index.person[self.validation])
-        shared = self.validation[np.isin(fold.index.person[self.validation], people)]
+        people = np.intersect1d(fold.index.participant_index[self.train], fold.index.participant_index[self.validation])
+        shared = self.validation[np.isin(fold.index.participant_index[self.validation], people)]
         if len(fold.overlapping(shared, self.train)):
             raise FoldError("a validation window shares samples with a training window")
         return self

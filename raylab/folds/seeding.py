@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Draws:
+class FoldSeeds:
     """Random streams of one fold. They depend on what the fold is and on the purpose, never on the technique, the variant,
     the order of trials or who asked first, so all techniques of a fold share validation people, initial weights and shuffles
     (common random numbers) and a restart repeats them."""

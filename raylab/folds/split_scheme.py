@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.windows.dataset import WindowIndex
 from raylab.windows.segmentation import NO_LABEL
 
-People = tuple[str, ...]
+Participants = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Kind:
+class SplitScheme:
     """How a dataset is divided; leave one participant out unless something is said.
 
     Attributes:
@@ -26,7 +26,7 @@ class Kind:
     corpus: str = ""
 
     @property
-    def mark(self) -> str:
+    def suffix(self) -> str:
         """What stands behind the dataset's name in every table; nothing for leave-one-participant-out."""
         if self.shares:
             return f"LEAKING: random {'-'.join(f'{100 * share:g}' for share in self.shares)} split of windows"
@@ -35,7 +35,7 @@ class Kind:
         return f"{self.groups} groups of people" if self.groups else ""
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """The sentence that every table of such folds carries; nothing for leave-one-participant-out."""
         if self.shares:
             return (
@@ -54,32 +54,34 @@ class Kind:
             )
         return ""
 
-    def apart(self, index: WindowIndex, label: str, seed: int, target: str, among: People) -> People:
+    def held_out_with(self, index: WindowIndex, label: str, seed: int, target: str, candidates: Participants) -> Participants:
         """Who is held out together with the target.
 
         Args:
-            among: the people who are held out in turn.
+            candidates: the people who are held out in turn.
         """
         if self.corpus:
-            return tuple(name for name in among if name != target)
+            return tuple(name for name in candidates if name != target)
         if self.groups:
-            mine = next(group for group in grouped(index, label, seed, self.groups, among) if target in group)
+            mine = next(group for group in participant_groups(index, label, seed, self.groups, candidates) if target in group)
             return tuple(name for name in mine if name != target)
         return ()
 
 
-def held_out(target: str, apart: People) -> str:
+def held_out_key(target: str, apart: Participants) -> str:
     """One name for all who are held out together."""
     return "+".join(sorted({target, *apart}))
 
 
-def labelled(index: WindowIndex, label: str) -> People:
+def labelled_participants(index: WindowIndex, label: str) -> Participants:
     """Everyone who has a window with the label, in the card's order."""
-    return tuple(index.participants[i] for i in np.unique(index.person[index.labels[label] != NO_LABEL]))
+    return tuple(index.participants[i] for i in np.unique(index.participant_index[index.labels[label] != NO_LABEL]))
 
 
-def grouped(index: WindowIndex, label: str, seed: int, count: int, among: People) -> tuple[People, ...]:
+def participant_groups(
+    index: WindowIndex, label: str, seed: int, count: int, candidates: Participants
+) -> tuple[Participants, ...]:
     """These people drawn into ``count`` groups whose sizes differ by one at most; the draw depends on who they are, not on their order."""
-    people = sorted(among)
-    order = Draws(seed, index.name, label, "+".join(people)).generator("groups").permutation(len(people))
+    people = sorted(candidates)
+    order = FoldSeeds(seed, index.name, label, "+".join(people)).generator("groups").permutation(len(people))
     return tuple(tuple(people[i] for i in sorted(part)) for part in np.array_split(order, count))

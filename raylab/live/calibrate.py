@@ -15,9 +15,9 @@ import numpy.typing as npt
 from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
-from raylab.folds.fold import NONE
-from raylab.folds.seeding import Draws
-from raylab.live.core.messages import Mark, Note, Tell, Window
+from raylab.folds.fold import NO_ROWS
+from raylab.folds.seeding import FoldSeeds
+from raylab.live.core.messages import LabelMark, Note, Notify, Window
 from raylab.live.core.model_file import LiveModel, as_bytes, from_bytes
 from raylab.models.registry import Model
 from raylab.training.batches import Signals
@@ -48,9 +48,9 @@ def calibrated(model: LiveModel, layers: str, values: Arrays, lengths: Lengths, 
     assert plan is not None
     network = model.network(calibrated=False)
     rows = np.arange(len(y))
-    stage = PlannedStage(plan.stage, rows, NONE, NONE, plan.frees[layers], model.hyper, parent="", hash="")
+    stage = PlannedStage(plan.stage, rows, NO_ROWS, NO_ROWS, plan.trainable[layers], model.hyper, parent="", hash="")
     with one_thread():
-        train(network, Signals(values, lengths), np.asarray(y, dtype=np.int8), stage, Draws(**model.card.draws), CPU)
+        train(network, Signals(values, lengths), np.asarray(y, dtype=np.int8), stage, FoldSeeds(**model.card.draws), CPU)
     return network
 
 
@@ -62,7 +62,7 @@ def _in_background(answer: Connection, data: bytes, layers: str, values: Arrays,
         model = from_bytes(data, "the model")
         network = calibrated(model, layers, values, lengths, y)
         assert model.card.calibration is not None
-        answer.send_bytes(save(network.state_of(model.card.calibration.frees[layers])))
+        answer.send_bytes(save(network.state_of(model.card.calibration.trainable[layers])))
     except Exception as error:  # the stream says it
         answer.send_bytes(f"{type(error).__name__}: {error}".encode())
         raise
@@ -82,12 +82,12 @@ class Calibrator:
         RaylabError: where the model has no such calibration.
     """
 
-    def __init__(self, model: LiveModel, layers: str, budget: int, done: Callable[[Model], None], tell: Tell) -> None:
+    def __init__(self, model: LiveModel, layers: str, budget: int, done: Callable[[Model], None], tell: Notify) -> None:
         plan = model.card.calibration
         if plan is None:
             raise RaylabError(f"this model cannot be calibrated: {model.card.no_calibration}")
-        if layers not in plan.frees:
-            raise RaylabError(f"this model's calibration trains layers {' or '.join(plan.frees)}, not {layers!r}")
+        if layers not in plan.trainable:
+            raise RaylabError(f"this model's calibration trains layers {' or '.join(plan.trainable)}, not {layers!r}")
         if budget < 1:
             raise RaylabError(f"a calibration of {budget} windows is none")
         self.model, self.layers, self.budget, self._done, self._tell = model, layers, budget, done, tell
@@ -107,7 +107,7 @@ class Calibrator:
     def mark_now(self) -> str:
         return self._marks[-1][1] if self._marks else ""
 
-    def mark(self, mark: Mark, now_s: float) -> None:
+    def mark(self, mark: LabelMark, now_s: float) -> None:
         """The wearer's mark; the one before ends. Where the clock was set back, earlier marks mean nothing any more."""
         if mark.label and mark.label not in self.model.card.classes:
             self._tell(

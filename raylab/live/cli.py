@@ -9,12 +9,12 @@ from threading import Event
 from typing import Any
 
 from raylab.errors import RaylabError
-from raylab.live.core.event_bus import Listeners, Writer
+from raylab.live.core.event_bus import EventBus, EventWriter
 from raylab.live.core.model_file import read_model
-from raylab.live.core.pipeline import Account, Settings, Stream
+from raylab.live.core.pipeline import Stream, StreamSettings, StreamStatistics
 from raylab.live.dashboard.server import serve
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.source import Source, SourceOptions
 
 CONSENT = (
     "Whoever is heard, seen or measured must know it and agree. Signals stay on this machine and are not stored; decisions are stored only where a "
@@ -23,7 +23,7 @@ CONSENT = (
 
 
 @dataclass(frozen=True)
-class Order:
+class LiveRequest:
     """What the user asked for.
 
     Attributes:
@@ -33,15 +33,15 @@ class Order:
     """
 
     model: Path
-    asked: Asked
-    settings: Settings
+    asked: SourceOptions
+    settings: StreamSettings
     page: int | None = None
     record: Path | None = None
     consent: bool = False
     quiet: bool = False
 
 
-def follow(order: Order, say: Any) -> Account:
+def follow(order: LiveRequest, say: Any) -> StreamStatistics:
     """Follow a source until it ends, or until the user does.
 
     Raises:
@@ -51,21 +51,26 @@ def follow(order: Order, say: Any) -> Account:
     source = open_source(model.card, order.asked)
     for line in model.card.lines():
         say(line)
-    say(f"source: {source.about}")
+    say(f"source: {source.description}")
     say(CONSENT)
     waits = source.recorded and order.asked.speed == 0
-    listeners = Listeners(waits)
+    listeners = EventBus(waits)
     with ExitStack() as stack:
         agreed = Event()
         stream = Stream(model, source, listeners, order.settings, waits)
         if order.page is not None:
-            about = {"consent": CONSENT, "source": source.about, "captures": source.captures, "record": str(order.record or "")}
+            about = {
+                "consent": CONSENT,
+                "source": source.description,
+                "captures": source.captures,
+                "record": str(order.record or ""),
+            }
             url = stack.enter_context(serve(stream, order.page, about, agreed))
             say(f"page: {url}")
         _ask(source, order, agreed, say)
-        writers = [Writer(listeners, order.record, str(order.record))] if order.record else []
+        writers = [EventWriter(listeners, order.record, str(order.record))] if order.record else []
         if not order.quiet:
-            writers.append(Writer(listeners, sys.stdout, "standard output"))
+            writers.append(EventWriter(listeners, sys.stdout, "standard output"))
         _stop_by_signal(stream)
         account = stream.run()
         for writer in writers:
@@ -73,7 +78,7 @@ def follow(order: Order, say: Any) -> Account:
     return account
 
 
-def _ask(source: Source, order: Order, agreed: Event, say: Any) -> None:
+def _ask(source: Source, order: LiveRequest, agreed: Event, say: Any) -> None:
     """Nobody is captured before they have agreed: on the command line or on the page."""
     if not source.captures or order.consent:
         return

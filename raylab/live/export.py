@@ -10,9 +10,9 @@ import yaml
 import analysis
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH
-from raylab.live.core.model_file import CAUSAL, CalibrationCard, Card, ChannelCard, LiveModel, draws_of, write_model
+from raylab.live.core.model_file import CAUSAL, CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
 from raylab.models.network import PARTS
-from raylab.models.registry import batch_size, make
+from raylab.models.registry import batch_size, build_model
 from raylab.recordings.ravdess import TEXTS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
@@ -20,8 +20,8 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import Calibration
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import resolve
-from raylab.training.stage_hash import PlannedStage, Subject
-from raylab.trials.compatibility import refused_with_technique
+from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.trials.compatibility import technique_problem
 from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
 from raylab.trials.study import Study, parse_study
@@ -87,7 +87,7 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """What the wearer's marks can train, or why nothing."""
     own = TECHNIQUES[trial.technique].stages(trial.variant)
     if type(own[-1].windows) is Calibration:  # not its subclass, which trains on everyone else too
-        return _card(trial, own[-1], {str(trial.variant.get("layers", "all")): own[-1].frees}), ""
+        return _card(trial, own[-1], {str(trial.variant.get("layers", "all")): own[-1].trainable}), ""
     if trial.technique != "non_personalized":
         return (
             None,
@@ -95,15 +95,15 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
         )
     tuned = TECHNIQUES["fine_tuning"]
     variants = [{**tuned.variants({})[0], "layers": layers, "budget": LIVE_BUDGET} for layers in ("all", "last")]
-    if refused := refused_with_technique(trial.model, "fine_tuning", variants[0]):
+    if refused := technique_problem(trial.model, "fine_tuning", variants[0]):
         return None, refused
     stages = {str(variant["layers"]): tuned.stages(variant)[-1] for variant in variants}
-    return _card(trial, stages["all"], {layers: stage.frees for layers, stage in stages.items()}), ""
+    return _card(trial, stages["all"], {layers: stage.trainable for layers, stage in stages.items()}), ""
 
 
-def _card(trial: Trial, stage: Stage, frees: dict[str, tuple[str, ...]]) -> CalibrationCard:
+def _card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str, ...]]) -> CalibrationCard:
     hyper = resolve(trial.protocol, stage.name, stage.overrides, batch_size(trial.model.encoder))
-    return CalibrationCard(stage=stage.name, frees=frees, hyper=hyper.as_dict())
+    return CalibrationCard(stage=stage.name, trainable=trainable, hyper=hyper.as_dict())
 
 
 def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,9 +112,9 @@ def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]
     return tuple(TEXTS.values()) if words and index.card["dataset"] == "ravdess" else ()
 
 
-def _weights(run: RunFolder, trial: Trial, subject: Subject, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
+def _weights(run: RunFolder, trial: Trial, subject: TrainingContext, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
     """The model's weights, and those of the parts that its calibration trained as they were before."""
-    network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+    network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
     calibrates = type(TECHNIQUES[trial.technique].stages(trial.variant)[-1].windows) is Calibration
     before: Any = {}
     for stage in stages:
@@ -124,7 +124,7 @@ def _weights(run: RunFolder, trial: Trial, subject: Subject, stages: tuple[Plann
                 f"{run.uri}: the weights of stage {stage.name} ({stage.hash}) are missing or damaged; run the study again"
             )
         if calibrates and stage is stages[-1]:
-            before = {name: value.clone() for name, value in network.state_of(stage.frees).items()}
+            before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
         network.load_parts(state)
     return network.state_of(PARTS), before
 
@@ -152,7 +152,7 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
     calibration, why_not = _calibration(trial)
     last = np.concatenate([stages[-1].train, stages[-1].validation])
     entries = {entry["name"]: entry for entry in index.card["channels"]}
-    card = Card(
+    card = ModelCard(
         format=1,
         raylab=version("raylab"),
         commit=str(origin.get("commit") or ""),
@@ -164,14 +164,14 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
         classes=index.classes(trial.label),
         model=trial.model.as_dict(),
         technique=trial.technique,
-        variant=str(trial.row["variant"]),
+        variant=str(trial.labels["variant"]),
         adapter=subject.adapter,
-        participant=trial.participant,
-        people=len(np.unique(index.person[last])),
+        participant=trial.target,
+        people=len(np.unique(index.participant_index[last])),
         seed=trial.seed,
         draws=draws_of(subject.fold.draws),
         stages=trial.stages,
-        channels=tuple(ChannelCard(**entries[name]) for name in trial.channels),  # in the order of the towers
+        channels=tuple(ModelChannel(**entries[name]) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card["preprocessing"],
         options=index.card["options"],
         fingerprint=index.fingerprint,

@@ -112,7 +112,7 @@ class Encoder:
     name: str
     build: Callable[[int, int, float], nn.Module]
     batch_size: int
-    about: str
+    description: str
     variable: bool = True
 
 

@@ -57,7 +57,7 @@ class Estimator(ABC):
 
 
 @dataclass(frozen=True)
-class Baseline:
+class ClassicalModel:
     """An entry of the table.
 
     Attributes:
@@ -66,7 +66,7 @@ class Baseline:
 
     name: str
     build: Callable[[Sequence[str], int, int], Estimator]
-    about: str
+    description: str
     needs: str = ""
 
     MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"

@@ -30,7 +30,7 @@ class Fusion(nn.Module):
         channels: names, in order.
     """
 
-    about: ClassVar[str]
+    description: ClassVar[str]
     adaptable: ClassVar[bool] = True
     n_out: int
 

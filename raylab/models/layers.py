@@ -72,7 +72,7 @@ class Convolution(nn.Sequential):
         return normalized(norm, conv(pad(x)), mask)
 
 
-class Frames(nn.Module):
+class FrameLayer(nn.Module):
     """At most ``most`` steps of a window: neighbouring samples stand side by side, and a dense layer sees each group.
 
     Recurrence and attention cost time per step, so that a pulse of 640 samples or a waveform of 48,000 needs groups. A network is built for

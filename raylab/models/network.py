@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.fusions import FUSIONS
 from raylab.models.keras_defaults import initialize
@@ -101,7 +101,7 @@ class Network(nn.Module):
         found: nn.Module | None = getattr(self, name)
         return found
 
-    def free(self, parts: Sequence[str]) -> list[nn.Parameter]:
+    def set_trainable(self, parts: Sequence[str]) -> list[nn.Parameter]:
         """Make only these parts trainable: they run in training mode, every other in inference mode (its batch statistics
         stand still and it drops nothing).
 
@@ -136,7 +136,7 @@ class Network(nn.Module):
             raise ValueError(f"weights of another network: {', '.join(unexpected[:3])}")
 
 
-def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: Draws) -> Network:
+def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds) -> Network:
     """A network with Keras's initial weights, each part from its own stream: the trunk is the same with and without adapter."""
     with torch.random.fork_rng(devices=[]):
         network = Network(spec, shapes, n_classes, adapter)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.models.batch import valid
-from raylab.models.layers import BothWays, Convolution, Frames, mask_of, mean_over_steps, scaled, silenced
+from raylab.models.layers import BothWays, Convolution, FrameLayer, mask_of, mean_over_steps, scaled, silenced
 
 STEPS = 128  # that recurrence and attention see at most
 HEADS = 4
@@ -70,7 +70,7 @@ class RNN(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         units = scaled(128, width)
-        self.frames = Frames(length, n_features, units, STEPS)
+        self.frames = FrameLayer(length, n_features, units, STEPS)
         self.dropout = nn.Dropout(0.3)
         self.recurrent = BothWays(units, units)
         self.n_out = self.recurrent.n_out
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         units = HEADS * scaled(16, width)
-        self.frames = Frames(length, n_features, units, STEPS)
+        self.frames = FrameLayer(length, n_features, units, STEPS)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(units, HEADS, 4 * units, dropout=0.1, batch_first=True, norm_first=True)
             for _ in range(2)

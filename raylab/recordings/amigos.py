@@ -26,7 +26,7 @@ from raylab.recordings.amigos_tables import (
 )
 from raylab.recordings.matlab import LAYOUT, Array, cells, numeric, rate_by_time, read_mat, text
 from raylab.recordings.recording import Channel, Dataset, Options, Recording
-from raylab.recordings.self_report import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
+from raylab.recordings.self_report import LABELS, RATINGS, RatedClip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 41))
 LONG_VIDEOS = ("N1", "P1", "B1", "U1")
@@ -37,7 +37,7 @@ RELEASES = {"original": "Data_Original", "preprocessed": "Data_Preprocessed"}
 NOT_IN_PAPER = tuple(f"P{number:02d}" for number in (8, 9, 12, 21, 22, 23, 24, 28, 33))
 
 EEG = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
-BASELINE = 640  # samples before the video in the preprocessed release, 5 s
+PRESTIMULUS_SAMPLES = 640  # samples before the video in the preprocessed release, 5 s
 TARGET_HZ = 8.0
 
 # Original files: variable, columns, rate (Hz); then channel, variable, column, modality.
@@ -178,7 +178,9 @@ def _trials(root: Path, relative: str, release: str, participant: str) -> tuple[
             left.setdefault(f"no {', '.join(empty)}", []).append(video)
             continue
         arrays = {
-            name: numeric(part, (None, layout[name][0]), file, participant, f"{name} {where}")[BASELINE * bool(own) :]
+            name: numeric(part, (None, layout[name][0]), file, participant, f"{name} {where}")[
+                PRESTIMULUS_SAMPLES * bool(own) :
+            ]
             for name, part in parts.items()
         }
         signals = {name: arrays[variable][:, column : column + 1] for name, variable, column, _ in _CHANNELS[release]}
@@ -237,7 +239,7 @@ def _rates(trials: list[_Trial], file: Path, participant: str) -> str:
 
 def _joined(
     trials: list[_Trial], said: Mapping[str, Assessment], release: str, left: dict[str, list[str]]
-) -> tuple[list[Clip], list[str]]:
+) -> tuple[list[RatedClip], list[str]]:
     """Trials with their ratings by video id, in the order of presentation; and notes."""
     clips, notes, differ = [], [], []
     for trial in trials:
@@ -247,7 +249,7 @@ def _joined(
         if rating is None:
             left.setdefault("no self-assessment", []).append(trial.video)
             continue
-        clips.append(Clip(trial.video, trial.signals, *rating))
+        clips.append(RatedClip(trial.video, trial.signals, *rating))
         if table is not None and not np.allclose(rating, table, rtol=0, atol=0.01):
             differ.append(trial.video)
     if differ:

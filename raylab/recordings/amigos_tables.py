@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylab.errors import RecordingError
-from raylab.recordings.excel import Rows, as_number, read_sheet
+from raylab.recordings.excel import Cells, as_number, read_sheet
 from raylab.recordings.matlab import text
 from raylab.recordings.recording import Trait
 
@@ -51,7 +51,7 @@ def _number(cell: object) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _headings(rows: Rows) -> tuple[int, list[set[str]]]:
+def _headings(rows: Cells) -> tuple[int, list[set[str]]]:
     """Index of the first row of data, and each column's headings in the one or two rows above it."""
     first = next((i for i, row in enumerate(rows[:4]) if i and any(_number(cell) is not None for cell in row[:1])), 1)
     width = max((len(row) for row in rows), default=0)
@@ -72,7 +72,7 @@ def _column(headings: list[set[str]], names: set[str], path: Path, participant: 
     return found[-1]
 
 
-def _video_column(rows: Rows, first: int, headings: list[set[str]], path: Path, participant: str) -> int:
+def _video_column(rows: Cells, first: int, headings: list[set[str]], path: Path, participant: str) -> int:
     """The column of video ids; in one arrangement it has no heading and holds text like "'10'"."""
     unnamed = [j for j, heads in enumerate(headings) if all(not head or head.startswith("unnamed") for head in heads)]
     for j in unnamed if not any("videoid" in heads for heads in headings) else []:

@@ -15,7 +15,7 @@ from raylab.errors import RecordingError
 from raylab.recordings import ascertain_tables as tables
 from raylab.recordings.matlab import Array, numeric, rate_by_time, read_mat
 from raylab.recordings.recording import Channel, Dataset, Options, Recording
-from raylab.recordings.self_report import LABELS, RATINGS, Clip, left_out, mostly_nan, segments
+from raylab.recordings.self_report import LABELS, RATINGS, RatedClip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, tables.PEOPLE + 1))
 RAW = ("ASCERTAIN_Raw/", "MovieDataSegments/", "ASCERTAIN_Raw/MovieDataSegments/", "")
@@ -129,12 +129,12 @@ def _missing(root: Path, modality: str, participant: str, clip: int, grade: floa
     )
 
 
-def _clips(root: Path, participant: str, worst: float) -> tuple[dict[int, Clip], dict[str, list[str]]]:
+def _clips(root: Path, participant: str, worst: float) -> tuple[dict[int, RatedClip], dict[str, list[str]]]:
     """Clip id to its signals and ratings; and the clips left out, by reason."""
     person = int(participant[1:])
     said = tables.ratings(root, person, participant)
     grades = {modality: tables.quality(root, modality, person, participant) for modality in RATES_HZ}
-    clips: dict[int, Clip] = {}
+    clips: dict[int, RatedClip] = {}
     left: dict[str, list[str]] = {}
     for clip in range(1, tables.CLIPS + 1):
         bad = [f"{modality} quality {grade:g}" for modality in RATES_HZ if (grade := grades[modality].get(clip, 1.0)) > worst]
@@ -159,7 +159,7 @@ def _clips(root: Path, participant: str, worst: float) -> tuple[dict[int, Clip],
         elif mostly_nan(signals):
             left.setdefault("more than half of a channel is NaN", []).append(str(clip))
         else:
-            clips[clip] = Clip(str(clip), signals, float(arousal), float(valence))
+            clips[clip] = RatedClip(str(clip), signals, float(arousal), float(valence))
     return clips, left
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RecordingError
-from raylab.recordings.excel import Rows, as_number, read_sheet
+from raylab.recordings.excel import Cells, as_number, read_sheet
 from raylab.recordings.matlab import LAYOUT, Array, cells, numeric, read_mat
 from raylab.recordings.recording import Trait
 
@@ -105,7 +105,7 @@ def _label(cell: object) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _grid(rows: Rows) -> tuple[dict[int, int], dict[int, int]] | None:
+def _grid(rows: Cells) -> tuple[dict[int, int], dict[int, int]] | None:
     """Subject to column and clip to row; None where no row names 1..58 or no column below it names 1..36.
 
     The sheets' tables start at different rows and have other tables below, so they are found by their headings.

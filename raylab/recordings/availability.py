@@ -6,7 +6,7 @@ from raylab.errors import RaylabError
 from raylab.recordings.recording import Dataset
 
 
-def state(dataset: Dataset, root: Path) -> str:
+def availability(dataset: Dataset, root: Path) -> str:
     """One line: who is there, who is missing by name. Looks in ``root/NAME`` where that exists, else in ``root`` itself."""
     where = root / dataset.name if (root / dataset.name).is_dir() else root
     try:

@@ -17,7 +17,7 @@ import pandas as pd
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 RATE_HZ, LABEL_HZ, TARGET_HZ = 1000.0, 20.0, 50.0
 PEOPLE = tuple(f"S{number:02d}" for number in range(1, 31))
@@ -96,7 +96,7 @@ def participants(root: Path, options: Options) -> list[str]:
         RecordingError: on no file, a number twice (``sub_1``, ``sub_01``) or one that CASE does not have.
     """
     variant = _variant(options)
-    folder = inside(root, f"{_data(root, variant)}/physiological")
+    folder = safe_path(root, f"{_data(root, variant)}/physiological")
     names = sorted(path.name for path in folder.iterdir())
     matches = [match for name in names if (match := re.fullmatch(_FILES[variant][2], name))]
     numbers = sorted(int(match.group(1)) for match in matches)
@@ -141,7 +141,7 @@ def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple
 
 def _rows(root: Path, relative: str, participant: str) -> list[list[str]]:
     """Cells of a tab-separated metadata file, without quotes and without what a trailing tab leaves."""
-    lines = inside(root, relative, participant).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = safe_path(root, relative, participant).read_text(encoding="utf-8", errors="replace").splitlines()
     rows = [[cell.strip().strip('"').strip() for cell in line.rstrip().split("\t")] for line in lines]
     return [row for row in rows if any(row)]
 
@@ -278,7 +278,7 @@ def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
             {},
             "no metadata folder inside --root, so no age and gender: point --root at the folder that holds data and metadata",
         )
-    path = inside(root, f"{metadata}/participants.xlsx", participant)
+    path = safe_path(root, f"{metadata}/participants.xlsx", participant)
     try:
         frame = pd.read_excel(path, dtype=object)
     except (ValueError, KeyError, BadZipFile) as error:

@@ -16,29 +16,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 LAYOUT = "docs/add-a-dataset.md describes the layout"
 
 
-class _Strict(BaseModel):
+class _DescriptionPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChannelEntry(_Strict):
+class ChannelEntry(_DescriptionPart):
     modality: str
     rate_hz: float = Field(gt=0)
     target_rate_hz: float | None = Field(None, gt=0)
     unit: str = ""
 
 
-class LabelEntry(_Strict):
+class LabelEntry(_DescriptionPart):
     decide: Literal["mode", "majority", "above_own_mean"] = "majority"
     classes: tuple[str, ...] = Field(("low", "high"), min_length=2)
     codes: dict[int, int] = {}
 
 
-class Description(_Strict):
+class Description(_DescriptionPart):
     """What ``dataset.yaml`` says."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -50,7 +50,7 @@ class Description(_Strict):
 
 
 def _description(root: Path) -> Description:
-    path = inside(root, "dataset.yaml")
+    path = safe_path(root, "dataset.yaml")
     try:
         return Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
@@ -90,7 +90,7 @@ def participants(root: Path, options: Options) -> list[str]:
 
 
 def _table(root: Path, relative: str, participant: str | None, channel: str | None = None) -> pd.DataFrame:
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     try:
         frame = pd.read_csv(path)
     except (ValueError, OSError) as error:
@@ -169,7 +169,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         RecordingError: on anything missing, not a number, out of order or not described.
     """
     said = _description(root)
-    home = inside(root, participant, participant)
+    home = safe_path(root, participant, participant)
     sessions = (
         [participant]
         if (home / "labels.csv").exists()

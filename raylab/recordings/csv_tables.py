@@ -12,7 +12,7 @@ import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Trait
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 AGAIN = "download the file again, or compare it with the published layout"
 RATE_TOLERANCE = 0.02
@@ -37,7 +37,7 @@ def read_table(
     Raises:
         RecordingError: on a missing, empty or cut file, a missing column, or text where a number should be.
     """
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     head, tail = _ends(path)
     if head.startswith(_POINTER):
         raise RecordingError(

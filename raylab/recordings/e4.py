@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 RATES_HZ = {"ACC": 32.0, "BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}
 
@@ -67,7 +67,7 @@ def read_csv(root: Path, relative: str, participant: str) -> tuple[float, npt.ND
     Raises:
         RecordingError: on a missing or unreadable file, or a rate that is not the device's.
     """
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -10,8 +10,16 @@ from raylab.errors import RecordingError
 from raylab.features.sound import read_wav
 from raylab.features.text import GERMAN, german
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
-from raylab.recordings.safe_path import inside
-from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
+from raylab.recordings.safe_path import safe_path
+from raylab.recordings.utterances import (
+    OPTIONS,
+    SoundAndPicture,
+    Utterance,
+    UtteranceReader,
+    by_speaker,
+    check_options,
+    labels_of,
+)
 
 # The published table of speakers: gender and age.
 SPEAKERS = {
@@ -56,7 +64,7 @@ def _of(path: Path) -> tuple[str, Utterance]:
 
 
 def _utterances(root: Path) -> dict[str, list[Utterance]]:
-    files = sorted(inside(root, "wav").glob("*.wav"))
+    files = sorted(safe_path(root, "wav").glob("*.wav"))
     if not files:
         raise RecordingError("holds no .wav file", file=root / "wav", remedy="check --root: it holds the folder wav")
     return by_speaker([_of(path) for path in files])
@@ -68,11 +76,11 @@ def participants(root: Path, options: Options) -> list[str]:
     return list(_utterances(root))
 
 
-def _seen(path: Path) -> Seen:
-    return Seen(read_wav(path))
+def _seen(path: Path) -> SoundAndPicture:
+    return SoundAndPicture(read_wav(path))
 
 
-READER = Reader(_seen, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
+READER = UtteranceReader(_seen, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:

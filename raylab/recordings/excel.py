@@ -9,13 +9,13 @@ from zipfile import BadZipFile
 import openpyxl
 
 from raylab.errors import RecordingError
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
-Rows = tuple[tuple[object, ...], ...]
+Cells = tuple[tuple[object, ...], ...]
 
 
 @lru_cache(maxsize=16)
-def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Rows, tuple[str, ...]]:
+def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
     """The sheet's rows, and the names of all sheets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns of styles and validations, which hold no data
@@ -33,13 +33,13 @@ def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Rows, tuple[s
     return tuple(row + (None,) * (width - len(row)) for row in rows), names
 
 
-def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | None) -> Rows:
+def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | None) -> Cells:
     """All rows of a sheet, the first one where ``sheet`` is None; empty cells are None.
 
     Raises:
         RecordingError: where the file is missing or no Excel book, or has no such sheet.
     """
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     try:
         rows, names = _rows(path, path.stat().st_mtime_ns, sheet)
     except (

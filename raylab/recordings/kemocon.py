@@ -17,7 +17,7 @@ from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
 # Those with all of E4 and Polar: the authors' list, and the one of Han et al. 2024.
@@ -61,7 +61,7 @@ def participants(root: Path, options: Options) -> list[str]:
     subset = options.get("subset", "usable")
     if subset not in ("usable", "all"):
         raise RecordingError(f"subset={subset!r} is unknown", remedy="use --option subset=usable or subset=all")
-    home = inside(root, _folder(root, "e4_data"))
+    home = safe_path(root, _folder(root, "e4_data"))
     names = sorted(path.name for path in home.iterdir() if path.is_dir() and path.name.isdigit())
     people = [f"P{int(name):02d}" for name in names]
     if odd := [name for name, person in zip(names, people, strict=True) if person not in PEOPLE or people.count(person) > 1]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.io
 
 from raylab.errors import RecordingError
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 Array = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ def read_mat(
     Raises:
         RecordingError: where the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
     """
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # scipy warns of duplicated variables and goes on with one of them
@@ -65,7 +65,7 @@ def _whosmat(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
         return []
 
 
-def found(value: Any) -> str:
+def describe_type(value: Any) -> str:
     """What a variable is, for a message: type and shape."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
@@ -85,7 +85,7 @@ def numeric(value: Any, shape: tuple[int | None, ...], file: object, participant
     if not fits:
         wanted = " x ".join("n" if length is None else str(length) for length in shape)
         raise RecordingError(
-            f"expected a numeric array {wanted}, found {found(value)}",
+            f"expected a numeric array {wanted}, found {describe_type(value)}",
             file=file,
             participant=participant,
             channel=name,
@@ -102,7 +102,7 @@ def cells(value: Any, count: int, file: object, participant: str | None, name: s
     """
     if not isinstance(value, np.ndarray) or value.dtype != object or sorted(value.shape) != sorted((1, count)):
         raise RecordingError(
-            f"expected a cell 1 x {count}, found {found(value)}",
+            f"expected a cell 1 x {count}, found {describe_type(value)}",
             file=file,
             participant=participant,
             channel=name,

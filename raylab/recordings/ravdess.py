@@ -12,8 +12,16 @@ from raylab.features.film import FACE_HZ, FACE_WIDTH, read_film
 from raylab.features.sound import read_wav
 from raylab.features.text import ENGLISH, english
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
-from raylab.recordings.safe_path import inside
-from raylab.recordings.utterances import OPTIONS, Reader, Seen, Utterance, by_speaker, check_options, labels_of
+from raylab.recordings.safe_path import safe_path
+from raylab.recordings.utterances import (
+    OPTIONS,
+    SoundAndPicture,
+    Utterance,
+    UtteranceReader,
+    by_speaker,
+    check_options,
+    labels_of,
+)
 
 AUDIO = "Audio_Speech_Actors_01-24"
 TEXTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
@@ -39,7 +47,7 @@ def _of(path: Path) -> tuple[str, str, Utterance]:
 
 def _files(root: Path, visual: bool) -> list[Path]:
     if not visual:
-        return sorted(inside(root, AUDIO).glob("Actor_*/*.wav"))
+        return sorted(safe_path(root, AUDIO).glob("Actor_*/*.wav"))
     return sorted([*root.glob("Video_Speech_Actor_*/Actor_*/*.mp4"), *root.glob("Actor_*/*.mp4")])
 
 
@@ -59,14 +67,16 @@ def participants(root: Path, options: Options) -> list[str]:
     return list(_utterances(root, options))
 
 
-def _seen(path: Path) -> Seen:
+def _seen(path: Path) -> SoundAndPicture:
     if path.suffix == ".wav":
-        return Seen(read_wav(path))
+        return SoundAndPicture(read_wav(path))
     film = read_film(path)
-    return Seen(film.sound, film.faces, film.note)
+    return SoundAndPicture(film.sound, film.faces, film.note)
 
 
-READER = Reader(_seen, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH)
+READER = UtteranceReader(
+    _seen, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH
+)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:

@@ -6,7 +6,7 @@ from raylab.errors import RecordingError
 from raylab.files import within
 
 
-def inside(root: Path, relative: str, participant: str | None = None) -> Path:
+def safe_path(root: Path, relative: str, participant: str | None = None) -> Path:
     """The existing file or folder ``root/relative``.
 
     Raises:

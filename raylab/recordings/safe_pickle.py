@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from raylab.errors import RecordingError
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 # Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
 _ADMITTED = {
@@ -35,7 +35,7 @@ def read_pickle(root: Path, relative: str, participant: str) -> Any:
     Raises:
         RecordingError: where the file is missing, truncated, or asks for anything but arrays and containers.
     """
-    path = inside(root, relative, participant)
+    path = safe_path(root, relative, participant)
     try:
         return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise nearly anything

@@ -13,7 +13,7 @@ LABELS = tuple(Label(name, name, "above_own_mean", ("low", "high")) for name in 
 
 
 @dataclass(frozen=True)
-class Clip:
+class RatedClip:
     """A clip that one participant watched: channel name to samples (n, 1), and the two ratings."""
 
     name: str
@@ -22,11 +22,11 @@ class Clip:
     valence: float
 
 
-def _seconds(clip: Clip, channels: Sequence[Channel]) -> list[float]:
+def _seconds(clip: RatedClip, channels: Sequence[Channel]) -> list[float]:
     return [len(clip.signals[channel.name]) / channel.rate_hz for channel in channels]
 
 
-def segments(clips: Sequence[Clip], channels: Sequence[Channel]) -> tuple[tuple[Segment, ...], list[str]]:
+def segments(clips: Sequence[RatedClip], channels: Sequence[Channel]) -> tuple[tuple[Segment, ...], list[str]]:
     """One segment a clip, one after the other, with ratings that hold all through; a note on clips of uneven channels.
 
     A clip lasts as long as its shortest channel: windows need all of them.

@@ -132,7 +132,7 @@ def _blocks(s: Session) -> Made:
 
 
 @dataclass(frozen=True)
-class Truth:
+class SimulatedEffect:
     """A way of making people.
 
     Attributes:
@@ -142,35 +142,39 @@ class Truth:
     """
 
     name: str
-    says: str
+    description: str
     make: Callable[[Session], Made]
     traits_show_kind: bool = False
 
 
-TRUTHS: dict[str, Truth] = {
+SIMULATED_EFFECTS: dict[str, SimulatedEffect] = {
     truth.name: truth
     for truth in (
-        Truth("no_signal", "labels are unrelated to the signals", _none),
-        Truth("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
-        Truth("shifted", "each person responds in an own direction over the features of a channel", _shifted),
-        Truth("shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable),
-        Truth("clustered", "two types respond in directions 120 degrees apart; the Big Five tell the type", _clustered, True),
-        Truth(
+        SimulatedEffect("no_signal", "labels are unrelated to the signals", _none),
+        SimulatedEffect("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
+        SimulatedEffect("shifted", "each person responds in an own direction over the features of a channel", _shifted),
+        SimulatedEffect(
+            "shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable
+        ),
+        SimulatedEffect(
+            "clustered", "two types respond in directions 120 degrees apart; the Big Five tell the type", _clustered, True
+        ),
+        SimulatedEffect(
             "clustered_hidden",
             "two types respond in directions 120 degrees apart; another channel tells the type",
             _clustered_hidden,
         ),
-        Truth("drift", "the response moves from one channel to the other, in an own direction in each", _drift),
-        Truth("blocks", "every run has its own levels, whatever its label", _blocks),
+        SimulatedEffect("drift", "the response moves from one channel to the other, in an own direction in each", _drift),
+        SimulatedEffect("blocks", "every run has its own levels, whatever its label", _blocks),
     )
 }
 
 
-def _truth(options: Options) -> Truth:
+def _truth(options: Options) -> SimulatedEffect:
     name = str(options.get("truth", DEFAULTS["truth"]))
-    if name not in TRUTHS:
-        raise RecordingError(f"option truth={name} is unknown", remedy=f"use one of {', '.join(TRUTHS)}")
-    return TRUTHS[name]
+    if name not in SIMULATED_EFFECTS:
+        raise RecordingError(f"option truth={name} is unknown", remedy=f"use one of {', '.join(SIMULATED_EFFECTS)}")
+    return SIMULATED_EFFECTS[name]
 
 
 _LIMITS: Mapping[str, tuple[float, float]] = {
@@ -210,7 +214,7 @@ def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
 def read(root: Path, participant: str, options: Options) -> Recording:
     """One simulated person; the same options give the same recording to the bit, whoever else is read."""
     truth = _truth(options)
-    seeds = [int(_number(options, "seed")), list(TRUTHS).index(truth.name), int(participant[1:])]
+    seeds = [int(_number(options, "seed")), list(SIMULATED_EFFECTS).index(truth.name), int(participant[1:])]
     rng = np.random.default_rng(seeds)
     runs = _runs(_number(options, "minutes"), _number(options, "balance"), rng)
     number = int(participant[1:]) - 1
@@ -235,13 +239,13 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         tuple(Channel(name, name, RATE_HZ, RATE_HZ, "a.u.") for name in signals),
         (Segment("session", 0.0, signals, {"task": track}),),
         _traits(kind, truth.traits_show_kind, rng),
-        (f"known truth {truth.name}: {truth.says}",),
+        (f"known truth {truth.name}: {truth.description}",),
     )
 
 
 KNOWN_TRUTH = Dataset(
     name="known_truth",
-    signals="one or two simulated channels; the option truth says what is to be found in them: " + ", ".join(TRUTHS),
+    signals="one or two simulated channels; the option truth says what is to be found in them: " + ", ".join(SIMULATED_EFFECTS),
     traits=("age", "gender", *BIG_FIVE),
     labels=(Label("stress", "task", "majority", ("calm", "stress"), {0: 0, 1: 1}),),
     default_labels=("stress",),

@@ -16,7 +16,7 @@ import pandas as pd
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
@@ -41,7 +41,7 @@ def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
 
 
 def _label_rows(root: Path, participant: str | None = None) -> pd.DataFrame:
-    path = inside(root, LABELS, participant)
+    path = safe_path(root, LABELS, participant)
     return _labels(path, path.stat().st_mtime_ns)
 
 
@@ -87,7 +87,7 @@ def score(answers: dict[int, object], items: range, reversed_items: tuple[int, .
 
 
 def _traits(root: Path, participant: str) -> dict[str, Trait]:
-    path = inside(root, QUESTIONNAIRES, participant)
+    path = safe_path(root, QUESTIONNAIRES, participant)
     try:
         pss, stai = (_before(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {}) for sheet in ("PSS", "STAI"))
         return {

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RaylabError
-from raylab.features.acoustic import ACOUSTIC, Acoustic
+from raylab.features.acoustic import ACOUSTIC, AcousticFeatures
 from raylab.features.sound import Sound, trimmed
 from raylab.hashing import hash_record
 from raylab.recordings.recording import Channel, Label, LabelTrack, Options, Recording, Segment, Trait
@@ -50,7 +50,7 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SoundAndPicture:
     """What was read of one utterance: its sound, the picture's features (n, n_features) if any, and what is worth a note."""
 
     sound: Sound
@@ -97,7 +97,7 @@ def in_order(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 
 @dataclass(frozen=True)
-class Reader:
+class UtteranceReader:
     """How a corpus's utterances become a recording.
 
     Attributes:
@@ -108,7 +108,7 @@ class Reader:
         visual_hz, visual_width: of the picture's features.
     """
 
-    read: Callable[[Path], Seen]
+    read: Callable[[Path], SoundAndPicture]
     embed: Embed
     words: str
     texts: tuple[str, ...]
@@ -147,7 +147,7 @@ class Reader:
             made.append(Channel(PICTURE, PICTURE, rate, rate, "embedding", folder, 1 + int(longest_s * rate)))
         return tuple(made)
 
-    def _signal(self, channel: Channel, one: Utterance, seen: Seen, sound: Sound, options: Options) -> Vectors:
+    def _signal(self, channel: Channel, one: Utterance, seen: SoundAndPicture, sound: Sound, options: Options) -> Vectors:
         for kind in _views(options):
             if channel.name == kind.channel:
                 return kind.frames(sound.samples, kind.hop(float(options["step_ms"])))
@@ -155,7 +155,7 @@ class Reader:
             return self.embed(one.text)
         return self._pictures(seen, sound)[: channel.longest]
 
-    def _pictures(self, seen: Seen, sound: Sound) -> Vectors:
+    def _pictures(self, seen: SoundAndPicture, sound: Sound) -> Vectors:
         """The picture's steps while the trimmed sound lasts; both count from the untrimmed sound's first sample."""
         if seen.visual is None:
             return np.zeros((0, self.visual_width))
@@ -164,7 +164,7 @@ class Reader:
         return seen.visual[first : last + 1]
 
 
-def _views(options: Options) -> list[Acoustic]:
+def _views(options: Options) -> list[AcousticFeatures]:
     """How the sound is to be seen."""
     return [ACOUSTIC[name] for name in str(options["acoustic"]).split("+") if name != "none"]
 
@@ -178,7 +178,7 @@ class _Notes:
         self.found: list[str] = []
         self.cut = self.mixed = 0
 
-    def add(self, one: Utterance, seen: Seen, sound: Sound) -> None:
+    def add(self, one: Utterance, seen: SoundAndPicture, sound: Sound) -> None:
         self.rates[seen.sound.recorded_hz] = self.rates.get(seen.sound.recorded_hz, 0) + 1
         self.mixed += seen.sound.recorded_channels > 1
         self.cut += sound.shortened

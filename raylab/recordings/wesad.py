@@ -15,7 +15,7 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import check_columns, wrist_channels
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
-from raylab.recordings.safe_path import inside
+from raylab.recordings.safe_path import safe_path
 from raylab.recordings.safe_pickle import as_array, read_pickle
 
 LABEL_HZ = 700.0
@@ -69,7 +69,7 @@ def _chest(
 
 
 def _traits(root: Path, participant: str) -> dict[str, Trait]:
-    path = inside(root, f"{participant}/{participant}_readme.txt", participant)
+    path = safe_path(root, f"{participant}/{participant}_readme.txt", participant)
     text = path.read_text(encoding="utf-8", errors="replace")
     traits: dict[str, Trait] = {}
     for name, pattern in (

@@ -10,7 +10,7 @@ from ray._private.state import state
 from raylab.errors import RaylabError
 from raylab.trials.study import Resources
 
-Where = Literal["ray", "here"]  # on a cluster, or in this process without Ray
+Executor = Literal["ray", "here"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"
 SHARE_OF_A_GPU = 0.25  # of `gpu: auto` where the cluster has GPUs: the paper's models are small; untested on a real GPU
 
@@ -37,7 +37,7 @@ def connect(address: str | None = None, **local: Any) -> None:
     ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet, **local)
 
 
-def most() -> dict[str, float]:
+def max_resources() -> dict[str, float]:
     """Resources that the connected cluster has, or will have when its autoscaler has started all that it may.
 
     Managed clusters tell Ray what they can grow to. The open-source autoscalers (`ray up`, KubeRay) keep it to themselves in 2.60,
@@ -58,13 +58,13 @@ def most() -> dict[str, float]:
 
 def per_trial(resources: Resources) -> dict[str, float]:
     """What Tune reserves for one trial on the connected cluster."""
-    gpu = (SHARE_OF_A_GPU if most().get("GPU") else 0.0) if resources.gpu == "auto" else float(resources.gpu)
+    gpu = (SHARE_OF_A_GPU if max_resources().get("GPU") else 0.0) if resources.gpu == "auto" else float(resources.gpu)
     return {"cpu": resources.cpu, "gpu": gpu}
 
 
 def slots(each: dict[str, float]) -> int:
     """How many trials the connected cluster holds at once, or will hold when it has grown."""
-    there = most()
+    there = max_resources()
     by_cpu = there.get("CPU", 1) / each["cpu"]
     by_gpu = there.get("GPU", 0) / each["gpu"] if each["gpu"] else by_cpu
     return max(1, int(min(by_cpu, by_gpu) + 1e-9))
@@ -72,7 +72,7 @@ def slots(each: dict[str, float]) -> int:
 
 def waits_for(each: dict[str, float]) -> str:
     """A sentence where a trial needs what the cluster does not have now; empty where it has it."""
-    have, later = ray.cluster_resources(), most()
+    have, later = ray.cluster_resources(), max_resources()
     hopes = []
     for name, amount in (("CPU", each["cpu"]), ("GPU", each["gpu"])):
         if amount > have.get(name, 0):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raylab.runs.cluster import Where
+from raylab.runs.cluster import Executor
 from raylab.runs.folder import FINAL, RunFolder
-from raylab.runs.progress import clock
-from raylab.runs.run import Say, indexes_of
-from raylab.runs.stage_timing import Item, Kind, Timing, survey, timings_here, timings_on_ray
+from raylab.runs.progress import duration
+from raylab.runs.run import Log, indexes_of
+from raylab.runs.stage_timing import Item, StageShape, Timing, survey, timings_here, timings_on_ray
 from raylab.trials.plan import plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source
@@ -42,7 +42,7 @@ class Estimate:
     trials: int
     pending: int
     needed: list[Item]
-    timings: dict[Kind, Timing]
+    timings: dict[StageShape, Timing]
     predicted: dict[tuple[str, str], int]
     shares: dict[str, tuple[float, int]]
     slots: int
@@ -72,13 +72,15 @@ class Estimate:
         low, high = self.seconds(lambda item: item.earliest), self.seconds(lambda item: item.epochs)
         where = f"time on {self.slots} slot{'s' if self.slots > 1 else ''}"
         if low == high:
-            return [f"{where}: {clock(high)} (no training can stop before its last epoch)"]
-        said = [f"{where}: {clock(low)} if every training stops as early as its patience allows, {clock(high)} if none does"]
+            return [f"{where}: {duration(high)} (no training can stop before its last epoch)"]
+        said = [
+            f"{where}: {duration(low)} if every training stops as early as its patience allows, {duration(high)} if none does"
+        ]
         if self.shares:
             expected = self.seconds(lambda item: item.epochs * self.shares.get(item.kind.stage, (1.0, 0))[0])
             took = ", ".join(f"{name} {share:.0%} ({count})" for name, (share, count) in sorted(self.shares.items()))
             said.append(
-                f"expected: {clock(expected)}, if the rest takes the share of the epochs that trainings here took: {took}"
+                f"expected: {duration(expected)}, if the rest takes the share of the epochs that trainings here took: {took}"
             )
         return said
 
@@ -92,7 +94,7 @@ def _shares(run: RunFolder, items: dict[str, Item]) -> dict[str, tuple[float, in
 
 
 def estimate(
-    study: Study, root: str, out: str | None = None, where: Where = "ray", address: str | None = None, say: Say = print
+    study: Study, root: str, out: str | None = None, where: Executor = "ray", address: str | None = None, say: Log = print
 ) -> Estimate:
     """What is left of the study and what it costs; nothing is written, and nothing trained but the steps that are timed.
 

@@ -7,7 +7,7 @@ import ray
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import Order, people_of
+from raylab.runs.prepare import PrepareRequest, people_of
 from raylab.windows.recording_check import Finding, coverage, examine
 
 HEAD = f"{'participant':>12} {'channel':<14} {'seconds':>9} {'promised':>9} {'found':>9} {'NaN':>7} {'flat':>6}"
@@ -19,7 +19,7 @@ def _line(participant: str, found: Finding) -> str:
     return f"{participant:>12} {found.channel:<14} {found.seconds:>9.1f} {rates} {found.nan:>7.2%} {found.flat:>6.1%}{mark}"
 
 
-def _one(order: Order, participant: str) -> tuple[list[str], str]:
+def _one(order: PrepareRequest, participant: str) -> tuple[list[str], str]:
     """Lines of the report, and a problem or nothing."""
     try:
         recording = order.reader.read(Path(order.root), participant, order.all_options)
@@ -33,7 +33,7 @@ def _one(order: Order, participant: str) -> tuple[list[str], str]:
         ) else f"participant {participant}: {type(error).__name__}: {error}"
 
 
-def check(order: Order, say: Callable[[str], None] = print) -> int:
+def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> int:
     """Read everything on the connected Ray (a local one is started if there is none) and report.
 
     Returns:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from raylab.files import Folder
-from raylab.record_store import Ledger
+from raylab.record_store import RecordStore
 from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
@@ -32,7 +32,7 @@ class RunFolder:
     def __init__(self, where: str) -> None:
         self.folder = Folder(where)
         self.store = StageStore(self.folder)
-        self._trials = Ledger(self.folder, "trials", TRIAL_COLUMNS)
+        self._trials = RecordStore(self.folder, "trials", TRIAL_COLUMNS)
 
     @property
     def uri(self) -> str:
@@ -50,9 +50,11 @@ class RunFolder:
 
         A start by another version, on another machine or of another study keeps the provenance of those before as ``earlier``.
         """
-        rows = [{"trial": trial.key, **trial.row, "stages": list(trial.stages), "problem": trial.problem} for trial in trials]
-        if any(trial.searched for trial in trials):
-            rows = [{**row, "searched": trial.found} for row, trial in zip(rows, trials, strict=True)]
+        rows = [
+            {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
+        ]
+        if any(trial.best_params for trial in trials):
+            rows = [{**row, "searched": trial.best_params_text} for row, trial in zip(rows, trials, strict=True)]
         table = pa.Table.from_pylist(rows)
         if not self.folder.exists("plan.parquet") or not self.folder.read_table("plan.parquet").equals(table):
             self.folder.write_table("plan.parquet", table)
@@ -72,7 +74,7 @@ class RunFolder:
 
     def records(self) -> list[dict[str, Any]]:
         """The record of every trial that came to an end here, whoever ran it: the compacted ones and those since."""
-        return list(self._trials.rows().values())
+        return list(self._trials.records().values())
 
     def finished(self) -> dict[str, str]:
         """Trial key to status of every trial that came to an end here."""
@@ -85,21 +87,21 @@ class RunFolder:
             self.folder.write_table(f"predictions/{key}.parquet", outcome.predictions)
         if outcome.attention is not None:
             self.folder.write_table(f"attention/{key}.parquet", outcome.attention)
-        self._trials.put(key, {**outcome.record, "node": node})
+        self._trials.write(key, {**outcome.record, "node": node})
 
     def compact(self) -> None:
         """During a run: gather what will not change any more, so that whoever reads the run next needs few reads."""
-        self._trials.gather(lambda row: row["status"] in FINAL)
-        self.store.gather()
+        self._trials.compact(lambda row: row["status"] in FINAL)
+        self.store.compact()
 
-    def conclude(self, keys: set[str]) -> None:
+    def finalize(self, keys: set[str]) -> None:
         """At the end: trials.parquet holds one row per trial of the plan that came to an end, however it did."""
-        self._trials.gather(lambda row: row["trial"] in keys)
-        self.store.gather()
+        self._trials.compact(lambda row: row["trial"] in keys)
+        self.store.compact()
 
-    def forget_failed(self, keys: set[str]) -> None:
+    def delete_failed(self, keys: set[str]) -> None:
         """Failed and blocked trials of the plan are tried again by the next start: their records go."""
-        self._trials.forget(key for key, status in self.finished().items() if key in keys and status not in FINAL)
+        self._trials.delete(key for key, status in self.finished().items() if key in keys and status not in FINAL)
 
     def new_tune_name(self) -> str:
         """Name for the next start's Tune experiment under ``tune/``."""

@@ -13,8 +13,8 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.registry import BASELINES, make
-from raylab.runs.cluster import SHARE_OF_A_GPU, most
+from raylab.models.registry import CLASSICAL_MODELS, build_model
+from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.training.batches import Signals
 from raylab.training.loop import EVALUATION_BATCH, predict, train
 from raylab.trials.plan import stages_of
@@ -39,7 +39,7 @@ def share_of_gpu(peak_bytes: int, card_bytes: int) -> float:
 
 
 @contextlib.contextmanager
-def capped(share: float) -> Iterator[None]:
+def limit_gpu_memory(share: float) -> Iterator[None]:
     """This process takes at most this share of its card's memory, and gives it back at the end; nothing happens for 0.
 
     A trial that wants more fails with torch's own sentence, and the others on the card go on.
@@ -69,7 +69,7 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short)
-    network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(card)
+    network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(card)
     with one_thread():  # as a trial does: deterministic algorithms take other memory
         train(network, signals, subject.fold.y, step, subject.fold.draws, card)
         predict(network, signals, rows[:EVALUATION_BATCH], card)
@@ -77,7 +77,9 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
     return total - free, total
 
 
-def settled(resources: Resources, trials: list[Trial], windows: Mapping[str, Any], say: Callable[[str], None]) -> Resources:
+def resolve_gpu_share(
+    resources: Resources, trials: list[Trial], windows: Mapping[str, Any], say: Callable[[str], None]
+) -> Resources:
     """``gpu: auto`` as a number where the connected cluster has or can start GPUs: the largest share that a model of the run needs.
 
     Each model on each dataset is measured once, alone on a card, before the first trial.
@@ -86,9 +88,11 @@ def settled(resources: Resources, trials: list[Trial], windows: Mapping[str, Any
         windows: path of each dataset's windows to their reference in the object store.
         say: is told the share and where it comes from.
     """
-    if resources.gpu != "auto" or not most().get("GPU"):
+    if resources.gpu != "auto" or not max_resources().get("GPU"):
         return resources
-    distinct = {(t.model, t.windows, t.channels): t for t in trials if not t.problem and t.model.encoder not in BASELINES}
+    distinct = {
+        (t.model, t.windows, t.channels): t for t in trials if not t.problem and t.model.encoder not in CLASSICAL_MODELS
+    }
     if not distinct:
         return resources.model_copy(update={"gpu": 0})  # baselines stay on the processor
     measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(peak_of)

@@ -8,7 +8,7 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
 
-def here(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
+def run_in_process(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
     """Run these trials in their order."""
     progress.running = 1
     for trial in trials:

@@ -23,8 +23,8 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 
 FOLDER = "lease"
-SILENCE_S = 60.0  # a holder that was not heard of for so long has lost the folder
-BEAT_S = 10.0
+LEASE_TIMEOUT_S = 60.0  # a holder that was not heard of for so long has lost the folder
+HEARTBEAT_S = 10.0
 SETTLE_S = 1.0  # on an object store: how long a rival's write may take to show
 ATTEMPTS = 5
 
@@ -38,7 +38,7 @@ class LeaseLostError(RaylabError):
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseOwner:
     """Who holds, or held, a run folder.
 
     Attributes:
@@ -90,31 +90,31 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _me() -> Holder:
+def _me() -> LeaseOwner:
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid(), _user(), since, _machine(), _born(os.getpid()))
+    return LeaseOwner(uuid.uuid4().hex, socket.gethostname(), os.getpid(), _user(), since, _machine(), _born(os.getpid()))
 
 
 def _name(number: int) -> str:
     return f"{FOLDER}/{number:06d}.json"
 
 
-def latest(folder: Folder) -> tuple[int, Holder | None]:
+def latest(folder: Folder) -> tuple[int, LeaseOwner | None]:
     """The highest number there is, and who wrote it (None: nobody ever, or one that is writing it just now)."""
     number = max((int(name.split(".")[0]) for name in folder.names(FOLDER, ".json")), default=0)
     try:
-        return number, Holder(**json.loads(folder.read(_name(number))))
+        return number, LeaseOwner(**json.loads(folder.read(_name(number))))
     except (FileNotFoundError, json.JSONDecodeError):
         return number, None
 
 
-def driver(folder: Folder) -> Holder | None:
+def driver(folder: Folder) -> LeaseOwner | None:
     """Who drives this folder, as far as its lease says; None where its last driver let go or is known to have ended."""
     holder = latest(folder)[1]
     return None if holder is None or holder.released or holder.gone else holder
 
 
-def said(folder: Folder) -> str:
+def describe_holder(folder: Folder) -> str:
     """Who drives this folder, for people; it changes nothing there."""
     holder, number = driver(folder), latest(folder)[0]
     if holder is None:
@@ -135,12 +135,12 @@ class Lease:
     """
 
     def __init__(
-        self, folder: Folder, silence_s: float = SILENCE_S, beat_s: float = BEAT_S, settle_s: float = SETTLE_S
+        self, folder: Folder, silence_s: float = LEASE_TIMEOUT_S, beat_s: float = HEARTBEAT_S, settle_s: float = SETTLE_S
     ) -> None:
         self.folder, self.silence_s, self.beat_s, self.settle_s = folder, silence_s, beat_s, settle_s
         self.me = _me()
         self.number = 0
-        self.before: Holder | None = None  # whose place this one took without its having let go
+        self.before: LeaseOwner | None = None  # whose place this one took without its having let go
         self._lost = False
         self._beaten = time.time()  # the wall clock goes on while a machine sleeps
         self._stop = threading.Event()
@@ -173,7 +173,7 @@ class Lease:
         if self._lost:
             raise LeaseLostError(self._loss())
 
-    def _refuse_if_held(self, number: int, holder: Holder | None) -> None:
+    def _refuse_if_held(self, number: int, holder: LeaseOwner | None) -> None:
         if number == 0 or (holder and (holder.released or holder.gone)):
             return
         try:

@@ -25,8 +25,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import distributed
 
 from raylab.runs.folder import RunFolder
-from raylab.runs.gpu_memory import capped
-from raylab.training.worker_group import Group
+from raylab.runs.gpu_memory import limit_gpu_memory
+from raylab.training.worker_group import WorkerGroup
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
 
@@ -62,7 +62,7 @@ class _OwnMeeting(TorchConfig):
 
 
 @contextlib.contextmanager
-def _met(group: Group, backend: str) -> Iterator[None]:
+def _met(group: WorkerGroup, backend: str) -> Iterator[None]:
     """Torch's process group of these workers. Its store listens on the address that Ray uses; on a local Ray all is loopback.
 
     After an error the group is left as it is: the others wait in it until Ray Train ends them, and none of them takes a closed
@@ -71,10 +71,10 @@ def _met(group: Group, backend: str) -> Iterator[None]:
     address = ray.util.get_node_ip_address()
     if address.startswith("127."):
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    listening = socket.create_server((address, 0)) if group.leads else None
+    listening = socket.create_server((address, 0)) if group.is_leader else None
     host, port = broadcast_from_rank_zero(listening.getsockname() if listening else None)
     fd = listening.detach() if listening else None
-    store = distributed.TCPStore(host, port, group.size, group.leads, SILENCE, master_listen_fd=fd)  # type: ignore[attr-defined]  # not in its stub
+    store = distributed.TCPStore(host, port, group.size, group.is_leader, SILENCE, master_listen_fd=fd)  # type: ignore[attr-defined]  # not in its stub
     distributed.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=SILENCE)
     yield
     distributed.destroy_process_group()
@@ -83,10 +83,10 @@ def _met(group: Group, backend: str) -> Iterator[None]:
 def _worker(config: dict[str, Any]) -> Outcome:
     """What runs on each worker; the first one's outcome is the trial's."""
     context, gpu = train.get_context(), config["each"]["gpu"]
-    group = Group(context.get_world_rank(), context.get_world_size())
+    group = WorkerGroup(context.get_world_rank(), context.get_world_size())
     cuda = gpu and torch.cuda.is_available()
     backend = "nccl" if cuda and gpu >= 1 else "gloo"  # nccl refuses two workers on one card
-    with _met(group, backend), capped(gpu if cuda else 0):
+    with _met(group, backend), limit_gpu_memory(gpu if cuda else 0):
         device = str(get_device()) if cuda else "cpu"
         store = RunFolder(config["run"]).store
         outcome = run_trial(config["trial"], ray.get(config["windows"]), store, device, train.report, group=group)

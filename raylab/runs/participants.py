@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raylab.trials.plan import Prepared
+from raylab.trials.plan import CheckedDataset
 from raylab.windows.transcripts import UNKNOWN, transcripts
 
 GENDERS = {
@@ -34,20 +34,20 @@ def _kept(traits: dict[str, Any], numbers: list[str]) -> dict[str, float | str]:
     return found
 
 
-def participants(datasets: list[Prepared]) -> list[dict[str, Any]]:
+def participants(datasets: list[CheckedDataset]) -> list[dict[str, Any]]:
     """One record per dataset, label and person held out: dataset, label, participant, traits (see ``_kept``) and windows (class to count)."""
     rows = []
     for ready in datasets:
         index, label = ready.index, ready.entry.label
         for name in ready.targets:
-            own = index.labels[label][index.person == index.participants.index(name)]
+            own = index.labels[label][index.participant_index == index.participants.index(name)]
             counts = {text: int(np.sum(own == k)) for k, text in enumerate(index.classes(label))}
             traits = _kept(index.traits(name), list(index.card["similarity_traits"]))
             rows.append({"dataset": ready.name, "label": label, "participant": name, "traits": traits, "windows": counts})
     return rows
 
 
-def spoken(datasets: list[Prepared]) -> pa.Table | None:
+def transcripts_table(datasets: list[CheckedDataset]) -> pa.Table | None:
     """dataset, window, transcript (a number, not the text) of every utterance; None where no dataset has transcripts."""
     parts = []
     for ready in {ready.name: ready for ready in datasets}.values():  # a dataset may be there with several labels

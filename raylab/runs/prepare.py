@@ -18,10 +18,10 @@ from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options, Recording
-from raylab.runs.cluster import Where, connect
+from raylab.runs.cluster import Executor, connect
 from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import Cut, cut, summary
+from raylab.windows.segmentation import ParticipantWindows, cut, summary
 from raylab.windows.utterances import Utterances, cut_utterances
 
 PROGRESS_EVERY_S = 3.0
@@ -29,7 +29,7 @@ NOTES = "making"  # what the tasks tell the driver, one small file a participant
 
 
 @dataclass(frozen=True)
-class Order:
+class PrepareRequest:
     """What to prepare.
 
     Attributes:
@@ -72,7 +72,7 @@ class Order:
             raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
         return self.preprocessing or Preprocessing()
 
-    def cut(self, recording: Recording, labels: list[Label]) -> Cut:
+    def cut(self, recording: Recording, labels: list[Label]) -> ParticipantWindows:
         """One participant's windows."""
         if isinstance(self.settings, Utterances):
             return cut_utterances(recording, labels, self.settings)
@@ -83,7 +83,7 @@ class Order:
         return self.labels or self.reader.default_labels
 
 
-def _one(batch: pa.Table, order: Order) -> pa.Table:
+def _one(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     """The windows of one participant; what the card will say of them, or what was wrong, goes beside."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
     folder = Folder(order.out)
@@ -100,7 +100,7 @@ def _one(batch: pa.Table, order: Order) -> pa.Table:
     return to_table(made, participant, number, list(order.label_names))
 
 
-def people_of(order: Order) -> list[str]:
+def people_of(order: PrepareRequest) -> list[str]:
     """The participants to read, in the dataset's order.
 
     Raises:
@@ -156,7 +156,7 @@ def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None])
         thread.join()
 
 
-def _write(order: Order, people: list[str]) -> None:
+def _write(order: PrepareRequest, people: list[str]) -> None:
     connect()  # before Ray Data starts a Ray of its own, which would listen on every interface
     items = [{"participant": name, "number": i} for i, name in enumerate(people)]
     logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -169,7 +169,7 @@ def _write(order: Order, people: list[str]) -> None:
     made.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
 
 
-def _write_here(order: Order, people: list[str]) -> None:
+def _write_here(order: PrepareRequest, people: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
     for number, name in enumerate(people):
         table = _one(pa.table({"participant": [name], "number": [number]}), order)
@@ -201,7 +201,9 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
     return notes
 
 
-def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = print, where: Where = "ray") -> dict[str, Any]:
+def prepare(
+    order: PrepareRequest, overwrite: bool = False, say: Callable[[str], None] = print, where: Executor = "ray"
+) -> dict[str, Any]:
     """Prepare a dataset on the connected Ray (a local one is started if there is none), or ``here``, in this process.
 
     Returns:
@@ -232,7 +234,7 @@ def prepare(order: Order, overwrite: bool = False, say: Callable[[str], None] = 
     return card
 
 
-def _card(order: Order, people: list[str], notes: list[dict[str, Any]], folder: Folder) -> dict[str, Any]:
+def _card(order: PrepareRequest, people: list[str], notes: list[dict[str, Any]], folder: Folder) -> dict[str, Any]:
     reader = order.reader
     labels = [reader.label(name) for name in order.label_names]
     card: dict[str, Any] = {

@@ -6,28 +6,28 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def is_trouble(record: dict[str, Any]) -> bool:
+def is_failure(record: dict[str, Any]) -> bool:
     """Whether this trial did not come to the end it should have."""
     return record["status"] in ("failed", "blocked")
 
 
-def who(row: dict[str, Any]) -> str:
+def trial_label(row: dict[str, Any]) -> str:
     """A trial, as a line names it."""
     return " ".join(str(row[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
 
 
-def trouble(record: dict[str, Any]) -> str:
+def failure_line(record: dict[str, Any]) -> str:
     """Who failed, in what, and why, as one line."""
-    return f"{record['status']}: {who(record)}: {record.get('error', '')}"
+    return f"{record['status']}: {trial_label(record)}: {record.get('error', '')}"
 
 
 class Progress:
     """Counts outcomes and prints one line now and then: done, running, failed, rate, time left, mean AUROC per technique."""
 
-    def __init__(self, total: int, say: Say, every_s: float = 5.0) -> None:
+    def __init__(self, total: int, say: Log, every_s: float = 5.0) -> None:
         self.total, self.say, self.every_s = total, say, every_s
         self.counts: dict[str, int] = defaultdict(int)
         self.aurocs: dict[str, list[float]] = defaultdict(list)
@@ -44,8 +44,8 @@ class Progress:
         self.counts[record["status"]] += 1
         if record.get("auroc") is not None:
             self.aurocs[record["technique"]].append(record["auroc"])
-        if is_trouble(record):
-            self.say(trouble(record))
+        if is_failure(record):
+            self.say(failure_line(record))
         if time.monotonic() - self._last >= self.every_s or self.done == self.total:
             self._last = time.monotonic()
             self.say(self.line())
@@ -58,11 +58,11 @@ class Progress:
         trouble = "".join(f", {self.counts[name]} {name}" for name in ("failed", "blocked", "missing") if self.counts[name])
         return (
             f"{self.done}/{self.total} done, {self.running} running{trouble}, {rate * 60:.1f}/min, "
-            f"{clock(left)} left | mean AUROC: {means or 'none yet'}"
+            f"{duration(left)} left | mean AUROC: {means or 'none yet'}"
         )
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """1:02:03 or 2:03."""
     if math.isnan(seconds):
         return "?"

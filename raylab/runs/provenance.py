@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from raylab.trials.plan import Prepared
+from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
-from raylab.windows.duplicate_recordings import alike
+from raylab.windows.duplicate_recordings import duplicate_recordings
 from raylab.windows.utterances import USES
 
 PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
@@ -31,7 +31,7 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def notes(study: Study, datasets: list[Prepared]) -> list[str]:
+def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """What departs from the paper, and what the data cannot show."""
     said = []
     for ready in datasets:
@@ -54,14 +54,14 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
         )
         if card["caution"]:
             said.append(f"{ready.name}: {card['caution']}")
-        if ready.kind.says:
-            said.append(f"{ready.name}: {ready.kind.says}")
+        if ready.kind.description:
+            said.append(f"{ready.name}: {ready.kind.description}")
         if ready.index.name == "wesad" and not {"chest", "wrist"} <= {channel.split("_")[0] for channel in ready.channels}:
             said.append(f"{ready.name}: one device only, not the paper's input of 14 channels from chest and wrist.")
         said += [
             f"{ready.name}: warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
             f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --without {pair.second}."
-            for pair in alike(ready.index)
+            for pair in duplicate_recordings(ready.index)
         ]
     changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
@@ -82,7 +82,7 @@ def notes(study: Study, datasets: list[Prepared]) -> list[str]:
     return said
 
 
-def classes(datasets: list[Prepared]) -> dict[str, dict[str, list[str]]]:
+def classes(datasets: list[CheckedDataset]) -> dict[str, dict[str, list[str]]]:
     """Dataset to label to the names of its classes, in their order."""
     found: dict[str, dict[str, list[str]]] = {}
     for ready in datasets:
@@ -90,7 +90,7 @@ def classes(datasets: list[Prepared]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def provenance(study: Study, datasets: list[Prepared], extra: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(study: Study, datasets: list[CheckedDataset], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, commit, machine, data fingerprints and notes."""
     return {
         "study": study.name,

@@ -11,16 +11,16 @@ import yaml
 
 import analysis
 from raylab.errors import RaylabError, StudyError
-from raylab.runs.cluster import Where, connect
+from raylab.runs.cluster import Executor, connect
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.in_process import here
-from raylab.runs.lease import SILENCE_S, Lease
-from raylab.runs.participants import participants, spoken
-from raylab.runs.progress import Progress, clock, is_trouble, trouble
+from raylab.runs.in_process import run_in_process
+from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
+from raylab.runs.participants import participants, transcripts_table
+from raylab.runs.progress import Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
 from raylab.trials.hyperparameter_search import choose, inner_trials
-from raylab.trials.plan import plan, prepared
+from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
@@ -28,7 +28,7 @@ from raylab.windows.dataset import WindowIndex
 
 TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Summary:
     def lines(self) -> list[str]:
         states = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         return [
-            f"trials: {states}; {clock(self.seconds)} this start",
+            f"trials: {states}; {duration(self.seconds)} this start",
             *(f"  {line}" for line in self.troubles[:TROUBLES_SHOWN]),
             *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
@@ -96,11 +96,11 @@ def start(
     study: Study,
     root: str,
     out: str,
-    where: Where = "ray",
+    where: Executor = "ray",
     address: str | None = None,
-    say: Say = print,
+    say: Log = print,
     order: Callable[[list[Trial]], list[Trial]] = list,
-    silence_s: float = SILENCE_S,
+    silence_s: float = LEASE_TIMEOUT_S,
 ) -> Summary:
     """Run what is missing.
 
@@ -117,13 +117,13 @@ def start(
     if where == "here" and study.resources.workers > 1:
         raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
     indexes = indexes_of(study, root)
-    ready = prepared(study, indexes)
+    ready = check_datasets(study, indexes)
     origin, people = provenance(study, ready, {"windows": root}), participants(ready)
     run = RunFolder(out)
     with Lease(run.folder, silence_s) as lease:
         if lease.before:
             say(f"the run folder is taken over from {lease.before}")
-        drive = _Drive(study, root, where, address, say, order, lease, origin, people, spoken(ready))
+        drive = _RunContext(study, root, where, address, say, order, lease, origin, people, transcripts_table(ready))
         chosen = None
         if study.search:
             say("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
@@ -140,14 +140,14 @@ def start(
 
 
 @dataclass(frozen=True)
-class _Drive:
+class _RunContext:
     """What the parts of a run share."""
 
     study: Study
     root: str
-    where: Where
+    where: Executor
     address: str | None
-    say: Say
+    say: Log
     order: Callable[[list[Trial]], list[Trial]]
     lease: Lease
     origin: dict[str, Any]
@@ -157,7 +157,7 @@ class _Drive:
     def run(self, trials: list[Trial], run: RunFolder) -> None:
         """Run those of the trials that the folder lacks."""
         keys = {trial.key for trial in trials}
-        run.forget_failed(keys)
+        run.delete_failed(keys)
         finished = run.finished()
         pending = self.order([trial for trial in trials if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
@@ -174,9 +174,9 @@ class _Drive:
                 connect(self.address)
                 sweep(pending, windows, run, self.study.resources, progress, self.lease)
             else:
-                here(pending, windows, run, progress, self.lease)
+                run_in_process(pending, windows, run, progress, self.lease)
         self.lease.check()
-        run.conclude(keys)
+        run.finalize(keys)
 
 
 def _by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -207,5 +207,5 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
         repaired=sum(bool(record.get("repairs")) for record in completed),
         stale=_by_variant([row for key, row in records.items() if key not in asked]),
         seconds=seconds,
-        troubles=tuple(trouble(record) for record in ended if is_trouble(record)),
+        troubles=tuple(failure_line(record) for record in ended if is_failure(record)),
     )

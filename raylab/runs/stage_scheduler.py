@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 from raylab.trials.trial import Trial
 
 
-class StageOrder(Searcher):
+class StageScheduler(Searcher):
     """The first trial in the plan that needs a missing stage owns it; the others that need it wait until it is stored.
 
     A trial releases its dependents as soon as the stage is stored, not when the trial ends. Of the trials that can run, the one that

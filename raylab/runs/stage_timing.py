@@ -10,9 +10,9 @@ import ray
 import torch
 
 from raylab.models.estimators import Estimator
-from raylab.models.registry import BASELINES, make
+from raylab.models.registry import CLASSICAL_MODELS, build_model
 from raylab.runs.cluster import connect, per_trial, slots
-from raylab.runs.gpu_memory import settled
+from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.training.batches import Signals
 from raylab.training.loop import predict, train
 from raylab.training.stage_hash import PlannedStage
@@ -28,24 +28,24 @@ PREDICTED = 128  # windows
 
 
 @dataclass(frozen=True)
-class Kind:
+class StageShape:
     """Stages that cost the same per step."""
 
     dataset: str
     model: str
     stage: str
-    frees: tuple[str, ...]
+    trainable: tuple[str, ...]
     batch: int
 
     def __str__(self) -> str:
-        return f"{self.dataset} / {self.model} / {self.stage} (frees {' + '.join(self.frees)}, batch {self.batch})"
+        return f"{self.dataset} / {self.model} / {self.stage} (frees {' + '.join(self.trainable)}, batch {self.batch})"
 
 
 @dataclass(frozen=True)
 class Item:
     """A stage of the study, and the first trial that needs it."""
 
-    kind: Kind
+    kind: StageShape
     stage: PlannedStage
     trial: Trial
 
@@ -57,7 +57,7 @@ class Item:
     @property
     def epochs(self) -> int:
         """Epochs if nothing stops it; a baseline is fitted at once."""
-        return 1 if self.trial.model.encoder in BASELINES else self.stage.hyper.epochs
+        return 1 if self.trial.model.encoder in CLASSICAL_MODELS else self.stage.hyper.epochs
 
     @property
     def earliest(self) -> int:
@@ -83,7 +83,7 @@ def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dic
         subject, stages = stages_of(trial, indexes[trial.windows])
         predicted[trial.key] = len(subject.fold.target_windows)
         for stage in stages:
-            kind = Kind(trial.dataset, trial.model.name, stage.name, stage.frees, stage.hyper.batch(len(stage.train)))
+            kind = StageShape(trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.train)))
             items.setdefault(stage.hash, Item(kind, stage, trial))
     return items, predicted
 
@@ -105,7 +105,7 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
     stage = next(stage for stage in stages if stage.name == name)
     fold, there = subject.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
-    network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
+    network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
     whole = isinstance(network, Estimator)
     stage = stage if whole else _shortened(stage)
     ends = [now()] if whole else []
@@ -124,18 +124,18 @@ def _time_there(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float)
     return time_stage(trial, name, ray.get(windows[trial.windows]), device)
 
 
-def timings_here(items: list[Item], windows: Mapping[str, Windows]) -> dict[Kind, Timing]:
+def timings_here(items: list[Item], windows: Mapping[str, Windows]) -> dict[StageShape, Timing]:
     """Each kind's timing, in this process."""
     return {item.kind: time_stage(item.trial, item.kind.stage, windows[item.trial.windows], "cpu") for item in items}
 
 
 def timings_on_ray(
     items: list[Item], windows: Mapping[str, Windows], resources: Resources, address: str | None, say: Callable[[str], None]
-) -> tuple[dict[Kind, Timing], int]:
+) -> tuple[dict[StageShape, Timing], int]:
     """Each kind's timing on the cluster, as many at once as trials would run, and how many that are."""
     connect(address)
     refs = {path: ray.put(data) for path, data in windows.items()}
-    each = per_trial(settled(resources, [item.trial for item in items], refs, say))
+    each = per_trial(resolve_gpu_share(resources, [item.trial for item in items], refs, say))
     task = ray.remote(num_cpus=each["cpu"], num_gpus=each["gpu"], max_retries=0)(_time_there)
     found = ray.get([task.remote(item.trial, item.kind.stage, refs, each["gpu"]) for item in items])
     at_once = slots({name: amount * resources.workers for name, amount in each.items()})

@@ -6,8 +6,8 @@ from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.lease import driver, said
-from raylab.runs.progress import clock, trouble
+from raylab.runs.lease import describe_holder, driver
+from raylab.runs.progress import duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
 
@@ -33,11 +33,13 @@ def status_lines(where: str) -> list[str]:
     counts = Counter(row["status"] for row in ended)
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
-        said(run.folder) if holder or len(ended) == len(planned) else "no driver: the same command runs what is missing",
+        describe_holder(run.folder)
+        if holder or len(ended) == len(planned)
+        else "no driver: the same command runs what is missing",
         *_training(run, stages, ended, bool(holder)),
         *(_rate(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
         *_averages(ended),
-        *(f"  {trouble(row)}" for row in ended if row["error"]),
+        *(f"  {failure_line(row)}" for row in ended if row["error"]),
         *(
             [f"{len(records) - len(ended)} other trial(s) in the folder belong to another plan"]
             if len(records) > len(ended)
@@ -59,7 +61,7 @@ def _rate(ended: list[Row], planned: int, since: float) -> list[str]:
     if len(times) < 2:
         return []
     rate = len(times) / (times[-1] - since)
-    return [f"{rate * 60:.1f} trials/min, {clock((planned - len(ended)) / rate)} left"]
+    return [f"{rate * 60:.1f} trials/min, {duration((planned - len(ended)) / rate)} left"]
 
 
 def _averages(ended: list[Row]) -> list[str]:

@@ -9,15 +9,15 @@ from ray import tune
 
 from raylab.runs.cluster import per_trial, slots, waits_for
 from raylab.runs.folder import RunFolder
-from raylab.runs.gpu_memory import settled
+from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.lease import Lease
 from raylab.runs.multi_worker import SUPERVISOR
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
-from raylab.runs.stage_scheduler import StageOrder
-from raylab.runs.tensorboard_logs import InOrder, Logs
-from raylab.runs.tune_callbacks import WORKER_DEATHS, Watch
-from raylab.runs.worker import work
+from raylab.runs.stage_scheduler import StageScheduler
+from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
+from raylab.runs.tune_callbacks import WORKER_DEATHS, ProgressCallback
+from raylab.runs.worker import trainable
 from raylab.trials.run_trial import Outcome
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
@@ -26,7 +26,7 @@ from raylab.windows.dataset import Windows
 COMPACT_EVERY = 500  # trials
 
 
-class _Keep(tune.Callback):
+class LeaseAndCompaction(tune.Callback):
     """Stops this driver when it lost the run folder, and gathers the records of finished trials now and then."""
 
     def __init__(self, run: RunFolder, lease: Lease) -> None:
@@ -49,7 +49,7 @@ class _Keep(tune.Callback):
 
 def _ended_badly(trial: Trial, status: str, error: str) -> Outcome:
     facts = {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0, "seconds": 0.0, "device": ""}
-    return Outcome(status, {**trial.row, "trial": trial.key, "status": status, "error": error, **facts})
+    return Outcome(status, {**trial.labels, "trial": trial.key, "status": status, "error": error, **facts})
 
 
 def sweep(
@@ -59,17 +59,17 @@ def sweep(
     refs = {name: ray.put(data) for name, data in windows.items()}
     if waiting := waits_for({name: amount * resources.workers for name, amount in per_trial(resources).items()}):
         progress.say(waiting)  # before anything is measured: that waits as well
-    each = per_trial(settled(resources, trials, refs, progress.say))  # with several workers: what each of them gets
+    each = per_trial(resolve_gpu_share(resources, trials, refs, progress.say))  # with several workers: what each of them gets
     whole = {name: amount * resources.workers for name, amount in each.items()}
-    searcher = StageOrder(trials, run.store.hashes())
+    searcher = StageScheduler(trials, run.store.hashes())
     metrics, start = Metrics(run.uri), run.new_tune_name()
-    watch = Watch(progress, metrics, searcher)
-    trainable = tune.with_parameters(work, windows=refs, run=run.uri, each=each)
+    watch = ProgressCallback(progress, metrics, searcher)
+    function = tune.with_parameters(trainable, windows=refs, run=run.uri, each=each)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, SUPERVISOR if resources.workers > 1 else each),
+        tune.with_resources(function, SUPERVISOR if resources.workers > 1 else each),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=InOrder(),
+            scheduler=FIFO(),
             num_samples=-1,
             max_concurrent_trials=min(slots(whole), len(trials)),  # a cluster may say that it grows without end
             reuse_actors=True,
@@ -80,7 +80,7 @@ def sweep(
             name=start,
             storage_path=run.folder.at("tune"),
             storage_filesystem=run.folder.system,
-            callbacks=[watch, _Keep(run, lease), Logs(run.folder.sub(f"tune/{start}"))],
+            callbacks=[watch, LeaseAndCompaction(run, lease), TensorBoardLogger(run.folder.sub(f"tune/{start}"))],
             failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
             verbose=0,
         ),

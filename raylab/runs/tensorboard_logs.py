@@ -27,14 +27,14 @@ NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration",
 NAMES = ("row", "stages", "curve", "checkpoint_dir_name", "date", "hostname")  # in result.json, and in memory for nobody
 
 
-class InOrder(FIFOScheduler):
+class FIFO(FIFOScheduler):
     """Tune starts pending trials in their order by itself; its default looks for them among all trials so far, at every step."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Nothing beyond that order."""
 
 
-class Logs(LoggerCallback):
+class TensorBoardLogger(LoggerCallback):
     """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
 
     A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: where they cannot

@@ -8,9 +8,9 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 
-from raylab.runs.progress import Progress, who
+from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
-from raylab.runs.stage_scheduler import StageOrder
+from raylab.runs.stage_scheduler import StageScheduler
 from raylab.trials.trial import Trial
 
 WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
@@ -31,14 +31,14 @@ def cause_of(trial: Any) -> str:
     return f"{type(error).__name__}: {lines[-1]}"[:LONGEST]
 
 
-class Watch(tune.Callback):
+class ProgressCallback(tune.Callback):
     """Feeds the progress line and the metrics, and remembers why trials failed.
 
     Attributes:
         causes: key of each failed trial to its cause; those that could not write their record themselves get one from it.
     """
 
-    def __init__(self, progress: Progress, metrics: Metrics, searcher: StageOrder) -> None:
+    def __init__(self, progress: Progress, metrics: Metrics, searcher: StageScheduler) -> None:
         self.progress, self.metrics, self.searcher = progress, metrics, searcher
         self.causes: dict[str, str] = {}
         self._running: set[str] = set()
@@ -72,13 +72,13 @@ class Watch(tune.Callback):
         self._ended(trial, {"status": "failed", "error": cause})
 
     def _again(self, trial: Any) -> None:
-        self.progress.say(f"run again: {who(Trial.from_config(trial.config['trial']).row)}: {cause_of(trial)}")
+        self.progress.say(f"run again: {trial_label(Trial.from_config(trial.config['trial']).labels)}: {cause_of(trial)}")
         self._count(trial, running=False)
 
     def _ended(self, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "failed":
             self.causes[trial.config["trial"]["key"]] = result["error"]
-        self.progress.add({**Trial.from_config(trial.config["trial"]).row, **result})
+        self.progress.add({**Trial.from_config(trial.config["trial"]).labels, **result})
         self._count(trial, running=False)
 
     def _count(self, trial: Any, running: bool) -> None:

@@ -7,13 +7,13 @@ import torch
 from ray import tune
 
 from raylab.runs.folder import RunFolder
-from raylab.runs.gpu_memory import capped
+from raylab.runs.gpu_memory import limit_gpu_memory
 from raylab.runs.multi_worker import run_with_several
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
 
 
-def work(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[str, float]) -> None:
+def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[str, float]) -> None:
     """A Tune function.
 
     Args:
@@ -32,10 +32,10 @@ def work(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[s
     except OSError as error:  # a full disk, a store that is away: the driver hears of it, and writes the record when it can
         outcome.fail(error)
     kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**kept, "row": trial.row, "stage": "", "stage_done": "", "curve": [], "finished": True})
+    tune.report({**kept, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
 
 
 def _alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
     cuda = bool(gpu) and torch.cuda.is_available()
-    with capped(gpu if cuda else 0):
+    with limit_gpu_memory(gpu if cuda else 0):
         return run_trial(trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report)

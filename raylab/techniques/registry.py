@@ -3,7 +3,7 @@
 from typing import Any
 
 from raylab.techniques.selection import Calibration, Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest
-from raylab.techniques.stage import Axis, Stage, Technique, Value, Variant
+from raylab.techniques.stage import Stage, Technique, TechniqueAxis, Value, Variant
 
 TRUNK_HEAD = ("trunk", "head")
 ADAPTER_HEAD = ("adapter", "head")
@@ -13,8 +13,8 @@ CALIBRATES = {"learning_rate": 3e-4, "batch_size": 2, "batch_share": 1.0}
 ALONE = {"learning_rate": 0.003, "batch_size": 16, "batch_share": 0.1}
 
 
-def _axis(name: str, default: tuple[Value, ...], *values: Value) -> Axis:
-    return Axis(name, default, lambda value: value in values, "one of " + ", ".join(str(value) for value in values))
+def _axis(name: str, default: tuple[Value, ...], *values: Value) -> TechniqueAxis:
+    return TechniqueAxis(name, default, lambda value: value in values, "one of " + ", ".join(str(value) for value in values))
 
 
 def _is_budget(value: Value) -> bool:
@@ -29,13 +29,13 @@ def _is_k(value: Value) -> bool:
     )
 
 
-BUDGET = Axis(
+BUDGET = TechniqueAxis(
     "budget", (0.2, 0.3, 0.4, 0.5), _is_budget, "a share of each label between 0 and 1, or a whole number of windows per label"
 )
 LAYERS = _axis("layers", ("all", "last"), "all", "last")
 DRAW = _axis("draw", ("initial",), "initial", "random")
 UNIT = _axis("unit", ("window",), "window", "block")
-K = Axis(
+K = TechniqueAxis(
     "k", (2, 3, 4, 5, "silhouette"), _is_k, "a number of clusters from 2, silhouette, or silhouette_smallest (the public code)"
 )
 BY = _axis("by", ("traits",), "traits", "data", "both")
@@ -102,4 +102,4 @@ TECHNIQUES: dict[str, Technique] = {
     )
 }
 
-BASELINE = "non_personalized"
+REFERENCE_TECHNIQUE = "non_personalized"

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from raylab.folds.calibration import calibration
-from raylab.folds.fold import NONE, VALIDATION_SHARE, Chosen, Draw, Fold, FoldError, Rows, Unit
+from raylab.folds.fold import NO_ROWS, VALIDATION_SHARE, Draw, Fold, FoldError, RowIds, StageSplit, Unit
 from raylab.techniques.similarity import By, cluster, nearest, unlabelled
 
 TARGET_LABELS, TARGET_SIGNALS, TRAITS = "target labels", "target signals", "traits"
@@ -21,7 +21,7 @@ class Selection(Protocol):
         """What of the target or the dataset it uses: target labels, target signals, traits."""
         ...
 
-    def choose(self, fold: Fold) -> Chosen: ...
+    def choose(self, fold: Fold) -> StageSplit: ...
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class EveryoneElse:
     def needs(self) -> frozenset[str]:
         return frozenset()
 
-    def choose(self, fold: Fold) -> Chosen:
+    def choose(self, fold: Fold) -> StageSplit:
         if fold.shares:
             train, validation, _ = fold.parts
-            return Chosen(train, validation).check(fold)
+            return StageSplit(train, validation).check(fold)
         return by_people(fold, fold.others)
 
 
@@ -51,10 +51,10 @@ class Calibration:
     def needs(self) -> frozenset[str]:
         return frozenset({TARGET_LABELS})
 
-    def choose(self, fold: Fold) -> Chosen:
-        return Chosen(self.windows(fold), NONE)
+    def choose(self, fold: Fold) -> StageSplit:
+        return StageSplit(self.windows(fold), NO_ROWS)
 
-    def windows(self, fold: Fold) -> Rows:
+    def windows(self, fold: Fold) -> RowIds:
         """The calibration windows.
 
         Raises:
@@ -71,9 +71,9 @@ class Calibration:
 class EveryoneElseAndCalibration(Calibration):
     """Everyone else together with the target's calibration windows; validation people as without them."""
 
-    def choose(self, fold: Fold) -> Chosen:
+    def choose(self, fold: Fold) -> StageSplit:
         base = by_people(fold, fold.others)
-        return Chosen(np.union1d(base.train, self.windows(fold)), base.validation).check(fold)
+        return StageSplit(np.union1d(base.train, self.windows(fold)), base.validation).check(fold)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Similar:
     def needs(self) -> frozenset[str]:
         return frozenset({"traits": {TRAITS}, "data": {TARGET_SIGNALS}, "both": {TRAITS, TARGET_SIGNALS}}[self.by])
 
-    def looked_at(self, fold: Fold) -> Rows:
+    def signals_used(self, fold: Fold) -> RowIds:
         """The target's windows whose signals decide who is similar: they are not tested on."""
-        return unlabelled(fold) if TARGET_SIGNALS in self.needs else NONE
+        return unlabelled(fold) if TARGET_SIGNALS in self.needs else NO_ROWS
 
 
 @dataclass(frozen=True)
@@ -99,33 +99,33 @@ class Cluster(Similar):
     k: int | str = "silhouette"
     within: bool = False
 
-    def choose(self, fold: Fold) -> Chosen:
+    def choose(self, fold: Fold) -> StageSplit:
         people = cluster(fold, self.by, self.k)
         chosen = within_people(fold, people) if self.within or len(people) == 1 else by_people(fold, people)
-        return replace(chosen, looked_at=self.looked_at(fold))
+        return replace(chosen, signals_used=self.signals_used(fold))
 
 
 @dataclass(frozen=True)
 class Nearest(Similar):
     """The most similar person, with everyone tied; the last fifth of each label of each validates."""
 
-    def choose(self, fold: Fold) -> Chosen:
-        return replace(within_people(fold, nearest(fold, self.by)), looked_at=self.looked_at(fold))
+    def choose(self, fold: Fold) -> StageSplit:
+        return replace(within_people(fold, nearest(fold, self.by)), signals_used=self.signals_used(fold))
 
 
-def by_people(fold: Fold, people: tuple[str, ...]) -> Chosen:
+def by_people(fold: Fold, people: tuple[str, ...]) -> StageSplit:
     """A fifth of the people, rounded up, validate."""
     train, validation = fold.split_people(people)
-    return Chosen(fold.windows_of(train), fold.windows_of(validation)).check(fold)
+    return StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold)
 
 
-def within_people(fold: Fold, people: tuple[str, ...]) -> Chosen:
+def within_people(fold: Fold, people: tuple[str, ...]) -> StageSplit:
     """The last fifth (rounded up) of each label of each person validates; training windows that overlap it are purged.
 
     Raises:
         FoldError: where that leaves nothing to train on.
     """
-    validation: list[Rows] = [NONE]
+    validation: list[RowIds] = [NO_ROWS]
     for person in people:
         rows = fold.windows_of([person])
         for label in np.unique(fold.y[rows]):
@@ -136,4 +136,4 @@ def within_people(fold: Fold, people: tuple[str, ...]) -> Chosen:
     train = np.setdiff1d(rest, fold.overlapping(rest, held))
     if not len(train):
         raise FoldError(f"the windows of {', '.join(people)} are too few to train and to validate on")
-    return Chosen(train, held).check(fold)
+    return StageSplit(train, held).check(fold)

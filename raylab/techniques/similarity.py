@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import MinMaxScaler
 
-from raylab.folds.fold import Fold, FoldError, Rows
+from raylab.folds.fold import Fold, FoldError, RowIds
 
 By = Literal["traits", "data", "both"]
 Vectors = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ SILHOUETTE_K = (2, 3, 4, 5)
 STARTS = 50  # a single k-means start puts 11-13 of WESAD's 15 targets elsewhere with another seed
 
 
-def unlabelled(fold: Fold) -> Rows:
+def unlabelled(fold: Fold) -> RowIds:
     """The target's first windows in time, for similarity by data: their signals are used, their labels are not."""
     rows = fold.target_windows
     return rows[: max(1, int(np.ceil(UNLABELLED_SHARE * len(rows) - 1e-9)))]
@@ -77,7 +77,7 @@ def _trait(table: Mapping[str, Mapping[str, Any]], fold: Fold, name: str) -> Vec
 def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
     """People by the mean and SD, over their windows, of what each window's channels do; scaled to 0..1 on everyone else."""
 
-    def describe(rows: Rows) -> Vectors:
+    def describe(rows: RowIds) -> Vectors:
         of_windows = fold.statistics[rows].astype(np.float64)
         return np.concatenate([of_windows.mean(axis=0), of_windows.std(axis=0)])
 

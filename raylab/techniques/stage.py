@@ -18,18 +18,18 @@ class Stage:
     Attributes:
         name: what a study's ``protocol: {stages: {NAME: ...}}`` calls it.
         windows: the selection it trains on.
-        frees: the parts it trains; every other part runs in inference mode.
+        trainable: the parts it trains; every other part runs in inference mode.
         overrides: fields of the protocol that this stage declares (printed by ``raylab techniques``).
     """
 
     name: str
     windows: Selection
-    frees: tuple[str, ...]
+    trainable: tuple[str, ...]
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Axis:
+class TechniqueAxis:
     """One way in which variants of a technique differ.
 
     Attributes:
@@ -41,7 +41,7 @@ class Axis:
     name: str
     default: tuple[Value, ...]
     allowed: Callable[[Value], bool]
-    says: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Technique:
     """
 
     name: str
-    about: str
-    axes: tuple[Axis, ...]
+    description: str
+    axes: tuple[TechniqueAxis, ...]
     stages: Callable[[Variant], tuple[Stage, ...]]
     adapter: bool = False
 
@@ -71,7 +71,7 @@ class Technique:
         ]
         for axis in self.axes:
             wrong = [value for value in asked.get(axis.name, []) if not axis.allowed(value)]
-            problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.says}" for value in wrong]
+            problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.description}" for value in wrong]
         if problems:
             raise ValueError("; ".join(problems))
         values = [asked.get(axis.name) or list(axis.default) for axis in self.axes]

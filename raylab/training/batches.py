@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from raylab.folds.fold import Rows
+from raylab.folds.fold import RowIds
 from raylab.models.batch import Batch
 
 
@@ -31,19 +31,19 @@ class Signals:
             {name: self.lengths[name] for name in kept if name in self.lengths},
         )
 
-    def longest_first(self, rows: Rows) -> Rows:
+    def longest_first(self, rows: RowIds) -> RowIds:
         """These rows, those with the most valid steps first."""
         steps = sum((n[rows].astype(np.int64) for n in self.lengths.values()), np.zeros(len(rows), dtype=np.int64))
         return rows[np.argsort(-steps, kind="stable")]
 
-    def padded(self, rows: Rows) -> Batch:
+    def padded(self, rows: RowIds) -> Batch:
         """The windows of these rows at full length, on the processor."""
         return Batch(
             {name: torch.from_numpy(values[rows]) for name, values in self.values.items()},
             {name: torch.from_numpy(steps[rows].astype(np.int64)) for name, steps in self.lengths.items()},
         )
 
-    def batch(self, rows: Rows, device: torch.device) -> Batch:
+    def batch(self, rows: RowIds, device: torch.device) -> Batch:
         """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/test_masks.py``), and costs time."""
         lengths = {name: steps[rows].astype(np.int64) for name, steps in self.lengths.items()}
         longest = {name: max(1, int(steps.max(initial=0))) for name, steps in lengths.items()}

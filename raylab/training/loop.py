@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylab.folds.fold import NONE, Rows
-from raylab.folds.seeding import Draws
+from raylab.folds.fold import NO_ROWS, RowIds
+from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.estimators import Estimator
 from raylab.models.keras_defaults import ADAM_EPSILON
@@ -22,14 +22,14 @@ from raylab.training.augment import Augmenter
 from raylab.training.batches import Signals
 from raylab.training.protocol import Hyperparameters
 from raylab.training.stage_hash import PlannedStage
-from raylab.training.worker_group import ALONE, Group
+from raylab.training.worker_group import ALONE, WorkerGroup
 
 PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
 EVALUATION_BATCH = 256
 CPU = torch.device("cpu")
 
 Epoch = dict[str, float]
-Watch = Callable[[Rows], None]
+OnBatch = Callable[[RowIds], None]
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -38,7 +38,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass
-class Trained:
+class TrainingResult:
     """What the loop did.
 
     Attributes:
@@ -52,11 +52,11 @@ class Trained:
     curve: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     steps: int = 0
-    seen: Rows = field(default_factory=lambda: NONE)
-    augmented: Rows = field(default_factory=lambda: NONE)
+    seen: RowIds = field(default_factory=lambda: NO_ROWS)
+    augmented: RowIds = field(default_factory=lambda: NO_ROWS)
 
 
-def features_of(network: Network, signals: Signals, rows: Rows, device: torch.device) -> Tensor:
+def features_of(network: Network, signals: Signals, rows: RowIds, device: torch.device) -> Tensor:
     """Trunk features (n, n_fused) in inference mode."""
     network.eval()
     with torch.no_grad():
@@ -64,7 +64,7 @@ def features_of(network: Network, signals: Signals, rows: Rows, device: torch.de
     return torch.cat(parts)
 
 
-def predict(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32]:
+def predict(network: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32]:
     """Probabilities (n, n_classes) in inference mode."""
     if isinstance(network, Estimator):
         with threadpool_limits(1):  # as torch has one: sums in another order give other bits
@@ -76,7 +76,7 @@ def predict(network: Model, signals: Signals, rows: Rows, device: torch.device) 
     return p
 
 
-def attention(network: Model, signals: Signals, rows: Rows, device: torch.device) -> npt.NDArray[np.float32] | None:
+def attention(network: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32] | None:
     """Weight of each channel in each window in inference mode, (n, n_channels); None where the model gives none."""
     if isinstance(network, Estimator):
         return None
@@ -87,7 +87,7 @@ def attention(network: Model, signals: Signals, rows: Rows, device: torch.device
     return torch.cat(found).cpu().numpy() if found else None
 
 
-def _slices(rows: Rows) -> list[Rows]:
+def _slices(rows: RowIds) -> list[RowIds]:
     return [rows[i : i + EVALUATION_BATCH] for i in range(0, len(rows), EVALUATION_BATCH)]
 
 
@@ -119,11 +119,11 @@ class _Source:
     ) -> None:
         self.signals, self.device, self.augmenter = signals, device, augmenter
         self.features: Tensor | None = None
-        if "trunk" not in stage.frees and augmenter is None:
+        if "trunk" not in stage.trainable and augmenter is None:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def inputs(self, rows: Rows, augment: bool = False) -> Tensor | Batch:
+    def inputs(self, rows: RowIds, augment: bool = False) -> Tensor | Batch:
         if self.features is None:
             batch = self.signals.batch(rows, self.device)
             return self.augmenter(batch) if augment and self.augmenter else batch
@@ -153,11 +153,11 @@ class _Plateau:
         return better, self.wait >= self.hyper.patience
 
 
-def _augmenter(stage: PlannedStage, draws: Draws, group: Group) -> Augmenter | None:
+def _augmenter(stage: PlannedStage, draws: FoldSeeds, group: WorkerGroup) -> Augmenter | None:
     """With a stream of its own for every worker; None where the stage augments nothing."""
     if stage.hyper.augmentation is None:
         return None
-    purpose = "augmentation" if group.leads else f"augmentation of worker {group.rank}"
+    purpose = "augmentation" if group.is_leader else f"augmentation of worker {group.rank}"
     return Augmenter(stage.hyper.augmentation, torch.Generator().manual_seed(draws.integer(purpose)))
 
 
@@ -166,12 +166,12 @@ def train(
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
-    draws: Draws,
+    draws: FoldSeeds,
     device: torch.device,
-    watch: Watch = lambda rows: None,
+    watch: OnBatch = lambda rows: None,
     on_epoch: OnEpoch = lambda epoch: None,
-    group: Group = ALONE,
-) -> Trained:
+    group: WorkerGroup = ALONE,
+) -> TrainingResult:
     """Train the freed parts of the network in place, and leave the best validation epoch's weights in it; fit a baseline.
 
     Args:
@@ -185,7 +185,7 @@ def train(
     """
     if isinstance(network, Estimator):
         return _fit(network, signals, classes, stage, watch, on_epoch)
-    torch.manual_seed(draws.integer("dropout" if group.leads else f"dropout of worker {group.rank}"))
+    torch.manual_seed(draws.integer("dropout" if group.is_leader else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
     source = _Source(network, signals, stage, device, _augmenter(stage, draws, group))
     loop = _Loop(network, source, stage, y, draws.generator("shuffle"), watch, group)
@@ -197,9 +197,9 @@ def _fit(
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
-    watch: Watch,
+    watch: OnBatch,
     on_epoch: OnEpoch,
-) -> Trained:
+) -> TrainingResult:
     """Fit a baseline, at once: one epoch, one step, its loss that of the windows it was fitted on.
 
     Nothing is stopped early, so the windows that a network validates on are fitted too: both kinds of model use the same windows.
@@ -216,7 +216,7 @@ def _fit(
     record: Epoch = {"epoch": 1, "loss": loss, "learning_rate": 0.0}
     _refuse_nonfinite(record, stage)
     on_epoch(record)
-    return Trained([record], best_epoch=1, steps=1, seen=rows)
+    return TrainingResult([record], best_epoch=1, steps=1, seen=rows)
 
 
 class _Loop:
@@ -229,21 +229,21 @@ class _Loop:
         stage: PlannedStage,
         y: Tensor,
         shuffle: np.random.Generator,
-        watch: Watch,
-        group: Group,
+        watch: OnBatch,
+        group: WorkerGroup,
     ) -> None:
         self.network, self.source, self.stage, self.y, self.shuffle, self.watch = network, source, stage, y, shuffle, watch
         self.group = group
         rate = stage.hyper.learning_rate
-        self.optimizer = torch.optim.Adam(network.free(stage.frees), lr=rate, eps=ADAM_EPSILON, fused=True)
+        self.optimizer = torch.optim.Adam(network.set_trainable(stage.trainable), lr=rate, eps=ADAM_EPSILON, fused=True)
         self.logits = _Logits(network)
         self.wrapped = group.wrap(self.logits)  # for the steps only: evaluation needs no gradients of the others
         self.plateau = _Plateau(stage.hyper)
-        self.done = Trained()
-        self.seen: list[Rows] = []
-        self.augmented: list[Rows] = [NONE]
+        self.done = TrainingResult()
+        self.seen: list[RowIds] = []
+        self.augmented: list[RowIds] = [NO_ROWS]
 
-    def run(self, on_epoch: OnEpoch) -> Trained:
+    def run(self, on_epoch: OnEpoch) -> TrainingResult:
         network, stage, done = self.network, self.stage, self.done
         kept: dict[str, Tensor] = {}
         for epoch in range(1, stage.hyper.epochs + 1):
@@ -256,15 +256,15 @@ class _Loop:
             _refuse_nonfinite(record, stage)
             if better:
                 done.best_epoch = epoch
-                kept = {name: value.clone() for name, value in network.state_of(stage.frees).items()}
+                kept = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
             done.curve.append(record)
             on_epoch(record)
             if stop:
                 break
         network.load_parts(kept)
         network.eval()
-        done.seen = self.group.union(np.concatenate(self.seen))
-        done.augmented = self.group.union(np.concatenate(self.augmented))
+        done.seen = self.group.gather_rows(np.concatenate(self.seen))
+        done.augmented = self.group.gather_rows(np.concatenate(self.augmented))
         if not np.array_equal(done.seen, np.sort(stage.train)):
             raise TrainingError(
                 f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned"
@@ -275,13 +275,13 @@ class _Loop:
         """One pass over the training windows; the mean loss. The last short batch is kept, as Keras does."""
         order = self.shuffle.permutation(self.stage.train)
         size, total = self.stage.hyper.batch(len(order)), 0.0
-        self.network.free(self.stage.frees)
+        self.network.set_trainable(self.stage.trainable)
         for start in range(0, len(order), size):
-            total += self._step(*self.group.share(order[start : start + size]))
-        self.group.settle(self.network)
-        return self.group.total(total, self.y.device) / len(order)
+            total += self._step(*self.group.my_rows(order[start : start + size]))
+        self.group.sync_buffers(self.network)
+        return self.group.all_reduce_sum(total, self.y.device) / len(order)
 
-    def _step(self, rows: Rows, weight: float) -> float:
+    def _step(self, rows: RowIds, weight: float) -> float:
         """One step of the optimizer; the summed loss of the rows."""
         done, rate = self.done, self.plateau.rate
         self.optimizer.param_groups[0]["lr"] = rate / (1 + self.stage.hyper.decay * done.steps)
@@ -306,11 +306,11 @@ class _Loop:
         self.network.eval()
         total = 0.0
         with torch.no_grad():
-            for rows in self.group.part(_slices(self.stage.validation)):
+            for rows in self.group.my_batches(_slices(self.stage.validation)):
                 logits, _ = self.logits(self.source.inputs(rows))
                 total += float(F.cross_entropy(logits, self.y[torch.from_numpy(rows)], reduction="sum"))
-        self.network.free(self.stage.frees)
-        return self.group.total(total, self.y.device) / len(self.stage.validation)
+        self.network.set_trainable(self.stage.trainable)
+        return self.group.all_reduce_sum(total, self.y.device) / len(self.stage.validation)
 
 
 def _votes_loss(votes: Tensor, y: Tensor) -> Tensor:

@@ -69,10 +69,10 @@ def resolve(protocol: Protocol, stage: str, declared: Mapping[str, Any], encoder
     """Precedence: the study naming the stage > the stage's declaration > the study > the paper (batch size: the encoder's)."""
     named = protocol.stages.get(stage)
     return Hyperparameters(
-        **{"batch_size": encoder_batch_size, **_said(protocol), **declared, **(_said(named) if named else {})}
+        **{"batch_size": encoder_batch_size, **_declared(protocol), **declared, **(_declared(named) if named else {})}
     )
 
 
-def _said(protocol: StageProtocol) -> dict[str, Any]:
+def _declared(protocol: StageProtocol) -> dict[str, Any]:
     """The fields that are not left to others, as they are."""
     return {name: value for name in StageProtocol.model_fields if (value := getattr(protocol, name)) is not None}

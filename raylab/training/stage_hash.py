@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raylab.folds.fold import Fold, FoldError, Rows
+from raylab.folds.fold import Fold, FoldError, RowIds
 from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
@@ -19,23 +19,23 @@ class PlannedStage:
     """One training, fixed: rows of the index to train and validate on, the parts it frees, its hyperparameters.
 
     Attributes:
-        looked_at: target windows whose signals chose the training windows; they decide no weight beyond that.
+        signals_used: target windows whose signals chose the training windows; they decide no weight beyond that.
         hash: identity; equal hashes mean equal weights to the bit on one type of processor.
         parent: hash of the stage it continues from; empty for the first.
     """
 
     name: str
-    train: Rows
-    validation: Rows
-    looked_at: Rows
-    frees: tuple[str, ...]
+    train: RowIds
+    validation: RowIds
+    signals_used: RowIds
+    trainable: tuple[str, ...]
     hyper: Hyperparameters
     parent: str
     hash: str
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainingContext:
     """What the stages of a trial have in common.
 
     Attributes:
@@ -55,7 +55,7 @@ class Subject:
         return len(self.fold.index.classes(self.fold.label))
 
 
-def identify(stage: PlannedStage, subject: Subject) -> str:
+def stage_hash(stage: PlannedStage, subject: TrainingContext) -> str:
     """The hash of what decides the stage's weights. A test changes each field and sees another hash."""
     fold = subject.fold
     window = fold.index.window
@@ -73,14 +73,14 @@ def identify(stage: PlannedStage, subject: Subject) -> str:
             "validation": hash_array(window[stage.validation]),
             "model": subject.model.architecture,
             "adapter": subject.adapter,
-            "frees": list(stage.frees),
+            "frees": list(stage.trainable),
             "hyperparameters": stage.hyper.as_dict(),
             "draws": fold.as_dict(),
         }
     )
 
 
-def plan_stages(subject: Subject, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
+def plan_stages(subject: TrainingContext, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
     """The stages of a technique for one fold.
 
     Raises:
@@ -95,13 +95,13 @@ def plan_stages(subject: Subject, stages: Sequence[Stage], protocol: Protocol) -
             name=stage.name,
             train=chosen.train,
             validation=chosen.validation,
-            looked_at=chosen.looked_at,
-            frees=stage.frees,
+            signals_used=chosen.signals_used,
+            trainable=stage.trainable,
             hyper=resolve(protocol, stage.name, stage.overrides, batch_size(subject.model.encoder)),
             parent=planned[-1].hash if planned else "",
             hash="",
         )
-        planned.append(PlannedStage(**{**vars(draft), "hash": identify(draft, subject)}))
+        planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, subject)}))
     if not planned:
         raise FoldError(f"{', '.join(stage.name for stage in stages)}: there is no window to train on")
     return tuple(planned)

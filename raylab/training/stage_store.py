@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
-from raylab.record_store import Ledger
+from raylab.record_store import RecordStore
 
 # The columns of trainings.parquet; an epoch's losses stay in the small object.
 TRAINING_COLUMNS = pa.schema(
@@ -41,7 +41,7 @@ class StageStore:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._trainings = Ledger(folder, "trainings", TRAINING_COLUMNS)
+        self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS)
 
     def has(self, stage: str) -> bool:
         return self.folder.exists(f"stages/{stage}.safetensors")
@@ -67,17 +67,17 @@ class StageStore:
         """Note that a training starts, and whether it ``repairs`` a file that is there and damaged; returns the attempt's name."""
         attempt = f"{stage}.{uuid.uuid4().hex[:8]}"
         note = {"stage": stage, "status": "started", "started": time.time(), "repairs": self.has(stage)}
-        self._trainings.put(attempt, {**about, **note})
+        self._trainings.write(attempt, {**about, **note})
         return attempt
 
     def complete(self, attempt: str, about: dict[str, Any]) -> None:
-        started = self._trainings.get(attempt)
-        self._trainings.put(attempt, {**started, **about, "status": "completed", "ended": time.time()})
+        started = self._trainings.read(attempt)
+        self._trainings.write(attempt, {**started, **about, "status": "completed", "ended": time.time()})
 
     def trainings(self) -> list[dict[str, Any]]:
         """Every training that was started, in any order."""
-        return list(self._trainings.rows().values())
+        return list(self._trainings.records().values())
 
-    def gather(self) -> None:
+    def compact(self) -> None:
         """Gather the completed trainings, so that counting them needs few reads."""
-        self._trainings.gather(lambda row: row["status"] == "completed")
+        self._trainings.compact(lambda row: row["status"] == "completed")

@@ -6,15 +6,15 @@ from typing import Any
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.registry import BASELINES
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
 
 
-def refused_alone(model: ModelSpec) -> list[str]:
+def model_problems(model: ModelSpec) -> list[str]:
     """What is wrong with a model, whatever it is used for."""
-    baseline = BASELINES.get(model.encoder)
+    baseline = CLASSICAL_MODELS.get(model.encoder)
     if baseline is None:
         return []
     problems = [baseline.missing] if baseline.missing else []
@@ -27,10 +27,10 @@ def refused_alone(model: ModelSpec) -> list[str]:
     return problems
 
 
-def refused_with_technique(model: ModelSpec, technique: str, variant: Variant) -> str:
+def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str:
     """Why the model cannot be trained by this variant; empty where it can."""
     asked = TECHNIQUES[technique]
-    if model.encoder in BASELINES:
+    if model.encoder in CLASSICAL_MODELS:
         if asked.adapter:
             return f"{technique} trains an adapter, and {model.encoder} is no network; leave {technique} out for it"
         if len(asked.stages(variant)) > 1:
@@ -47,10 +47,10 @@ def refused_with_technique(model: ModelSpec, technique: str, variant: Variant) -
     return ""
 
 
-def refused_with_protocol(model: ModelSpec, protocol: Protocol) -> str:
+def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
     """Why the model cannot follow the protocol; empty where it can."""
     augments = any(part.augmentation for part in (protocol, *protocol.stages.values()))
-    if model.encoder in BASELINES and augments:
+    if model.encoder in CLASSICAL_MODELS and augments:
         return f"augmentation changes windows anew in every epoch, and {model.encoder} has none; leave one of them out"
     return ""
 
@@ -63,7 +63,7 @@ def channels_of(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, 
     return tuple(name for name in channels if modality[name] in model.modalities)
 
 
-def refused_on(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], where: str) -> list[str]:
+def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], where: str) -> list[str]:
     """What these channels of a dataset do not give the model.
 
     Args:

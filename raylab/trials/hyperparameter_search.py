@@ -13,29 +13,36 @@ import pandas as pd
 
 from raylab.errors import RaylabError
 from raylab.folds.fold import Fold
-from raylab.folds.split_scheme import People, held_out
+from raylab.folds.split_scheme import Participants, held_out_key
 from raylab.models.network import ModelSpec
-from raylab.techniques.registry import BASELINE
+from raylab.techniques.registry import REFERENCE_TECHNIQUE
 from raylab.trials.compatibility import channels_of
-from raylab.trials.plan import Choices, Prepared, completed, name_without, prepared, with_point
-from raylab.trials.split_config import Point, Search, shown
+from raylab.trials.plan import (
+    CheckedDataset,
+    SelectedHyperparameters,
+    check_datasets,
+    name_without,
+    with_candidate,
+    with_stage_hashes,
+)
+from raylab.trials.split_config import Candidate, Search, format_candidate
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
 
 @dataclass(frozen=True)
-class Outer:
+class OuterFold:
     """One outer fold of one model: it searches once, whoever of the people it holds out is the target."""
 
-    ready: Prepared
+    ready: CheckedDataset
     model: ModelSpec
-    held: People
+    held: Participants
     seed: int
 
     @property
     def key(self) -> tuple[str, str, ModelSpec, str, int]:
-        return self.ready.name, self.ready.entry.label, self.model, held_out(self.held[0], self.held[1:]), self.seed
+        return self.ready.name, self.ready.entry.label, self.model, held_out_key(self.held[0], self.held[1:]), self.seed
 
     @property
     def name(self) -> str:
@@ -44,21 +51,21 @@ class Outer:
         return f"{self.ready.name}, without {whom}"
 
     @property
-    def people(self) -> People:
+    def people(self) -> Participants:
         """Those whom one may train on, and so hold out in turn."""
-        return Fold(self.ready.index, self.ready.entry.label, self.held[0], self.seed, apart=self.held[1:]).others
+        return Fold(self.ready.index, self.ready.entry.label, self.held[0], self.seed, held_out_with=self.held[1:]).others
 
 
-def outer_folds(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[Outer]:
+def outer_folds(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[OuterFold]:
     """Every outer fold of the study, once."""
-    for ready, model, seed in product(prepared(study, indexes), study.models, study.seeds):
-        groups = dict.fromkeys(tuple(sorted({name, *ready.apart(name, seed)})) for name in ready.targets)
-        yield from (Outer(ready, model.spec, held, seed) for held in groups)
+    for ready, model, seed in product(check_datasets(study, indexes), study.models, study.seeds):
+        groups = dict.fromkeys(tuple(sorted({name, *ready.held_out_with(name, seed)})) for name in ready.targets)
+        yield from (OuterFold(ready, model.spec, held, seed) for held in groups)
 
 
-def _called(model: ModelSpec, point: Point) -> str:
+def _label(model: ModelSpec, point: Candidate) -> str:
     """What tables of the inner trials call a model."""
-    return f"{name_without(model, point)} {shown(point)}"
+    return f"{name_without(model, point)} {format_candidate(point)}"
 
 
 def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
@@ -67,31 +74,31 @@ def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex
     for outer in outer_folds(study, indexes):
         ready, people, kind = outer.ready, outer.people, search.folds.kind()
         for point, target in product(search.points, people):
-            model, protocol = with_point(outer.model, study.protocol, point)
-            apart = kind.apart(ready.index, ready.entry.label, outer.seed, target, people)
+            model, protocol = with_candidate(outer.model, study.protocol, point)
+            apart = kind.held_out_with(ready.index, ready.entry.label, outer.seed, target, people)
             trial = Trial(
                 dataset=outer.name,
                 windows=ready.source,
                 label=ready.entry.label,
                 channels=channels_of(model, ready.channels, ready.index.card),
                 model=model,
-                technique=BASELINE,
+                technique=REFERENCE_TECHNIQUE,
                 variant={},
-                participant=target,
+                target=target,
                 seed=outer.seed,
-                apart=tuple(sorted({*outer.held, *apart})),
-                model_name=_called(outer.model, point),
+                held_out_with=tuple(sorted({*outer.held, *apart})),
+                model_name=_label(outer.model, point),
                 protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            trial = completed(trial, ready.index)
+            trial = with_stage_hashes(trial, ready.index)
             if trial.key not in yielded:  # two widths of a model are one where the width is searched
                 yielded.add(trial.key)
                 yield trial
 
 
-def choose(study: Study, search: Search, indexes: Mapping[str, WindowIndex], scores: pd.DataFrame) -> Choices:
+def choose(study: Study, search: Search, indexes: Mapping[str, WindowIndex], scores: pd.DataFrame) -> SelectedHyperparameters:
     """For each outer fold the combination with the best mean over its inner folds; of equal ones the first.
 
     Args:
@@ -100,12 +107,12 @@ def choose(study: Study, search: Search, indexes: Mapping[str, WindowIndex], sco
     Raises:
         RaylabError: where no inner fold of an outer one has a score.
     """
-    own = scores[scores["technique"].eq(BASELINE) & scores["against"].eq("")]
+    own = scores[scores["technique"].eq(REFERENCE_TECHNIQUE) & scores["against"].eq("")]
     means = own.groupby(["dataset", "label", "model", "seed"])[study.primary_metric].mean().dropna().to_dict()
-    chosen: dict[tuple[str, str, ModelSpec, str, int], Point] = {}
+    chosen: dict[tuple[str, str, ModelSpec, str, int], Candidate] = {}
     for outer in outer_folds(study, indexes):
         about = outer.name, outer.ready.entry.label
-        found = [(means.get((*about, _called(outer.model, point), outer.seed)), point) for point in search.points]
+        found = [(means.get((*about, _label(outer.model, point), outer.seed)), point) for point in search.points]
         scored = [(mean, point) for mean, point in found if mean is not None]
         if not scored:
             raise RaylabError(

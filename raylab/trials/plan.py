@@ -6,26 +6,28 @@ from itertools import product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
-from raylab.folds.split_scheme import Kind, held_out, labelled
+from raylab.folds.split_scheme import SplitScheme, held_out_key, labelled_participants
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
 from raylab.training.protocol import Protocol
-from raylab.training.stage_hash import PlannedStage, Subject, plan_stages
-from raylab.trials.compatibility import channels_of, refused_on
-from raylab.trials.split_config import WIDTH, Point
+from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
+from raylab.trials.compatibility import channels_of, dataset_problems
+from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
-Choices = Mapping[tuple[str, str, ModelSpec, str, int], Point]  # dataset, label, model, who is held out, seed
+SelectedHyperparameters = Mapping[
+    tuple[str, str, ModelSpec, str, int], Candidate
+]  # dataset, label, model, who is held out, seed
 
-LEAVE_ONE_OUT = Kind()
+LEAVE_ONE_OUT = SplitScheme()
 MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CheckedDataset:
     """A dataset entry of the study with its index, checked to fit.
 
     Attributes:
@@ -39,22 +41,22 @@ class Prepared:
     channels: tuple[str, ...]
     targets: tuple[str, ...]
     everyone: tuple[str, ...]
-    kind: Kind
+    kind: SplitScheme
     source: str
 
-    def apart(self, target: str, seed: int) -> tuple[str, ...]:
+    def held_out_with(self, target: str, seed: int) -> tuple[str, ...]:
         """Who is held out together with the target."""
-        return self.kind.apart(self.index, self.entry.label, seed, target, self.everyone)
+        return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.everyone)
 
 
-def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: Kind = LEAVE_ONE_OUT) -> str:
+def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LEAVE_ONE_OUT) -> str:
     """How tables call the dataset: its own name, and in brackets a normalization that is not the usual one, the leak probes that it
     was put through, a number of people, and the kind of folds, which stands behind a name given in the study too."""
     how = index.card["preprocessing"]["normalization"]
     marks = [] if how in ("recording", "none") else [how.replace("_", " ")]
     marks += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
     marks += [f"{entry.people} people"] if entry.people else []
-    marks = [*([] if entry.name else marks), *([kind.mark] if kind.mark else [])]
+    marks = [*([] if entry.name else marks), *([kind.suffix] if kind.suffix else [])]
     return (entry.name or index.name) + (f" ({', '.join(marks)})" if marks else "")
 
 
@@ -78,7 +80,7 @@ def _unknown(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list
     return problems
 
 
-def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Prepared | None, list[str]]:
+def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[CheckedDataset | None, list[str]]:
     tested = list(index.card.get("tested", index.participants))
     problems = _unknown(entry, index, tested)
     kind = study.division(entry).kind(str(index.card.get("trained_on", "")))
@@ -86,12 +88,12 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Prepa
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    everyone = tuple(name for name in labelled(index, entry.label) if name in tested)
+    everyone = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
     if kind.groups > len(everyone):
         return None, [
             f"{entry.windows} has {len(everyone)} people with the label {entry.label}, too few for {kind.groups} groups"
         ]
-    return Prepared(
+    return CheckedDataset(
         entry=entry,
         index=index,
         name=dataset_name(entry, index, kind),
@@ -103,7 +105,7 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Prepa
     ), []
 
 
-def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]:
+def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[CheckedDataset]:
     """The study's datasets, checked.
 
     Raises:
@@ -116,12 +118,12 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
         if ready:
             found.append(ready)
     cells = [(ready.name, ready.entry.label) for ready in found]
-    problems += [problem for ready in found for problem in _lacks(ready, study)]
+    problems += [problem for ready in found for problem in _missing_requirements(ready, study)]
     problems += [
         problem
         for ready in found
         for model in study.models
-        for problem in refused_on(model.spec, ready.channels, ready.index.card, ready.name)
+        for problem in dataset_problems(model.spec, ready.channels, ready.index.card, ready.name)
     ]
     problems += [
         f"dataset {name!r} with label {label!r} stands twice; give one of them a name"
@@ -132,7 +134,7 @@ def prepared(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Prepared]
     return found
 
 
-def _lacks(ready: Prepared, study: Study) -> list[str]:
+def _missing_requirements(ready: CheckedDataset, study: Study) -> list[str]:
     """What techniques of the study need and the dataset does not have."""
     if any(entry["traits"] for entry in ready.index.card["participants"]) and ready.index.card["similarity_traits"]:
         return []
@@ -145,11 +147,13 @@ def _lacks(ready: Prepared, study: Study) -> list[str]:
     return [f"{name} needs traits, and {ready.name} has none; leave it out or use by: data" for name in sorted(wanting)]
 
 
-def subject_of(trial: Trial, index: WindowIndex) -> Subject:
+def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
     """What a trial's stages have in common, rebuilt from its record."""
     cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
-    return Subject(
-        fold=Fold(index, trial.label, trial.participant, trial.seed, trial.people, trial.channels, trial.apart, trial.shares),
+    return TrainingContext(
+        fold=Fold(
+            index, trial.label, trial.target, trial.seed, trial.people, trial.channels, trial.held_out_with, trial.shares
+        ),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: cards[name] for name in trial.channels},
@@ -157,40 +161,40 @@ def subject_of(trial: Trial, index: WindowIndex) -> Subject:
     )
 
 
-def stages_of(trial: Trial, index: WindowIndex) -> tuple[Subject, tuple[PlannedStage, ...]]:
+def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[PlannedStage, ...]]:
     """The trial's stages with their windows.
 
     Raises:
         FoldError: where the fold cannot give a stage its windows.
     """
-    subject = subject_of(trial, index)
+    subject = training_context(trial, index)
     if not len(subject.fold.target_windows):
-        raise FoldError(f"no window of participant {trial.participant} fell into the test part of the random split")
+        raise FoldError(f"no window of participant {trial.target} fell into the test part of the random split")
     return subject, plan_stages(subject, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
 
 
-def with_point(model: ModelSpec, protocol: Protocol, point: Point) -> tuple[ModelSpec, Protocol]:
+def with_candidate(model: ModelSpec, protocol: Protocol, point: Candidate) -> tuple[ModelSpec, Protocol]:
     """The model and the protocol at a point of a search."""
     changed = {name: value for name, value in point.items() if name != WIDTH}
     wide = replace(model, width=float(point[WIDTH])) if WIDTH in point else model
     return wide, Protocol.model_validate({**protocol.model_dump(), **changed}) if changed else protocol
 
 
-def name_without(model: ModelSpec, point: Point) -> str:
+def name_without(model: ModelSpec, point: Candidate) -> str:
     """The model's name without what a search chooses."""
     return replace(model, width=1.0).name if WIDTH in point else model.name
 
 
-def completed(trial: Trial, index: WindowIndex) -> Trial:
+def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
     """The trial with the hashes of its stages, or why its fold cannot be built, and its key."""
     try:
         trial = replace(trial, stages=tuple(stage.hash for stage in stages_of(trial, index)[1]))
     except FoldError as error:
         trial = replace(trial, problem=str(error))
-    return replace(trial, key=trial.identity)
+    return replace(trial, key=trial.computed_key)
 
 
-def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: Choices | None = None) -> Iterator[Trial]:
+def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: SelectedHyperparameters | None = None) -> Iterator[Trial]:
     """Every trial of the study, in the study's order; one whose fold cannot be built carries its problem.
 
     Args:
@@ -203,11 +207,11 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: Choices | Non
     if study.search and chosen is None:
         raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
-    for ready, model, technique in product(prepared(study, indexes), study.models, study.techniques):
+    for ready, model, technique in product(check_datasets(study, indexes), study.models, study.techniques):
         for variant, target, seed in product(technique.variants, ready.targets, study.seeds):
-            apart = ready.apart(target, seed)
-            point = chosen[ready.name, ready.entry.label, model.spec, held_out(target, apart), seed] if chosen else {}
-            spec, protocol = with_point(model.spec, study.protocol, point)
+            apart = ready.held_out_with(target, seed)
+            point = chosen[ready.name, ready.entry.label, model.spec, held_out_key(target, apart), seed] if chosen else {}
+            spec, protocol = with_candidate(model.spec, study.protocol, point)
             trial = Trial(
                 dataset=ready.name,
                 windows=ready.source,
@@ -216,18 +220,18 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: Choices | Non
                 model=spec,
                 technique=technique.name,
                 variant=variant,
-                participant=target,
+                target=target,
                 seed=seed,
                 people=ready.entry.people,
-                apart=apart,
+                held_out_with=apart,
                 shares=ready.kind.shares,
                 model_name=f"{name_without(model.spec, point)} (searched)" if point else "",
-                searched=point,
+                best_params=point,
                 protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            trial = completed(trial, ready.index)
+            trial = with_stage_hashes(trial, ready.index)
             if trial.key not in yielded:  # a study may name a variant twice
                 yielded.add(trial.key)
                 yield trial

@@ -15,20 +15,20 @@ import pyarrow as pa
 import torch
 
 from analysis.scores.metrics import auroc
-from raylab.folds.fold import Rows
-from raylab.models.registry import Model, make
+from raylab.folds.fold import RowIds
+from raylab.models.registry import Model, build_model
 from raylab.training.batches import Signals
 from raylab.training.loop import Epoch, TrainingError, attention, predict, train
-from raylab.training.stage_hash import PlannedStage, Subject
+from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
-from raylab.training.worker_group import ALONE, Group
+from raylab.training.worker_group import ALONE, WorkerGroup
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
 
 Report = Callable[[dict[str, Any]], None]
-StageWatch = Callable[[PlannedStage, Rows], None]
-Planned = Callable[[Trial, WindowIndex], tuple[Subject, tuple[PlannedStage, ...]]]
+StageWatch = Callable[[PlannedStage, RowIds], None]
+StagePlanner = Callable[[Trial, WindowIndex], tuple[TrainingContext, tuple[PlannedStage, ...]]]
 REPORT_EVERY_S = 2.0
 
 
@@ -78,8 +78,8 @@ def run_trial(
     device: str = "cpu",
     report: Report = lambda event: None,
     watch: StageWatch = lambda stage, rows: None,
-    planned: Planned = stages_of,
-    group: Group = ALONE,
+    planned: StagePlanner = stages_of,
+    group: WorkerGroup = ALONE,
 ) -> Outcome:
     """Train what the store lacks, predict every target window that was not trained on.
 
@@ -95,9 +95,9 @@ def run_trial(
         the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
     """
     began = time.perf_counter()
-    outcome = Outcome("missing", {**trial.row, "trial": trial.key, "error": trial.problem, "device": device})
+    outcome = Outcome("missing", {**trial.labels, "trial": trial.key, "error": trial.problem, "device": device})
     outcome.record |= {"epochs": 0, "windows_trained": 0, "stages": list(trial.stages), "stages_reused": 0}
-    outcome.record |= {"searched": trial.found} if trial.searched else {}
+    outcome.record |= {"searched": trial.best_params_text} if trial.best_params else {}
     if not trial.problem:
         try:
             with one_thread():
@@ -120,9 +120,9 @@ class _Worker:
     device: torch.device
     report: Report
     watch: StageWatch
-    planned: Planned
+    planned: StagePlanner
     outcome: Outcome
-    group: Group
+    group: WorkerGroup
 
     @cached_property
     def signals(self) -> Signals:
@@ -134,19 +134,21 @@ class _Worker:
             raise TrainingError(
                 "this worker's plan differs from the driver's: raylab versions or windows differ between machines"
             )
-        network = make(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(self.device)
+        network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(
+            self.device
+        )
         for stage in stages:
-            stored = self.group.first(partial(self.store.load, stage.hash))
+            stored = self.group.broadcast_from_leader(partial(self.store.load, stage.hash))
             if stored is None:
                 self.train(subject, stage, network)
                 continue
             network.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
             self.tell(stage, [], done=True, reused=True)
-        if self.group.leads:
+        if self.group.is_leader:
             self.predict(subject, stages, network)
 
-    def train(self, subject: Subject, stage: PlannedStage, network: Model) -> None:
+    def train(self, subject: TrainingContext, stage: PlannedStage, network: Model) -> None:
         """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
         unsent: list[Epoch] = []
         last = time.monotonic()
@@ -154,18 +156,18 @@ class _Worker:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal last
             unsent.append(epoch)
-            if self.group.first(lambda: time.monotonic() - last > REPORT_EVERY_S):
+            if self.group.broadcast_from_leader(lambda: time.monotonic() - last > REPORT_EVERY_S):
                 self.tell(stage, unsent.copy(), done=False)
                 unsent.clear()
                 last = time.monotonic()
 
-        fold, record, lead = subject.fold, self.outcome.record, self.group.leads
-        about = {"trial": self.trial.key, "name": stage.name, **self.trial.row}
+        fold, record, lead = subject.fold, self.outcome.record, self.group.is_leader
+        about = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
         attempt = self.store.begin(stage.hash, about) if lead else ""
         watch = partial(self.watch, stage)
         done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch, self.group)
         if lead:
-            self.store.save(stage.hash, network.state_of(stage.frees))
+            self.store.save(stage.hash, network.state_of(stage.trainable))
             came = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
             self.store.complete(attempt, {**came, "curve": done.curve})
         self.outcome.trained.append(stage.hash)
@@ -192,13 +194,13 @@ class _Worker:
             }
         )
 
-    def predict(self, subject: Subject, stages: tuple[PlannedStage, ...], network: Model) -> None:
+    def predict(self, subject: TrainingContext, stages: tuple[PlannedStage, ...], network: Model) -> None:
         """Every target window that no stage trained on; those that overlap a training window, or were looked
         at to find similar people, are marked purged."""
         fold = subject.fold
         trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
         rows = np.setdiff1d(fold.target_windows, trained)
-        used = np.union1d(trained, np.concatenate([stage.looked_at for stage in stages]))
+        used = np.union1d(trained, np.concatenate([stage.signals_used for stage in stages]))
         p = predict(network, self.signals, rows, self.device)
         if not np.isfinite(p).all():
             raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
@@ -207,7 +209,7 @@ class _Worker:
         self.outcome.predictions = pa.table(
             {
                 "trial": pa.array([self.trial.key] * len(rows), pa.string()),
-                "participant": pa.array([self.trial.participant] * len(rows), pa.string()),
+                "participant": pa.array([self.trial.target] * len(rows), pa.string()),
                 "window": pa.array(fold.index.window[rows], pa.int64()),
                 "y_true": pa.array(y, pa.int8()),
                 "p": pa.array(list(p), pa.list_(pa.float32())),
@@ -217,5 +219,5 @@ class _Worker:
         self.outcome.attention = self.weights(fold.index.window[rows], attention(network, self.signals, rows, self.device))
         tested = auroc(y[~purged], p[~purged])
         last = np.concatenate([stages[-1].train, stages[-1].validation])
-        self.outcome.record["people"] = len(np.unique(fold.index.person[last]))
+        self.outcome.record["people"] = len(np.unique(fold.index.participant_index[last]))
         self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}

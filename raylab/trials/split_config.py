@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
-from raylab.folds.split_scheme import Kind
+from raylab.folds.split_scheme import SplitScheme
 from raylab.techniques.stage import Value
 from raylab.training.protocol import StageProtocol
 
 ONE_OUT = "leave_one_participant_out"
-KINDS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train_on: WINDOWS}}"
+SPLITS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train_on: WINDOWS}}"
 
 WIDTH, MAX_WIDTH = "width", 4
 
-Point = Mapping[str, Value]
+Candidate = Mapping[str, Value]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Division(BaseModel):
+class SplitConfig(BaseModel):
     """Who or what is held out. At most one of the three; without any, one participant after the other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,9 +29,9 @@ class Division(BaseModel):
     train_on: str | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "Division":
+    def _one_kind(self) -> "SplitConfig":
         if len(self.model_fields_set) > 1:
-            raise ValueError(f"folds are one of {KINDS}")
+            raise ValueError(f"folds are one of {SPLITS}")
         if self.split and abs(sum(self.split) - 1) > 1e-6:
             raise ValueError(f"the shares of a split (training, validation, test) add up to {sum(self.split):g}, not to 1")
         return self
@@ -46,20 +46,20 @@ class Division(BaseModel):
         }
         return {name: value for name, value in found.items() if value is not None} or ONE_OUT
 
-    def kind(self, corpus: str = "") -> Kind:
+    def kind(self, corpus: str = "") -> SplitScheme:
         """For folds; ``corpus``: the name of the other dataset, where one is trained on."""
-        return Kind(self.group_k_fold or 0, self.split or (), corpus)
+        return SplitScheme(self.group_k_fold or 0, self.split or (), corpus)
 
 
 def _as_mapping(value: Any) -> Any:
     if isinstance(value, str):
         if value != ONE_OUT:
-            raise ValueError(f"folds are one of {KINDS}")
+            raise ValueError(f"folds are one of {SPLITS}")
         return {}
     return value
 
 
-Folds = Annotated[Division, BeforeValidator(_as_mapping)]
+Folds = Annotated[SplitConfig, BeforeValidator(_as_mapping)]
 
 
 class Search(BaseModel):
@@ -73,7 +73,7 @@ class Search(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     axes: dict[str, list[Value]]
-    folds: Folds = Division()
+    folds: Folds = SplitConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -105,7 +105,7 @@ class Search(BaseModel):
         return {**self.axes, "folds": self.folds.model_dump(mode="json")}
 
     @property
-    def points(self) -> list[Point]:
+    def points(self) -> list[Candidate]:
         """Every combination, the last axis fastest."""
         return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
 
@@ -126,6 +126,6 @@ def _allowed(name: str, value: Value) -> None:
         raise ValueError(f"{name} {value}: {error.errors()[0]['msg']}") from error
 
 
-def shown(point: Point) -> str:
+def format_candidate(point: Candidate) -> str:
     """``width=0.5 learning_rate=0.001``."""
     return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())

@@ -6,24 +6,24 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from analysis.scores.metrics import ALSO_CALLED, VERDICTS
+from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from raylab.errors import StudyError
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.registry import BASELINES, NAMES
-from raylab.techniques.registry import BASELINE, TECHNIQUES
+from raylab.models.registry import CLASSICAL_MODELS, MODEL_NAMES
+from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol, StageProtocol
-from raylab.trials.compatibility import refused_alone, refused_with_protocol, refused_with_technique
-from raylab.trials.split_config import Division, Folds, Search
+from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem
+from raylab.trials.split_config import Folds, Search, SplitConfig
 from raylab.windows.cross_corpus import FROM, source
 
 
-class _Strict(BaseModel):
+class _StudyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DatasetEntry(_Strict):
+class DatasetEntry(_StudyPart):
     """Prepared windows, which of their labels to learn, which channels to use (all unless named), whom to hold out (everyone unless
     named), on how many people drawn at random to train (everyone unless a number is given), and its kind of folds (the study's unless
     given)."""
@@ -37,7 +37,7 @@ class DatasetEntry(_Strict):
     folds: Folds | None = None
 
 
-class ModelEntry(_Strict):
+class ModelEntry(_StudyPart):
     """A model, and which of a dataset's modalities it sees (all unless named)."""
 
     encoder: str
@@ -47,12 +47,12 @@ class ModelEntry(_Strict):
 
     @model_validator(mode="after")
     def _known(self) -> "ModelEntry":
-        for kind, value, names in (("encoder", self.encoder, NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
+        for kind, value, names in (("encoder", self.encoder, MODEL_NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
             if value not in names:
                 raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
         if twice := sorted({name for name in self.modalities or [] if (self.modalities or []).count(name) > 1}):
             raise ValueError(f"modalities names {', '.join(twice)} twice")
-        if problems := refused_alone(self.spec):
+        if problems := model_problems(self.spec):
             raise ValueError("; ".join(problems))
         return self
 
@@ -71,7 +71,7 @@ def _as_mapping(value: Any) -> Any:
     return value
 
 
-class TechniqueEntry(_Strict):
+class TechniqueEntry(_StudyPart):
     """A technique and, of its axes, the values to run (its defaults where not named)."""
 
     name: str
@@ -89,7 +89,7 @@ class TechniqueEntry(_Strict):
         return TECHNIQUES[self.name].variants(self.axes)
 
 
-class Resources(_Strict):
+class Resources(_StudyPart):
     """What one trial gets. ``gpu: auto`` is a fraction where the cluster has GPUs, nothing where it has none.
 
     With several ``workers`` a trial's stages are trained by so many processes together, each of which gets ``cpu`` and ``gpu``.
@@ -100,30 +100,32 @@ class Resources(_Strict):
     gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
 
 
-class Study(_Strict):
+class Study(_StudyPart):
     """A study as a user writes it. ``primary_metric`` is what its verdict is about; a table may show others beside it."""
 
     name: str
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
     techniques: list[Annotated[TechniqueEntry, BeforeValidator(_as_mapping)]] = Field(min_length=1)
-    folds: Folds = Division()
+    folds: Folds = SplitConfig()
     search: Search | None = None
     seeds: list[int] = Field([0], min_length=1)
     protocol: Protocol = Protocol()
     purge: bool = True
-    primary_metric: Annotated[str, AfterValidator(lambda name: ALSO_CALLED.get(name, name))] = "auroc"
+    primary_metric: Annotated[str, AfterValidator(lambda name: METRIC_ALIASES.get(name, name))] = "auroc"
     resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _metric_exists(self) -> "Study":
-        if self.primary_metric not in VERDICTS:
-            raise ValueError(f"primary_metric {self.primary_metric!r} cannot be the verdict's; there are {', '.join(VERDICTS)}")
+        if self.primary_metric not in PRIMARY_METRICS:
+            raise ValueError(
+                f"primary_metric {self.primary_metric!r} cannot be the verdict's; there are {', '.join(PRIMARY_METRICS)}"
+            )
         return self
 
     @model_validator(mode="after")
     def _folds_fit(self) -> "Study":
-        others = sorted({entry.name for entry in self.techniques} - {BASELINE})
+        others = sorted({entry.name for entry in self.techniques} - {REFERENCE_TECHNIQUE})
         for entry in self.datasets:
             folds = self.division(entry)
             if FROM in self.source(entry).replace(FROM, "", bool(folds.train_on)):
@@ -131,7 +133,7 @@ class Study(_Strict):
             if folds.split and others:
                 raise ValueError(
                     f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(others)} would mean "
-                    f"nothing; a study with a split has {BASELINE} alone"
+                    f"nothing; a study with a split has {REFERENCE_TECHNIQUE} alone"
                 )
             if folds.split and (self.search or entry.people):
                 raise ValueError(f"`search` and `people` are about people; a random split ({entry.windows}) is of windows")
@@ -141,18 +143,20 @@ class Study(_Strict):
 
     @model_validator(mode="after")
     def _models_fit(self) -> "Study":
-        problems = [refused_with_protocol(model.spec, self.protocol) for model in self.models]
+        problems = [protocol_problem(model.spec, self.protocol) for model in self.models]
         problems += [
-            refused_with_technique(model.spec, technique.name, variant)
+            technique_problem(model.spec, technique.name, variant)
             for model in self.models
             for technique in self.techniques
             for variant in technique.variants
         ]
         if self.search:
             problems += [
-                f"`search` tries widths and steps, and {m.encoder} has none" for m in self.models if m.encoder in BASELINES
+                f"`search` tries widths and steps, and {m.encoder} has none"
+                for m in self.models
+                if m.encoder in CLASSICAL_MODELS
             ]
-            base = TECHNIQUES[BASELINE].stages({})[0].name
+            base = TECHNIQUES[REFERENCE_TECHNIQUE].stages({})[0].name
             fixed = self.protocol.stages.get(base, StageProtocol()).model_dump(exclude_none=True)
             problems += [
                 f"`search` would try {name} in vain: protocol.stages.{base} sets it; leave one of them out"
@@ -171,7 +175,7 @@ class Study(_Strict):
             raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         return self
 
-    def division(self, entry: DatasetEntry) -> Division:
+    def division(self, entry: DatasetEntry) -> SplitConfig:
         """How a dataset is divided: as its entry says, or as the study does."""
         return entry.folds or self.folds
 

@@ -9,7 +9,7 @@ from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol
-from raylab.trials.split_config import shown
+from raylab.trials.split_config import format_candidate
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Trial:
         dataset: name in the study; ``windows``: the path its windows are read from.
         channels: the channels the model gets, in order.
         variant: axis to value.
-        participant: the held-out target.
+        target: the held-out participant.
         people: how many people to train on; everyone where None.
-        apart, shares: who is held out with the target, or how windows are split: see ``Fold``.
+        held_out_with, shares: who is held out with the target, or how windows are split: see ``Fold``.
         model_name: what tables call the model where its hyperparameters were searched, and so differ between folds.
-        searched: the hyperparameters that were chosen for this fold, among those of the model and the protocol; empty without a search.
+        best_params: the hyperparameters that were chosen for this fold, among those of the model and the protocol; empty without a search.
         purge: whether target windows that overlap calibration windows are left out of the scores.
         workers: how many train each of its stages together.
         stages: hashes of its stages, in order; empty where the fold cannot be built.
@@ -38,14 +38,14 @@ class Trial:
     model: ModelSpec
     technique: str
     variant: Mapping[str, Value]
-    participant: str
+    target: str
     seed: int
     protocol: Protocol
     people: int | None = None
-    apart: tuple[str, ...] = ()
+    held_out_with: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     model_name: str = ""
-    searched: Mapping[str, Value] = field(default_factory=dict)
+    best_params: Mapping[str, Value] = field(default_factory=dict)
     purge: bool = True
     workers: int = 1
     stages: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Trial:
     key: str = field(default="")
 
     @property
-    def row(self) -> dict[str, Any]:
+    def labels(self) -> dict[str, Any]:
         """The columns by which tables name a trial."""
         return {
             "dataset": self.dataset,
@@ -61,19 +61,19 @@ class Trial:
             "model": self.model_name or self.model.name,
             "technique": self.technique,
             "variant": TECHNIQUES[self.technique].variant_name(self.variant),
-            "participant": self.participant,
+            "participant": self.target,
             "seed": self.seed,
         }
 
     @property
-    def found(self) -> str:
+    def best_params_text(self) -> str:
         """What a search chose for this fold, as tables say it; empty without a search."""
-        return shown(self.searched)
+        return format_candidate(self.best_params)
 
     @property
-    def identity(self) -> str:
+    def computed_key(self) -> str:
         """Key of the trial: who it is in the tables, and the hashes of the stages that make its weights."""
-        return hash_record({**self.row, "stages": list(self.stages), "purge": self.purge, "problem": self.problem}, 16)
+        return hash_record({**self.labels, "stages": list(self.stages), "purge": self.purge, "problem": self.problem}, 16)
 
     def as_config(self) -> dict[str, Any]:
         """Plain values only: what Tune stores and a worker rebuilds the trial from."""
@@ -85,7 +85,7 @@ class Trial:
                     "windows",
                     "label",
                     "technique",
-                    "participant",
+                    "target",
                     "seed",
                     "people",
                     "model_name",
@@ -97,8 +97,8 @@ class Trial:
             "problem": self.problem,
             "model": self.model.as_dict(),
             "variant": dict(self.variant),
-            "searched": dict(self.searched),
-            "apart": list(self.apart),
+            "best_params": dict(self.best_params),
+            "held_out_with": list(self.held_out_with),
             "shares": list(self.shares),
             "channels": list(self.channels),
             "stages": list(self.stages),
@@ -113,7 +113,7 @@ class Trial:
             **{
                 **config,
                 "model": ModelSpec.from_dict(config["model"]),
-                **{name: tuple(config[name]) for name in ("channels", "apart", "shares")},
+                **{name: tuple(config[name]) for name in ("channels", "held_out_with", "shares")},
                 "stages": tuple(config["stages"]),
                 "protocol": Protocol.model_validate(config["protocol"]),
             }

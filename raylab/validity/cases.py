@@ -43,7 +43,7 @@ BY_BOTH = ["traits", "data"]
 
 
 @dataclass(frozen=True)
-class Case:
+class ValidityCase:
     """A truth, the techniques to try on it, and what must be found.
 
     Attributes:
@@ -85,13 +85,13 @@ _NOT_BETTER: dict[str, Expectation] = dict.fromkeys(("fine_tuning", HYBRID, ALON
 _OTHERS_CANNOT: dict[str, Expectation] = dict.fromkeys((CLUSTER, "multi_task"), "not better")
 _NOTHING: dict[str, Expectation] = {"": "no difference"}
 
-CASES: dict[str, Case] = {
+CASES: dict[str, ValidityCase] = {
     case.name: case
     for case in (
-        Case("no_signal", "no_signal", PANEL, _NOTHING, {"minutes": SHORTEST}),
-        Case("shuffled_labels", "homogeneous", PANEL, _NOTHING, {"minutes": SHORTEST}, shuffled=True),
-        Case("homogeneous", "homogeneous", PANEL, _NOT_BETTER, {"strength": 1.0, "minutes": SHORT}),
-        Case(
+        ValidityCase("no_signal", "no_signal", PANEL, _NOTHING, {"minutes": SHORTEST}),
+        ValidityCase("shuffled_labels", "homogeneous", PANEL, _NOTHING, {"minutes": SHORTEST}, shuffled=True),
+        ValidityCase("homogeneous", "homogeneous", PANEL, _NOT_BETTER, {"strength": 1.0, "minutes": SHORT}),
+        ValidityCase(
             "shifted",
             "shifted",
             PANEL,
@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
             {"fine_tuning layers=all": "better", ALONE: "better", **_OTHERS_CANNOT},
             {"strength": 2.0, "minutes": SHORT},
         ),
-        Case(
+        ValidityCase(
             "shifted_recognizable",
             "shifted_recognizable",
             [
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
             {"strength": 3.0, "minutes": LONG},
             stages=EARLY_STEPS,
         ),
-        Case(
+        ValidityCase(
             "clustered",
             "clustered",
             [
@@ -125,7 +125,7 @@ CASES: dict[str, Case] = {
             {"strength": 2.0},
             stages=HEADS_LEARN,
         ),
-        Case(
+        ValidityCase(
             "clustered_hidden",
             "clustered_hidden",
             [
@@ -142,7 +142,7 @@ CASES: dict[str, Case] = {
             {"strength": 2.0, "minutes": LONG},
             stages=HEADS_LEARN_LONG,
         ),
-        Case(
+        ValidityCase(
             "drift",
             "drift",
             ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.4, "draw": ["initial", "random"]}],
@@ -150,7 +150,7 @@ CASES: dict[str, Case] = {
             {"strength": 3.0},
             contrast=("fine_tuning layers=all budget=0.4 draw=random", "fine_tuning layers=all budget=0.4"),
         ),
-        Case(
+        ValidityCase(
             "blocks",
             "blocks",
             [

@@ -13,17 +13,17 @@ from analysis.report.comparison_table import gains
 from analysis.statistics.paired_tests import wilcoxon
 from raylab import __version__
 from raylab.hashing import hash_record
-from raylab.runs.prepare import Order, prepare
+from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
-from raylab.validity.cases import MODEL, STEP_S, Case
+from raylab.validity.cases import MODEL, STEP_S, ValidityCase
 from raylab.validity.probes import probe
 from raylab.windows.preprocess import Preprocessing
 
 KEPT = ["technique", "variant", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "p", "p_adjusted"]
 
 
-def settings_of(case: Case, seed: int, people: int) -> dict[str, Any]:
+def settings_of(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
     """Everything that decides a cohort's result."""
     return {
         "raylab": __version__,
@@ -38,7 +38,7 @@ def settings_of(case: Case, seed: int, people: int) -> dict[str, Any]:
     }
 
 
-def study_of(case: Case, seed: int) -> dict[str, Any]:
+def study_of(case: ValidityCase, seed: int) -> dict[str, Any]:
     """The study of a cohort: its own seed, so that cohorts share no draw."""
     return {
         "name": f"{case.name} {seed}",
@@ -54,13 +54,13 @@ def _quiet(line: str) -> None:
     """The driver says what there is to say, a line a cohort."""
 
 
-def run_cohort(case: Case, seed: int, people: int) -> dict[str, Any]:
+def run_cohort(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
     """Make a cohort, evaluate it, and return its settings and one row per variant (and one for the contrast, if any)."""
     began = time.monotonic()
     settings = settings_of(case, seed, people)
     with tempfile.TemporaryDirectory(prefix="raylab-cohort-") as place:
         made = Path(place) / ("made" if case.shuffled else "cohort")
-        order = Order(
+        order = PrepareRequest(
             "known_truth", ".", str(made), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
         )
         prepare(order, say=_quiet, where="here")

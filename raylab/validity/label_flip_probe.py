@@ -19,12 +19,12 @@ import pyarrow as pa
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.folds.fold import Fold, Rows
+from raylab.folds.fold import Fold, RowIds
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TARGET_LABELS
-from raylab.training.stage_hash import PlannedStage, Subject
+from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
-from raylab.trials.plan import plan, stages_of, subject_of
+from raylab.trials.plan import plan, stages_of, training_context
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
@@ -55,7 +55,7 @@ class Flip:
         return not self.changed and not self.peeking
 
     def line(self) -> str:
-        row = self.trial.row
+        row = self.trial.labels
         name = " ".join(str(row[key]) for key in ("dataset", "label", "technique", "variant", "participant", "seed"))
         found = (
             f"{self.changed} of {self.windows} predictions changed ({self.flipped} labels flipped, {self.trainings} trainings)"
@@ -115,14 +115,14 @@ def _in_turn(trials: list[Trial]) -> list[Trial]:
     """The first trial of every variant, then the second one of each: a few trials show all techniques and several targets."""
     variants: dict[str, list[Trial]] = {}
     for trial in trials:
-        kind = [str(trial.row[key]) for key in ("dataset", "label", "model", "technique", "variant")]
+        kind = [str(trial.labels[key]) for key in ("dataset", "label", "model", "technique", "variant")]
         variants.setdefault(" ".join(kind), []).append(trial)
     # Each variant starts at another target, so that the first round already holds several people out.
     turned = [some[i % len(some) :] + some[: i % len(some)] for i, some in enumerate(variants.values())]
     return [trial for trial in chain.from_iterable(zip_longest(*turned)) if trial is not None]
 
 
-def _flipped(index: WindowIndex, label: str, rows: Rows) -> WindowIndex:
+def _flipped(index: WindowIndex, label: str, rows: RowIds) -> WindowIndex:
     """The index with the next class at these rows, the first one after the last."""
     y = index.labels[label].copy()
     y[rows] = (y[rows] + 1) % len(index.classes(label))
@@ -130,8 +130,8 @@ def _flipped(index: WindowIndex, label: str, rows: Rows) -> WindowIndex:
 
 
 def _as_planned(
-    subject: Subject, stages: tuple[PlannedStage, ...], trial: Trial, index: WindowIndex
-) -> tuple[Subject, tuple[PlannedStage, ...]]:
+    subject: TrainingContext, stages: tuple[PlannedStage, ...], trial: Trial, index: WindowIndex
+) -> tuple[TrainingContext, tuple[PlannedStage, ...]]:
     """The planned stages, in a fold of whatever labels the worker's index has."""
     return replace(subject, fold=replace(subject.fold, index=index)), stages
 
@@ -145,7 +145,7 @@ def _twice(trial: Trial, windows: Windows) -> Flip:
         with tempfile.TemporaryDirectory(prefix="raylab-flip-") as place:
             outcome = run_trial(trial, seen, StageStore(Folder(place)), planned=partial(_as_planned, subject, stages))
         if outcome.predictions is None:
-            raise RaylabError(f"{trial.row}: this trial failed, so there is nothing to compare: {outcome.record['error']}")
+            raise RaylabError(f"{trial.labels}: this trial failed, so there is nothing to compare: {outcome.record['error']}")
         runs.append(outcome)
     before, after = (_by_window(outcome.predictions) for outcome in runs if outcome.predictions is not None)
     both = before.keys() & after.keys()
@@ -168,7 +168,7 @@ def _by_window(predictions: pa.Table) -> Mapping[int, tuple[int, bytes]]:
 
 def _peeking(trial: Trial, fold: Fold, flipped: WindowIndex) -> tuple[str, ...]:
     """Stages that declare no need of the target's labels and yet choose other windows on flipped ones."""
-    other = subject_of(trial, flipped).fold
+    other = training_context(trial, flipped).fold
     found = []
     for stage in TECHNIQUES[trial.technique].stages(trial.variant):
         if TARGET_LABELS in stage.windows.needs:

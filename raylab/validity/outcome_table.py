@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
-from raylab.validity.cases import CASES, Case, Verdict
+from raylab.validity.cases import CASES, ValidityCase, Verdict
 
 ALPHA = 0.05
 FOUND_SHARE = 0.8  # of cohorts in which an expected sign must be declared
@@ -40,7 +40,7 @@ def _found(expected: str | None, shares: Mapping[str, float]) -> str:
     return "yes" if share >= FOUND_SHARE else "no"
 
 
-def _row(case: Case, technique: str, rows: list[tuple[float, float, float]]) -> dict[str, Any]:
+def _row(case: ValidityCase, technique: str, rows: list[tuple[float, float, float]]) -> dict[str, Any]:
     verdicts = [verdict(difference, p) for _, difference, p in rows]
     shares = {v: verdicts.count(v) / len(verdicts) for v in ("better", "worse", "no difference")}
     expected = case.expectation(technique)
@@ -73,7 +73,7 @@ def table(cohorts: Iterable[Cohort]) -> pd.DataFrame:
     return pd.DataFrame(made, columns=COLUMNS)
 
 
-def _contrast(case: Case, cohorts: list[Cohort]) -> list[dict[str, Any]]:
+def _contrast(case: ValidityCase, cohorts: list[Cohort]) -> list[dict[str, Any]]:
     """The direct comparison of two variants: one test a cohort, no family."""
     if not case.contrast:
         return []

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.hashing import hash_record
 from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table
-from raylab.windows.segmentation import NO_LABEL, Cut
+from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
 from raylab.windows.transcripts import linguistic
 
 
@@ -30,7 +30,7 @@ class Person:
     """One participant's windows and what the card says of them."""
 
     entry: dict[str, Any]
-    made: Cut
+    made: ParticipantWindows
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeOptions:
     """What a probe is asked to do: see ``probe``."""
 
     seed: int
@@ -48,13 +48,13 @@ class Asked:
 
     def generator(self, name: str, purpose: str) -> np.random.Generator:
         """A stream of each person and purpose, so that it does not matter who else is there."""
-        return Draws(self.seed, "probe", purpose, name).generator("permutation")
+        return FoldSeeds(self.seed, "probe", purpose, name).generator("permutation")
 
 
 Made = tuple[list[Person], dict[str, Any], str]  # the people, what the card says of the probe, the sentence for every table
 
 
-def _shuffled_labels(people: list[Person], asked: Asked) -> Made:
+def _shuffled_labels(people: list[Person], asked: ProbeOptions) -> Made:
     """Counts stay as they are, and so does which windows have a label."""
 
     def shuffled(person: Person) -> Person:
@@ -68,7 +68,7 @@ def _shuffled_labels(people: list[Person], asked: Asked) -> Made:
     return [shuffled(person) for person in people], {}, said
 
 
-def _shuffled_traits(people: list[Person], asked: Asked) -> Made:
+def _shuffled_traits(people: list[Person], asked: ProbeOptions) -> Made:
     """Whole records move; by chance a person may get the own one, which the card counts."""
     order = asked.generator("everyone", "traits").permutation(len(people))
     traits = [people[int(i)].entry["traits"] for i in order]
@@ -78,7 +78,7 @@ def _shuffled_traits(people: list[Person], asked: Asked) -> Made:
     return moved, {"kept_own": kept}, said
 
 
-def _shuffled_transcripts(people: list[Person], asked: Asked) -> Made:
+def _shuffled_transcripts(people: list[Person], asked: ProbeOptions) -> Made:
     """All linguistic channels move together, with their lengths; an utterance may keep its own, or get the same text from another one."""
 
     def shuffled(person: Person) -> Person:
@@ -92,7 +92,7 @@ def _shuffled_transcripts(people: list[Person], asked: Asked) -> Made:
     return [shuffled(person) for person in people], {"channels": list(asked.words)}, said
 
 
-def _duplicated_person(people: list[Person], asked: Asked) -> Made:
+def _duplicated_person(people: list[Person], asked: ProbeOptions) -> Made:
     """The copy stands last in the card; noise is drawn per channel."""
     there = {person.name: person for person in people}
     if asked.person not in there:
@@ -120,7 +120,7 @@ def _beyond_is_zero(x: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] |
     return x if lengths is None else x * (np.arange(x.shape[1]) < lengths[:, None])[:, :, None]
 
 
-PROBES: Mapping[str, Callable[[list[Person], Asked], Made]] = {
+PROBES: Mapping[str, Callable[[list[Person], ProbeOptions], Made]] = {
     "shuffled_labels": _shuffled_labels,
     "shuffled_traits": _shuffled_traits,
     "shuffled_transcripts": _shuffled_transcripts,
@@ -153,7 +153,7 @@ def probe(
     words = linguistic(card)
     if kind == "shuffled_transcripts" and not words:
         raise RaylabError(f"{folder.uri}: shuffled_transcripts needs a linguistic channel, and {windows.index.name} has none")
-    people, about, said = PROBES[kind](_people(folder, windows), Asked(seed, person, noise, words))
+    people, about, said = PROBES[kind](_people(folder, windows), ProbeOptions(seed, person, noise, words))
     for number, one in enumerate(people):
         table = to_table(one.made, one.name, number, list(windows.index.labels))
         to.write_table(f"participant={one.name}/part-0.parquet", table.drop_columns(["participant"]))
@@ -179,8 +179,8 @@ def _people(folder: Folder, windows: Windows) -> list[Person]:
     index = windows.index
     found = []
     for number, entry in enumerate(index.card["participants"]):
-        rows = np.flatnonzero(index.person == number)
-        made = Cut(
+        rows = np.flatnonzero(index.participant_index == number)
+        made = ParticipantWindows(
             start_s=index.start_s[rows],
             segment=index.segment[rows],
             sessions=read_rows(folder, entry["name"], ["window", "session"])["session"].to_pylist(),

@@ -11,13 +11,13 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.runs.cluster import connect
-from raylab.runs.progress import clock
-from raylab.validity.cases import CASES, Case
+from raylab.runs.progress import duration
+from raylab.validity.cases import CASES, ValidityCase
 from raylab.validity.cohort import run_cohort, settings_of
 from raylab.validity.outcome_table import Cohort, markdown, name_of, tested, verdict
 
 Say = Callable[[str], None]
-Job = tuple[Case, int]
+Job = tuple[ValidityCase, int]
 
 
 def jobs_of(names: tuple[str, ...], cohorts: int, null_studies: int) -> list[Job]:
@@ -33,11 +33,11 @@ def jobs_of(names: tuple[str, ...], cohorts: int, null_studies: int) -> list[Job
     return [job for turn in zip_longest(*counts) for job in turn if job is not None]
 
 
-def _file(case: Case, seed: int) -> str:
+def _file(case: ValidityCase, seed: int) -> str:
     return f"cohorts/{case.name}.{seed}.json"
 
 
-def _stored(folder: Folder, case: Case, seed: int, people: int) -> dict[str, Any] | None:
+def _stored(folder: Folder, case: ValidityCase, seed: int, people: int) -> dict[str, Any] | None:
     """What the folder holds of a cohort; None where it is missing or was made with other settings."""
     if not folder.exists(_file(case, seed)):
         return None
@@ -45,7 +45,7 @@ def _stored(folder: Folder, case: Case, seed: int, people: int) -> dict[str, Any
     return found if found["hash"] == hash_record(settings_of(case, seed, people)) else None
 
 
-def _one(case: Case, seed: int, people: int, out: str) -> dict[str, Any]:
+def _one(case: ValidityCase, seed: int, people: int, out: str) -> dict[str, Any]:
     done = run_cohort(case, seed, people)
     Folder(out).write_json(_file(case, seed), done)
     return done
@@ -74,7 +74,7 @@ def validate(jobs: list[Job], people: int, out: str, say: Say = print) -> str:
         ready, waiting = ray.wait(waiting)
         done.append(ray.get(ready[0]))
         rate = (time.monotonic() - began) / (len(missing) - len(waiting))
-        say(f"{len(done)}/{len(jobs)}, {clock(rate * len(waiting))} left | {_line(done[-1])}")
+        say(f"{len(done)}/{len(jobs)}, {duration(rate * len(waiting))} left | {_line(done[-1])}")
     page = markdown(done)
     folder.write("validity.md", page.encode())
     return page

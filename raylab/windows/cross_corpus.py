@@ -20,17 +20,17 @@ def source(windows: str, train_on: str | None) -> str:
 
 
 def read_source(root: str, which: str) -> Windows:
-    """The windows of a source; errors as ``read_windows``'s, and those of ``joined``."""
+    """The windows of a source; errors as ``read_windows``'s, and those of ``join_windows``."""
     tested, _, trained = which.partition(FROM)
     windows = read_windows(Folder(within(root, tested)))
-    return joined(windows, read_windows(Folder(within(root, trained)))) if trained else windows
+    return join_windows(windows, read_windows(Folder(within(root, trained)))) if trained else windows
 
 
 def index_source(root: str, which: str) -> WindowIndex:
     """The index of a source."""
     tested, _, trained = which.partition(FROM)
     index = read_index(Folder(within(root, tested)))
-    return joined_index(index, read_index(Folder(within(root, trained)))) if trained else index
+    return join_indexes(index, read_index(Folder(within(root, trained)))) if trained else index
 
 
 def _channels(tested: dict[str, Any], trained: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -103,7 +103,7 @@ def _card(tested: WindowIndex, trained: WindowIndex) -> dict[str, Any]:
     }
 
 
-def joined_index(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
+def join_indexes(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
     """The windows of both; ids of the tested ones stay as they are.
 
     Raises:
@@ -116,7 +116,7 @@ def joined_index(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
         card=card,
         participants=tuple(names),
         window=np.concatenate([tested.window, trained.window + first * PER_PARTICIPANT]),
-        person=np.concatenate([tested.person, trained.person + np.int32(first)]),
+        participant_index=np.concatenate([tested.participant_index, trained.participant_index + np.int32(first)]),
         segment=np.concatenate([tested.segment, trained.segment]),
         start_s=np.concatenate([tested.start_s, trained.start_s]),
         labels={x["name"]: np.concatenate([i.labels[x["name"]] for i in (tested, trained)]) for x in card["labels"]},
@@ -124,9 +124,9 @@ def joined_index(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
     )
 
 
-def joined(tested: Windows, trained: Windows) -> Windows:
-    """Both with their signals: see ``joined_index``."""
-    index = joined_index(tested.index, trained.index)
+def join_windows(tested: Windows, trained: Windows) -> Windows:
+    """Both with their signals: see ``join_indexes``."""
+    index = join_indexes(tested.index, trained.index)
     signals, lengths = {}, {}
     for channel in index.card["channels"]:
         name, length = channel["name"], channel["length"]

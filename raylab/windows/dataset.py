@@ -18,7 +18,7 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Recording
-from raylab.windows.segmentation import Cut, valid_statistics
+from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
@@ -38,7 +38,7 @@ class WindowIndex:
     card: dict[str, Any]
     participants: tuple[str, ...]
     window: npt.NDArray[np.int64]
-    person: npt.NDArray[np.int32]
+    participant_index: npt.NDArray[np.int32]
     segment: npt.NDArray[np.int32]
     start_s: npt.NDArray[np.float64]
     labels: dict[str, npt.NDArray[np.int8]]
@@ -82,7 +82,7 @@ class Windows:
     lengths: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
 
 
-def to_table(made: Cut, participant: str, number: int, labels: list[str]) -> pa.Table:
+def to_table(made: ParticipantWindows, participant: str, number: int, labels: list[str]) -> pa.Table:
     """The rows of one participant, whose position in the card is ``number``."""
     count = len(made.start_s)
     columns: dict[str, Any] = {
@@ -112,7 +112,7 @@ def _array(column: pa.ChunkedArray, *shape: int) -> npt.NDArray[np.float32]:
     return flat.reshape(-1, *shape)
 
 
-def channel_cards(recording: Recording, made: Cut) -> list[dict[str, Any]]:
+def channel_cards(recording: Recording, made: ParticipantWindows) -> list[dict[str, Any]]:
     """What the card says of each channel."""
     return [
         {
@@ -198,7 +198,7 @@ def _index(card: dict[str, Any], tables: list[pa.Table]) -> WindowIndex:
         card=card,
         participants=tuple(people),
         window=joined["window"].to_numpy(),
-        person=np.repeat(np.arange(len(people), dtype=np.int32), [table.num_rows for table in tables]),
+        participant_index=np.repeat(np.arange(len(people), dtype=np.int32), [table.num_rows for table in tables]),
         segment=joined["segment"].to_numpy(),
         start_s=joined["start_s"].to_numpy(),
         labels={entry["name"]: joined[f"y_{entry['name']}"].to_numpy() for entry in card["labels"]},

@@ -32,7 +32,7 @@ Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Alike:
+class DuplicatePair:
     """Two people, in the card's order, and the larger of the shares of one's windows that the other has."""
 
     first: str
@@ -40,7 +40,7 @@ class Alike:
     share: float
 
 
-def alike(index: WindowIndex, share: float = SHARE) -> list[Alike]:
+def duplicate_recordings(index: WindowIndex, share: float = SHARE) -> list[DuplicatePair]:
     """Pairs of people with near-identical recordings, most alike first."""
     points = _points(index)
     everywhere = cKDTree(points)
@@ -50,7 +50,7 @@ def alike(index: WindowIndex, share: float = SHARE) -> list[Alike]:
             pair = (min(person, other), max(person, other))
             best[pair] = max(best.get(pair, 0.0), found)
     names = index.participants
-    pairs = [Alike(names[a], names[b], found) for (a, b), found in best.items() if found >= share]
+    pairs = [DuplicatePair(names[a], names[b], found) for (a, b), found in best.items() if found >= share]
     return sorted(pairs, key=lambda pair: (-pair.share, pair.first, pair.second))
 
 
@@ -70,7 +70,7 @@ def _points(index: WindowIndex) -> Points:
 
 def _matches(index: WindowIndex, points: Points, everywhere: cKDTree, person: int) -> dict[int, float]:
     """Other people's numbers to the share of this person's distinct windows that they have, at the time difference that fits best."""
-    mine = np.flatnonzero(index.person == person)
+    mine = np.flatnonzero(index.participant_index == person)
     if len(mine) < MIN_DISTINCT:
         return {}
     asked = mine[np.unique(np.linspace(0, len(mine) - 1, QUERIES).astype(int))]
@@ -79,10 +79,10 @@ def _matches(index: WindowIndex, points: Points, everywhere: cKDTree, person: in
         return {}
     near = cKDTree(points[asked]).sparse_distance_matrix(everywhere, 1.0, p=np.inf, output_type="ndarray")
     left, right = asked[near["i"]], near["j"]
-    left, right = left[index.person[right] != person], right[index.person[right] != person]
+    left, right = left[index.participant_index[right] != person], right[index.participant_index[right] != person]
     apart = np.round((index.start_s[left] - index.start_s[right]) / index.step_s).astype(np.int64)
     # Once per window of mine, other person and time difference; then windows are counted.
-    one = np.unique(np.stack([index.person[right].astype(np.int64), apart, left], axis=1), axis=0)
+    one = np.unique(np.stack([index.participant_index[right].astype(np.int64), apart, left], axis=1), axis=0)
     kinds, counts = np.unique(one[:, :2], axis=0, return_counts=True)
     best: dict[int, float] = {}
     for (other, _), count in zip(kinds, counts, strict=True):

@@ -14,7 +14,7 @@ NO_LABEL = -1
 
 
 @dataclass(frozen=True)
-class Cut:
+class ParticipantWindows:
     """The windows of one participant that carry at least one label, in time order.
 
     Attributes:
@@ -133,7 +133,7 @@ def _signals(
     return made
 
 
-def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> Cut:
+def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> ParticipantWindows:
     """All windows of one participant that carry one of the labels.
 
     Raises:
@@ -155,7 +155,7 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> C
         )
     segment_of = np.concatenate([np.full(len(begins), i, dtype=np.int32) for i, begins in enumerate(grid)])[keep]
     start_s = np.concatenate([segment.start_s + begins for segment, begins in zip(recording.segments, grid, strict=True)])[keep]
-    return Cut(
+    return ParticipantWindows(
         start_s=start_s,
         segment=segment_of,
         sessions=[recording.segments[i].session for i in segment_of],
@@ -186,7 +186,7 @@ def valid_statistics(signals: npt.NDArray[np.float32], lengths: npt.NDArray[np.i
     return made
 
 
-def summary(recording: Recording, made: Cut, labels: list[Label]) -> dict[str, Any]:
+def summary(recording: Recording, made: ParticipantWindows, labels: list[Label]) -> dict[str, Any]:
     """What the card says of one participant: windows, seconds, windows per class of each label, traits, the reader's notes."""
     counts = {
         label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)}

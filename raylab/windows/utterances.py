@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Label, Recording
-from raylab.windows.segmentation import NO_LABEL, Cut
+from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
 OF_THE_SPEAKER = ("acoustic", "functionals", "visual")
@@ -99,7 +99,7 @@ def _padded(parts: Sequence[Signal], channel: Channel) -> npt.NDArray[np.float32
     return made
 
 
-def cut_utterances(recording: Recording, labels: list[Label], settings: Utterances) -> Cut:
+def cut_utterances(recording: Recording, labels: list[Label], settings: Utterances) -> ParticipantWindows:
     """One window per utterance that carries at least one of the labels, in the recording's order.
 
     Speaker statistics are of every utterance of the recording, whatever label it carries: they use no labels.
@@ -125,7 +125,7 @@ def cut_utterances(recording: Recording, labels: list[Label], settings: Utteranc
         signals[channel.name] = _padded(chosen, channel)
         lengths[channel.name] = np.array([len(part) for part in chosen], dtype=np.int32)
     last = recording.segments[-1]
-    return Cut(
+    return ParticipantWindows(
         start_s=np.array([recording.segments[i].start_s for i in kept]),
         segment=kept.astype(np.int32),
         sessions=[recording.segments[i].session for i in kept],

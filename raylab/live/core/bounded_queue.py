@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Bounded(Generic[T]):
+class BoundedQueue(Generic[T]):
     """Holds at most ``size`` items; where one more comes, the oldest goes, and is counted.
 
     Args:

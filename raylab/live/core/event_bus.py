@@ -7,23 +7,23 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TextIO
 
-from raylab.live.core.bounded_queue import Bounded
+from raylab.live.core.bounded_queue import BoundedQueue
 from raylab.live.core.messages import Note
 
 Event = dict[str, Any]
 WAITING, KEPT = 256, 400
 
 
-class Listeners:
+class EventBus:
     """Hands out events, and keeps the last ones for who joins late."""
 
     def __init__(self, waits: bool = False) -> None:
         self._waits = waits
-        self._queues: list[Bounded[Event]] = []
+        self._queues: list[BoundedQueue[Event]] = []
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._lock = Lock()
 
-    def tell(self, event: Event, wait: bool = False) -> None:
+    def emit(self, event: Event, wait: bool = False) -> None:
         """An event for all.
 
         Args:
@@ -37,23 +37,23 @@ class Listeners:
 
     def note(self, note: Note) -> None:
         """What happened to the stream, with the time of day."""
-        self.tell({"event": "note", "about": note.about, "text": note.text, "at": round(time.time(), 3)})
+        self.emit({"event": "note", "about": note.about, "text": note.text, "at": round(time.time(), 3)})
 
-    def join(self, waits: bool = False, before: bool = False) -> Bounded[Event]:
+    def join(self, waits: bool = False, before: bool = False) -> BoundedQueue[Event]:
         """A new listener's queue.
 
         Args:
             waits: whether the stream waits for this listener, where it may wait at all.
             before: whether the last events are in it.
         """
-        queue: Bounded[Event] = Bounded(max(WAITING, KEPT), waits and self._waits)
+        queue: BoundedQueue[Event] = BoundedQueue(max(WAITING, KEPT), waits and self._waits)
         with self._lock:
             for event in self._kept if before else ():
                 queue.put(event)
             self._queues.append(queue)
         return queue
 
-    def leave(self, queue: Bounded[Event]) -> None:
+    def leave(self, queue: BoundedQueue[Event]) -> None:
         with self._lock:
             self._queues = [other for other in self._queues if other is not queue]
 
@@ -71,10 +71,10 @@ class Listeners:
             queue.close()
 
 
-class Writer:
+class EventWriter:
     """Writes events as lines of JSON, in a thread of its own: a full pipe or a slow disk stops nothing else."""
 
-    def __init__(self, listeners: Listeners, to: TextIO | Path, name: str) -> None:
+    def __init__(self, listeners: EventBus, to: TextIO | Path, name: str) -> None:
         self._to, self._listeners, self._name = to, listeners, name
         self._queue = listeners.join(waits=True)
         self._said = 0

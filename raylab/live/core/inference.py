@@ -63,7 +63,7 @@ class Decision:
         }
 
 
-class Decider:
+class WindowClassifier:
     """Holds the model that decides; another one may take its place at any time."""
 
     def __init__(self, model: LiveModel, calibrated: bool = True) -> None:

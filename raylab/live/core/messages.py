@@ -29,7 +29,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Mark:
+class LabelMark:
     """The wearer says how it is from now on; an empty class ends the mark.
 
     Attributes:
@@ -41,7 +41,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Border:
+class SegmentStart:
     """Here a recording has a border: what follows is a segment of its own, with its own windows, ``start_s`` after the recording's start."""
 
     start_s: float
@@ -86,4 +86,4 @@ class Note:
     text: str
 
 
-Tell = Callable[[Note], None]
+Notify = Callable[[Note], None]

@@ -8,17 +8,17 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from raylab.errors import RaylabError
-from raylab.folds.seeding import Draws
+from raylab.folds.seeding import FoldSeeds
 from raylab.hashing import hash_array, hash_record
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import PARTS, ModelSpec
-from raylab.models.registry import NAMES, Model, make
+from raylab.models.registry import MODEL_NAMES, Model, build_model
 from raylab.recordings import DATASETS
 from raylab.training.augment import Augmentation
 from raylab.training.protocol import Hyperparameters
@@ -33,11 +33,11 @@ CAUSAL = ("past", "none")  # normalizations that use nothing of the person that 
 READ_AGAIN = "export it again with this raylab, or use the raylab that wrote it"
 
 
-class _Strict(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChannelCard(_Strict):
+class ModelChannel(_CardPart):
     """One channel that the model sees: as recorded, and as its windows hold it (length, n_features)."""
 
     name: str
@@ -50,20 +50,20 @@ class ChannelCard(_Strict):
     variable: bool = False
 
 
-class CalibrationCard(_Strict):
+class CalibrationCard(_CardPart):
     """The technique's calibration stage, to be run on windows that the wearer labels.
 
     Attributes:
-        frees: how many layers to the parts that are then trained.
+        trainable: how many layers to the parts that are then trained.
         hyper: after all overrides, as in the study.
     """
 
     stage: str
-    frees: dict[str, tuple[str, ...]]
+    trainable: dict[str, tuple[str, ...]] = Field(validation_alias=AliasChoices("trainable", "frees"))  # files of before 0.2
     hyper: dict[str, Any]
 
 
-class Card(_Strict):
+class ModelCard(_CardPart):
     """What a model is, where it comes from and how well it did.
 
     Attributes:
@@ -94,7 +94,7 @@ class Card(_Strict):
     seed: int
     draws: dict[str, Any]
     stages: tuple[str, ...]
-    channels: tuple[ChannelCard, ...]
+    channels: tuple[ModelChannel, ...]
     preprocessing: dict[str, Any]
     options: dict[str, Any]
     fingerprint: str
@@ -110,7 +110,7 @@ class Card(_Strict):
     @classmethod
     def _known_model(cls, value: dict[str, Any]) -> dict[str, Any]:
         spec = ModelSpec.from_dict(value)
-        if spec.encoder not in NAMES or spec.fusion not in FUSIONS:
+        if spec.encoder not in MODEL_NAMES or spec.fusion not in FUSIONS:
             raise ValueError(f"encoder {spec.encoder!r} with fusion {spec.fusion!r} is unknown to this raylab")
         return value
 
@@ -145,7 +145,7 @@ class Card(_Strict):
             f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {how}, trained on {self.people} people of {self.dataset}",
             f"held out: {self.participant}, AUROC {score}; study {self.study}, trial {self.trial}",
             f"sees {', '.join(f'{c.name} ({c.recorded_hz:g} Hz, {c.unit})' for c in self.channels)}",
-            f"calibration: {self.no_calibration or 'by marked windows, ' + ' or '.join(self.calibration.frees if self.calibration else ())}",
+            f"calibration: {self.no_calibration or 'by marked windows, ' + ' or '.join(self.calibration.trainable if self.calibration else ())}",
         ]
         return [*said, *([self.caution] if self.caution else []), f"licence of the data: {self.licence}"]
 
@@ -178,7 +178,7 @@ class LiveModel:
         before: of the parts that a calibration trains, before the calibration that the study did; empty where it did none.
     """
 
-    card: Card
+    card: ModelCard
     weights: Mapping[str, Tensor]
     before: Mapping[str, Tensor]
 
@@ -192,7 +192,7 @@ class LiveModel:
             RaylabError: where the weights are not this model's.
         """
         card = self.card
-        network = make(card.spec, card.shapes, len(card.classes), card.adapter, Draws(**card.draws))
+        network = build_model(card.spec, card.shapes, len(card.classes), card.adapter, FoldSeeds(**card.draws))
         expected = network.state_of(PARTS)
         _refuse_other_weights(expected, self.weights)
         network.load_parts(self.weights)
@@ -262,7 +262,7 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
     if said.get("digest") != _digest(said[CARD], tensors):
         raise RaylabError(f"{path} is damaged: its contents are not those that were written; export it again")
     try:
-        card = Card.model_validate_json(said[CARD])
+        card = ModelCard.model_validate_json(said[CARD])
         _check(card)
     except (ValidationError, ValueError, TypeError) as error:
         raise RaylabError(f"{path} holds what this raylab does not know; {READ_AGAIN}. {error}") from error
@@ -273,7 +273,7 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
     return LiveModel(card, parts[NOW], parts[BEFORE])
 
 
-def _check(card: Card) -> None:
+def _check(card: ModelCard) -> None:
     """Refuse values that mean nothing to this raylab.
 
     Raises:
@@ -300,6 +300,6 @@ def _check(card: Card) -> None:
             )
 
 
-def draws_of(draws: Draws) -> dict[str, Any]:
+def draws_of(draws: FoldSeeds) -> dict[str, Any]:
     """As a card holds them."""
     return asdict(draws)

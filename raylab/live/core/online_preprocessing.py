@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, lfilter, lfilter_zi
 
-from raylab.live.core.model_file import ChannelCard
+from raylab.live.core.model_file import ModelChannel
 from raylab.live.core.timestamp_alignment import finite_runs, measured
 from raylab.windows.preprocess import Preprocessing, min_max
 
@@ -18,7 +18,7 @@ Signal = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Taken:
+class ChannelWindow:
     """A window of one channel.
 
     Attributes:
@@ -40,7 +40,7 @@ class RunningChannel:
     prepared windows at the start of a segment: what it would ring with would stay in the running minimum and maximum for good.
     """
 
-    def __init__(self, card: ChannelCard, settings: Preprocessing) -> None:
+    def __init__(self, card: ModelChannel, settings: Preprocessing) -> None:
         self.card = card
         self.factor = round(card.recorded_hz / card.rate_hz)
         self.length = card.length
@@ -119,15 +119,15 @@ class RunningChannel:
         """When the sample at a place came in."""
         return next((at for head, at in self._arrivals if head > place), 0.0)
 
-    def take(self, first: int) -> Taken:
+    def take(self, first: int) -> ChannelWindow:
         """The window of ``length`` samples from a place at the target rate, by the minimum and maximum up to its end."""
         if self.head - first > self.capacity or first + self.length > self.head:
-            return Taken(np.zeros((self.length, self.card.n_features), dtype=np.float32), 0.0, False, 0.0)
+            return ChannelWindow(np.zeros((self.length, self.card.n_features), dtype=np.float32), 0.0, False, 0.0)
         at = (first + np.arange(self.length)) % self.capacity
         there = self._there[at]
         values = self._values[at]
         if not there.all():
-            return Taken(np.zeros(values.shape, dtype=np.float32), float(there.mean()), False, 0.0)
+            return ChannelWindow(np.zeros(values.shape, dtype=np.float32), float(there.mean()), False, 0.0)
         made = min_max(values, self._low[at[-1]][None], self._high[at[-1]][None]).astype(np.float32)
         moves = bool((values.min(axis=0) < values.max(axis=0)).all())
-        return Taken(made, 1.0, moves, self._arrived(first + self.length - 1))
+        return ChannelWindow(made, 1.0, moves, self._arrived(first + self.length - 1))

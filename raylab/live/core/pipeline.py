@@ -15,15 +15,15 @@ import numpy as np
 
 from raylab.features.sound import RATE_HZ
 from raylab.live.calibrate import Calibrator
-from raylab.live.core.bounded_queue import Bounded
-from raylab.live.core.event_bus import Listeners
+from raylab.live.core.bounded_queue import BoundedQueue
+from raylab.live.core.event_bus import EventBus
 from raylab.live.core.faces import Faces
-from raylab.live.core.inference import Decider, Decision
-from raylab.live.core.messages import PICTURE, Border, Chunk, Mark, Note, Window
+from raylab.live.core.inference import Decision, WindowClassifier
+from raylab.live.core.messages import PICTURE, Chunk, LabelMark, Note, SegmentStart, Window
 from raylab.live.core.model_file import LiveModel
 from raylab.live.core.utterance_features import WAIT_S, SpeechWindows
-from raylab.live.core.voice_activity import Listener, Spoken
-from raylab.live.core.windows import Assembler
+from raylab.live.core.voice_activity import SpeechSegment, VoiceActivityDetector
+from raylab.live.core.windows import WindowAssembler
 from raylab.live.sources.source import Source
 from raylab.models.registry import Model
 
@@ -37,7 +37,7 @@ B = TypeVar("B")
 
 
 @dataclass(frozen=True)
-class Settings:
+class StreamSettings:
     """How a stream is to be followed.
 
     Attributes:
@@ -52,7 +52,7 @@ class Settings:
 
 
 @dataclass
-class Account:
+class StreamStatistics:
     """What came of a stream.
 
     Attributes:
@@ -91,20 +91,22 @@ class Stream:
         listeners: who hears of it. In a replay as fast as possible, parts wait for each other and nothing is dropped.
     """
 
-    def __init__(self, model: LiveModel, source: Source, listeners: Listeners, settings: Settings, waits: bool = False) -> None:
+    def __init__(
+        self, model: LiveModel, source: Source, listeners: EventBus, settings: StreamSettings, waits: bool = False
+    ) -> None:
         self.model, self.source, self.listeners, self.settings, self._waits = model, source, listeners, settings, waits
-        self.decider = Decider(model, calibrated=not settings.calibrate)
+        self.decider = WindowClassifier(model, calibrated=not settings.calibrate)
         self.decider.warm()
         self.calibrator = (
             Calibrator(model, settings.layers, settings.calibrate, self._swap, listeners.note) if settings.calibrate else None
         )
-        self.account = Account()
+        self.account = StreamStatistics()
         self._stop = Event()
         self._last_chunk = time.monotonic()
         self._newest_s = 0.0  # the source's clock at the last sample that was captured
-        self._chunks: Bounded[Chunk | Border] = Bounded(CHUNKS, waits)
-        self._windows: Bounded[tuple[Window, float]] = Bounded(WINDOWS, waits)
-        self._queues: dict[str, Bounded[Any]] = {"chunks": self._chunks, "windows": self._windows}
+        self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(CHUNKS, waits)
+        self._windows: BoundedQueue[tuple[Window, float]] = BoundedQueue(WINDOWS, waits)
+        self._queues: dict[str, BoundedQueue[Any]] = {"chunks": self._chunks, "windows": self._windows}
         self._threads: list[Thread] = []
         self._counts: Callable[[], dict[str, dict[str, int]]] = dict
         self._end_of: Callable[[Chunk], float] = lambda chunk: chunk.time_s + len(chunk.samples) / RATE_HZ
@@ -115,14 +117,14 @@ class Stream:
         self._part("decision", self._windows, self._decide)
 
     def _lay_out_signals(self) -> None:
-        assembler = Assembler(self.model.card, self.listeners.note)
+        assembler = WindowAssembler(self.model.card, self.listeners.note)
         self._counts = assembler.counts
         rates = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
         self._end_of = lambda chunk: chunk.time_s + len(chunk.samples) / rates.get(chunk.channel, np.inf)
 
-        def cut(chunk: Chunk | Border) -> None:
+        def cut(chunk: Chunk | SegmentStart) -> None:
             began = time.perf_counter()
-            if isinstance(chunk, Border):
+            if isinstance(chunk, SegmentStart):
                 assembler.border(chunk)
                 return
             for window in assembler.feed(chunk):
@@ -135,12 +137,12 @@ class Stream:
         faces = Faces() if pictures else None
         features = SpeechWindows(self.model.card, self.settings.sentences, faces, 60.0 if self._waits else WAIT_S)
         features.warm()
-        ear = Listener(self.model.card.speech.window_s, self.listeners.note)
+        ear = VoiceActivityDetector(self.model.card.speech.window_s, self.listeners.note)
         self._counts = lambda: {"sound": ear.placer.counts}
-        spoken: Bounded[Spoken] = Bounded(WINDOWS, self._waits)
+        spoken: BoundedQueue[SpeechSegment] = BoundedQueue(WINDOWS, self._waits)
         self._queues["utterances"] = spoken
 
-        def listen(chunk: Chunk | Border) -> None:
+        def listen(chunk: Chunk | SegmentStart) -> None:
             for one in ear.feed(chunk) if isinstance(chunk, Chunk) else ():
                 spoken.put(one)
 
@@ -148,7 +150,7 @@ class Stream:
             for one in ear.finish(time.perf_counter()):
                 spoken.put(one)
 
-        def describe(one: Spoken) -> None:
+        def describe(one: SpeechSegment) -> None:
             began = time.perf_counter()
             window = features.window(one)
             if window:
@@ -159,15 +161,15 @@ class Stream:
         self._part("utterances", self._chunks, listen, spoken, end)
         self._part("features", spoken, describe, self._windows)
         if faces:
-            self._queues["pictures"] = Bounded(PICTURES, self._waits)
+            self._queues["pictures"] = BoundedQueue(PICTURES, self._waits)
             self._part("faces", self._queues["pictures"], faces.look, end=faces.end)
 
     def _part(
         self,
         name: str,
-        inbox: Bounded[A],
+        inbox: BoundedQueue[A],
         work: Callable[[A], None],
-        out: Bounded[B] | None = None,
+        out: BoundedQueue[B] | None = None,
         end: Callable[[], None] = lambda: None,
     ) -> None:
         """A thread that works on what comes, until nothing comes any more. What goes wrong with one item is told, and the next one is taken."""
@@ -198,11 +200,11 @@ class Stream:
         if self.calibrator:
             self.calibrator.offer(window)
             said |= {"mark": self.calibrator.mark_now, "marked": self.calibrator.counts}
-        self.listeners.tell(said, wait=True)
+        self.listeners.emit(said, wait=True)
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, mark: LabelMark) -> None:
         """The wearer's mark, from a source or a page."""
-        self.listeners.tell({"event": "mark", "label": mark.label, "at": round(time.time(), 3)})
+        self.listeners.emit({"event": "mark", "label": mark.label, "at": round(time.time(), 3)})
         if self.calibrator is None:
             self.listeners.note(Note("calibration", "a mark came and no calibration was asked for (--calibrate)"))
             return
@@ -210,7 +212,7 @@ class Stream:
 
     def _swap(self, network: Model) -> None:
         self.decider.swap(network, "calibrated")
-        self.listeners.tell({"event": "model", "model": "calibrated", "at": round(time.time(), 3)})
+        self.listeners.emit({"event": "model", "model": "calibrated", "at": round(time.time(), 3)})
 
     def _capture(self) -> None:
         """From the source to the queues, until its end. A source that fails ends the stream, and says so."""
@@ -224,9 +226,9 @@ class Stream:
                         queue.put(item if item.arrived else replace(item, arrived=time.perf_counter()))
                     if item.channel != PICTURE:
                         self._newest_s = self._end_of(item)
-                elif isinstance(item, Border):
+                elif isinstance(item, SegmentStart):
                     self._chunks.put(item)
-                elif isinstance(item, Mark):
+                elif isinstance(item, LabelMark):
                     self.mark(item)
                 else:
                     self.listeners.note(item)
@@ -238,10 +240,10 @@ class Stream:
             if pictures is not None:
                 pictures.close()
 
-    def run(self) -> Account:
+    def run(self) -> StreamStatistics:
         """Follow the source to its end, or until ``stop``."""
-        self.listeners.tell(
-            {"event": "start", "source": self.source.about, "card": self.model.card.lines(), "model": self._model_name()}
+        self.listeners.emit(
+            {"event": "start", "source": self.source.description, "card": self.model.card.lines(), "model": self._model_name()}
         )
         capture = Thread(target=self._capture, name="capture", daemon=True)
         for thread in (*self._threads, capture):
@@ -255,7 +257,7 @@ class Stream:
             self.calibrator.wait()
         self._look_for_loss()
         self.account.channels = self._counts()
-        self.listeners.tell({"event": "end", **self.account.as_dict()})
+        self.listeners.emit({"event": "end", **self.account.as_dict()})
         self.listeners.close()
         return self.account
 

@@ -12,7 +12,7 @@ from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
 
 
-class Recognizer:
+class SpeechRecognizer:
     """pocketsphinx with a grammar of known sentences, in English (the language of the model inside the package).
 
     Free dictation by that package took 1.6 s for two seconds of speech and was wrong; of known sentences it is quick. A sentence outside the list is

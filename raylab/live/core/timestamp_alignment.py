@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raylab.live.core.messages import Chunk, Note, Tell
+from raylab.live.core.messages import Chunk, Note, Notify
 
 GAP_S, GAP_SAMPLES = (
     0.1,
@@ -64,7 +64,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Placed:
+class AlignedChunk:
     """Samples (n, n_features) with their place.
 
     Attributes:
@@ -77,7 +77,7 @@ class Placed:
     fresh: bool
 
 
-class Placer:
+class TimestampAligner:
     """Places the chunks of one channel.
 
     A chunk that continues the one before, within jitter, does so to the sample; clocks that run a little fast or slow are followed by repeating
@@ -89,7 +89,7 @@ class Placer:
         every: one of so many samples is kept later: a break leaves as many places empty, so that it is seen there too.
     """
 
-    def __init__(self, name: str, rate_hz: float, timeline: Timeline, tell: Tell, every: int = 1) -> None:
+    def __init__(self, name: str, rate_hz: float, timeline: Timeline, tell: Notify, every: int = 1) -> None:
         self.name, self.rate_hz, self.timeline, self._tell, self._every = name, rate_hz, timeline, tell, every
         self.tolerance = max(GAP_S * rate_hz, GAP_SAMPLES)
         self.next = -1  # place of the next sample; -1 before the first
@@ -108,7 +108,7 @@ class Placer:
         """The source's clock at a place."""
         return (self.timeline.origin_s or 0.0) + self.shift_s + index / self.rate_hz
 
-    def place(self, chunk: Chunk) -> Placed | None:
+    def place(self, chunk: Chunk) -> AlignedChunk | None:
         """Where the samples go; None where they are all dropped."""
         samples = np.asarray(chunk.samples, dtype=np.float64)
         self.counts["samples"] += len(samples)
@@ -176,7 +176,7 @@ class Placer:
         self.counts["late"] += len(samples)
         return True
 
-    def _put(self, samples: npt.NDArray[np.float64], off: float) -> Placed | None:
+    def _put(self, samples: npt.NDArray[np.float64], off: float) -> AlignedChunk | None:
         if self._before and self._before[1] > len(samples) and not self._fresh:
             off = 0.0  # a stamp like the one before says nothing of the place
         if off > self.tolerance or (self._fresh and off > 0):
@@ -189,7 +189,7 @@ class Placer:
             samples = self._followed(samples, off)
         if not len(samples):
             return None
-        placed = Placed(self.next, samples, self._fresh)
+        placed = AlignedChunk(self.next, samples, self._fresh)
         self.next, self._fresh = self.next + len(samples), False
         return placed
 

@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RaylabError
-from raylab.features.acoustic import ACOUSTIC, Acoustic
+from raylab.features.acoustic import ACOUSTIC, AcousticFeatures
 from raylab.features.sound import RATE_HZ, Sound, trimmed
 from raylab.features.text import ENGLISH, GERMAN, english, german
 from raylab.live.core.faces import Faces
 from raylab.live.core.messages import Window
-from raylab.live.core.model_file import Card, ChannelCard
-from raylab.live.core.speech_recognition import Recognizer
-from raylab.live.core.voice_activity import Spoken
+from raylab.live.core.model_file import ModelCard, ModelChannel
+from raylab.live.core.speech_recognition import SpeechRecognizer
+from raylab.live.core.voice_activity import SpeechSegment
 
 EMBED: dict[str, Callable[[str], npt.NDArray[np.float64]]] = {ENGLISH: english, GERMAN: german}
 WAIT_S = 0.1  # that a decision waits for the faces of its last pictures
@@ -35,17 +35,17 @@ class SpeechWindows:
         RaylabError: where a channel is none that this raylab can compute.
     """
 
-    def __init__(self, card: Card, sentences: Sequence[str], faces: Faces | None, wait_s: float = WAIT_S) -> None:
+    def __init__(self, card: ModelCard, sentences: Sequence[str], faces: Faces | None, wait_s: float = WAIT_S) -> None:
         self.card, self.faces, self._wait_s = card, faces, wait_s
         self.options, self.longest_s = card.options, card.speech.window_s
         self.trim_db, self.step_ms = float(self.options["trim_db"]), float(self.options["step_ms"])
         self.views = {channel.name: self._view(channel) for channel in card.channels}
         known = sentences or card.sentences
         words = any(channel.modality == WORDS for channel in card.channels)
-        self.recognizer = Recognizer(known) if words and known else None
+        self.recognizer = SpeechRecognizer(known) if words and known else None
         self._number = 0
 
-    def _view(self, channel: ChannelCard) -> Acoustic | None:
+    def _view(self, channel: ModelChannel) -> AcousticFeatures | None:
         """How the channel sees the sound; None for words and pictures."""
         for kind in ACOUSTIC.values():
             if (kind.channel, kind.named(self.step_ms)) == (channel.name, channel.unit):
@@ -64,7 +64,7 @@ class SpeechWindows:
             for sentence in self.recognizer.sentences.values():
                 self._embedded(sentence)
 
-    def window(self, spoken: Spoken) -> Window | None:
+    def window(self, spoken: SpeechSegment) -> Window | None:
         """The window of an utterance, with what each part of it cost; None where it has none of the modalities."""
         parts: dict[str, float] = {}
         clock = time.perf_counter()
@@ -107,7 +107,7 @@ class SpeechWindows:
             name: kind.frames(sound.samples, kind.hop(self.step_ms)) for name, kind in self.views.items() if kind is not None
         }
 
-    def _words(self, channel: ChannelCard, heard: str | None) -> Found:
+    def _words(self, channel: ModelChannel, heard: str | None) -> Found:
         if self.recognizer is None:
             return None, "no sentences to recognize"
         return (EMBED[channel.unit](heard), "") if heard else (None, "not understood")
@@ -123,11 +123,11 @@ class SpeechWindows:
         return self.faces.between(sound.start_s, sound.start_s + sound.seconds, self._wait_s)
 
 
-def _steps(values: npt.NDArray[np.float64] | None, channel: ChannelCard) -> int:
+def _steps(values: npt.NDArray[np.float64] | None, channel: ModelChannel) -> int:
     return 0 if values is None else min(len(values), channel.length)
 
 
-def _padded(values: npt.NDArray[np.float64] | None, channel: ChannelCard) -> npt.NDArray[np.float32]:
+def _padded(values: npt.NDArray[np.float64] | None, channel: ModelChannel) -> npt.NDArray[np.float32]:
     """(length, n_features), zeros behind the valid steps."""
     made = np.zeros((channel.length, channel.n_features), dtype=np.float32)
     if values is not None:

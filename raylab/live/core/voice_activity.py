@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
-from raylab.live.core.messages import Chunk, Note, Tell
-from raylab.live.core.timestamp_alignment import Placer, Timeline, finite_runs
+from raylab.live.core.messages import Chunk, Note, Notify
+from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner, finite_runs
 
 FRAME = 480  # 30 ms, of which the detector says whether somebody speaks
 STRICTNESS = 2  # of WebRTC's detector, 0 to 3
@@ -22,7 +22,7 @@ Samples = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpeechSegment:
     """An utterance as it was cut out of the stream.
 
     Attributes:
@@ -48,24 +48,24 @@ class Spoken:
         return {"voiced": round(self.voiced, 3), "level_db": round(float(level), 1), "clipped": round(clipped, 4)}
 
 
-class Listener:
+class VoiceActivityDetector:
     """Finds utterances in chunks of sound at 16 kHz.
 
     The voice activity detector is WebRTC's. An utterance that is longer than a window is decided at the window's end, and what follows is the next
     one, as in prepared windows, which hold an utterance's beginning.
     """
 
-    def __init__(self, longest_s: float, tell: Tell) -> None:
+    def __init__(self, longest_s: float, tell: Notify) -> None:
         self._longest = round((longest_s + TRIMMED_S) * RATE_HZ)
         self._tell = tell
         self._detector = load("webrtcvad", "live").Vad(STRICTNESS)
-        self.placer = Placer("sound", RATE_HZ, Timeline(BACK_S), tell)
+        self.placer = TimestampAligner("sound", RATE_HZ, Timeline(BACK_S), tell)
         self._rest: Samples = np.zeros(0)
         self._recent: deque[tuple[Samples, bool]] = deque(maxlen=max(OF, round(BEFORE_S * RATE_HZ / FRAME) + OF))
         self._open: list[tuple[Samples, bool]] = []
         self._at = 0  # place of the sample behind the last whole frame
 
-    def feed(self, chunk: Chunk) -> list[Spoken]:
+    def feed(self, chunk: Chunk) -> list[SpeechSegment]:
         """Take sound in; the utterances that end in it."""
         self.placer.timeline.came(len(chunk.samples) / RATE_HZ)
         placed = self.placer.place(chunk)
@@ -94,7 +94,7 @@ class Listener:
         self._rest, self._open, self._at = np.zeros(0), [], index
         self._recent.clear()
 
-    def _frame(self, frame: Samples, arrived: float) -> Spoken | None:
+    def _frame(self, frame: Samples, arrived: float) -> SpeechSegment | None:
         voiced = bool(self._detector.is_speech((np.clip(frame, -1, 1) * 32767).astype(np.int16).tobytes(), RATE_HZ))
         self._at += FRAME
         if not self._open:
@@ -110,7 +110,7 @@ class Listener:
             return None
         return self._close(arrived, pause if ended else 0)
 
-    def _close(self, arrived: float, pause: int) -> Spoken | None:
+    def _close(self, arrived: float, pause: int) -> SpeechSegment | None:
         """The utterance, without the pause that ended it; None where it is a click."""
         kept, self._open = self._open[: len(self._open) - pause], []
         samples = np.concatenate([frame for frame, _ in kept])
@@ -118,9 +118,9 @@ class Listener:
         if sum(said for _, said in kept) * FRAME < SHORTEST_S * RATE_HZ:
             return None
         begin = self._at - (len(kept) + pause) * FRAME
-        return Spoken(samples, self.placer.time_of(begin), arrived, voiced)
+        return SpeechSegment(samples, self.placer.time_of(begin), arrived, voiced)
 
-    def finish(self, arrived: float) -> list[Spoken]:
+    def finish(self, arrived: float) -> list[SpeechSegment]:
         """The utterance that the end of the source ended."""
         if not self._open:
             return []

@@ -4,23 +4,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from raylab.live.core.messages import Border, Chunk, Note, Tell, Window
-from raylab.live.core.model_file import Card
-from raylab.live.core.online_preprocessing import KEPT_WINDOWS, RunningChannel, Taken
-from raylab.live.core.timestamp_alignment import Placer, Timeline
+from raylab.live.core.messages import Chunk, Note, Notify, SegmentStart, Window
+from raylab.live.core.model_file import ModelCard
+from raylab.live.core.online_preprocessing import KEPT_WINDOWS, ChannelWindow, RunningChannel
+from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
 from raylab.windows.preprocess import Preprocessing
 
 LOST_S = 2.0  # a channel of which nothing came while others went on by so much is lost: windows do not wait for it
 
 
-class Assembler:
+class WindowAssembler:
     """The windows of a stream of signals, on the grid of prepared windows: every ``step_s`` from the first sample.
 
     A window is complete when all channels have its last sample, lost ones excepted. A channel with a hole in the window is missing in it, and
     nothing is put in its place. A window that lacks every channel is none.
     """
 
-    def __init__(self, card: Card, tell: Tell) -> None:
+    def __init__(self, card: ModelCard, tell: Notify) -> None:
         self.card, self._tell = card, tell
         self.settings: Preprocessing = card.signals
         self.most_behind_s = (KEPT_WINDOWS - 1) * self.settings.window_s
@@ -37,13 +37,13 @@ class Assembler:
         self._segment_s, self._first = start_s, self._number
         self.timeline = Timeline(self.most_behind_s)
         self.placers = {
-            name: Placer(name, channel.card.recorded_hz, self.timeline, self._tell, channel.factor)
+            name: TimestampAligner(name, channel.card.recorded_hz, self.timeline, self._tell, channel.factor)
             for name, channel in self.channels.items()
         }
         self.lost: set[str] = set()
         self._heard_s: dict[str, float] = dict.fromkeys(self.channels, 0.0)  # how far the stream was when a channel last came
 
-    def border(self, border: Border) -> None:
+    def border(self, border: SegmentStart) -> None:
         """A new segment of a recording begins."""
         self._counts = self.counts()
         self._begin(border.start_s)
@@ -181,5 +181,5 @@ def _pieces(chunk: Chunk, channel: RunningChannel) -> Iterator[Chunk]:
         )
 
 
-def _quality(taken: Taken) -> dict[str, float]:
+def _quality(taken: ChannelWindow) -> dict[str, float]:
     return {"there": round(taken.share, 3), "moves": float(taken.moves)}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
-from raylab.live.core.messages import Mark
+from raylab.live.core.messages import LabelMark
 from raylab.live.core.pipeline import Stream
 
 PAGE = Path(__file__).with_name("page.html")
@@ -129,7 +129,7 @@ def _take(stream: Stream, agreed: Event, said: str) -> None:
     if said == "agree":
         agreed.set()
     elif said.startswith("mark ") and len(said) < LONGEST_MESSAGE:
-        stream.mark(Mark(said.removeprefix("mark ").strip()))
+        stream.mark(LabelMark(said.removeprefix("mark ").strip()))
 
 
 @contextmanager

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raylab.errors import RaylabError
-from raylab.live.core.model_file import Card
+from raylab.live.core.model_file import ModelCard
 from raylab.live.sources.devices import camera, microphone
 from raylab.live.sources.film import film
 from raylab.live.sources.folder import folder
 from raylab.live.sources.lines import stdin
 from raylab.live.sources.lsl import lsl
-from raylab.live.sources.source import Asked, Source
+from raylab.live.sources.source import Source, SourceOptions
 from raylab.live.sources.wav import wav
 
 
 @dataclass(frozen=True)
-class Kind:
+class SourceType:
     """An entry of the table.
 
     Attributes:
@@ -23,26 +23,26 @@ class Kind:
     """
 
     name: str
-    open: Callable[[Card, Asked], Source]
-    about: str
+    open: Callable[[ModelCard, SourceOptions], Source]
+    description: str
     utterances: bool
 
 
-SOURCES: dict[str, Kind] = {
+SOURCES: dict[str, SourceType] = {
     kind.name: kind
     for kind in (
-        Kind("folder", folder, "folder:DIR, one participant of a dataset in its published layout (--participant)", False),
-        Kind("lsl", lsl, "lsl, streams of the lab streaming layer called like the model's channels; lsl:NAME, one that has them", False),
-        Kind("stdin", stdin, "stdin, lines of JSON: {\"channel\": ..., \"time\": seconds, \"samples\": [...]}", False),
-        Kind("wav", wav, "wav:FILE, a sound file", True),
-        Kind("microphone", microphone, "microphone", True),
-        Kind("film", film, "film:FILE, sound and picture", True),
-        Kind("camera", camera, "camera, with the microphone", True),
+        SourceType("folder", folder, "folder:DIR, one participant of a dataset in its published layout (--participant)", False),
+        SourceType("lsl", lsl, "lsl, streams of the lab streaming layer called like the model's channels; lsl:NAME, one that has them", False),
+        SourceType("stdin", stdin, "stdin, lines of JSON: {\"channel\": ..., \"time\": seconds, \"samples\": [...]}", False),
+        SourceType("wav", wav, "wav:FILE, a sound file", True),
+        SourceType("microphone", microphone, "microphone", True),
+        SourceType("film", film, "film:FILE, sound and picture", True),
+        SourceType("camera", camera, "camera, with the microphone", True),
     )
 }  # fmt: skip
 
 
-def open_source(card: Card, asked: Asked) -> Source:
+def open_source(card: ModelCard, asked: SourceOptions) -> Source:
     """The source that was asked for.
 
     Raises:
@@ -50,7 +50,7 @@ def open_source(card: Card, asked: Asked) -> Source:
     """
     name = asked.where.partition(":")[0]
     if name not in SOURCES:
-        raise RaylabError(f"unknown source {name!r}; there are " + "; ".join(kind.about for kind in SOURCES.values()))
+        raise RaylabError(f"unknown source {name!r}; there are " + "; ".join(kind.description for kind in SOURCES.values()))
     kind = SOURCES[name]
     if kind.utterances != card.utterances:
         fitting = ", ".join(other.name for other in SOURCES.values() if other.utterances == card.utterances)

@@ -10,10 +10,10 @@ import numpy as np
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
-from raylab.live.core.bounded_queue import Bounded
+from raylab.live.core.bounded_queue import BoundedQueue
 from raylab.live.core.messages import PICTURE, SOUND, Chunk, Note
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import CHUNK_S, Asked, Item, Source
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions
 
 KEPT, PICTURES = 100, 4  # chunks and pictures that wait while others are worked on
 
@@ -25,7 +25,7 @@ def _module() -> Any:
         raise RaylabError(f"the microphone cannot be used ({error}); install PortAudio (Debian: libportaudio2)") from error
 
 
-def _listen(into: Bounded[Item], stop: Event) -> None:
+def _listen(into: BoundedQueue[Item], stop: Event) -> None:
     """The microphone at 16 kHz, until the end. A chunk's time is when it was given out: samples that the device lost are then a gap."""
 
     def heard(samples: Any, frames: int, clock: Any, status: Any) -> None:
@@ -43,7 +43,7 @@ def _listen(into: Bounded[Item], stop: Event) -> None:
         into.put(Note(SOUND, f"the microphone failed ({error})"))
 
 
-def _look(into: Bounded[Item], stop: Event, number: int) -> None:
+def _look(into: BoundedQueue[Item], stop: Event, number: int) -> None:
     """The camera, until the end."""
     cv2 = load("cv2", "vision")
     camera_ = cv2.VideoCapture(number)
@@ -61,9 +61,9 @@ def _look(into: Bounded[Item], stop: Event, number: int) -> None:
 
 def _captured(stop: Event, *captures: Any) -> Iterator[Item]:
     """What each of the captures brings, through a queue of its own: pictures do not push sound out."""
-    queues: list[Bounded[Item]] = []
+    queues: list[BoundedQueue[Item]] = []
     for capture, kept, *more in captures:
-        queues.append(Bounded(kept))
+        queues.append(BoundedQueue(kept))
         Thread(target=capture, args=(queues[-1], stop, *more), daemon=True).start()
     lost = [0] * len(queues)
     while not stop.is_set():
@@ -75,13 +75,13 @@ def _captured(stop: Event, *captures: Any) -> Iterator[Item]:
                 lost[i] = queue.dropped
 
 
-def microphone(card: Card, asked: Asked) -> Source:
+def microphone(card: ModelCard, asked: SourceOptions) -> Source:
     """``microphone``. Untested: no machine that raylab was made on has one."""
     _module()
     return Source("this machine's microphone", lambda stop: _captured(stop, (_listen, KEPT)), recorded=False, captures=True)
 
 
-def camera(card: Card, asked: Asked) -> Source:
+def camera(card: ModelCard, asked: SourceOptions) -> Source:
     """``camera`` (or ``camera:1``, the second one), with the microphone. Untested: no machine that raylab was made on has one."""
     _module()
     number = int(asked.where.partition(":")[2] or 0)

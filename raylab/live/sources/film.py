@@ -8,8 +8,8 @@ from typing import Any
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.live.core.messages import PICTURE, Chunk
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import Asked, Item, Source, check_rate, paced
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import Item, Source, SourceOptions, check_rate, paced
 from raylab.live.sources.wav import Resampler
 
 
@@ -31,7 +31,7 @@ def _pictures(path: Path) -> Iterator[tuple[float, Item]]:
             yield float(frame.time), Chunk(PICTURE, float(frame.time), frame.to_ndarray(format="gray8"))
 
 
-def film(card: Card, asked: Asked) -> Source:
+def film(card: ModelCard, asked: SourceOptions) -> Source:
     """``film:FILE``. The file is read twice at once: its streams may lie apart in it."""
     path = Path(asked.place)
     try:

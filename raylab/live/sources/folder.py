@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.live.core.messages import Border, Chunk, Mark
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import Asked, Item, Source, paced
+from raylab.live.core.messages import Chunk, LabelMark, SegmentStart
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import Item, Source, SourceOptions, paced
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Label, Recording, Segment
 
 CHUNK_S = 0.25
 
 
-def folder(card: Card, asked: Asked) -> Source:
+def folder(card: ModelCard, asked: SourceOptions) -> Source:
     """``folder:DIR`` with ``--participant``.
 
     Raises:
@@ -48,7 +48,7 @@ def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -
     """All channels, a quarter of a second of each in turn, each with the time when it is complete."""
     for number, segment in enumerate(recording.segments):
         if number:
-            yield segment.start_s, Border(segment.start_s)
+            yield segment.start_s, SegmentStart(segment.start_s)
         seconds = _seconds(recording, segment)
         marks = _marks(segment, label) if label else []
         for piece in range(int(np.ceil(seconds / CHUNK_S))):
@@ -64,13 +64,13 @@ def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -
                         yield segment.start_s + end, Chunk(channel.name, at, samples)
 
 
-def _marks(segment: Segment, label: Label) -> list[Mark]:
+def _marks(segment: Segment, label: Label) -> list[LabelMark]:
     """The label's classes as they change; codes without a class end a mark."""
     track, found, before = segment.tracks[label.track], [], ""
     for at, value in zip(track.times_s, track.values, strict=True):
         number = label.codes.get(int(value)) if np.isfinite(value) else None
         name = "" if number is None else label.classes[number]
         if name != before:
-            found.append(Mark(name, segment.start_s + float(at)))
+            found.append(LabelMark(name, segment.start_s + float(at)))
             before = name
     return found

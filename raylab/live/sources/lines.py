@@ -8,15 +8,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from raylab.live.core.messages import Chunk, Mark, Note
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import Asked, Item, Source
+from raylab.live.core.messages import Chunk, LabelMark, Note
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import Item, Source, SourceOptions
 
 LONGEST = 10_000_000  # characters; a longer line is not read to its end into memory
 SHOWN = 60
 
 
-def stdin(card: Card, asked: Asked) -> Source:
+def stdin(card: ModelCard, asked: SourceOptions) -> Source:
     """``stdin``."""
     return Source("lines of JSON on standard input", lambda stop: items(sys.stdin.buffer, stop), recorded=False)
 
@@ -38,7 +38,7 @@ def items(lines: BinaryIO, stop: Event) -> Iterator[Item]:
             yield Note("stdin", f"line {number} is left out ({error}): {line.strip()[:SHOWN].decode(errors='replace')}")
 
 
-def parse(line: bytes | str) -> Chunk | Mark:
+def parse(line: bytes | str) -> Chunk | LabelMark:
     """One line.
 
     Raises:
@@ -48,7 +48,7 @@ def parse(line: bytes | str) -> Chunk | Mark:
     if not isinstance(said, dict):
         raise ValueError("it is no object")
     if "mark" in said:
-        return Mark(str(said["mark"] or ""), _number(said["time"]) if said.get("time") is not None else None)
+        return LabelMark(str(said["mark"] or ""), _number(said["time"]) if said.get("time") is not None else None)
     if lacking := [name for name in ("channel", "time", "samples") if name not in said]:
         raise ValueError(f"it has no {', '.join(lacking)}")
     if not isinstance(said["samples"], list):

@@ -11,8 +11,8 @@ import numpy as np
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.live.core.messages import Chunk, Note
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import Asked, Item, Source
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import Item, Source, SourceOptions
 
 FIND_S, PULL, PIECE_S = 5.0, 512, 0.25
 
@@ -37,7 +37,7 @@ def _labels(info: Any) -> list[str]:
     return found
 
 
-def _columns(info: Any, card: Card) -> dict[str, list[int]]:
+def _columns(info: Any, card: ModelCard) -> dict[str, list[int]]:
     """Channel to columns: by label, or the whole stream where it is called like a channel."""
     labels = _labels(info)
     by_label = {c.name: [i for i, label in enumerate(labels) if label == c.name] for c in card.channels if c.name in labels}
@@ -45,7 +45,7 @@ def _columns(info: Any, card: Card) -> dict[str, list[int]]:
     return by_label or whole
 
 
-def _open(card: Card, wanted: str) -> list[_Inlet]:
+def _open(card: ModelCard, wanted: str) -> list[_Inlet]:
     """Every stream that brings channels of the model.
 
     Raises:
@@ -83,7 +83,7 @@ def _open(card: Card, wanted: str) -> list[_Inlet]:
     return found
 
 
-def lsl(card: Card, asked: Asked) -> Source:
+def lsl(card: ModelCard, asked: SourceOptions) -> Source:
     """``lsl`` or ``lsl:NAME``."""
     inlets = _open(card, asked.where.partition(":")[2])
     return Source(

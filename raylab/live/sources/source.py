@@ -7,14 +7,14 @@ from threading import Event
 
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ
-from raylab.live.core.messages import Border, Chunk, Mark, Note
+from raylab.live.core.messages import Chunk, LabelMark, Note, SegmentStart
 
-Item = Chunk | Border | Mark | Note
+Item = Chunk | SegmentStart | LabelMark | Note
 CHUNK_S = 0.1
 
 
 @dataclass(frozen=True)
-class Asked:
+class SourceOptions:
     """What the user said of the source.
 
     Attributes:
@@ -53,7 +53,7 @@ class Source:
         picture: whether it brings pictures.
     """
 
-    about: str
+    description: str
     items: Callable[[Event], Iterator[Item]]
     recorded: bool
     captures: bool = False

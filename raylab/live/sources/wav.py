@@ -11,8 +11,8 @@ from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
 from raylab.live.core.messages import SOUND, Chunk
-from raylab.live.core.model_file import Card
-from raylab.live.sources.source import CHUNK_S, Asked, Item, Source, check_rate, paced
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions, check_rate, paced
 
 
 class Resampler:
@@ -34,7 +34,7 @@ class Resampler:
         return made
 
 
-def wav(card: Card, asked: Asked) -> Source:
+def wav(card: ModelCard, asked: SourceOptions) -> Source:
     """``wav:FILE``."""
     path = Path(asked.place)
     soundfile = load("soundfile", "speech")

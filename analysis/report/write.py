@@ -8,27 +8,27 @@ import pandas as pd
 
 from analysis.figures import figure_data
 from analysis.report import comparison_table, paper_table
-from analysis.report.external_tables import beside
-from analysis.report.html import Picture, every_part, render
-from analysis.report.report_data import Results
+from analysis.report.external_tables import external_table
+from analysis.report.html import FigurePart, every_part, render
+from analysis.report.report_data import ReportData
 from analysis.report.sections import page
-from analysis.scores.attention import attended
-from analysis.scores.metrics import ALSO_CALLED, METRICS
-from analysis.scores.paired_scores import gain_sign, pairs
-from analysis.scores.run_folder import Frames, load, read_text, write_bytes, write_text
-from analysis.scores.scores import CELL, WHO, Scoring, score, score_common
+from analysis.scores.attention import attention_weights
+from analysis.scores.metrics import METRIC_ALIASES, METRICS
+from analysis.scores.paired_scores import gain_sign, paired_scores
+from analysis.scores.run_folder import RunTables, load, read_text, write_bytes, write_text
+from analysis.scores.scores import CELL, FOLD, Scoring, score, score_common
 from analysis.scores.training_curves import curves
 from analysis.statistics import confusion, fairness
 from analysis.statistics.bayes_and_stouffer import bayesian, stouffer
 from analysis.statistics.comparison import compare
 from analysis.statistics.ranking import friedman, rank_tables, ranking
-from analysis.statistics.variant_selection import chosen
+from analysis.statistics.variant_selection import select_variants
 
 Run = str | os.PathLike[str]
 TESTS = ["p", "p_adjusted", "least_p", "test", "family", "family_size", "effect_size"]
 
 
-def _incomplete(frames: Frames) -> str:
+def _incomplete(frames: RunTables) -> str:
     """What the tables lack, by status."""
     counts = frames.trials["status"].value_counts().to_dict() if len(frames.trials) else {}
     left = len(frames.plan) - len(frames.trials)
@@ -38,7 +38,7 @@ def _incomplete(frames: Frames) -> str:
     return f"Of {len(frames.plan)} trials: {', '.join(parts)}; the tables hold the others." if parts else ""
 
 
-def _alone(frames: Frames) -> list[str]:
+def _single_person_clusters(frames: RunTables) -> list[str]:
     """Clusters of one person: they validate on that person's last windows, and are counted."""
     trials = frames.trials
     if "people" not in trials:
@@ -53,16 +53,16 @@ def _alone(frames: Frames) -> list[str]:
     return said
 
 
-def _status(frames: Frames) -> pd.DataFrame:
+def _status(frames: RunTables) -> pd.DataFrame:
     """Trials by (dataset, label, model), technique and status; those that the plan asks for and that did not end are ``not run yet``."""
     ended = frames.trials.set_index("trial")["status"] if len(frames.trials) else pd.Series(dtype=object)
     plan = frames.plan.assign(status=frames.plan["trial"].map(ended).fillna("not run yet"))
     return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
 
 
-def _searched(frames: Frames) -> pd.DataFrame:
+def _searched(frames: RunTables) -> pd.DataFrame:
     """What a search chose for each fold."""
-    columns = [*CELL, *WHO, "searched"]
+    columns = [*CELL, *FOLD, "searched"]
     found = frames.plan[columns] if "searched" in frames.plan else pd.DataFrame(columns=columns)
     return found[found["searched"].ne("")].drop_duplicates(ignore_index=True)
 
@@ -79,25 +79,25 @@ def _command(scoring: Scoring, metric: str, best: bool, against: tuple[str, ...]
     return " ".join([*words, *(f"--against {shlex.quote(which)}" for which in against)])
 
 
-def results(
+def report_data(
     run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
-) -> Results:
-    """All frames of a report; nothing is written. Arguments and errors as ``report``'s."""
+) -> ReportData:
+    """All frames of a report; nothing is written. Arguments and errors as ``write_report``'s."""
     frames = load(run)
-    metric = ALSO_CALLED.get(metric or "", metric) or frames.primary_metric
+    metric = METRIC_ALIASES.get(metric or "", metric) or frames.primary_metric
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
         raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
-    comparison, picked, common = compare(scores, metric), chosen(scores, metric), score_common(frames)
-    notes = (*frames.notes, *_alone(frames))
-    return Results(
+    comparison, picked, common = compare(scores, metric), select_variants(scores, metric), score_common(frames)
+    notes = (*frames.notes, *_single_person_clusters(frames))
+    return ReportData(
         metric=metric,
         primary=frames.primary_metric,
         scoring=scoring,
         scores=scores,
         comparison=comparison,
-        pairs=pairs(scores, metric),
+        pairs=paired_scores(scores, metric),
         chosen=picked,
         paper=paper_table.build(comparison, picked, best),
         fairness=fairness.gaps(scores, frames.participants, metric),
@@ -108,12 +108,12 @@ def results(
             "stouffer": stouffer(comparison),
         },
         ranks={names: friedman(table, gain_sign(metric) < 0) for names, table in rank_tables(common, metric).items()},
-        against=tuple(beside(which, scores, comparison, picked, metric, notes) for which in against),
+        against=tuple(external_table(which, scores, comparison, picked, metric, notes) for which in against),
         curves=curves(run),
         calibration=figure_data.reliability(frames),
         confusion=confusion.confusion(frames),
-        means=confusion.means(scores),
-        attended=attended(run, frames.trials),
+        means=confusion.class_means(scores),
+        attended=attention_weights(run, frames.trials),
         searched=_searched(frames),
         notes=notes,
         incomplete=incomplete,
@@ -124,9 +124,9 @@ def results(
     )
 
 
-def report(
+def write_report(
     run: Run, scoring: Scoring = "paired", metric: str | None = None, best: bool = False, against: tuple[str, ...] = ()
-) -> Results:
+) -> ReportData:
     """Make the report folder of a run: scores, tables, figures with the numbers behind them, and report.html.
 
     Args:
@@ -138,12 +138,12 @@ def report(
         FileNotFoundError: where the folder is not a run's.
         ValueError: where no trial has ended yet, or ``against`` has nothing in common with the run.
     """
-    made = results(run, scoring, metric, best, against)
+    made = report_data(run, scoring, metric, best, against)
     for name, text in _texts(made).items():
         write_text(run, f"report/{name}", text)
     content = page(made)
     for part in every_part(content.sections):
-        if isinstance(part, Picture):
+        if isinstance(part, FigurePart):
             write_bytes(run, f"report/figures/{part.name}.svg", part.svg)
             write_bytes(run, f"report/figures/{part.name}.png", part.png)
             write_text(run, f"report/figures/{part.name}.csv", part.numbers.to_csv(index=False))
@@ -151,13 +151,13 @@ def report(
     return made
 
 
-def _texts(made: Results) -> dict[str, str]:
+def _texts(made: ReportData) -> dict[str, str]:
     """File name to content of all tables."""
     notes = (*made.notes, *([made.incomplete] if made.incomplete else []))
     frames = {
         "scores": made.scores, "comparison": made.comparison, "paper_table": made.paper, "chosen": made.chosen, "gains": made.pairs,
         "fairness": made.fairness, "curves": made.curves, "means": made.means, "confusion": made.confusion, "searched": made.searched,
-        "classes": confusion.per_class(made.confusion), "attention": made.attended, **{f"against_{other.name}": other.table for other in made.against},
+        "classes": confusion.per_class(made.confusion), "attention": made.attended, **{f"against_{o.name}": o.table for o in made.against},
         **{f"appendix_{name}": frame for name, frame in made.appendix.items()},
     }  # fmt: skip
     return {f"{name}.csv": frame.to_csv(index=False) for name, frame in frames.items()} | {
