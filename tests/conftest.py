@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
-from fixture_live import make_run
+from builders.live import make_run
+from builders.windows import make_windows
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, prepare
-from raylab.windows.dataset import WindowIndex, Windows
-from raylab.windows.segmentation import statistics
+from raylab.windows.dataset import Windows
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = "/usr/bin/chromium"
@@ -87,43 +86,6 @@ def real_data() -> Path:
         pytest.skip("RAYLAB_DATA is not set: no real recordings at hand")
     assert Path(where).is_dir(), f"RAYLAB_DATA={where} is no folder"
     return Path(where)
-
-
-def make_windows(
-    people: dict[str, list[int]],
-    length: int = 8,
-    step_s: float = 5.0,
-    seed: int = 0,
-    traits: dict[str, dict[str, Any]] | None = None,
-    classes: int = 2,
-) -> Windows:
-    """Windows from class lists: person to the classes of their windows in time order (-1: no label, a gap of one window).
-
-    Two channels, ``a`` (length, 1) and ``b`` (2 length, 1), noise plus the class, so that something can be learned.
-    """
-    rng = np.random.default_rng(seed)
-    y = np.concatenate([np.array(labels, dtype=np.int8) for labels in people.values()])
-    person = np.repeat(np.arange(len(people), dtype=np.int32), [len(labels) for labels in people.values()])
-    start = np.concatenate([np.arange(len(labels)) * step_s for labels in people.values()])
-    position = np.concatenate([np.arange(len(labels)) for labels in people.values()])
-    signals = {
-        name: (rng.normal(0, 1, (len(y), n, 1)) + y[:, None, None]).astype(np.float32)
-        for name, n in (("a", length), ("b", 2 * length))
-    }
-    card = {
-        "dataset": "made",
-        "fingerprint": f"made-{seed}",
-        "caution": "",
-        "preprocessing": {"window_s": 10.0, "step_s": step_s, "normalization": "recording"},
-        "labels": [{"name": "stress", "classes": [f"class{k}" for k in range(classes)]}],
-        "channels": [{"name": name, "length": v.shape[1], "n_features": 1} for name, v in signals.items()],
-        "participants": [{"name": name, "traits": (traits or {}).get(name, {})} for name in people],
-        "similarity_traits": sorted({trait for values in (traits or {}).values() for trait in values}),
-    }
-    ids = person * 1_000_000 + position.astype(np.int64)
-    described = {name: statistics(values) for name, values in signals.items()}
-    index = WindowIndex(card, tuple(people), ids, person, np.zeros(len(y), np.int32), start, {"stress": y}, described)
-    return Windows(index, signals)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Signals:
         )
 
     def batch(self, rows: RowIds, device: torch.device) -> Batch:
-        """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/test_masks.py``), and costs time."""
+        """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/models/test_masks.py``), and costs time."""
         lengths = {name: steps[rows].astype(np.int64) for name, steps in self.lengths.items()}
         longest = {name: max(1, int(steps.max(initial=0))) for name, steps in lengths.items()}
         return Batch(

@@ -1,0 +1,221 @@
+"""report.html: well formed, self-contained, safe against hostile names, and (slow) looked at in a browser."""
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders.run import VARIANTS, write_run
+
+from analysis.report.html import CodePart, ExplorerPart, Page, Section, TablePart, render
+from analysis.report.write import write_report
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class _Reader(HTMLParser):
+    """Elements as (name, attributes), and what was not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reported run whose participants, dataset and variants have hostile names."""
+    people = ("S2", "S10", "S11", f"S12{HOSTILE}", "S13", "S14")
+    variants = [*VARIANTS, (f"own{HOSTILE[:25]}", HOSTILE.replace(" ", "_"))]
+    where = tmp_path_factory.mktemp("page") / "run"
+    write_run(where, people, variants, (f"made {HOSTILE}", "stress", "fcn"), {("hybrid", "S2"): "failed"})
+    write_report(where)
+    return where
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique(html: str) -> None:
+    """Every element is closed in its order; no id stands twice; every reference within the page has its target."""
+    read = _Reader(html)
+    assert ([], []) == (read.wrong, read.open)
+    ids = [values["id"] for _, values in read.elements if "id" in values]
+    assert len(set(ids)) == len(ids)
+    refers = [str(v.get(name)) for _, v in read.elements for name in ("aria-labelledby", "for", "data-source") if v.get(name)]
+    refers += [str(v["href"])[1:] for tag, v in read.elements if tag in ("a", "use") and str(v.get("href", "")).startswith("#")]
+    assert set(refers) <= set(ids)
+
+
+def test_the_page_loads_nothing(html: str) -> None:
+    """No element names a resource but data: and places in the page itself, and the policy in its head forbids any."""
+    loads = ("src", "srcset", "data", "poster", "href", "xlink:href", "action", "background")
+    found = [(tag, str(values[name])) for tag, values in _Reader(html).elements for name in loads if name in values]
+    assert [] == [(tag, value) for tag, value in found if not value.startswith(("#", "data:"))]
+    style = "".join(re.findall(r"<style>(.*?)</style>", html, re.DOTALL)) + "".join(re.findall(r'style="([^"]*)"', html))
+    assert "@import" not in style
+    assert set(re.findall(r"url\(([^)]*)\)", html)) <= {f"#{name}" for name in re.findall(r' id="([^"]+)"', html)}
+    assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html
+
+
+def test_hostile_names_stay_text(html: str) -> None:
+    """A participant, a variant and a dataset called like a script are shown as they are, and make no element."""
+    read = _Reader(html)
+    assert any(HOSTILE in text for text in read.text)
+    assert not [values for tag, values in read.elements if tag == "img" or "onerror" in values]
+    kinds = [values.get("type") for tag, values in read.elements if tag == "script"]
+    assert {"application/json": 1, "text/plain": 1, None: 1} == {kind: kinds.count(kind) for kind in kinds}
+    data = next(json.loads(x) for x in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html, re.DOTALL))
+    assert f"S12{HOSTILE}" in data["participants"]
+
+
+def test_hostile_names_stay_inside_the_report_folder(run: Path) -> None:
+    """Figures are written under figures/ with plain names."""
+    assert all(re.fullmatch(r"[a-z0-9.-]+", path.name) for path in (run / "report" / "figures").iterdir())
+
+
+def test_a_screen_reader_finds_its_way(html: str) -> None:
+    """Language, one h1, headings that skip no level, landmarks, captions, scopes, names of figures, and regions that can be scrolled by key."""
+    read = _Reader(html)
+    tags = [tag for tag, _ in read.elements]
+    assert ("html", {"lang": "en"}) in read.elements
+    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
+    assert levels.count(1) == 1 and all(b <= a + 1 for a, b in pairwise(levels))
+    assert {1} == {tags.count(name) for name in ("header", "nav", "main")}
+    assert tags.count("caption") == tags.count("table")
+    assert all(values.get("scope") in ("col", "row") for tag, values in read.elements if tag == "th")
+    assert all(values.get("aria-label") and values.get("role") == "img" for tag, values in read.elements if tag == "svg")
+    assert all(values.get("alt") for tag, values in read.elements if tag == "img")
+    scrolls = [values for _, values in read.elements if str(values.get("class", "")).startswith("scroll")]
+    assert scrolls and all(values.get("tabindex") == "0" and values.get("aria-label") for values in scrolls)
+
+
+def test_every_figure_has_its_numbers_behind_it(html: str) -> None:
+    """As many tables of numbers as drawings: folded under each, or in its place."""
+    figures = re.findall(r"<figure>(.*?)</figure>", html, re.DOTALL)
+    assert len(figures) > 5
+    assert all("<table" in figure for figure in figures)
+
+
+def test_an_incomplete_run_is_marked_on_top(html: str) -> None:
+    """What is missing stands before the verdict."""
+    assert html.index("<strong>Incomplete run.</strong> Of 48 trials: 2 failed") < html.index('id="verdict"')
+
+
+def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
+    """Plotly stands in a page once or not at all."""
+    table = TablePart("caption", ("a",), (("1",),))
+    plain = Page("t", "i", (), (), "m", (Section("s", parts=(table, CodePart("c", "x < y"))),))
+    assert 'id="plotly"' not in render(plain) and "x &lt; y" in render(plain)
+    data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
+    two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(ExplorerPart("e", data),)) for name in "ab"))
+    assert render(two).count('id="plotly"') == 1
+
+
+def _opened(browser: Any, run: Path, width: int, height: int, scheme: str) -> tuple[Any, list[str], list[str]]:
+    """The page in a window of this size, what it asked for, and what it complained of."""
+    page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((run / "report" / "report.html").as_uri())
+    return page, asked, said
+
+
+def _explored(page: Any) -> None:
+    """Fold everything out and make the interactive figures so."""
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    for button in page.query_selector_all("button.explore"):
+        button.click()
+    page.wait_for_selector(".chart .main-svg", timeout=60_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_a_browser_shows_the_page_in_peace(browser: Any, run: Path, width: int, height: int, scheme: str) -> None:
+    """No complaint, no request, no sideways scrolling, nothing serious or critical by axe-core; at both widths, light and dark."""
+    from axe_core_python.sync_playwright import Axe  # noqa: PLC0415 - only where the browser fixture found it
+
+    page, asked, said = _opened(browser, run, width, height, scheme)
+    _explored(page)
+    assert {"file", "data", "blob"} >= {url.split(":")[0] for url in asked}
+    assert [] == said
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)
+    assert found["passes"]
+    assert [] == [
+        (rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"] if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "beside"), [(1440, True), (1200, False), (390, False)])
+def test_the_contents_do_not_push_the_verdict_down(browser: Any, run: Path, width: int, beside: bool) -> None:
+    """Open beside the text, folded where they stand above it."""
+    page, _, _ = _opened(browser, run, width, 900, "light")
+    assert beside is page.evaluate("document.getElementById('contents').open")
+    assert page.evaluate("document.getElementById('verdict').getBoundingClientRect().top") < 900
+
+
+@pytest.mark.slow
+def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
+    """The skip link comes first; a heading of a table sorts it; the theme turns; the interactive figure follows the chosen variant."""
+    page, _, said = _opened(browser, run, 1440, 900, "light")
+    page.keyboard.press("Tab")
+    assert "Skip to the verdict" == page.evaluate("document.activeElement.textContent")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    assert light != page.evaluate(ground)
+
+    table = page.query_selector("table.sortable:has(caption:has-text('rank-biserial'))")
+    heading = table.query_selector("th:has-text('difference') button")
+    column = (
+        "(t) => [...t.tBodies[0].rows].map((r) => r.cells[[...t.tHead.rows[0].cells].findIndex((c) => c.ariaSort)].textContent)"
+    )
+    heading.press("Enter")
+    rising = [float(text) for text in page.evaluate(column, table) if text]
+    heading.press("Enter")
+    falling = page.evaluate(column, table)
+    assert sorted(rising) == rising
+    assert rising[::-1] == [float(text) for text in falling if text]
+    assert falling[-1] == ""  # what has no number stands last, whichever way
+
+    page.focus("button.explore")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".chart .main-svg", timeout=60_000)
+    points = "document.querySelector('.chart').data[2].y.join()"
+    before = page.evaluate(points)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(f"{points} !== {before!r}")
+    assert [] == said

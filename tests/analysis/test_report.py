@@ -1,0 +1,131 @@
+"""A report of every kind of run: whole, empty, small, without differences, with gaps, and still going."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from builders.run import VARIANTS, write_run
+
+from analysis.report.write import write_report
+
+BASELINE, HYBRID = ("non_personalized", "-"), ("hybrid", "budget=0.2")
+TWO = (BASELINE, HYBRID)
+
+
+def _html(run: Path) -> str:
+    return (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_has_every_table_figure_and_the_numbers_behind_it(tmp_path: Path) -> None:
+    """Each figure is there as svg, png and csv, and named in the page; tables as csv, Markdown and LaTeX."""
+    run = write_run(tmp_path / "run")
+    write_report(run)
+    made = {path.name for path in (run / "report").iterdir()}
+    tables = {f"{name}.{kind}" for name in ("comparison", "paper_table") for kind in ("csv", "md", "tex")}
+    assert tables | {"scores.csv", "chosen.csv", "gains.csv", "fairness.csv", "curves.csv", "report.html", "figures"} <= made
+    figures = {path.name for path in (run / "report" / "figures").iterdir()}
+    kinds = ("forest", "gains", "slopes", "budget", "k", "training", "calibration", "ranks")
+    cell = "simulated-stress-fcn-w0.1"
+    assert {f"{kind}-{cell}.{suffix}" for kind in kinds for suffix in ("svg", "png", "csv")} == figures
+    html = _html(run)
+    assert all(f"figures/{kind}-{cell}.svg" in html for kind in kinds)
+    assert "Incomplete run" not in html
+    comparison = pd.read_csv(run / "report" / "comparison.csv").dropna(subset=["difference"])
+    behind = pd.read_csv(run / "report" / "figures" / f"forest-{cell}.csv")
+    for name in ("difference", "ci_low", "ci_high", "p_adjusted"):
+        assert comparison[name].tolist() == behind[name].tolist()
+
+
+def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
+    """A plan of which nothing has ended: what is missing is said, nothing is written."""
+    run = write_run(tmp_path / "run", statuses={(t, p): "" for t, _ in VARIANTS for p in ("A", "B")}, people=("A", "B"))
+    with pytest.raises(
+        ValueError, match=r"no trial has predictions yet, so there is nothing to report. Of 14 trials: 14 not run yet"
+    ):
+        write_report(run)
+    assert not (run / "report").exists()
+
+
+def test_one_participant_is_reported_without_a_test_that_could_decide(tmp_path: Path) -> None:
+    """n = 1: means, no SD and no interval; the page says that nothing could have been significant."""
+    run = write_run(tmp_path / "run", people=("S1",), variants=TWO)
+    made = write_report(run)
+    assert {1} == set(made.comparison["n_participants"])
+    assert made.comparison["sd"].isna().all()
+    assert "It could not have been significant" in _html(run)
+
+
+def test_one_technique_alone_is_not_compared(tmp_path: Path) -> None:
+    """Without non_personalized there is nothing to pair: means stand, and the verdict says so."""
+    made = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
+    assert ["hybrid"] == made.comparison["technique"].tolist()
+    assert "Nothing was compared: no variant has scores to pair with those of non_personalized." in _html(run)
+    assert not list((run / "report" / "figures").glob("forest*"))
+
+
+def test_the_baseline_alone_is_reported(tmp_path: Path) -> None:
+    """A run of non_personalized only, named by a URI, has its table, its calibration and its training curves."""
+    run = write_run(tmp_path / "run", variants=[BASELINE])
+    write_report(run.as_uri())
+    kinds = {path.name.split("-")[0] for path in (run / "report" / "figures").iterdir()}
+    assert {"calibration", "training"} == kinds
+
+
+def test_all_ties_are_no_difference(tmp_path: Path) -> None:
+    """Techniques that predict the same as the baseline: differences of zero, p 1, nobody gains or loses."""
+    made = write_report(run := write_run(tmp_path / "run", variants=TWO, equal=True))
+    tested = made.comparison.dropna(subset=["p"])
+    assert (1, {0.0}, {1.0}) == (len(tested), set(tested["difference"]), set(tested["p_adjusted"]))
+    html = _html(run)
+    assert "6 of 6 participants change with no variant." in html
+    assert "loses most:" not in html and "gains most:" not in html
+
+
+def test_missing_scores_are_counted(tmp_path: Path) -> None:
+    """A fold that could not be built and one that failed are counted under n, left out pairwise, and named as incomplete."""
+    run = write_run(tmp_path / "run", statuses={("hybrid", "S2"): "missing", ("hybrid", "S3"): "failed"}, variants=TWO)
+    made = write_report(run)
+    hybrid = made.comparison[made.comparison["technique"].eq("hybrid")]
+    assert ({4}, {2}) == (set(hybrid["n_participants"]), set(hybrid["n_missing"]))
+    assert "Of 12 trials: 1 failed, 1 missing" in made.incomplete
+    assert "4 (2 missing)" in _html(run)
+
+
+def test_a_run_that_is_still_going_is_marked(tmp_path: Path) -> None:
+    """Trials of which nothing is known yet: the page opens with how many, and shows how far each technique is."""
+    run = write_run(tmp_path / "run", statuses={("hybrid", p): "" for p in ("S2", "S3", "S10", "S11", "S12")}, variants=TWO)
+    made = write_report(run)
+    html = _html(run)
+    assert "<strong>Incomplete run.</strong> Of 12 trials: 5 not run yet" in html
+    assert html.index("Incomplete run") < html.index("Verdict</h2>")
+    row = made.status.set_index("technique").loc["hybrid"]
+    assert (1, 5) == (row["ok"], row["not run yet"])
+
+
+def test_every_variant_of_a_technique_may_be_missing(tmp_path: Path) -> None:
+    """A technique that failed everywhere has no mean and no figure, and the rest of the report stands."""
+    people = ("S2", "S3", "S10", "S11", "S12", "S13")
+    variants = [*TWO, ("cluster_specific", "k=2")]
+    run = write_run(tmp_path / "run", people, variants, statuses={("hybrid", p): "failed" for p in people})
+    made = write_report(run)
+    hybrid = made.comparison[made.comparison["technique"].eq("hybrid")]
+    assert hybrid["mean"].isna().all() and {0} == set(hybrid["n_participants"])
+    assert (run / "report" / "figures" / "forest-simulated-stress-fcn-w0.1.svg").exists()
+
+
+def test_a_run_stands_beside_another(tmp_path: Path) -> None:
+    """What ``against`` names has its own files and its section, and the command that makes the report again names it."""
+    run, other = write_run(tmp_path / "run", variants=TWO), write_run(tmp_path / "other one", variants=TWO, equal=True)
+    made = write_report(run, against=(str(other),))
+    assert {"against_other_one.csv", "against_other_one.md"} <= {path.name for path in (run / "report").iterdir()}
+    assert "Beside other_one</h2>" in _html(run)
+    assert f"--against '{other}'" == made.command[-len(f"--against '{other}'") :]
+
+
+def test_a_metric_of_which_less_is_better_has_its_gains_the_right_way_round(tmp_path: Path) -> None:
+    """By calibration error, who gains most is who falls most."""
+    run = write_run(tmp_path / "run", variants=TWO)
+    made = write_report(run, metric="ece")
+    assert "<strong>Not the study&#39;s verdict.</strong> The study&#39;s primary metric is AUROC" in _html(run)
+    best = made.pairs.sort_values("difference").iloc[0]
+    assert f"{best['participant']} gains most: {-best['difference']:.3f}" in _html(run)

@@ -1,0 +1,174 @@
+"""Calibration while a stream runs: the study's weights, by the wearer's marks, in the background."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import torch
+from builders.live import exported, gather, labelled
+
+from raylab.errors import RaylabError
+from raylab.files import Folder
+from raylab.live.calibrate import Calibrator, arrays, calibrated
+from raylab.live.core.event_bus import EventBus
+from raylab.live.core.messages import Chunk, LabelMark, Note, Window
+from raylab.live.core.pipeline import Stream, StreamSettings
+from raylab.live.sources import open_source
+from raylab.live.sources.source import Source, SourceOptions
+from raylab.windows.dataset import read_windows
+
+
+def _first(root: Path, budget: int) -> list[tuple[Window, int]]:
+    """The first windows of each class of the person who is held out, in the order of time."""
+    kept: list[tuple[Window, int]] = []
+    for window, number in labelled(read_windows(Folder(root / "windows/simulated")), 0, "stress"):
+        if [other for _, other in kept].count(number) < budget:
+            kept.append((window, number))
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("technique", "variant", "layers"),
+    [
+        ("fine_tuning", "layers=all budget=3", "all"),
+        ("fine_tuning", "layers=last budget=3", "last"),
+        ("user_dependent", "budget=3", "all"),
+    ],
+)
+def test_a_live_calibration_is_the_study_s_to_the_bit(live_run: Path, technique: str, variant: str, layers: str) -> None:
+    """On the first three windows of each class: the weights of the trial with that budget, from the trial's own model and from the one for all."""
+    studied = exported(live_run, "tuned", technique=technique, variant=variant)
+    kept = _first(live_run, 3)
+    for model in (studied, *([exported(live_run, "tuned")] if technique == "fine_tuning" else [])):
+        state = calibrated(model, layers, *arrays(model, kept)).state_of(("trunk", "head"))
+        assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
+
+
+@pytest.mark.slow
+def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
+    """Marks on prepared windows: the budget starts it, and what comes back are the study's weights."""
+    model = exported(live_run, "tuned")
+    studied = exported(live_run, "tuned", technique="fine_tuning", variant="layers=last budget=3")
+    notes, done, networks = list[Note](), Event(), list[Any]()
+
+    def take(network: Any) -> None:
+        networks.append(network)
+        done.set()
+
+    calibrator = Calibrator(model, "last", 3, take, notes.append)
+    for window, number in labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"):
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.offer(window)
+    assert done.wait(120), notes
+    calibrator.wait()
+    state = networks[0].state_of(("head",))
+    assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
+    assert ["starts on 6 windows, 3 of each class", "done on 6 windows: the calibrated model decides from now on"] == [
+        n.text for n in notes
+    ]
+
+
+@pytest.mark.slow
+def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process ends: the model stays, and marks count from the beginning."""
+    model = exported(live_run, "tuned")
+    monkeypatch.setattr("raylab.live.calibrate.as_bytes", lambda model: b"nothing")
+    notes: list[Note] = []
+    calibrator = Calibrator(model, "last", 1, lambda network: pytest.fail("it has no network"), notes.append)
+    for window, number in _first(live_run, 1):
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.offer(window)
+    calibrator.wait()
+    assert "the model is no model file" in notes[1].text and "the model stays as it was" in notes[1].text
+    assert {"calm": 0, "stress": 0} == calibrator.counts
+
+
+@pytest.mark.slow
+def test_stopping_ends_a_calibration(live_run: Path) -> None:
+    """Whoever leaves does not wait for a training."""
+    model = exported(live_run, "tuned")
+    calibrator = Calibrator(model, "all", 1, lambda network: pytest.fail("it was stopped"), lambda note: None)
+    for window, number in _first(live_run, 1):
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.offer(window)
+    until = time.monotonic() + 20
+    while (process := calibrator._process) is not None and process.pid is None and time.monotonic() < until:
+        time.sleep(0.01)
+    began = time.monotonic()
+    calibrator.stop()
+    calibrator.wait()
+    assert time.monotonic() - began < 2
+
+
+def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
+    """A replay with its own labels as marks: the base decides first, then the calibrated model, and it says so."""
+    model = exported(live_run, "tuned")
+    source = open_source(model.card, SourceOptions("folder:.", "P01", marks=True, speed=0))
+
+    def slowly(stop: Event) -> Iterator[Any]:
+        """The calibration runs beside the stream: the last minute waits for it."""
+        seen: list[Any] = []
+        for item in source.items(stop):
+            if isinstance(item, Chunk) and item.time_s > 200 and not seen:
+                seen.append(item)
+                until = time.monotonic() + 60
+                while time.monotonic() < until and not any(event.get("event") == "model" for event in told):
+                    time.sleep(0.05)
+            yield item
+
+    listeners = EventBus(True)
+    told: list[dict[str, Any]] = []
+    queue = gather(listeners)
+    stream = Stream(
+        model, Source(source.description, slowly, True), listeners, StreamSettings(calibrate=3, layers="last"), True
+    )
+    reader = threading.Thread(target=lambda: told.extend(iter(lambda: queue.get(60), None)))
+    reader.start()
+    stream.run()
+    reader.join(30)
+    decided = [event for event in told if event["event"] == "decision"]
+    models = [decision["model"] for decision in decided]
+    assert "base" == models[0] and "calibrated" == models[-1]
+    assert models == sorted(models)
+    assert {"calm": 3, "stress": 3} == decided[-1]["marked"]
+    assert {"event": "model", "model": "calibrated"}.items() <= next(
+        event for event in told if event["event"] == "model"
+    ).items()
+
+
+def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> None:
+    """Not those that began before it, lack a channel, or come after its end; an unknown class is refused."""
+    model = exported(live_run, "tuned")
+    notes: list[Note] = []
+    calibrator = Calibrator(model, "last", 50, lambda network: None, notes.append)
+    window = next(labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"))[0]
+
+    def at(start: float, **changes: Any) -> Window:
+        return Window(0, start, start + 10, window.values, {}, changes.get("missing", {}), {}, 0.0)
+
+    calibrator.offer(at(90))
+    calibrator.mark(LabelMark("stress", 100.0), 100.0)
+    for offered in (at(95), at(100), at(105), at(110, missing={"eda": "lost"})):
+        calibrator.offer(offered)
+    calibrator.mark(LabelMark("boredom"), 120.0)
+    calibrator.mark(LabelMark(""), 120.0)
+    calibrator.offer(at(120))
+    assert {"calm": 0, "stress": 2} == calibrator.counts
+    assert ["there is no class 'boredom' (there are calm, stress)"] == [note.text for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"technique": "hybrid"}, "cannot be calibrated"),
+        ({"model": "svm"}, "cannot be calibrated"),
+        ({}, "trains layers all or last, not 'some'"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(live_run: Path, asked: dict[str, str], says: str) -> None:
+    with pytest.raises(RaylabError, match=says):
+        Calibrator(exported(live_run, **asked), "some", 3, lambda network: None, lambda note: None)

@@ -1,0 +1,203 @@
+"""Sources: what they bring is what was recorded, and bad input is named."""
+
+import io
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.live import OPTIONS, exported, signal
+from builders.speech import hum, write_wav
+
+from raylab.errors import RaylabError
+from raylab.features.sound import read_wav
+from raylab.live.core.messages import Chunk, LabelMark, Note, SegmentStart
+from raylab.live.core.model_file import ModelCard
+from raylab.live.sources import SOURCES, open_source
+from raylab.live.sources.folder import folder
+from raylab.live.sources.lines import items, parse
+from raylab.live.sources.lsl import lsl
+from raylab.live.sources.source import SourceOptions, paced
+from raylab.live.sources.wav import wav
+from raylab.recordings.simulated import SIMULATED
+
+
+@pytest.fixture(scope="module")
+def card(live_run: Path) -> ModelCard:
+    return exported(live_run).card
+
+
+def _joined(chunks: list[Any], channel: str) -> Any:
+    return np.concatenate([chunk.samples for chunk in chunks if isinstance(chunk, Chunk) and chunk.channel == channel])
+
+
+def test_a_folder_brings_every_sample_and_its_labels(card: ModelCard) -> None:
+    """All channels to the last sample, and the label track as marks."""
+    came = list(folder(card, SourceOptions("folder:.", "P02", marks=True, speed=0)).items(Event()))
+    recording = SIMULATED.read(Path(), "P02", OPTIONS)
+    (segment,) = recording.segments
+    for channel in recording.channels:
+        np.testing.assert_array_equal(segment.signals[channel.name], _joined(came, channel.name))
+    marks = [item for item in came if isinstance(item, LabelMark)]
+    assert {"calm", "stress"} <= {mark.label for mark in marks}
+    assert not [item for item in came if isinstance(item, SegmentStart)]
+
+
+@pytest.mark.parametrize(
+    ("where", "participant", "says"),
+    [
+        ("folder:.", "P99", "has no participant P99; give one with --participant: P01"),
+        ("folder:.", "", r"has no participant \(none given\)"),
+        ("folder", "P01", "needs a place: folder:..."),
+        ("smell:x", "", "unknown source 'smell'; there are folder:DIR"),
+        ("wav:x.wav", "", "this model decides running signals, which wav does not bring; use folder, lsl, stdin"),
+    ],
+)
+def test_a_source_that_does_not_fit_is_refused(card: ModelCard, where: str, participant: str, says: str) -> None:
+    with pytest.raises(RaylabError, match=says):
+        open_source(card, SourceOptions(where, participant))
+
+
+def test_a_recording_is_replayed_in_its_own_time() -> None:
+    """Twice as fast at speed 2, and not faster than it was recorded at speed 1."""
+    made = [(number / 10, Chunk("a", number / 10, np.zeros((1, 1)))) for number in range(6)]
+    for speed, seconds in ((1.0, 0.5), (2.0, 0.25), (0.0, 0.0)):
+        began = time.perf_counter()
+        assert 6 == len(list(paced(iter(made), speed, Event())))
+        assert seconds <= time.perf_counter() - began < seconds + 0.3
+    stopped = Event()
+    stopped.set()
+    assert [] == list(paced(iter(made), 1.0, stopped))
+
+
+def test_lines_of_json_are_chunks_and_marks() -> None:
+    """Numbers, lists of features, a missing sample, a mark and its end."""
+    chunk = parse('{"channel": "acc", "time": 2.5, "samples": [[1, 2], [3, null]]}')
+    assert isinstance(chunk, Chunk) and ("acc", 2.5) == (chunk.channel, chunk.time_s)
+    np.testing.assert_array_equal([[1, 2], [3, np.nan]], chunk.samples)
+    one = parse('{"channel": "eda", "time": 0, "samples": [1, 2, null]}')
+    assert isinstance(one, Chunk) and (3, 1) == one.samples.shape
+    assert [LabelMark("stress"), LabelMark("", 3.0)] == [parse('{"mark": "stress"}'), parse('{"mark": null, "time": 3}')]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"hello", "Expecting value"),
+        (b"[1, 2]", "it is no object"),
+        (b'{"channel": "a"}', "it has no time, samples"),
+        (b'{"channel": "a", "time": NaN, "samples": [1]}', "time is nan"),
+        (b'{"channel": "a", "time": 1, "samples": ["x"]}', "could not convert"),
+        (b'{"channel": "a", "time": 1, "samples": 3}', "samples are no list"),
+        (b'{"channel": "a", "time": 1, "samples": [[1], [1, 2]]}', "inhomogeneous"),
+        (b'{"channel": "a", "time": ' + b"9" * 400 + b', "samples": [1]}', "too large"),
+        (b"[" * 100_000, "recursion"),
+        (b'{"channel": "\xff"}', "decode"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_next_is_read(line: bytes, says: str) -> None:
+    good = b'{"channel": "a", "time": 1, "samples": [1]}'
+    came = list(items(io.BytesIO(line + b"\n\n" + good + b"\n"), Event()))
+    assert isinstance(came[0], Note) and came[0].text.startswith("line 1 is left out") and says in came[0].text
+    assert isinstance(came[1], Chunk) and 2 == len(came)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (48_000, 2), (22_050, 1)])
+def test_sound_of_any_rate_becomes_16_khz_mono(tmp_path: Path, rate: int, channels: int) -> None:
+    """Piece by piece as at once, within the resampler's error at the edges, and stamps without a gap."""
+    made = hum(1.5, rate=rate)
+    path = write_wav(tmp_path / "a.wav", np.stack([made] * channels, axis=1) if channels > 1 else made, rate)
+    source = wav(ModelCard.model_construct(), SourceOptions(f"wav:{path}", speed=0))
+    chunks = [chunk for chunk in source.items(Event()) if isinstance(chunk, Chunk)]
+    found, whole = _joined(chunks, "sound")[:, 0], read_wav(path).samples
+    assert abs(len(found) - len(whole)) <= 1
+    n = min(len(found), len(whole))
+    assert np.abs(found[:n] - whole[:n]).max() < 0.01
+    ends = [chunk.time_s + len(chunk.samples) / 16_000 for chunk in chunks]
+    assert np.allclose(ends[:-1], [chunk.time_s for chunk in chunks[1:]])
+
+
+def test_sound_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    write_wav(tmp_path / "slow.wav", hum(rate=8000), 8000)
+    for name, says in (
+        ("a.wav", "cannot be read as sound"),
+        ("slow.wav", "8000 Hz, at least 16000 Hz"),
+        ("none.wav", "cannot be read"),
+    ):
+        with pytest.raises(RaylabError, match=says):
+            wav(ModelCard.model_construct(), SourceOptions(f"wav:{tmp_path / name}"))
+
+
+def _outlet(name: str, labels: list[str], rate: float) -> Any:
+    import pylsl  # noqa: PLC0415 (an optional package)
+
+    info = pylsl.StreamInfo(name, "Test", len(labels), rate, "float32", f"raylab-test-{name}")
+    described = info.desc().append_child("channels")
+    for label in labels:
+        described.append_child("channel").append_child_value("label", label)
+    return pylsl.StreamOutlet(info)
+
+
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
+    """Real outlets on this machine: a stream called like a channel, and one that labels several; every sample arrives, in order."""
+    import pylsl  # noqa: PLC0415 (an optional package)
+
+    rates = {channel.name: channel.recorded_hz for channel in card.channels}
+    assert {"ecg": 128.0, "ppg": 64.0, "eda": 32.0, "rsp": 32.0} == rates
+    outlets = {
+        "ecg": _outlet("ecg", [""], 128.0),
+        "ppg": _outlet("ppg", [""], 64.0),
+        "both": _outlet("both", ["rsp", "else", "eda"], 32.0),
+    }
+    source = lsl(card, SourceOptions("lsl"))
+    sent = {
+        "ecg": signal(128, 3, 1),
+        "ppg": signal(64, 3, 2),
+        "both": np.concatenate([signal(32, 3, seed) for seed in (3, 4, 5)], axis=1),
+    }
+    stop, came = Event(), list[Any]()
+    reader = Thread(target=lambda: came.extend(source.items(stop)))
+    reader.start()
+    time.sleep(1.0)  # the subscription is made by the first pull
+    begin = pylsl.local_clock()
+    for name, outlet in outlets.items():
+        rate = len(sent[name]) / 3
+        for number, row in enumerate(sent[name]):
+            outlet.push_sample(row.tolist(), begin + number / rate)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and len(came) < 4 * 12:
+        time.sleep(0.05)
+    stop.set()
+    reader.join(5)
+    assert not [item for item in came if isinstance(item, Note)]
+    for channel, expected in (
+        ("ecg", sent["ecg"]),
+        ("ppg", sent["ppg"]),
+        ("rsp", sent["both"][:, :1]),
+        ("eda", sent["both"][:, 2:]),
+    ):
+        np.testing.assert_allclose(expected, _joined(came, channel), rtol=1e-6)
+
+
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+def test_streams_that_are_not_the_model_s_are_refused(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong rate, and channels that nobody brings, all at once."""
+    monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 1.5)
+    kept = _outlet("odd", ["ecg"], 250.0)
+    with pytest.raises(
+        RaylabError,
+        match="no stream brings ppg; no stream brings eda; no stream brings rsp; ecg comes at 250 Hz, the model needs 128",
+    ):
+        lsl(card, SourceOptions("lsl:odd"))
+    del kept
+
+
+def test_every_source_says_what_it_is() -> None:
+    """The table is the help of the command."""
+    assert all(kind.description.startswith(name) for name, kind in SOURCES.items())

@@ -1,0 +1,57 @@
+"""Shares of a GPU: the arithmetic, and what happens where there is none. A real card was not at hand: what needs one is untested."""
+
+from pathlib import Path
+
+import pytest
+from test_run import small
+
+from raylab.files import Folder
+from raylab.runs.gpu_memory import limit_gpu_memory, peak_of, resolve_gpu_share, share_of_gpu
+from raylab.runs.run import indexes_of
+from raylab.trials.plan import plan
+from raylab.trials.study import Resources
+from raylab.windows.dataset import read_windows
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("expected", "peak", "card"),
+    [
+        (0.125, 1, 80 * GIB),  # never less than an eighth
+        (0.125, GIB, 16 * GIB),  # 1.2 of 16 is 0.075
+        (0.125, 5 * GIB, 48 * GIB),  # exactly an eighth with the headroom
+        (0.25, 5 * GIB + 1, 48 * GIB),
+        (0.5, 6 * GIB, 16 * GIB),
+        (1.0, 14 * GIB, 16 * GIB),
+        (1.0, 20 * GIB, 16 * GIB),  # does not fit: the whole card, and the trial fails with torch's sentence
+    ],
+)
+def test_a_share_holds_the_peak_with_room(expected: float, peak: int, card: int) -> None:
+    """Eighths, rounded up from 1.2 times the measured peak, at most a whole card."""
+    assert expected == share_of_gpu(peak, card)
+
+
+@pytest.mark.parametrize(("peak", "card"), [(0, GIB), (GIB, 0), (-1, GIB)])
+def test_a_peak_of_nothing_is_refused(peak: int, card: int) -> None:
+    """No training needs no memory: such a measurement went wrong."""
+    with pytest.raises(ValueError, match="both are above 0"):
+        share_of_gpu(peak, card)
+
+
+def test_without_gpus_nothing_is_measured(cluster: None) -> None:
+    """Here `auto` stays what it is, a named share too, and nobody is told anything."""
+    said: list[str] = []
+
+    for resources in (Resources(), Resources(gpu=0.25), Resources(gpu=0)):
+        assert resources == resolve_gpu_share(resources, [], {}, said.append)
+    assert not said
+
+
+def test_a_peak_needs_a_gpu(cohort: Path) -> None:
+    """Where torch sees no GPU the measurement says so, and no memory is capped."""
+    trial = next(plan(small(), indexes_of(small(), str(cohort))))
+
+    assert peak_of(trial, read_windows(Folder(str(cohort / "simulated")))) is None
+    with limit_gpu_memory(0):
+        pass

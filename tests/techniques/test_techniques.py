@@ -1,0 +1,264 @@
+"""Every listed technique with every listed model: which parameters move, which windows are seen, what is shared, what is refused."""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders.windows import make_windows
+
+import raylab.techniques.selection
+import raylab.techniques.stage
+from raylab.errors import StudyError
+from raylab.files import Folder
+from raylab.folds.fold import Fold, FoldError, RowIds
+from raylab.models.encoders import ENCODERS
+from raylab.models.network import PARTS, ModelSpec, build
+from raylab.techniques import registry
+from raylab.techniques.registry import TECHNIQUES
+from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people
+from raylab.training.batches import Signals
+from raylab.training.loop import train
+from raylab.training.protocol import Protocol
+from raylab.training.stage_hash import TrainingContext, plan_stages
+from raylab.training.stage_store import StageStore
+from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
+from raylab.trials.study import parse_study
+from raylab.trials.trial import Trial
+from raylab.windows.dataset import Windows, read_windows
+
+PROTOCOL = Protocol(epochs=2, batch_size=16)
+TRAITS = {f"P{i}": {"age": float(20 + 5 * i), "gender": "female" if i % 2 else "male"} for i in range(1, 9)}
+
+
+@pytest.fixture
+def people() -> Windows:
+    """Eight people with traits, 20 windows each."""
+    return make_windows({name: [0] * 10 + [1] * 10 for name in TRAITS}, traits=TRAITS)
+
+
+def _subject(windows: Windows, encoder: str, technique: str, target: str) -> TrainingContext:
+    shapes = {name: values.shape[1:] for name, values in windows.signals.items()}
+    return TrainingContext(
+        Fold(windows.index, "stress", target, 0), ModelSpec(encoder, width=1 / 16), TECHNIQUES[technique].adapter, shapes
+    )
+
+
+def _moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    """Parts any of whose weights or batch statistics changed."""
+    return {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize(("technique", "encoder"), list(product(TECHNIQUES, ENCODERS)))
+def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, encoder: str, cohort: Path) -> None:
+    """On the simulated cohort: after each stage exactly the freed parts have moved, and the optimizer received exactly its windows."""
+    windows = read_windows(Folder(cohort / "simulated"))
+    subject = _subject(windows, encoder, technique, "P02")
+    variant = TECHNIQUES[technique].variants({})[0]
+    if technique == "cluster_specific":
+        variant["k"] = 2
+    stages = TECHNIQUES[technique].stages(variant)
+    planned = plan_stages(subject, stages, PROTOCOL)
+    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+    for stage, declared in zip(planned, stages, strict=True):
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        received: list[RowIds] = []
+        train(
+            network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append
+        )
+        present = {part for part in PARTS if network.part(part) is not None}
+        assert set(declared.trainable) & present == _moved(before, network.state_dict())
+        assert declared.windows.choose(subject.fold).train.tolist() == np.unique(np.concatenate(received)).tolist()
+
+
+def _study(**changes: Any) -> Any:
+    content = {
+        "name": "all",
+        "datasets": [{"windows": "made", "label": "stress"}],
+        "models": [{"encoder": "fcn", "width": 1 / 128}],
+        "techniques": list(TECHNIQUES),
+        "protocol": {"epochs": 1, "batch_size": 16},
+        **changes,
+    }
+    return parse_study(content, "test")
+
+
+def _run_all(trials: list[Trial], windows: Windows, folder: Path) -> Iterator[Any]:
+    store = StageStore(Folder(folder))
+    for trial in trials:
+        yield run_trial(trial, windows, store)
+
+
+def test_trainings_executed_equal_distinct_stages(people: Windows, tmp_path: Path) -> None:
+    """A study of all techniques with all their variants trains every distinct stage once."""
+    study = _study(datasets=[{"windows": "made", "label": "stress", "participants": ["P1", "P2"]}])
+    trials = list(plan(study, {"made": people.index}))
+    outcomes = list(_run_all(trials, people, tmp_path))
+    assert {"ok"} == {outcome.status for outcome in outcomes}
+    needed = {stage for trial in trials for stage in trial.stages}
+    executed = [stage for outcome in outcomes for stage in outcome.trained]
+    assert sorted(needed) == sorted(executed)
+
+
+def test_the_second_multi_task_variant_adds_no_trunk(people: Windows) -> None:
+    """Cluster-as-task beside user-as-task adds one stage per target: the trunk's is there already."""
+    one = list(plan(_study(techniques=[{"name": "multi_task", "task": "user"}]), {"made": people.index}))
+    both = list(plan(_study(techniques=["multi_task"]), {"made": people.index}))
+    count = {
+        name: len({stage for trial in trials for stage in trial.stages}) for name, trials in (("one", one), ("both", both))
+    }
+    assert {"one": 16, "both": 24} == count
+    assert {trial.stages[0] for trial in one} == {trial.stages[0] for trial in both}
+
+
+def test_all_techniques_share_their_first_stage_where_it_is_the_same(people: Windows) -> None:
+    """Fine-tuning's base is the non-personalized model; multi-task's is not (it has the adapter); a budget of 0 is the baseline."""
+    wanted = [
+        "non_personalized",
+        {"name": "fine_tuning", "layers": "all", "budget": [0, 2]},
+        {"name": "hybrid", "budget": [0, 2]},
+        "multi_task",
+    ]
+    by: dict[tuple[str, str], Trial] = {}
+    for trial in plan(_study(techniques=wanted), {"made": people.index}):
+        if trial.target == "P1":
+            by[trial.technique, trial.labels["variant"]] = trial
+    base = by["non_personalized", "-"].stages
+    assert base == by["fine_tuning", "layers=all budget=0"].stages == by["hybrid", "budget=0"].stages
+    assert base == by["fine_tuning", "layers=all budget=2"].stages[:1]
+    assert base[0] not in (by["multi_task", "task=user"].stages[0], by["hybrid", "budget=2"].stages[0])
+
+
+def test_user_dependent_without_windows_is_missing(people: Windows) -> None:
+    """A budget of 0 leaves user_dependent nothing to train on: missing, with a sentence."""
+    trial = next(plan(_study(techniques=[{"name": "user_dependent", "budget": 0}]), {"made": people.index}))
+    assert "no window to train on" in trial.problem
+
+
+def test_traits_missing_for_a_dataset_are_refused_before_anything_runs(made: Windows) -> None:
+    """Every technique that needs traits is named; by data it may run."""
+    with pytest.raises(StudyError) as caught:
+        list(plan(_study(techniques=["cluster_specific", "multi_task"]), {"made": made.index}))
+    assert "cluster_specific needs traits" in str(caught.value)
+    assert "multi_task needs traits" in str(caught.value)
+    assert 5 == len(list(plan(_study(techniques=[{"name": "multi_task", "task": "user", "by": "data"}]), {"made": made.index})))
+
+
+def test_a_trait_missing_for_one_person_is_carried_as_missing(people: Windows) -> None:
+    """Nobody can be compared with a person whose age is unknown: the trials are planned with that sentence."""
+    people.index.card["participants"][2]["traits"] = {"gender": "male"}
+    trials = list(plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index}))
+    assert {"participant P3 has no value for the trait(s) age"} == {trial.problem for trial in trials}
+
+
+def test_k_larger_than_the_people_is_carried_as_missing(people: Windows) -> None:
+    """Eight clusters of the seven people that are left cannot be made."""
+    trial = next(plan(_study(techniques=[{"name": "cluster_specific", "k": 8}]), {"made": people.index}))
+    assert "k=8 is larger than the 7 different people" in trial.problem
+
+
+def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_path: Path) -> None:
+    """With one person far from the rest, k=2 isolates them; a target like them trains on that person, validated on the last fifth."""
+    for entry in people.index.card["participants"]:
+        entry["traits"] = {"age": 90.0 if entry["name"] in ("P1", "P2") else 20.0 + int(entry["name"][1])}
+    people.index.card["similarity_traits"] = ["age"]
+    trial = next(
+        t
+        for t in plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index})
+        if t.participant == "P1"
+    )
+    outcome = run_trial(trial, people, StageStore(Folder(tmp_path)))
+    assert ("ok", 1) == (outcome.status, outcome.record["people"])
+    chosen = Cluster("traits", 2).choose(Fold(people.index, "stress", "P1", 0))
+    assert {1} == set(people.index.participant_index[chosen.train])
+    assert [28, 29, 38, 39] == chosen.validation.tolist()
+
+
+def test_a_budget_that_leaves_one_class_has_no_auroc(tmp_path: Path) -> None:
+    """Where calibration takes every window of a class, the trial runs and its AUROC is missing, never 0.5."""
+    windows = make_windows({"P1": [0] * 10 + [1] * 2, **{f"P{i}": [0, 1] * 5 for i in range(2, 5)}})
+    trial = next(plan(_study(techniques=[{"name": "fine_tuning", "layers": "last", "budget": 2}]), {"made": windows.index}))
+    outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)))
+    assert ("ok", None) == (outcome.status, outcome.record["auroc"])
+    assert outcome.record["n_test"] > 0
+
+
+def test_hybrid_is_everyone_else_and_the_calibration(people: Windows) -> None:
+    """Its training windows are the base's and the calibration's; its validation windows the base's."""
+    fold = Fold(people.index, "stress", "P1", 0)
+    base, both = EveryoneElse().choose(fold), EveryoneElseAndCalibration(0.2).choose(fold)
+    assert sorted([*base.train, 0, 1, 10, 11]) == both.train.tolist()
+    assert base.validation.tolist() == both.validation.tolist()
+
+
+def test_everyone_tied_for_nearest_is_trained_on(people: Windows) -> None:
+    """Two people at the same distance are both the most similar."""
+    for entry, age in zip(people.index.card["participants"], (30, 28, 32, 50, 60, 70, 80, 90), strict=True):
+        entry["traits"] = {"age": float(age)}
+    people.index.card["similarity_traits"] = ["age"]
+    fold = Fold(people.index, "stress", "P1", 0)
+    assert {1, 2} == set(people.index.participant_index[Nearest("traits").choose(fold).train])
+
+
+def test_the_last_fifth_of_each_label_validates_and_overlaps_are_purged(people: Windows) -> None:
+    """Of windows 0-9 and 10-19: 8, 9, 18, 19 validate; 7, 10 and 17 overlap them and are not trained on."""
+    chosen = within_people(Fold(people.index, "stress", "P1", 0), ("P2",))
+    assert [28, 29, 38, 39] == chosen.validation.tolist()
+    assert [20, 21, 22, 23, 24, 25, 26, 31, 32, 33, 34, 35, 36] == chosen.train.tolist()
+
+
+def test_people_is_a_random_subset_that_grows(people: Windows) -> None:
+    """Training on 3 people uses 3, they are among the 5 of a larger study, and never the target; more than there are is missing."""
+    folds = {n: Fold(people.index, "stress", "P4", 0, n) for n in (3, 5, 8)}
+    assert (3, 5) == (len(folds[3].others), len(folds[5].others))
+    assert set(folds[3].others) < set(folds[5].others)
+    assert "P4" not in folds[5].others
+    with pytest.raises(FoldError, match="8 people to train on were asked for, there are 7"):
+        _ = folds[8].others
+    entry = {"windows": "made", "label": "stress", "people": 3}
+    assert {"made (3 people)"} == {t.dataset for t in plan(_study(datasets=[entry]), {"made": people.index})}
+
+
+@pytest.mark.parametrize("unit", ["window", "block"])
+@pytest.mark.parametrize("draw", ["initial", "random"])
+def test_draw_and_unit_are_axes(draw: str, unit: str) -> None:
+    """Each technique with a budget can draw its windows in four ways, and the table names those that are not the paper's."""
+    windows = make_windows({name: [0, 0, 0, 0, 1, 1, 1, 1] * 4 for name in TRAITS})
+    for name in ("fine_tuning", "hybrid", "user_dependent"):
+        trial = next(
+            plan(_study(techniques=[{"name": name, "budget": 0.2, "draw": draw, "unit": unit}]), {"made": windows.index})
+        )
+        assert not trial.problem
+        assert (draw != "initial") == (f"draw={draw}" in trial.labels["variant"])
+        assert (unit != "window") == (f"unit={unit}" in trial.labels["variant"])
+
+
+def test_the_page_on_adding_a_technique_works(people: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The declaration in docs/add-a-technique.md, listed, runs: three stages, the first shared with the baseline."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "add-a-technique.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert 1 == len(code)
+    names = {**vars(raylab.techniques.selection), **vars(raylab.techniques.stage), **vars(registry)}
+    exec(code[0], names)  # the page's own code
+    monkeypatch.setitem(TECHNIQUES, "like_me", names["LIKE_ME"])
+    trials = list(plan(_study(techniques=["non_personalized", {"name": "like_me", "budget": 2}]), {"made": people.index}))
+    first = {trial.technique: trial for trial in trials if trial.target == "P1"}
+    assert first["non_personalized"].stages[0] == first["like_me"].stages[0]
+    outcomes = list(_run_all([first["like_me"]], people, tmp_path))
+    assert ("ok", 3) == (outcomes[0].status, len(outcomes[0].trained))
+
+
+def test_every_stage_has_windows_of_its_own_kind() -> None:
+    """Each declaration names stages, frees known parts, and overrides only fields of the protocol."""
+    fields = set(Protocol.model_fields)
+    for technique in TECHNIQUES.values():
+        for variant in technique.variants({}):
+            for stage in technique.stages(variant):
+                assert stage.name.isidentifier()
+                assert set(stage.trainable) <= set(PARTS)
+                assert set(stage.overrides) <= fields

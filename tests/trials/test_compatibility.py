@@ -1,0 +1,176 @@
+"""Every fusion with every encoder and every technique: listed here, each runs on a small cohort or is refused with its reason."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.windows import make_windows
+
+from raylab.errors import StudyError
+from raylab.files import Folder
+from raylab.models.fusions import FUSIONS
+from raylab.models.registry import CLASSICAL_MODELS, MODEL_NAMES
+from raylab.runs.folder import RunFolder
+from raylab.techniques.registry import TECHNIQUES
+from raylab.training.stage_store import StageStore
+from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
+from raylab.trials.study import Study, parse_study
+from raylab.windows.dataset import Windows
+
+# Of each technique the variants that make models differ: which parts a stage frees.
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "non_personalized": [{}],
+    "fine_tuning": [{"layers": "all", "budget": 2}, {"layers": "last", "budget": 2}],
+    "hybrid": [{"budget": 2}],
+    "cluster_specific": [{"k": 2}],
+    "multi_task": [{"task": "user"}],
+    "user_dependent": [{"budget": 3}],
+}
+MODELS = list(product(FUSIONS, MODEL_NAMES))
+SOUND = [(fusion, encoder) for fusion, encoder in MODELS if fusion == "late" or encoder not in CLASSICAL_MODELS]
+
+
+@pytest.fixture(scope="module")
+def people() -> Windows:
+    """Five people with traits, 12 windows each."""
+    traits = {f"P{i}": {"age": float(20 + 5 * i)} for i in range(1, 6)}
+    made = make_windows({name: [0] * 6 + [1] * 6 for name in traits}, traits=traits)
+    for entry, modality in zip(made.index.card["channels"], ("pulse", "voice"), strict=True):
+        entry["modality"] = modality
+    return made
+
+
+def shortened(windows: Windows) -> Windows:
+    """The same with ``b`` of variable length, and without it in every seventh window."""
+    count = len(windows.index.window)
+    steps = np.where(np.arange(count) % 7 == 3, 0, 6 + np.arange(count) % 11).astype(np.int32)
+    b = windows.signals["b"] * (np.arange(16) < steps[:, None])[:, :, None]
+    channels = [{**entry, **({"variable": True} if entry["name"] == "b" else {})} for entry in windows.index.card["channels"]]
+    index = replace(windows.index, card={**windows.index.card, "channels": channels})
+    return Windows(index, {**windows.signals, "b": b}, {"b": steps})
+
+
+def study(model: dict[str, Any], *techniques: Any) -> Study:
+    content = {
+        "name": "combinations",
+        "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
+        "models": [model],
+        "techniques": list(techniques),
+        "protocol": {"epochs": 1, "batch_size": 16, "batch_share": 1.0},
+    }
+    return parse_study(content, "test")
+
+
+def model_of(fusion: str, encoder: str) -> dict[str, Any]:
+    return {"encoder": encoder, "fusion": fusion, **({} if encoder in CLASSICAL_MODELS else {"width": 1 / 64})}
+
+
+def expected_refusal(fusion: str, encoder: str, technique: str) -> str:
+    """The part of the sentence that says why; empty for what runs."""
+    if encoder in CLASSICAL_MODELS and fusion != "late":
+        return "nothing for fusion"
+    if encoder in CLASSICAL_MODELS and technique in ("fine_tuning", "multi_task"):
+        return f"{encoder} is"
+    if fusion == "weighted" and technique == "multi_task":
+        return "there is nothing between"
+    return ""
+
+
+def test_every_technique_is_in_the_list() -> None:
+    """A technique that is added is combined with every model."""
+    assert set(TECHNIQUES) == set(VARIANTS)
+
+
+@pytest.mark.parametrize(("fusion", "encoder"), MODELS, ids=[f"{fusion}-{encoder}" for fusion, encoder in MODELS])
+def test_every_combination_runs_or_says_why_not(fusion: str, encoder: str, people: Windows, tmp_path: Path) -> None:
+    """Each technique with this model either predicts the target's windows or is refused before anything runs."""
+    store = StageStore(Folder(tmp_path))
+    for technique, variants in VARIANTS.items():
+        refusal = expected_refusal(fusion, encoder, technique)
+        for variant in variants:
+            asked = {"name": technique, **variant}
+            if refusal:
+                with pytest.raises(StudyError, match=refusal):
+                    study(model_of(fusion, encoder), asked)
+                continue
+            (trial,) = plan(study(model_of(fusion, encoder), asked), {"made": people.index})
+            outcome = run_trial(trial, people, store)
+            assert "ok" == outcome.status, (technique, outcome.record["error"])
+            assert outcome.predictions is not None and outcome.predictions.num_rows >= 6
+            assert (outcome.attention is not None) == (fusion == "attention")
+
+
+@pytest.mark.parametrize(("fusion", "encoder"), SOUND, ids=[f"{fusion}-{encoder}" for fusion, encoder in SOUND])
+def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str, people: Windows, tmp_path: Path) -> None:
+    """Every model takes a channel of variable length that some windows lack, but mlp_lstm, which says why."""
+    windows = shortened(people)
+    asked = study(model_of(fusion, encoder), "non_personalized")
+    if encoder == "mlp_lstm":
+        with pytest.raises(StudyError, match="mlp_lstm takes windows of one length only, and made has b of variable length"):
+            list(plan(asked, {"made": windows.index}))
+        return
+    (trial,) = plan(asked, {"made": windows.index})
+    outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)))
+    assert "ok" == outcome.status, outcome.record["error"]
+
+
+def test_attention_weights_stand_beside_the_predictions(people: Windows, tmp_path: Path) -> None:
+    """A run folder gets one row for each channel of each predicted window; they sum to 1, and what a window lacks has exactly 0."""
+    windows = shortened(people)
+    (trial,) = plan(study(model_of("attention", "fcn"), "non_personalized"), {"made": windows.index})
+    run = RunFolder(str(tmp_path))
+
+    outcome = run_trial(trial, windows, run.store)
+    run.write_outcome(outcome, "here")
+
+    found = run.folder.read_table(f"attention/{trial.key}.parquet").to_pandas()
+    predicted = run.folder.read_table(f"predictions/{trial.key}.parquet")["window"].to_pylist()
+    assert ["trial", "window", "channel", "weight"] == list(found)
+    assert predicted == found["window"].drop_duplicates().tolist()
+    weights = found.pivot_table(index="window", columns="channel", values="weight")
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-6)
+    lacking = windows.index.window[windows.lengths["b"] == 0]
+    assert {0.0} == set(weights.loc[[w for w in predicted if w in lacking], "b"])
+    assert (weights.loc[[w for w in predicted if w not in lacking]] > 0).all(axis=None)
+
+
+def test_modalities_are_an_axis_of_a_study(people: Windows) -> None:
+    """A model of one modality sees its channels, is called by it, and shares its stages with a study that names these channels."""
+    every, one = {"encoder": "fcn"}, {"encoder": "fcn", "modalities": ["voice"]}
+    (all_of_them,), (voice,) = (plan(study(model, "non_personalized"), {"made": people.index}) for model in (every, one))
+    named = study(every, "non_personalized").model_copy(
+        update={"datasets": [study(every, "non_personalized").datasets[0].model_copy(update={"channels": ["b"]})]}
+    )
+    (by_channel,) = plan(named, {"made": people.index})
+
+    assert (("a", "b"), ("b",)) == (all_of_them.channels, voice.channels)
+    assert ("fcn", "fcn voice") == (all_of_them.labels["model"], voice.labels["model"])
+    assert by_channel.stages == voice.stages != all_of_them.stages
+    assert voice.key != by_channel.key
+
+
+@pytest.mark.parametrize(
+    ("modalities", "why"),
+    [
+        (["voice", "face"], r"made has no modality face for fcn voice\+face \(it has pulse, voice\)"),
+        ([], "at least 1 item"),
+        (["voice", "voice"], "modalities names voice twice"),
+    ],
+)
+def test_modalities_that_are_not_there_are_refused(modalities: list[str], why: str, people: Windows) -> None:
+    """An unknown modality, none at all, or one twice."""
+    with pytest.raises(StudyError, match=why):
+        list(plan(study({"encoder": "fcn", "modalities": modalities}, "non_personalized"), {"made": people.index}))
+
+
+def test_a_modality_whose_channels_the_study_leaves_out_is_not_there(people: Windows) -> None:
+    """A subset with nothing in it: the channels that are named hold no voice."""
+    asked = study({"encoder": "fcn", "modalities": ["voice"]}, "non_personalized")
+    without = asked.model_copy(update={"datasets": [asked.datasets[0].model_copy(update={"channels": ["a"]})]})
+
+    with pytest.raises(StudyError, match=r"made has no modality voice for fcn voice \(it has pulse\)"):
+        list(plan(without, {"made": people.index}))
