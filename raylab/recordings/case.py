@@ -73,11 +73,7 @@ class _Log:
 
 
 def _variant(options: Options) -> str:
-    """The variant to read, a key of ``_FILES``.
-
-    Raises:
-        RecordingError: if the option is unknown.
-    """
+    """The variant to read, a key of ``_FILES``; refuses an unknown one."""
     variant = str(options.get("variant", "interpolated"))
     if variant not in _FILES:
         raise RecordingError(f"variant={variant!r} is unknown", remedy="use --option variant=interpolated or variant=raw")
@@ -134,22 +130,14 @@ def participants(root: Path, options: Options) -> list[str]:
 
 
 def _number(participant: str) -> int:
-    """The participant's number in file names.
-
-    Raises:
-        RecordingError: if CASE has no such participant.
-    """
+    """The participant's number in file names; refuses a participant that CASE does not have."""
     if participant not in PEOPLE:
         raise RecordingError(f"participant {participant!r} is unknown", remedy=f"CASE has {PEOPLE[0]} to {PEOPLE[-1]}")
     return int(participant[1:])
 
 
 def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log]:
-    """Physiology and annotations of the interpolated variant.
-
-    Raises:
-        RecordingError: if a file cannot be read, or its samples are not 1 ms apart.
-    """
+    """Physiology and annotations of the interpolated variant; refuses samples that are not 1 ms apart."""
     logs = []
     for relative, clock, columns in zip(files, ("daqtime", "jstime"), (_SENSORS, list(_AXES)), strict=True):
         frame = read_table(root, relative, participant, [clock, *columns, "video"])
@@ -274,11 +262,7 @@ def _whole(times: Values, end_s: float, rate_hz: float, file: Path, participant:
 
 
 def _check_scale(log: _Log, participant: str) -> None:
-    """Refuse an annotation that is missing or outside 0.5..9.5 (to the third decimal, as stored).
-
-    Raises:
-        RecordingError: naming the row and the axis.
-    """
+    """Refuse an annotation that is missing or outside 0.5..9.5 (to the third decimal, as stored), naming its row and axis."""
     off_scale = ~((log.values >= _SCALE[0] - 1e-3) & (log.values <= _SCALE[1] + 1e-3))
     if off_scale.any():
         row, column = np.argwhere(off_scale)[0]
