@@ -98,14 +98,14 @@ def energy(samples: Samples, step: int) -> FeatureFrames:
     return np.asarray((level - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB, dtype=np.float64)
 
 
-def _speech(samples: Samples, step: int) -> FeatureFrames:
+def _speech_features(samples: Samples, step: int) -> FeatureFrames:
     """(n, 41): MFCC with deltas, pitch, energy."""
     padded = _pad_to_one_frame(samples)
     parts = _mfcc(padded, step), pitch(padded, step)[:, None], energy(padded, step)[:, None]
     return np.concatenate(parts, axis=1)[: 1 + len(samples) // step]
 
 
-def _mel(samples: Samples, step: int) -> FeatureFrames:
+def _log_mel(samples: Samples, step: int) -> FeatureFrames:
     """(n, 64): power of 64 mel bands in dB, in units of 20 dB around -40 dB."""
     scaled = (_mel_db(_pad_to_one_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
     return scaled[: 1 + len(samples) // step]
@@ -128,15 +128,15 @@ def _functionals(samples: Samples, step: int) -> FeatureFrames:
     are the classical input of a support vector machine (Schuller et al. 2009, the Interspeech emotion challenge, section 4, with more
     statistics of this kind).
     """
-    frames = np.concatenate([_speech(samples, step), _mel(samples, step)], axis=1)
+    frames = np.concatenate([_speech_features(samples, step), _log_mel(samples, step)], axis=1)
     moves = np.abs(np.diff(frames, axis=0)).sum(axis=0) / max(len(frames) - 1, 1)
     statistics = [frames.mean(axis=0), frames.std(axis=0), *np.quantile(frames, QUANTILES, axis=0), moves]
     return np.asarray(np.concatenate(statistics)[None], dtype=np.float64)
 
 
 ACOUSTIC = {
-    "mfcc": AcousticFeatures("acoustic", "MFCC, deltas, octaves, dB", _speech),
-    "mel": AcousticFeatures("mel", "dB / 20", _mel),
+    "mfcc": AcousticFeatures("acoustic", "MFCC, deltas, octaves, dB", _speech_features),
+    "mel": AcousticFeatures("mel", "dB / 20", _log_mel),
     "waveform": AcousticFeatures("waveform", "full scale", _waveform, step=1),
     "functionals": AcousticFeatures(
         "functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True

@@ -75,7 +75,7 @@ def network() -> FaceNetwork:
 
 
 @lru_cache(maxsize=1)
-def _cascade() -> Any:
+def _face_cascade() -> Any:
     """OpenCV's cascade for frontal faces, loaded once per process."""
     cv2 = load("cv2", EXTRA)
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml")
@@ -86,7 +86,7 @@ def box_of(frame: Grey) -> Box | None:
     scale = max(1.0, frame.shape[0] / LOOK_AT)
     size = round(frame.shape[1] / scale), round(frame.shape[0] / scale)
     small = load("cv2", EXTRA).resize(frame, size)
-    boxes = _cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
+    boxes = _face_cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
     if not len(boxes):
         return None
     left, top, width, height = (round(scale * int(value)) for value in max(boxes, key=lambda box: box[2] * box[3]))

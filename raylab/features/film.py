@@ -39,7 +39,7 @@ class FilmContent:
     note: str
 
 
-def _stream(container: Any, kind: str, path: Path) -> Any:
+def _first_stream(container: Any, kind: str, path: Path) -> Any:
     """The first stream of a kind (``audio`` or ``video``).
 
     Raises:
@@ -51,7 +51,7 @@ def _stream(container: Any, kind: str, path: Path) -> Any:
     return streams[0]
 
 
-def _sound(path: Path) -> Sound:
+def _read_sound(path: Path) -> Sound:
     """The sound, from its own first time stamp.
 
     Raises:
@@ -59,7 +59,7 @@ def _sound(path: Path) -> Sound:
     """
     av = load("av", EXTRA)
     with av.open(str(path)) as container:
-        stream = _stream(container, "audio", path)
+        stream = _first_stream(container, "audio", path)
         planes = av.AudioResampler(format="dblp", rate=stream.rate)
         frames = [resampled for frame in container.decode(stream) for resampled in planes.resample(frame)]
     samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T
@@ -70,10 +70,10 @@ def _sound(path: Path) -> Sound:
     return standard(samples, rate, start, path)
 
 
-def _pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
+def _read_pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
     """First and last moment (s) of the picture, and a grey picture with its time for every tick of ``FACE_HZ`` from ``begin_s`` on."""
     with load("av", EXTRA).open(str(path)) as container:
-        stream = _stream(container, "video", path)
+        stream = _first_stream(container, "video", path)
         frame_s = 1 / float(stream.average_rate)
         first, time_s, pictures = float("nan"), float("nan"), Frames()
         for frame in container.decode(stream):
@@ -85,7 +85,7 @@ def _pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
     return first, time_s + frame_s, pictures
 
 
-def _faces(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
+def _face_features(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
     """Features of the face in each picture (n, 135), None without any face; and the number of pictures without a face.
 
     In those the box of the nearest picture with a face is used.
@@ -107,8 +107,8 @@ def read_film(path: Path) -> FilmContent:
     """
     errors = load("av", EXTRA).error.FFmpegError
     try:
-        sound = _sound(path)
-        first, last, frames = _pictures(path, sound.start_s)
+        sound = _read_sound(path)
+        first, last, frames = _read_pictures(path, sound.start_s)
     except (errors, IndexError, ValueError) as error:
         raise RecordingError(f"cannot be read as a film ({error})", file=path, remedy=REMEDY) from error
     begin, end = max(sound.start_s, first), min(sound.start_s + sound.seconds, last)
@@ -117,11 +117,11 @@ def read_film(path: Path) -> FilmContent:
     rate = len(sound.samples) / sound.seconds
     rows = slice(round((begin - sound.start_s) * rate), round((end - sound.start_s) * rate))
     common = Sound(sound.samples[rows], begin, sound.recorded_hz, sound.recorded_channels)
-    faces, missed = _faces([(time_s, frame) for time_s, frame in frames if time_s < end])
-    return FilmContent(common, faces, "; ".join(_summary(sound.start_s - first, missed, len(frames), faces is None)))
+    faces, missed = _face_features([(time_s, frame) for time_s, frame in frames if time_s < end])
+    return FilmContent(common, faces, "; ".join(_note_sentences(sound.start_s - first, missed, len(frames), faces is None)))
 
 
-def _summary(apart: float, missed: int, count: int, none: bool) -> list[str]:
+def _note_sentences(apart: float, missed: int, count: int, none: bool) -> list[str]:
     """Sentences for the card.
 
     Args:

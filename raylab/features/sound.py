@@ -42,7 +42,7 @@ class Sound:
         return len(self.samples) / RATE_HZ
 
 
-def _refuse_if_short(path: Path) -> None:
+def _refuse_truncated(path: Path) -> None:
     """Refuse a truncated wav: libraries read it without an error, as a shorter sound; only its header shows it.
 
     Raises:
@@ -62,7 +62,7 @@ def read_wav(path: Path) -> Sound:
         RecordingError: if it cannot be read, is truncated, holds silence only, or was recorded below 16 kHz.
     """
     soundfile = load("soundfile", "speech")
-    _refuse_if_short(path)
+    _refuse_truncated(path)
     try:
         samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:

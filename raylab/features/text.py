@@ -51,26 +51,26 @@ class MiniLM:
         """(n_tokens + 2, 384): with the start and end tokens."""
         ids = self.tokenizer.encode(text).ids
         with torch.no_grad():
-            x = self._embedded(torch.tensor(ids))
+            x = self._embed_ids(torch.tensor(ids))
             for number in range(LAYERS):
-                x = self._layer(x, f"encoder.layer.{number}")
+                x = self._transformer_layer(x, f"encoder.layer.{number}")
         return np.asarray(x.double().numpy())
 
-    def _embedded(self, ids: Tensor) -> Tensor:
+    def _embed_ids(self, ids: Tensor) -> Tensor:
         """Sum of word, position and type embeddings of token ids (n,), normalized: (n, 384)."""
         part = "embeddings.{}_embeddings.weight".format
         w = self.weights
         return self._norm(w[part("word")][ids] + w[part("position")][: len(ids)] + w[part("token_type")][0], "embeddings")
 
-    def _layer(self, x: Tensor, name: str) -> Tensor:
+    def _transformer_layer(self, x: Tensor, name: str) -> Tensor:
         """One transformer layer: self-attention and a dense block, each with a residual and layer norm; (n, 384) to (n, 384)."""
-        q, k, v = (self._heads(x, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
+        q, k, v = (self._attention_heads(x, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
         attended = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(len(x), WIDTH)
         x = self._norm(x + self._linear(attended, f"{name}.attention.output.dense"), f"{name}.attention.output")
         inner = F.gelu(self._linear(x, f"{name}.intermediate.dense"))
         return self._norm(x + self._linear(inner, f"{name}.output.dense"), f"{name}.output")
 
-    def _heads(self, x: Tensor, name: str) -> Tensor:
+    def _attention_heads(self, x: Tensor, name: str) -> Tensor:
         """(heads, n, width / heads)."""
         return self._linear(x, name).reshape(len(x), HEADS, WIDTH // HEADS).transpose(0, 1)
 

@@ -82,7 +82,7 @@ class _Trial:
     rating: tuple[float, float] | None = None
 
 
-def _release(options: Options) -> str:
+def _selected_release(options: Options) -> str:
     """The release to read, a key of ``RELEASES``.
 
     Raises:
@@ -94,7 +94,7 @@ def _release(options: Options) -> str:
     return release
 
 
-def _places(root: Path, release: str, participant: str) -> list[str]:
+def _existing_paths(root: Path, release: str, participant: str) -> list[str]:
     """Paths, relative to the root, at which the participant's file exists: flat or in its own folder, in the root or in a folder of the release.
 
     A file that is reached by two paths counts once.
@@ -114,10 +114,10 @@ def participants(root: Path, options: Options) -> list[str]:
     Raises:
         RecordingError: if an option is unknown, or no participant is left.
     """
-    release, subset = _release(options), options.get("subset", "all")
+    release, subset = _selected_release(options), options.get("subset", "all")
     if subset not in ("all", "paper"):
         raise RecordingError(f"subset={subset!r} is unknown", remedy="use subset=all or subset=paper")
-    present = [name for name in PEOPLE if _places(root, release, name)]
+    present = [name for name in PEOPLE if _existing_paths(root, release, name)]
     selected = [name for name in present if subset == "all" or name not in NOT_IN_PAPER]
     if not selected:
         raise RecordingError(
@@ -128,7 +128,7 @@ def participants(root: Path, options: Options) -> list[str]:
     return selected
 
 
-def _file(root: Path, release: str, participant: str) -> str:
+def _participant_file(root: Path, release: str, participant: str) -> str:
     """The path of the participant's file relative to the root; the published path if there is none.
 
     Raises:
@@ -138,7 +138,7 @@ def _file(root: Path, release: str, participant: str) -> str:
         raise RecordingError(
             f"is nobody of AMIGOS ({PEOPLE[0]}..{PEOPLE[-1]})", participant=participant, remedy="correct the name"
         )
-    paths = _places(root, release, participant)
+    paths = _existing_paths(root, release, participant)
     if len(paths) > 1:
         raise RecordingError(f"is there twice: {', '.join(paths)}", file=root, participant=participant, remedy="keep one")
     stem = f"{RELEASES[release]}_{participant}"
@@ -184,7 +184,9 @@ def _video_ids(content: Mapping[str, Any], root: Path, file: Path, participant: 
     return [*order, *LONG_VIDEOS], ["no VideoIDs in the file: trials are named by the sheet Short_Videos_Order"]
 
 
-def _trials(root: Path, relative: str, release: str, participant: str) -> tuple[list[_Trial], dict[str, list[str]], list[str]]:
+def _read_trials(
+    root: Path, relative: str, release: str, participant: str
+) -> tuple[list[_Trial], dict[str, list[str]], list[str]]:
     """The trials of the short videos; the ids of videos left out, by reason; notes.
 
     In the preprocessed release the 5 s before each video are cut off.
@@ -229,11 +231,11 @@ def _trials(root: Path, relative: str, release: str, participant: str) -> tuple[
             omitted.setdefault("more than half of a channel is NaN", []).append(video)
         else:
             stamps = {name: part[:, 0] for name, part in arrays.items()}
-            trials.append(_Trial(video, signals, stamps, _own_rating(rating_cells[i], file, participant, video)))
+            trials.append(_Trial(video, signals, stamps, _trial_rating(rating_cells[i], file, participant, video)))
     return trials, omitted, notes
 
 
-def _own_rating(cell: Any, file: Path, participant: str, video: str) -> tuple[float, float] | None:
+def _trial_rating(cell: Any, file: Path, participant: str, video: str) -> tuple[float, float] | None:
     """Arousal and valence (1..9) of a trial of the preprocessed release; None if it has no answers (1 x 0) or one of the two is NaN.
 
     Raises:
@@ -254,7 +256,7 @@ def _own_rating(cell: Any, file: Path, participant: str, video: str) -> tuple[fl
     return None if np.isnan(row[:2]).any() else (float(row[0]), float(row[1]))
 
 
-def _rates(trials: list[_Trial], file: Path, participant: str) -> str:
+def _rate_note(trials: list[_Trial], file: Path, participant: str) -> str:
     """A note on the rates that the first columns give, if they are times in ms, which the publisher does not confirm.
 
     A rate is a property of the device, so the median over the trials decides: a gap in one trial does not refuse a participant.
@@ -283,7 +285,7 @@ def _rates(trials: list[_Trial], file: Path, participant: str) -> str:
     )
 
 
-def _joined(
+def _join_ratings(
     trials: list[_Trial], assessments_by_video: Mapping[str, Assessment], release: str, omitted: dict[str, list[str]]
 ) -> tuple[list[RatedClip], list[str]]:
     """The trials with their ratings, joined by video id, in the order of presentation; and notes.
@@ -318,10 +320,10 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     Raises:
         RecordingError: on a missing or damaged file, an unexpected shape, a trial without a name, or a rating off its scale.
     """
-    release = _release(options)
-    relative = _file(root, release, participant)
-    trials, omitted, notes = _trials(root, relative, release, participant)
-    clips, join_notes = _joined(trials, assessments(root, participant), release, omitted)
+    release = _selected_release(options)
+    relative = _participant_file(root, release, participant)
+    trials, omitted, notes = _read_trials(root, relative, release, participant)
+    clips, join_notes = _join_ratings(trials, assessments(root, participant), release, omitted)
     if not clips:
         raise RecordingError(
             f"has no usable trial ({'; '.join(left_out(omitted)) or 'none is there'})",
@@ -337,7 +339,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     clip_segments, duration_notes = segments(clips, channels)
     traits, trait_notes = traits_of(root, participant)
     release_note = (
-        _rates(trials, file, participant)
+        _rate_note(trials, file, participant)
         if release == "original"
         else "the 5-s baseline is cut; whether GSR is resistance or conductance is not confirmed by the publisher"
     )

@@ -49,20 +49,22 @@ class Assessment:
     valence: float | None
 
 
-def _number(cell: object) -> int | None:
+def _participant_number(cell: object) -> int | None:
     """The participant number in a cell: 1 of 1, 1.0, "P01" and "'1'"; None if there is none."""
     match = re.fullmatch(r"P?0*(\d+)", text(cell))
     return int(match.group(1)) if match else None
 
 
-def _headings(rows: Cells) -> tuple[int, list[set[str]]]:
+def _find_headings(rows: Cells) -> tuple[int, list[set[str]]]:
     """The index of the first row of data, and for each column the headings in the one or two rows above it."""
-    first = next((i for i, row in enumerate(rows[:4]) if i and any(_number(cell) is not None for cell in row[:1])), 1)
+    first = next(
+        (i for i, row in enumerate(rows[:4]) if i and any(_participant_number(cell) is not None for cell in row[:1])), 1
+    )
     width = max((len(row) for row in rows), default=0)
     return first, [{str(row[j] or "").strip().casefold() for row in rows[:first] if j < len(row)} for j in range(width)]
 
 
-def _column(headings: list[set[str]], names: set[str], path: Path, participant: str) -> int:
+def _find_column(headings: list[set[str]], names: set[str], path: Path, participant: str) -> int:
     """The last column that has one of the names: answers from before the video, if the sheet has them, come first.
 
     Raises:
@@ -80,7 +82,7 @@ def _column(headings: list[set[str]], names: set[str], path: Path, participant: 
     return columns[-1]
 
 
-def _video_column(rows: Cells, first: int, headings: list[set[str]], path: Path, participant: str) -> int:
+def _find_video_column(rows: Cells, first: int, headings: list[set[str]], path: Path, participant: str) -> int:
     """The column of video ids; in one arrangement of the sheet it has no heading and holds text like "'10'".
 
     Raises:
@@ -90,10 +92,10 @@ def _video_column(rows: Cells, first: int, headings: list[set[str]], path: Path,
     for j in unnamed if not any("videoid" in heads for heads in headings) else []:
         if rows[first:] and all(text(row[j]) in SHORT_VIDEOS for row in rows[first : first + 16]):
             return j
-    return _column(headings, {"videoid"}, path, participant)
+    return _find_column(headings, {"videoid"}, path, participant)
 
 
-def _rating(cell: object, name: str, video: str, path: Path, participant: str) -> float | None:
+def _parse_rating(cell: object, name: str, video: str, path: Path, participant: str) -> float | None:
     """The rating in a cell, 1..9; None if the cell is empty.
 
     Raises:
@@ -126,15 +128,15 @@ def assessments(root: Path, participant: str) -> dict[str, Assessment]:
         RecordingError: if the file or a column is missing, a video is unknown or named twice, or a rating is off its scale.
     """
     path, rows = root / SELF_ASSESSMENT, read_sheet(root, SELF_ASSESSMENT, "Experiment_1", participant)
-    first, headings = _headings(rows)
+    first, headings = _find_headings(rows)
     participant_column, position, arousal, valence = (
-        _column(headings, names, path, participant)
+        _find_column(headings, names, path, participant)
         for names in ({"pnum", "userid"}, {"vnum", "rep_index"}, {"arousal"}, {"valence"})
     )
-    video_column = _video_column(rows, first, headings, path, participant)
+    video_column = _find_video_column(rows, first, headings, path, participant)
     by_video: dict[str, Assessment] = {}
     for row in rows[first:]:
-        if _number(row[participant_column]) != int(participant[1:]):
+        if _participant_number(row[participant_column]) != int(participant[1:]):
             continue
         video, shown_as = text(row[video_column]), as_number(row[position])
         problem = ""
@@ -146,7 +148,9 @@ def assessments(root: Path, participant: str) -> dict[str, Assessment]:
             problem = f"video {video} has the position {row[position]!r}, expected 1..16"
         if problem:
             raise RecordingError(problem, file=path, participant=participant, channel="Experiment_1", remedy=AGAIN)
-        ratings = [_rating(row[j], name, video, path, participant) for j, name in ((arousal, "arousal"), (valence, "valence"))]
+        ratings = [
+            _parse_rating(row[j], name, video, path, participant) for j, name in ((arousal, "arousal"), (valence, "valence"))
+        ]
         by_video[video] = Assessment(int(shown_as or 0), *ratings)
     if not by_video:
         raise RecordingError("has no row of the participant", file=path, participant=participant, remedy=AGAIN)
@@ -162,10 +166,10 @@ def presentation_order(root: Path, participant: str) -> list[str]:
         RecordingError: if the sheet does not name every short video once.
     """
     path, rows = root / ORDER, read_sheet(root, ORDER, "Short_Videos_Order", participant)
-    first, headings = _headings(rows)
-    participant_column = _column(headings, {"userid", "userid(s)", "pnum"}, path, participant)
+    first, headings = _find_headings(rows)
+    participant_column = _find_column(headings, {"userid", "userid(s)", "pnum"}, path, participant)
     columns = [j for j, heads in enumerate(headings) if any(head.startswith("video") for head in heads)]
-    participant_rows = [row for row in rows[first:] if _number(row[participant_column]) == int(participant[1:])]
+    participant_rows = [row for row in rows[first:] if _participant_number(row[participant_column]) == int(participant[1:])]
     order = [text(row[j]) for row in participant_rows for j in columns]
     if sorted(order) != sorted(SHORT_VIDEOS):
         raise RecordingError(
@@ -178,7 +182,7 @@ def presentation_order(root: Path, participant: str) -> list[str]:
     return order
 
 
-def _big_five(root: Path, participant: str) -> dict[str, Trait]:
+def _read_big_five(root: Path, participant: str) -> dict[str, Trait]:
     """The Big Five (1..7) that the sheet holds; it is transposed: one trait per row, one participant per column, some participants absent.
 
     Raises:
@@ -193,7 +197,7 @@ def _big_five(root: Path, participant: str) -> dict[str, Trait]:
             participant=participant,
             remedy=AGAIN,
         )
-    columns = [j for j, cell in enumerate(named["userid"]) if j and _number(cell) == int(participant[1:])]
+    columns = [j for j, cell in enumerate(named["userid"]) if j and _participant_number(cell) == int(participant[1:])]
     if len(columns) > 1:
         raise RecordingError(
             f"names the participant in {len(columns)} columns",
@@ -220,16 +224,18 @@ def _big_five(root: Path, participant: str) -> dict[str, Trait]:
     return traits
 
 
-def _age_gender(root: Path, participant: str) -> dict[str, Trait]:
+def _read_age_gender(root: Path, participant: str) -> dict[str, Trait]:
     """Age (years) and gender, as far as they are given.
 
     Raises:
         RecordingError: if a column is missing or the participant has several rows.
     """
     path, rows = root / QUESTIONNAIRES, read_sheet(root, QUESTIONNAIRES, None, participant)
-    first, headings = _headings(rows)
-    participant_column, age, gender = (_column(headings, {name}, path, participant) for name in ("userid", "age", "gender"))
-    participant_rows = [row for row in rows[first:] if _number(row[participant_column]) == int(participant[1:])]
+    first, headings = _find_headings(rows)
+    participant_column, age, gender = (
+        _find_column(headings, {name}, path, participant) for name in ("userid", "age", "gender")
+    )
+    participant_rows = [row for row in rows[first:] if _participant_number(row[participant_column]) == int(participant[1:])]
     if len(participant_rows) > 1:
         raise RecordingError(
             f"names the participant in {len(participant_rows)} rows",
@@ -254,6 +260,6 @@ def traits_of(root: Path, participant: str) -> tuple[dict[str, Trait], list[str]
     Raises:
         RecordingError: if a file is missing or unreadable, names the participant twice, or has a trait off its scale.
     """
-    traits = {**_age_gender(root, participant), **_big_five(root, participant)}
+    traits = {**_read_age_gender(root, participant), **_read_big_five(root, participant)}
     missing = [name for name in TRAITS if name not in traits]
     return traits, [f"no {', '.join(missing)} in the metadata"] if missing else []

@@ -36,7 +36,7 @@ _CHANNELS = (
 )
 
 
-def _base(root: Path) -> str:
+def _raw_folder(root: Path) -> str:
     """The folder of the raw recordings, relative to the root; the published one if none exists."""
     return next((base for base in RAW if (root / base / "ECGData").is_dir()), RAW[0])
 
@@ -47,7 +47,7 @@ def participants(root: Path, options: Options) -> list[str]:
     Raises:
         RecordingError: if none has.
     """
-    base = _base(root)
+    base = _raw_folder(root)
     present = [name for name in PEOPLE if (root / base / "ECGData" / f"Movie_{name}").is_dir()]
     if not present:
         raise RecordingError(
@@ -80,7 +80,7 @@ def _clip_file(root: Path, modality: str, participant: str, clip: int) -> str | 
     Raises:
         RecordingError: if the file exists in both spellings.
     """
-    folder = f"{_base(root)}{modality}Data/Movie_{participant}"
+    folder = f"{_raw_folder(root)}{modality}Data/Movie_{participant}"
     names = dict.fromkeys((f"{folder}/{modality}_Clip{clip}.mat", f"{folder}/{modality}_Clip{clip:02d}.mat"))
     paths = [name for name in names if (root / name).exists() or (root / name).is_symlink()]
     if len(paths) > 1:
@@ -93,7 +93,7 @@ def _clip_file(root: Path, modality: str, participant: str, clip: int) -> str | 
     return paths[0] if paths else None
 
 
-def _array(root: Path, relative: str, modality: str, participant: str, clip: int) -> Array:
+def _read_clip(root: Path, relative: str, modality: str, participant: str, clip: int) -> Array:
     """The clip's samples (n, n_columns), time in ms first; n is 0 if the file holds an empty array.
 
     Raises:
@@ -118,14 +118,14 @@ def _array(root: Path, relative: str, modality: str, participant: str, clip: int
     return samples
 
 
-def _signals(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _channel_signals(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Channel name to samples (n, 1), from the arrays of the two files."""
     ecg, gsr = arrays["ECG"], arrays["GSR"]
     columns = [*(ecg[:, column] for column in _ECG[ecg.shape[1]]), *(gsr[:, column] for column in (1, 2, 3, 4))]
     return {name: column[:, None] for (name, *_), column in zip(_CHANNELS, columns, strict=True)}
 
 
-def _missing(root: Path, modality: str, participant: str, clip: int, grade: float | None) -> None:
+def _check_published_as_missing(root: Path, modality: str, participant: str, clip: int, grade: float | None) -> None:
     """Accept a trial without signals if the publication says so: by quality 6, or by the features' list of failures.
 
     Raises:
@@ -137,14 +137,14 @@ def _missing(root: Path, modality: str, participant: str, clip: int, grade: floa
     raise RecordingError(
         f"clip {clip} is missing or empty, but graded {'not at all' if grade is None else f'{grade:g}'} in {tables.QUALITY} (6 is "
         "missing) and in no list of failures",
-        file=root / f"{_base(root)}{modality}Data/Movie_{participant}/{modality}_Clip{clip}.mat",
+        file=root / f"{_raw_folder(root)}{modality}Data/Movie_{participant}/{modality}_Clip{clip}.mat",
         participant=participant,
         channel=f"Data_{modality}",
         remedy="unpack ASCERTAIN_Raw.zip again, or leave the participant out with --without",
     )
 
 
-def _clips(root: Path, participant: str, worst: float) -> tuple[dict[int, RatedClip], dict[str, list[str]]]:
+def _read_clips(root: Path, participant: str, worst: float) -> tuple[dict[int, RatedClip], dict[str, list[str]]]:
     """Signals and ratings by clip id; and the clips left out, by reason."""
     number = int(participant[1:])
     ratings = tables.ratings(root, number, participant)
@@ -161,16 +161,16 @@ def _clips(root: Path, participant: str, worst: float) -> tuple[dict[int, RatedC
         arrays: dict[str, Array] = {}
         for modality in RATES_HZ:
             relative = _clip_file(root, modality, participant, clip)
-            samples = _array(root, relative, modality, participant, clip) if relative else None
+            samples = _read_clip(root, relative, modality, participant, clip) if relative else None
             if samples is None or not samples.size:
-                _missing(root, modality, participant, clip, grades[modality].get(clip))
+                _check_published_as_missing(root, modality, participant, clip, grades[modality].get(clip))
             else:
                 arrays[modality] = samples
         if absent_modalities := [modality for modality in RATES_HZ if modality not in arrays]:
             omitted.setdefault(f"no {' and no '.join(absent_modalities)}, as published", []).append(str(clip))
             continue
         arousal, valence = ratings[:, clip - 1]
-        signals = _signals(arrays)
+        signals = _channel_signals(arrays)
         if arousal != arousal or valence != valence:  # noqa: PLR0124 (NaN differs from itself)
             omitted.setdefault("no rating", []).append(str(clip))
         elif mostly_nan(signals):
@@ -194,8 +194,8 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         raise RecordingError(
             f"is nobody of ASCERTAIN ({PEOPLE[0]}..{PEOPLE[-1]})", participant=participant, remedy="correct the name"
         )
-    number, base = int(participant[1:]), _base(root)
-    clips, omitted = _clips(root, participant, _max_quality(options))
+    number, base = int(participant[1:]), _raw_folder(root)
+    clips, omitted = _read_clips(root, participant, _max_quality(options))
     if not clips:
         raise RecordingError(
             f"has no usable clip ({'; '.join(left_out(omitted))})",

@@ -20,7 +20,7 @@ TRAIT_SCALE = (1.0, 7.0)  # the documentation says 1..5, the published values ar
 SCALES = {"arousal": (0.0, 6.0), "valence": (-3.0, 3.0)}  # rows 0 and 1 of Ratings
 
 
-def _place(root: Path, *names: str) -> str:
+def _existing_path(root: Path, *names: str) -> str:
     """The path, relative to the root, of the first of these names that exists in the features folder or the root; else the published one."""
     paths = [f"{folder}{name}" for folder in FOLDERS for name in names]
     return next((path for path in paths if (root / path).exists()), paths[0])
@@ -35,7 +35,7 @@ def ratings(root: Path, person: int, participant: str) -> Array:
     Raises:
         RecordingError: if a rating is off its scale, naming the clip.
     """
-    relative = _place(root, *SELF_REPORTS)
+    relative = _existing_path(root, *SELF_REPORTS)
     content = read_mat(root, relative, participant, ("Ratings",))
     participant_ratings = numeric(content["Ratings"], (5, PEOPLE, CLIPS), root / relative, participant, "Ratings")[
         :2, person - 1
@@ -62,7 +62,7 @@ def traits(root: Path, person: int, participant: str) -> tuple[dict[str, Trait],
     Raises:
         RecordingError: if a trait is off its scale. The documentation gives 1..5, the published values are 2.0..6.9.
     """
-    relative = _place(root, "Dt_Personality.mat")
+    relative = _existing_path(root, "Dt_Personality.mat")
     content = read_mat(root, relative, participant, ("Personality",))
     row = numeric(content["Personality"], (PEOPLE, len(TRAITS)), root / relative, participant, "Personality")[person - 1]
     for name, value in zip(TRAITS, row, strict=True):
@@ -88,7 +88,7 @@ def presentation(root: Path, person: int, participant: str) -> list[int]:
     Raises:
         RecordingError: if the row does not name every clip once.
     """
-    relative = _place(root, "Dt_Order_Movie.mat")
+    relative = _existing_path(root, "Dt_Order_Movie.mat")
     content = read_mat(root, relative, participant, ("PermutationList",))
     row = numeric(content["PermutationList"], (PEOPLE, CLIPS), root / relative, participant, "PermutationList")[person - 1]
     if sorted(row) != list(range(1, CLIPS + 1)):
@@ -104,7 +104,7 @@ def presentation(root: Path, person: int, participant: str) -> list[int]:
 
 def failures(root: Path, modality: str, person: int, participant: str) -> set[int]:
     """The ids of clips in the features' list of failures; empty if the features do not exist. ``person`` is the participant's number."""
-    relative, name = _place(root, f"Dt_{modality}Features.mat"), f"{modality}Failures_{PEOPLE}"
+    relative, name = _existing_path(root, f"Dt_{modality}Features.mat"), f"{modality}Failures_{PEOPLE}"
     if not (root / relative).exists():
         return set()
     content = read_mat(root, relative, participant, (name,))
@@ -112,7 +112,7 @@ def failures(root: Path, modality: str, person: int, participant: str) -> set[in
     return {int(clip) for clip in entry.ravel()}
 
 
-def _label(cell: object) -> int | None:
+def _trailing_number(cell: object) -> int | None:
     """The number that a heading ends in: 7 of 7, "7", "P07", "Subject 7" and "Clip7"; None if there is none."""
     if isinstance(cell, int | float):
         return int(cell) if cell == int(cell) else None
@@ -120,19 +120,19 @@ def _label(cell: object) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _grid(rows: Cells) -> tuple[dict[int, int], dict[int, int]] | None:
+def _find_grid(rows: Cells) -> tuple[dict[int, int], dict[int, int]] | None:
     """Column by subject and row by clip; None if no row names 1..58, or no column below it names 1..36.
 
     The tables start at different rows of the sheets and have other tables below them, so they are found by their headings.
     """
     for top, row in enumerate(rows):
-        heads = [(_label(cell), j) for j, cell in enumerate(row)]
+        heads = [(_trailing_number(cell), j) for j, cell in enumerate(row)]
         subjects = next((heads[j : j + PEOPLE] for j in range(len(heads)) if heads[j][0] == 1), [])
         if [number for number, _ in subjects] != list(range(1, PEOPLE + 1)):
             continue
         below = rows[top + 1 :]
         for j in range(subjects[0][1]):
-            labels = [_label(line[j]) if len(line) > j else None for line in below]
+            labels = [_trailing_number(line[j]) if len(line) > j else None for line in below]
             first = labels.index(1) if 1 in labels else len(labels)
             if labels[first : first + CLIPS] == list(range(1, CLIPS + 1)):
                 columns = {number: column for number, column in subjects if number is not None}
@@ -149,9 +149,9 @@ def quality(root: Path, modality: str, person: int, participant: str) -> dict[in
     Raises:
         RecordingError: if the sheet has no table of 36 clips by 58 subjects, or a grade is off the scale.
     """
-    relative = _place(root, QUALITY)
+    relative = _existing_path(root, QUALITY)
     rows = read_sheet(root, relative, modality, participant)
-    grid = _grid(rows)
+    grid = _find_grid(rows)
     problem = "" if grid else f"has no table with the subjects 1..{PEOPLE} above and the clips 1..{CLIPS} on the left"
     grades: dict[int, float] = {}
     for clip, row in grid[1].items() if grid else ():

@@ -30,7 +30,7 @@ VIDEOS = {
 }  # fmt: skip
 _EMOTIONAL = {code: name for name, code in VIDEOS.items() if code <= 8}
 _SCALE = (0.5, 9.5)
-_JOYSTICK = 26225.0  # raw counts at both ends of the scale
+_JOYSTICK_LIMIT = 26225.0  # raw counts at both ends of the scale
 _AXES = {"valence": "X", "arousal": "Y"}
 
 # Channel, column of the interpolated csv, modality, unit, gain and offset from the DAQ's volts (by the release's scripts:
@@ -72,7 +72,7 @@ class _Log:
     video: Values
 
 
-def _variant(options: Options) -> str:
+def _selected_variant(options: Options) -> str:
     """The variant to read, a key of ``_FILES``; refuses an unknown one."""
     variant = str(options.get("variant", "interpolated"))
     if variant not in _FILES:
@@ -80,7 +80,7 @@ def _variant(options: Options) -> str:
     return variant
 
 
-def _data(root: Path, variant: str) -> str:
+def _data_folder(root: Path, variant: str) -> str:
     """The folder of the variant relative to the root, which may be CASE_full, CASE_dataset, a folder with these, or its data folder.
 
     Raises:
@@ -101,7 +101,7 @@ def _data(root: Path, variant: str) -> str:
     )
 
 
-def _metadata(root: Path) -> str | None:
+def _metadata_folder(root: Path) -> str | None:
     """The metadata folder relative to the root; None if the root does not hold it (it is a sibling of ``data``)."""
     return next((f"{prefix}metadata" for prefix in _PREFIXES if (root / prefix / "metadata").is_dir()), None)
 
@@ -112,8 +112,8 @@ def participants(root: Path, options: Options) -> list[str]:
     Raises:
         RecordingError: if there is no file, a number has two (``sub_1``, ``sub_01``), or CASE has no such participant.
     """
-    variant = _variant(options)
-    folder = safe_path(root, f"{_data(root, variant)}/physiological")
+    variant = _selected_variant(options)
+    folder = safe_path(root, f"{_data_folder(root, variant)}/physiological")
     names = sorted(path.name for path in folder.iterdir())
     matches = [match for name in names if (match := re.fullmatch(_FILES[variant][2], name))]
     numbers = sorted(int(match.group(1)) for match in matches)
@@ -129,14 +129,14 @@ def participants(root: Path, options: Options) -> list[str]:
     return [f"S{number:02d}" for number in numbers]
 
 
-def _number(participant: str) -> int:
+def _participant_number(participant: str) -> int:
     """The participant's number in file names; refuses a participant that CASE does not have."""
     if participant not in PEOPLE:
         raise RecordingError(f"participant {participant!r} is unknown", remedy=f"CASE has {PEOPLE[0]} to {PEOPLE[-1]}")
     return int(participant[1:])
 
 
-def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log]:
+def _read_interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log]:
     """Physiology and annotations of the interpolated variant; refuses samples that are not 1 ms apart."""
     logs = []
     for relative, clock, columns in zip(files, ("daqtime", "jstime"), (_SENSORS, list(_AXES)), strict=True):
@@ -158,25 +158,25 @@ def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple
     return physiology, annotations
 
 
-def _rows(root: Path, relative: str, participant: str) -> list[list[str]]:
+def _read_cells(root: Path, relative: str, participant: str) -> list[list[str]]:
     """Cells of a tab-separated metadata file, without quotes, blank lines, and the empty cell that a trailing tab leaves."""
     lines = safe_path(root, relative, participant).read_text(encoding="utf-8", errors="replace").splitlines()
     rows = [[cell.strip().strip('"').strip() for cell in line.rstrip().split("\t")] for line in lines]
     return [row for row in rows if any(row)]
 
 
-def _plan(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
+def _video_schedule(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
     """Video ids in the participant's order (n,), and the borders of their times (n + 1,), in seconds.
 
     Raises:
         RecordingError: if the participant's column is missing or double, or a video or its duration is unknown.
     """
     orders, durations = f"{metadata}/seqs_order.txt", f"{metadata}/videos_duration.txt"
-    header, *rows = _rows(root, orders, participant)
-    columns = [i for i, name in enumerate(header) if number_of(name) == _number(participant)]
+    header, *rows = _read_cells(root, orders, participant)
+    columns = [i for i, name in enumerate(header) if number_of(name) == _participant_number(participant)]
     names = ["".join(row[columns[0] : columns[0] + 1]) for row in rows] if len(columns) == 1 else []
     seconds = {}
-    for row in _rows(root, durations, participant)[1:]:
+    for row in _read_cells(root, durations, participant)[1:]:
         if len(row) != 2 or not re.fullmatch(r"\d+(\.\d+)?", row[1]):
             raise RecordingError(
                 f"has the row {row}, expected a video and its ms", file=root / durations, participant=participant, remedy=AGAIN
@@ -190,7 +190,7 @@ def _plan(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
     return np.array([VIDEOS[name] for name in names], dtype=float), np.cumsum([0.0, *(seconds[name] for name in names)])
 
 
-def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log, list[str]]:
+def _read_raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log, list[str]]:
     """The raw logs, converted as the release's scripts do: units, a grid of 1 ms by linear interpolation, videos by order and duration.
 
     Returns:
@@ -199,7 +199,7 @@ def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _L
     Raises:
         RecordingError: if metadata are missing, a value is off the joystick's range, or a log does not last as long as the videos.
     """
-    metadata = _metadata(root)
+    metadata = _metadata_folder(root)
     if metadata is None:
         raise RecordingError(
             "holds no metadata folder, which cuts the raw files into videos",
@@ -207,23 +207,23 @@ def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _L
             participant=participant,
             remedy="point --root at the folder that holds data and metadata, or use --option variant=interpolated",
         )
-    order, borders = _plan(root, metadata, participant)
+    order, borders = _video_schedule(root, metadata, participant)
     frames = [
         read_table(root, relative, participant, names, header=False, separator="\t")
         for relative, names in zip(files, (["daqtime", *_SENSORS], ["jstime", *_AXES]), strict=True)
     ]
     volts, counts = (frame.to_numpy() for frame in frames)
-    if (outside := ~(np.abs(counts[:, 1:]) <= _JOYSTICK)).any():
+    if (outside := ~(np.abs(counts[:, 1:]) <= _JOYSTICK_LIMIT)).any():
         row, column = np.argwhere(outside)[0]
         raise RecordingError(
-            f"row {row + 1} has {counts[row, column + 1]:g}, expected {-_JOYSTICK:g}..{_JOYSTICK:g}",
+            f"row {row + 1} has {counts[row, column + 1]:g}, expected {-_JOYSTICK_LIMIT:g}..{_JOYSTICK_LIMIT:g}",
             file=root / files[1],
             participant=participant,
             channel=list(_AXES)[column],
             remedy=AGAIN,
         )
     for relative, log, rate in ((files[0], volts, RATE_HZ), (files[1], counts, LABEL_HZ)):
-        _whole(log[:, 0], borders[-1], rate, root / relative, participant)
+        _check_covers_videos(log[:, 0], borders[-1], rate, root / relative, participant)
     gains, offsets = (np.array([channel[i] for channel in _CHANNELS]) for i in (4, 5))
     grid = np.arange(int(borders[-1] * RATE_HZ)) / RATE_HZ
     values = np.stack([np.interp(grid, volts[:, 0], column) for column in (volts[:, 1:] * gains + offsets).T], axis=1)
@@ -231,7 +231,7 @@ def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _L
     notes = [
         f"raw samples step {steps_ms.min():.3f} to {steps_ms.max():.3f} ms: interpolated linearly to 1 ms, as the release's scripts do"
     ]
-    scaled = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * (counts[:, 1:] + _JOYSTICK) / (2 * _JOYSTICK)
+    scaled = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * (counts[:, 1:] + _JOYSTICK_LIMIT) / (2 * _JOYSTICK_LIMIT)
     converted = [
         _Log(root / relative, times, rows, np.append(order, 0.0)[np.searchsorted(borders[1:], times, side="right")])
         for relative, times, rows in ((files[0], grid, values), (files[1], counts[:, 0], scaled))
@@ -239,7 +239,7 @@ def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _L
     return converted[0], converted[1], notes
 
 
-def _whole(times: Values, end_s: float, rate_hz: float, file: Path, participant: str) -> None:
+def _check_covers_videos(times: Values, end_s: float, rate_hz: float, file: Path, participant: str) -> None:
     """Refuse a raw log that does not cover the videos, from 0 to ``end_s``: it carries no video ids and is cut by the clock alone.
 
     The clock of the DAQ must start at 0; both clocks must reach the end of the last video without a step over 1 s.
@@ -275,7 +275,7 @@ def _check_scale(log: _Log, participant: str) -> None:
         )
 
 
-def _segment(video: int, physiology: _Log, annotations: _Log, participant: str) -> Segment:
+def _video_segment(video: int, physiology: _Log, annotations: _Log, participant: str) -> Segment:
     """One video: the samples that carry its id, and its annotations by their own clock.
 
     The two clocks tick independently, so the first annotation can come up to two steps after the first sample: it then holds from the start.
@@ -305,13 +305,13 @@ def _segment(video: int, physiology: _Log, annotations: _Log, participant: str) 
     return Segment(_EMOTIONAL[video], float(begin), signals, tracks)
 
 
-def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
+def _read_traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
     """Age and gender from ``metadata/participants.xlsx``, and a note on its headers, which are not confirmed.
 
     Raises:
         RecordingError: if the book cannot be read, or does not have one row for the participant.
     """
-    metadata = _metadata(root)
+    metadata = _metadata_folder(root)
     if metadata is None:
         return (
             {},
@@ -322,7 +322,7 @@ def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
         frame = pd.read_excel(path, dtype=object)
     except (ValueError, KeyError, BadZipFile) as error:
         raise RecordingError(f"cannot be read ({error})", file=path, participant=participant, remedy=AGAIN) from error
-    return person_traits(frame, _number(participant), path, participant)
+    return person_traits(frame, _participant_number(participant), path, participant)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
@@ -331,14 +331,14 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     Raises:
         RecordingError: on a missing, truncated or unreadable file, clocks that contradict the rates or each other, or labels off the scale.
     """
-    number, variant = _number(participant), _variant(options)
-    data, names = _data(root, variant), _FILES[variant]
+    number, variant = _participant_number(participant), _selected_variant(options)
+    data, names = _data_folder(root, variant), _FILES[variant]
     files = (f"{data}/physiological/{names[0].format(number)}", f"{data}/annotations/{names[1].format(number)}")
     notes: list[str] = []
     if variant == "raw":
-        physiology, annotations, notes = _raw(root, files, participant)
+        physiology, annotations, notes = _read_raw(root, files, participant)
     else:
-        physiology, annotations = _interpolated(root, files, participant)
+        physiology, annotations = _read_interpolated(root, files, participant)
     check_clock(annotations.time_s, LABEL_HZ, file=annotations.file, participant=participant, channel="jstime")
     _check_scale(annotations, participant)
     ends = [log.time_s[-1] for log in (physiology, annotations)]
@@ -363,9 +363,9 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         notes.append(f"no samples of video(s) {', '.join(map(str, absent_videos))}")
     if unknown_videos := [f"{code:g}" for code in video_codes if code not in (0, *VIDEOS.values())]:
         notes.append(f"samples of the unknown video(s) {', '.join(unknown_videos)} are left out")
-    segments = tuple(_segment(video, physiology, annotations, participant) for video in order)
+    segments = tuple(_video_segment(video, physiology, annotations, participant) for video in order)
     channels = tuple(Channel(name, mod, RATE_HZ, TARGET_HZ, unit, str(physiology.file)) for name, _, mod, unit, *_ in _CHANNELS)
-    traits, headers_note = _traits(root, participant)
+    traits, headers_note = _read_traits(root, participant)
     return Recording(participant, channels, segments, traits, (*notes, headers_note))
 
 

@@ -64,7 +64,7 @@ class Description(_DescriptionPart):
     caution: str = ""
 
 
-def _description(root: Path) -> Description:
+def _read_description(root: Path) -> Description:
     """The content of ``dataset.yaml`` at the root.
 
     Raises:
@@ -88,7 +88,7 @@ def describe(root: Path) -> Dataset:
     Raises:
         RecordingError: if the description is missing or wrong.
     """
-    description = _description(root)
+    description = _read_description(root)
     labels = tuple(Label(name, name, entry.decide, entry.classes, entry.codes) for name, entry in description.labels.items())
     return Dataset(
         name=description.name,
@@ -117,7 +117,7 @@ def participants(root: Path, options: Options) -> list[str]:
     return names
 
 
-def _table(root: Path, relative: str, participant: str | None, channel: str | None = None) -> pd.DataFrame:
+def _read_csv(root: Path, relative: str, participant: str | None, channel: str | None = None) -> pd.DataFrame:
     """The rows of a csv.
 
     Raises:
@@ -135,14 +135,14 @@ def _table(root: Path, relative: str, participant: str | None, channel: str | No
     return frame
 
 
-def _samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDArray[np.float64]:
+def _read_samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDArray[np.float64]:
     """The samples of a channel, (n_samples, n_features).
 
     Raises:
         RecordingError: naming the first cell that is no number.
     """
     relative = f"{folder}/{channel}.csv"
-    frame = _table(root, relative, participant, channel)
+    frame = _read_csv(root, relative, participant, channel)
     text = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     if text:
         value = pd.to_numeric(frame[text[0]], errors="coerce")
@@ -157,7 +157,7 @@ def _samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDA
     return frame.to_numpy(dtype=np.float64)
 
 
-def _tracks(root: Path, folder: str, participant: str, description: Description, seconds: float) -> dict[str, LabelTrack]:
+def _read_tracks(root: Path, folder: str, participant: str, description: Description, seconds: float) -> dict[str, LabelTrack]:
     """The label tracks of a session of ``seconds`` s.
 
     A value holds until the next row, the last one until the recording ends; an empty cell means that there is no label.
@@ -166,7 +166,7 @@ def _tracks(root: Path, folder: str, participant: str, description: Description,
         RecordingError: if a column is missing, the times do not rise, or a code of a ``majority`` label is unknown.
     """
     relative = f"{folder}/labels.csv"
-    frame = _table(root, relative, participant, "labels")
+    frame = _read_csv(root, relative, participant, "labels")
     missing = [name for name in ("time_s", *description.labels) if name not in frame.columns]
     problem = f"lacks the column(s) {', '.join(missing)}" if missing else ""
     times = frame["time_s"].to_numpy(dtype=np.float64) if not missing else np.zeros(0)
@@ -188,7 +188,7 @@ def _tracks(root: Path, folder: str, participant: str, description: Description,
     return {name: LabelTrack(times, frame[name].to_numpy(dtype=np.float64)) for name in description.labels}
 
 
-def _traits(root: Path, participant: str, description: Description) -> dict[str, Trait]:
+def _read_traits(root: Path, participant: str, description: Description) -> dict[str, Trait]:
     """The participant's row of ``traits.csv``; empty cells are left out.
 
     Raises:
@@ -196,7 +196,7 @@ def _traits(root: Path, participant: str, description: Description) -> dict[str,
     """
     if not description.traits:
         return {}
-    frame = _table(root, "traits.csv", None)
+    frame = _read_csv(root, "traits.csv", None)
     if missing := [name for name in ("participant", *description.traits) if name not in frame.columns]:
         raise RecordingError(f"lacks the column(s) {', '.join(missing)}", file=root / "traits.csv", remedy=LAYOUT)
     rows = frame[frame["participant"].astype(str) == participant]
@@ -218,7 +218,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     Raises:
         RecordingError: on anything missing, not a number, out of order or not described.
     """
-    description = _description(root)
+    description = _read_description(root)
     home = safe_path(root, participant, participant)
     sessions = (
         [participant]
@@ -227,9 +227,11 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     )
     segments, start = [], 0.0
     for folder in sessions:
-        signals = {name: _samples(root, folder, participant, name) for name in description.channels}
+        signals = {name: _read_samples(root, folder, participant, name) for name in description.channels}
         seconds = min(len(signals[name]) / entry.rate_hz for name, entry in description.channels.items())
-        segments.append(Segment(Path(folder).name, start, signals, _tracks(root, folder, participant, description, seconds)))
+        segments.append(
+            Segment(Path(folder).name, start, signals, _read_tracks(root, folder, participant, description, seconds))
+        )
         start += seconds
     channels = tuple(
         Channel(
@@ -237,7 +239,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         )
         for name, entry in description.channels.items()
     )
-    return Recording(participant, channels, tuple(segments), _traits(root, participant, description))
+    return Recording(participant, channels, tuple(segments), _read_traits(root, participant, description))
 
 
 CSV_FOLDER = Dataset(

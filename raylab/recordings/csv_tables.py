@@ -38,7 +38,7 @@ def read_table(
         RecordingError: on a missing, empty or truncated file, a missing column, or text where a number should be.
     """
     path = safe_path(root, relative, participant)
-    first_line, last_line = _ends(path)
+    first_line, last_line = _first_and_last_line(path)
     if first_line.startswith(_POINTER):
         raise RecordingError(
             "is a Git LFS pointer, not the data", file=path, participant=participant, remedy="run: git lfs pull"
@@ -71,12 +71,12 @@ def read_table(
     try:
         frame: pd.DataFrame = pd.read_csv(path, dtype=types, header=None, **settings)
     except (ValueError, pd.errors.ParserWarning) as error:
-        problem_text = _first_text(path, numbers, settings) or str(error)
+        problem_text = _describe_first_non_number(path, numbers, settings) or str(error)
         raise RecordingError(problem_text, file=path, participant=participant, remedy=AGAIN) from error
     return frame[columns]
 
 
-def _ends(path: Path) -> tuple[bytes, bytes]:
+def _first_and_last_line(path: Path) -> tuple[bytes, bytes]:
     """The first line, and the last line below it that is not blank; b"" for a line that does not exist."""
     with path.open("rb") as file:
         head = file.readline().strip(b"\r\n")
@@ -85,7 +85,7 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
     return head, lines[-1] if lines else b""
 
 
-def _first_text(path: Path, numbers: Sequence[str], settings: dict[str, Any]) -> str:
+def _describe_first_non_number(path: Path, numbers: Sequence[str], settings: dict[str, Any]) -> str:
     """A message that names column and row of the first cell that is no number; "" if there is none."""
     try:
         frame = pd.read_csv(path, dtype=str, header=None, **settings)

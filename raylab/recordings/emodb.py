@@ -52,7 +52,7 @@ CODES = {"N": 1, "F": 3, "T": 4, "W": 5, "A": 6, "E": 7, "L": 9}
 NAME = re.compile(rf"({'|'.join(SPEAKERS)})({'|'.join(TEXTS)})([{''.join(CODES)}])([a-z])")
 
 
-def _of(path: Path) -> tuple[str, Utterance]:
+def _parse_name(path: Path) -> tuple[str, Utterance]:
     """The speaker, and the utterance that the name of the file describes.
 
     Raises:
@@ -70,7 +70,7 @@ def _of(path: Path) -> tuple[str, Utterance]:
     return f"speaker_{speaker}", Utterance(path, path.stem, CODES[emotion], TEXTS[text])
 
 
-def _utterances(root: Path) -> dict[str, list[Utterance]]:
+def _utterances_by_speaker(root: Path) -> dict[str, list[Utterance]]:
     """The utterances of each speaker.
 
     Raises:
@@ -79,21 +79,21 @@ def _utterances(root: Path) -> dict[str, list[Utterance]]:
     files = sorted(safe_path(root, "wav").glob("*.wav"))
     if not files:
         raise RecordingError("holds no .wav file", file=root / "wav", remedy="check --root: it holds the folder wav")
-    return by_speaker([_of(path) for path in files])
+    return by_speaker([_parse_name(path) for path in files])
 
 
 def participants(root: Path, options: Options) -> list[str]:
     """The speakers, in the order of their published numbers."""
     check_options(options)
-    return list(_utterances(root))
+    return list(_utterances_by_speaker(root))
 
 
-def _seen(path: Path) -> SoundAndPicture:
+def _read_sound(path: Path) -> SoundAndPicture:
     """The sound of a file."""
     return SoundAndPicture(read_wav(path))
 
 
-READER = UtteranceReader(_seen, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
+READER = UtteranceReader(_read_sound, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
@@ -104,7 +104,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     """
     gender, age = SPEAKERS[participant.removeprefix("speaker_")]
     traits: dict[str, Trait] = {"gender": gender, "age": age}
-    return READER.recording(participant, _utterances(root)[participant], traits, options)
+    return READER.recording(participant, _utterances_by_speaker(root)[participant], traits, options)
 
 
 EMODB = Dataset(

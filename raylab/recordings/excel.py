@@ -15,7 +15,7 @@ Cells = tuple[tuple[object, ...], ...]
 
 
 @lru_cache(maxsize=16)
-def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
+def _read_rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
     """The rows of the sheet (the first one if None), all of one width, and the names of all sheets; no rows if the sheet does not exist.
 
     Args:
@@ -45,7 +45,7 @@ def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | 
     """
     path = safe_path(root, relative, participant)
     try:
-        rows, names = _rows(path, path.stat().st_mtime_ns, sheet)
+        rows, names = _read_rows(path, path.stat().st_mtime_ns, sheet)
     except (
         BadZipFile,
         KeyError,

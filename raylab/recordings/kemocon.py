@@ -30,13 +30,13 @@ STEP_S = 5.0
 GAP_S = 1.0
 SCALE = (1, 5)
 _COLUMNS = {name: ("x", "y", "z") if name == "ACC" else ("value",) for name in RATES_HZ}
-_SELF = "self_annotations/P{}.self.csv"
+_SELF_ANNOTATIONS = "self_annotations/P{}.self.csv"
 
 Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Signal:
+class _E4Signal:
     """The rows of one E4 file that fall into the debate.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Signal:
     samples: Values
 
 
-def _folder(root: Path, name: str) -> str:
+def _published_folder(root: Path, name: str) -> str:
     """The path of a published folder relative to the root.
 
     Raises:
@@ -70,7 +70,7 @@ def participants(root: Path, options: Options) -> list[str]:
     subset = options.get("subset", "usable")
     if subset not in ("usable", "all"):
         raise RecordingError(f"subset={subset!r} is unknown", remedy="use --option subset=usable or subset=all")
-    e4_folder = safe_path(root, _folder(root, "e4_data"))
+    e4_folder = safe_path(root, _published_folder(root, "e4_data"))
     folders = sorted(path.name for path in e4_folder.iterdir() if path.is_dir() and path.name.isdigit())
     names_by_folder = [f"P{int(name):02d}" for name in folders]
     if refused := [
@@ -83,7 +83,7 @@ def participants(root: Path, options: Options) -> list[str]:
             file=e4_folder,
             remedy="K-EmoCon has 1 to 32; keep one folder each",
         )
-    annotations = root / _folder(root, "emotion_annotations")
+    annotations = root / _published_folder(root, "emotion_annotations")
     present = [
         participant
         for participant in sorted(names_by_folder)
@@ -91,7 +91,7 @@ def participants(root: Path, options: Options) -> list[str]:
             participant in USABLE
             if subset == "usable"
             else all((e4_folder / str(int(participant[1:])) / f"E4_{name}.csv").exists() for name in RATES_HZ)
-            and (annotations / _SELF.format(int(participant[1:]))).exists()
+            and (annotations / _SELF_ANNOTATIONS.format(int(participant[1:]))).exists()
         )
     ]
     if not present:
@@ -101,13 +101,13 @@ def participants(root: Path, options: Options) -> list[str]:
     return present
 
 
-def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
+def _read_subjects(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
     """metadata/subjects.csv, its path relative to the root, and start and end of the participant's debate (unix ms).
 
     Raises:
         RecordingError: if the participant does not have one row, or the times are not rising unix times in ms.
     """
-    relative = f"{_folder(root, 'metadata')}/subjects.csv"
+    relative = f"{_published_folder(root, 'metadata')}/subjects.csv"
     frame = read_table(root, relative, participant, ["pid", "startTime", "endTime"], "all")
     rows = frame[frame["pid"] == pid]
     times = rows[["startTime", "endTime"]].to_numpy().reshape(-1)
@@ -119,7 +119,9 @@ def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str,
     return frame, relative, float(times[0]), float(times[1])
 
 
-def _one_device(frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str) -> tuple[pd.DataFrame, list[str]]:
+def _rows_of_one_device(
+    frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str
+) -> tuple[pd.DataFrame, list[str]]:
     """The rows of one device, and notes.
 
     Raises:
@@ -149,13 +151,13 @@ def _one_device(frame: pd.DataFrame, pid: int, name: str, file: Path, participan
     ]
 
 
-def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], participant: str) -> tuple[_Signal, list[str]]:
+def _read_signal(root: Path, pid: int, name: str, debate: tuple[float, float], participant: str) -> tuple[_E4Signal, list[str]]:
     """One E4 file, the debate only, in the order of time; and notes.
 
     Raises:
         RecordingError: on rows of another participant, no row in the debate, or a clock that contradicts the rate.
     """
-    relative = f"{_folder(root, 'e4_data')}/{pid}/E4_{name}.csv"
+    relative = f"{_published_folder(root, 'e4_data')}/{pid}/E4_{name}.csv"
     file, columns = root / relative, list(_COLUMNS[name])
     frame = read_table(root, relative, participant, ["timestamp", *columns], ["pid", "device_serial"])
     other_pids = [value for value in set(frame["pid"]) if number_of(value) != pid] if "pid" in frame.columns else []
@@ -166,7 +168,7 @@ def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], partic
         problem = f"runs from {stamps.min():.0f} to {stamps.max():.0f} ms, the debate from {debate[0]:.0f} to {debate[1]:.0f}"
     if problem:
         raise RecordingError(problem, file=file, participant=participant, channel=name, remedy=AGAIN)
-    frame, notes = _one_device(frame[inside_debate], pid, name, file, participant)
+    frame, notes = _rows_of_one_device(frame[inside_debate], pid, name, file, participant)
     unordered = int((np.diff(frame["timestamp"]) < 0).sum())
     rising = frame.sort_values("timestamp", kind="stable").drop_duplicates("timestamp")
     if unordered or len(rising) < len(frame):
@@ -178,10 +180,10 @@ def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], partic
     steps = np.diff(times)
     if n_lost := int(np.round(steps[steps <= GAP_S] * RATES_HZ[name] - 1).clip(0).sum()):
         notes.append(f"{name}: {n_lost} samples lost in gaps of under {GAP_S:g} s, their nearest neighbours stand in")
-    return _Signal(times, rising[columns].to_numpy()), notes
+    return _E4Signal(times, rising[columns].to_numpy()), notes
 
 
-def _stretches(signals: dict[str, _Signal]) -> list[tuple[float, float]]:
+def _shared_stretches(signals: dict[str, _E4Signal]) -> list[tuple[float, float]]:
     """Times (from, to), in seconds of the debate, in which every channel has samples without a gap of over 1 s; shorter than 1 s are left out."""
     shared = [(0.0, np.inf)]
     for name, signal in signals.items():
@@ -197,7 +199,7 @@ def _stretches(signals: dict[str, _Signal]) -> list[tuple[float, float]]:
     return [(a, b) for a, b in shared if b - a >= GAP_S]
 
 
-def _samples(signal: _Signal, begin: float, end: float, rate_hz: float) -> Values:
+def _resample(signal: _E4Signal, begin: float, end: float, rate_hz: float) -> Values:
     """Samples (n, n_columns) at ``rate_hz`` from the first recorded sample at or after ``begin``, each the nearest recorded one in time.
 
     By time and not by index, because rows are lost: counting them would move the signal against its labels.
@@ -210,7 +212,7 @@ def _samples(signal: _Signal, begin: float, end: float, rate_hz: float) -> Value
     return samples
 
 
-def _ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Values, dict[str, Values], list[str]]:
+def _read_ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Values, dict[str, Values], list[str]]:
     """The times at which each rating begins to hold, in seconds of the debate, the ratings by name (each (n,), 1..5), and notes.
 
     Annotations that last longer than the debate began before it: they are cut from their beginning, as the authors' code does.
@@ -218,7 +220,7 @@ def _ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Va
     Raises:
         RecordingError: if ratings are not one every 5 s, or one is not a whole number of 1..5.
     """
-    relative = f"{_folder(root, 'emotion_annotations')}/{_SELF.format(pid)}"
+    relative = f"{_published_folder(root, 'emotion_annotations')}/{_SELF_ANNOTATIONS.format(pid)}"
     frame = read_table(root, relative, participant, ["seconds", "arousal", "valence"])
     row_seconds = frame["seconds"].to_numpy()
     if (uneven := np.diff(row_seconds) != STEP_S).any() or not row_seconds[0] >= STEP_S:
@@ -248,7 +250,7 @@ def _ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Va
     return times, {name: row_values[cut:] for name, row_values in values.items()}, notes
 
 
-def _track(times: Values, values: Values, begin: float, end: float) -> LabelTrack:
+def _ratings_between(times: Values, values: Values, begin: float, end: float) -> LabelTrack:
     """The ratings that hold somewhere in [begin, end), in seconds from ``begin``."""
     overlapping = (times + STEP_S > begin) & (times < end)
     return LabelTrack(times[overlapping] - begin, values[overlapping])
@@ -263,23 +265,23 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     if not re.fullmatch(r"P\d\d", participant) or participant not in PEOPLE:
         raise RecordingError(f"participant {participant!r} is unknown", remedy=f"K-EmoCon has {PEOPLE[0]} to {PEOPLE[-1]}")
     pid = int(participant[1:])
-    subjects, relative, start, end = _subject(root, pid, participant)
+    subjects, relative, start, end = _read_subjects(root, pid, participant)
     seconds = (end - start) / 1000
-    times, ratings, notes = _ratings(root, pid, seconds, participant)
-    signals: dict[str, _Signal] = {}
+    times, ratings, notes = _read_ratings(root, pid, seconds, participant)
+    signals: dict[str, _E4Signal] = {}
     for name in RATES_HZ:
-        signals[name], signal_notes = _signal(root, pid, name, (start, end), participant)
+        signals[name], signal_notes = _read_signal(root, pid, name, (start, end), participant)
         notes += signal_notes
-    stretches = _stretches(signals)
+    stretches = _shared_stretches(signals)
     covered = sum(b - a for a, b in stretches)
     if seconds - covered > GAP_S:
         notes.append(f"{covered:.1f} of {seconds:.1f} s of the debate have all signals, in {len(stretches)} stretch(es)")
-    e4_folder = str(root / _folder(root, "e4_data") / str(pid))
+    e4_folder = str(root / _published_folder(root, "e4_data") / str(pid))
     segments = []
     for begin, stop in stretches:
-        arrays = {name: _samples(signal, begin, stop, RATES_HZ[name]) for name, signal in signals.items()}
+        arrays = {name: _resample(signal, begin, stop, RATES_HZ[name]) for name, signal in signals.items()}
         channels, by_channel = wrist_channels(arrays, e4_folder, participant)
-        tracks = {name: _track(times, values, begin, stop) for name, values in ratings.items()}
+        tracks = {name: _ratings_between(times, values, begin, stop) for name, values in ratings.items()}
         segments.append(Segment("debate", begin, by_channel, tracks))
     if not segments:
         raise RecordingError(

@@ -47,7 +47,7 @@ def read_mat(
             remedy=AGAIN,
         ) from error
     if missing := [name for name in needed if name not in content]:
-        variables = ", ".join(name for name, *_ in _whosmat(path)) or "nothing"
+        variables = ", ".join(name for name, *_ in _list_variables(path)) or "nothing"
         raise RecordingError(
             f"lacks the variable, it holds {variables}",
             file=path,
@@ -58,7 +58,7 @@ def read_mat(
     return {name: content[name] for name in (*needed, *optional) if name in content}
 
 
-def _whosmat(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+def _list_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """Name, shape and type of each variable in the file; empty if it cannot be read."""
     try:
         return list(scipy.io.whosmat(path))

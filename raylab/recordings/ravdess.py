@@ -32,7 +32,7 @@ ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
 SOUND_ONLY, FULL, SPEECH = "03", "01", "01"
 
 
-def _of(path: Path) -> tuple[str, str, Utterance]:
+def _parse_name(path: Path) -> tuple[str, str, Utterance]:
     """The actor, the code of the modality, and the utterance that the name of the file describes.
 
     Raises:
@@ -50,21 +50,21 @@ def _of(path: Path) -> tuple[str, str, Utterance]:
     return actor, modality, Utterance(path, path.stem, int(emotion), TEXTS[statement])
 
 
-def _files(root: Path, visual: bool) -> list[Path]:
+def _list_files(root: Path, visual: bool) -> list[Path]:
     """The sound files, or the films if ``visual``."""
     if not visual:
         return sorted(safe_path(root, AUDIO).glob("Actor_*/*.wav"))
     return sorted([*root.glob("Video_Speech_Actor_*/Actor_*/*.mp4"), *root.glob("Actor_*/*.mp4")])
 
 
-def _utterances(root: Path, options: Options) -> dict[str, list[Utterance]]:
+def _utterances_by_actor(root: Path, options: Options) -> dict[str, list[Utterance]]:
     """The utterances of each actor: of sound files only, or of films with sound if the option ``visual`` is set.
 
     Raises:
         RecordingError: if there is no such file, or one is not named as published.
     """
     visual = bool(options["visual"])
-    parsed = [_of(path) for path in _files(root, visual)]
+    parsed = [_parse_name(path) for path in _list_files(root, visual)]
     utterances = [(actor, utterance) for actor, modality, utterance in parsed if modality == (FULL if visual else SOUND_ONLY)]
     if not utterances:
         pattern = "Video_Speech_Actor_NN/Actor_NN/01-*.mp4" if visual else f"{AUDIO}/Actor_NN/03-*.wav"
@@ -75,10 +75,10 @@ def _utterances(root: Path, options: Options) -> dict[str, list[Utterance]]:
 def participants(root: Path, options: Options) -> list[str]:
     """The actors, by number."""
     check_options(options)
-    return list(_utterances(root, options))
+    return list(_utterances_by_actor(root, options))
 
 
-def _seen(path: Path) -> SoundAndPicture:
+def _read_file(path: Path) -> SoundAndPicture:
     """The sound of a file; of a film also the features of the face and a note on them."""
     if path.suffix == ".wav":
         return SoundAndPicture(read_wav(path))
@@ -87,7 +87,7 @@ def _seen(path: Path) -> SoundAndPicture:
 
 
 READER = UtteranceReader(
-    _seen, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH
+    _read_file, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH
 )
 
 
@@ -98,7 +98,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         RecordingError: on a file that is not named as published, cannot be read, is truncated or silent.
     """
     traits: dict[str, Trait] = {"gender": "male" if int(participant[-2:]) % 2 else "female"}
-    return READER.recording(participant, _utterances(root, options)[participant], traits, options)
+    return READER.recording(participant, _utterances_by_actor(root, options)[participant], traits, options)
 
 
 RAVDESS = Dataset(

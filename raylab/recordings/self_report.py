@@ -29,7 +29,7 @@ class RatedClip:
     valence: float
 
 
-def _seconds(clip: RatedClip, channels: Sequence[Channel]) -> list[float]:
+def _channel_durations(clip: RatedClip, channels: Sequence[Channel]) -> list[float]:
     """Duration of each channel of the clip, in seconds."""
     return [len(clip.signals[channel.name]) / channel.rate_hz for channel in channels]
 
@@ -41,7 +41,7 @@ def segments(clips: Sequence[RatedClip], channels: Sequence[Channel]) -> tuple[t
     """
     clip_segments, uneven, start = [], [], 0.0
     for clip in clips:
-        seconds = _seconds(clip, channels)
+        seconds = _channel_durations(clip, channels)
         times = np.array([0.0, max(seconds)])
         ratings = zip(RATINGS, (clip.arousal, clip.valence), strict=True)
         tracks = {name: LabelTrack(times, np.full(2, value)) for name, value in ratings}

@@ -24,7 +24,7 @@ _RUNS = 6
 _DEFAULTS = {"participants": 12, "minutes": 10.0, "strength": 1.0, "noise": 1.0, "seed": 0}
 
 
-def _number(options: Options, name: str, low: float) -> float:
+def _option_value(options: Options, name: str, low: float) -> float:
     """The value of an option.
 
     Raises:
@@ -38,23 +38,23 @@ def _number(options: Options, name: str, low: float) -> float:
 
 def participants(root: Path, options: Options) -> list[str]:
     """``P01``, ...: as many as the option says; at least 3, because fewer leave no participants to train and to validate on."""
-    return [f"P{number:02d}" for number in range(1, int(_number(options, "participants", 3)) + 1)]
+    return [f"P{number:02d}" for number in range(1, int(_option_value(options, "participants", 3)) + 1)]
 
 
-def _runs(minutes: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _draw_runs(minutes: float, rng: np.random.Generator) -> list[tuple[int, int]]:
     """(class, seconds) of the session's runs, calm first; whole seconds, each at least 20 s, varied by a fifth."""
     mean_s = minutes * 60 / _RUNS
     return [(run % 2, max(20, round(mean_s * rng.uniform(0.8, 1.2)))) for run in range(_RUNS)]
 
 
-def _stretch(
+def _simulate_run(
     stressed: int, seconds: int, physiology: dict[str, float], noise: float, rng: np.random.Generator
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The four signals of one run, each (n, 1). Stress raises heart rate, breathing rate and the rate of skin conductance responses.
 
     Args:
         stressed: 1 in a run of stress, else 0.
-        physiology: see ``_person``.
+        physiology: see ``_draw_physiology``.
         noise: scales the noise of the signals, and how much the levels differ between runs.
     """
     seed = int(rng.integers(2**31))
@@ -79,7 +79,7 @@ def _stretch(
     return {name: np.asarray(signal[: seconds * rates[name]], dtype=np.float64)[:, None] for name, signal in signals.items()}
 
 
-def _person(strength: float, rng: np.random.Generator) -> dict[str, float]:
+def _draw_physiology(strength: float, rng: np.random.Generator) -> dict[str, float]:
     """The resting levels of one participant, and how strongly each responds to stress.
 
     ``heart``: beats per minute, ``breath``: breaths per minute, ``scr``: skin conductance responses per minute; ``..._gain``: added in stress.
@@ -94,13 +94,13 @@ def _person(strength: float, rng: np.random.Generator) -> dict[str, float]:
 
 def read(root: Path, participant: str, options: Options) -> Recording:
     """One simulated participant; the same options give the same recording to the bit, whichever other participants are read."""
-    rng = np.random.default_rng([int(_number(options, "seed", 0)), int(participant[1:])])
-    noise = _number(options, "noise", 0)
-    physiology = _person(_number(options, "strength", 0), rng)
+    rng = np.random.default_rng([int(_option_value(options, "seed", 0)), int(participant[1:])])
+    noise = _option_value(options, "noise", 0)
+    physiology = _draw_physiology(_option_value(options, "strength", 0), rng)
     traits: dict[str, Trait] = {"age": float(rng.integers(18, 66)), "gender": str(rng.choice(["female", "male"]))}
     traits |= {name: float(np.round(np.clip(rng.normal(4, 1.2), 1, 7), 2)) for name in _BIG_FIVE}
-    runs = _runs(_number(options, "minutes", 2), rng)
-    parts = [_stretch(stressed, seconds, physiology, noise, rng) for stressed, seconds in runs]
+    runs = _draw_runs(_option_value(options, "minutes", 2), rng)
+    parts = [_simulate_run(stressed, seconds, physiology, noise, rng) for stressed, seconds in runs]
     signals = {channel.name: np.concatenate([part[channel.name] for part in parts]) for channel in _CHANNELS}
     values = np.concatenate([np.full(seconds, stressed, dtype=np.float64) for stressed, seconds in runs])
     track = LabelTrack(np.arange(len(values), dtype=np.float64), values)

@@ -97,25 +97,25 @@ class Session:
         return np.asarray(clean + share * (slow + self.rng.normal(0, 0.2 * self.noise, slow.shape)))
 
 
-Made = tuple[Signal, ...]
+ChannelSignals = tuple[Signal, ...]
 
 
-def _none(s: Session) -> Made:
+def _no_signal(s: Session) -> ChannelSignals:
     """Noise only: the labels have no relation to the signals."""
     return (s.in_noise(np.zeros(len(s.stressed))),)
 
 
-def _homogeneous(s: Session) -> Made:
+def _homogeneous(s: Session) -> ChannelSignals:
     """The same response in all participants."""
     return (s.in_noise(s.response),)
 
 
-def _shifted(s: Session) -> Made:
+def _shifted(s: Session) -> ChannelSignals:
     """A direction of their own for each participant."""
     return (s.in_noise(s.own_response()),)
 
 
-def _recognizable(s: Session) -> Made:
+def _shifted_recognizable(s: Session) -> ChannelSignals:
     """One feature of the channel per participant, and only the participant's own carries a signal: it identifies the participant.
 
     At the start of the session all features go up for a twentieth of it and down for another, which gives all of them one range. Without
@@ -128,24 +128,24 @@ def _recognizable(s: Session) -> Made:
     return (samples,)
 
 
-def _clustered(s: Session) -> Made:
+def _clustered(s: Session) -> ChannelSignals:
     """One of two directions, by the participant's type."""
     return (s.in_noise(s.typical_response()),)
 
 
-def _clustered_hidden(s: Session) -> Made:
+def _clustered_hidden(s: Session) -> ChannelSignals:
     """Channel b shows the type, channel a holds the response: late fusion adds the channels up and cannot make one depend on the other."""
     type_features = np.stack([s.kind * s.tone(0.8, 1.2) for _ in range(SHOWN)], axis=1)
     return s.in_noise(s.typical_response()), s.in_noise(type_features)
 
 
-def _drift(s: Session) -> Made:
+def _drift(s: Session) -> ChannelSignals:
     """The response moves from channel a to channel b in the middle third of the session, in a direction of its own in each."""
     moved_share = np.clip(3 * s.place - 1, 0, 1)[:, None]
     return s.in_noise((1 - moved_share) * s.own_response()), s.in_noise(moved_share * s.own_response())
 
 
-def _blocks(s: Session) -> Made:
+def _blocks(s: Session) -> ChannelSignals:
     """Every run has levels of its own, whatever its label, in as many features as there are runs: any labelling of the runs can be learned."""
     return (s.in_noise(s.rng.normal(0, s.strength, (RUNS, RUNS))[s.run]),)
 
@@ -163,18 +163,20 @@ class SimulatedEffect:
 
     name: str
     description: str
-    make: Callable[[Session], Made]
+    make: Callable[[Session], ChannelSignals]
     traits_show_kind: bool = False
 
 
 SIMULATED_EFFECTS: dict[str, SimulatedEffect] = {
     truth.name: truth
     for truth in (
-        SimulatedEffect("no_signal", "labels are unrelated to the signals", _none),
+        SimulatedEffect("no_signal", "labels are unrelated to the signals", _no_signal),
         SimulatedEffect("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
         SimulatedEffect("shifted", "each person responds in an own direction over the features of a channel", _shifted),
         SimulatedEffect(
-            "shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable
+            "shifted_recognizable",
+            "each person responds with an own sign, in an own feature of the channel",
+            _shifted_recognizable,
         ),
         SimulatedEffect(
             "clustered", "two types respond in directions 120 degrees apart; the Big Five tell the type", _clustered, True
@@ -190,7 +192,7 @@ SIMULATED_EFFECTS: dict[str, SimulatedEffect] = {
 }
 
 
-def _truth(options: Options) -> SimulatedEffect:
+def _selected_effect(options: Options) -> SimulatedEffect:
     """The effect that the option ``truth`` names.
 
     Raises:
@@ -207,7 +209,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-def _number(options: Options, name: str) -> float:
+def _option_value(options: Options, name: str) -> float:
     """The value of an option.
 
     Raises:
@@ -223,10 +225,10 @@ def _number(options: Options, name: str) -> float:
 
 def participants(root: Path, options: Options) -> list[str]:
     """``P01``, ...: as many as the option says."""
-    return [f"P{number:02d}" for number in range(1, int(_number(options, "participants")) + 1)]
+    return [f"P{number:02d}" for number in range(1, int(_option_value(options, "participants")) + 1)]
 
 
-def _runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int]]:
+def _draw_runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int]]:
     """(class, whole seconds, a multiple of 10) of the runs, alternating; ``balance`` is the share of stress. The first class is drawn."""
     first = int(rng.integers(2))
     pair_s = minutes * 60 / (RUNS / 2)
@@ -234,7 +236,7 @@ def _runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int
     return [((first + run) % 2, seconds[(first + run) % 2]) for run in range(RUNS)]
 
 
-def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
+def _draw_traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
     """Age, gender and Big Five (1..7): random, or, if ``shown``, a Big Five around 2.5 or 5.5 by the participant's type."""
     centre = (2.5, 5.5)[kind] if shown else 4.0
     spread = 0.5 if shown else 1.2
@@ -244,10 +246,10 @@ def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
 
 def read(root: Path, participant: str, options: Options) -> Recording:
     """One simulated participant; the same options give the same recording to the bit, whichever other participants are read."""
-    truth = _truth(options)
-    seeds = [int(_number(options, "seed")), list(SIMULATED_EFFECTS).index(truth.name), int(participant[1:])]
+    truth = _selected_effect(options)
+    seeds = [int(_option_value(options, "seed")), list(SIMULATED_EFFECTS).index(truth.name), int(participant[1:])]
     rng = np.random.default_rng(seeds)
-    runs = _runs(_number(options, "minutes"), _number(options, "balance"), rng)
+    runs = _draw_runs(_option_value(options, "minutes"), _option_value(options, "balance"), rng)
     number = int(participant[1:]) - 1
     kind = number % 2
     samples = [seconds * RATE_HZ for _, seconds in runs]
@@ -256,11 +258,11 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         stressed=stressed,
         run=np.repeat(np.arange(RUNS), samples),
         place=np.linspace(0, 1, len(stressed)),
-        strength=_number(options, "strength"),
-        noise=_number(options, "noise"),
+        strength=_option_value(options, "strength"),
+        noise=_option_value(options, "noise"),
         kind=kind,
         number=number,
-        people=int(_number(options, "participants")),
+        people=int(_option_value(options, "participants")),
         rng=rng,
     )
     signals = dict(zip(NAMES, truth.make(session), strict=False))
@@ -269,7 +271,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         participant,
         tuple(Channel(name, name, RATE_HZ, RATE_HZ, "a.u.") for name in signals),
         (Segment("session", 0.0, signals, {"task": track}),),
-        _traits(kind, truth.traits_show_kind, rng),
+        _draw_traits(kind, truth.traits_show_kind, rng),
         (f"known truth {truth.name}: {truth.description}",),
     )
 

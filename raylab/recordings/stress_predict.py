@@ -29,7 +29,7 @@ STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
 
 
 @lru_cache(maxsize=4)
-def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
+def _read_label_table(path: Path, changed_ns: int) -> pd.DataFrame:
     """The label table with the columns Participant, Time(sec) (unix s) and Label; read once for a version of the file.
 
     Args:
@@ -50,20 +50,20 @@ def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
     return frame
 
 
-def _label_rows(root: Path, participant: str | None = None) -> pd.DataFrame:
+def _label_table(root: Path, participant: str | None = None) -> pd.DataFrame:
     """The label table of the dataset at this root, all participants."""
     path = safe_path(root, LABELS, participant)
-    return _labels(path, path.stat().st_mtime_ns)
+    return _read_label_table(path, path.stat().st_mtime_ns)
 
 
 def participants(root: Path, options: Options) -> list[str]:
     """The participants with labels, in numerical order."""
-    numbers = sorted(set(_label_rows(root)["Participant"].astype(int)))
+    numbers = sorted(set(_label_table(root)["Participant"].astype(int)))
     return [f"S{number:02d}" for number in numbers]
 
 
 @lru_cache(maxsize=4)
-def _before(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
+def _answers_before_session(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
     """The answers from before the session: participant to item to answer.
 
     Only the columns headed Before are read: the answers from after the session are an outcome, not a trait. A sheet has names in row 1
@@ -101,7 +101,7 @@ def score(answers: dict[int, object], items: range, reversed_items: tuple[int, .
     return total
 
 
-def _traits(root: Path, participant: str) -> dict[str, Trait]:
+def _questionnaire_scores(root: Path, participant: str) -> dict[str, Trait]:
     """Questionnaire scores from before the session: PSS (0 to 40), STAI state and STAI trait (20 to 80 each).
 
     The state scale (items 1 to 20) is summed as it is: the sheet seems to hold its reversed items reversed already, which is not confirmed
@@ -112,7 +112,10 @@ def _traits(root: Path, participant: str) -> dict[str, Trait]:
     """
     path = safe_path(root, QUESTIONNAIRES, participant)
     try:
-        pss, stai = (_before(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {}) for sheet in ("PSS", "STAI"))
+        pss, stai = (
+            _answers_before_session(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {})
+            for sheet in ("PSS", "STAI")
+        )
         return {
             "pss": score(pss, range(1, 11), PSS_REVERSED, 0, 4),
             "stai_state": score(stai, range(1, 21), (), 1, 4),
@@ -136,7 +139,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     for name, (file_start, samples) in files.items():
         arrays[name] = samples[round((start - file_start) * RATES_HZ[name]) :]
     channels, signals = wrist_channels(arrays, str(root / "Raw_data" / participant), participant)
-    rows = _label_rows(root, participant)
+    rows = _label_table(root, participant)
     rows = rows[rows["Participant"] == int(participant[1:])]
     times = rows["Time(sec)"].to_numpy(dtype=np.float64)
     if not (np.diff(times) == 1.0).all():
@@ -149,7 +152,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         )
     track = LabelTrack(times - start, rows["Label"].to_numpy(dtype=np.float64))
     segment = Segment("session", 0.0, signals, {"task": track})
-    return Recording(participant, channels, (segment,), _traits(root, participant))
+    return Recording(participant, channels, (segment,), _questionnaire_scores(root, participant))
 
 
 STRESS_PREDICT = Dataset(

@@ -101,14 +101,14 @@ def check_options(options: Options) -> None:
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             problems.append(f"{name}={value!r}: give a number from {low:g} to {high:g}")
-    problems += [f"{name}={options[name]!r}: give true or false" for name in _switches(options)]
+    problems += [f"{name}={options[name]!r}: give true or false" for name in _invalid_switches(options)]
     if options["acoustic"] == "none" and not options["linguistic"] and not options.get(PICTURE):
         problems.append("no channel is left: give acoustic, linguistic or visual")
     if problems:
         raise RaylabError("--option " + "; ".join(problems))
 
 
-def _switches(options: Options) -> list[str]:
+def _invalid_switches(options: Options) -> list[str]:
     """The options that must be true or false, and are neither."""
     return [name for name in (WORDS, PICTURE) if name in options and not isinstance(options[name], bool)]
 
@@ -169,7 +169,7 @@ class UtteranceReader:
         channels: list[Channel] = []
         longest_s = float(options["longest_s"])
         step_ms = float(options["step_ms"])
-        for view in _views(options):
+        for view in _acoustic_views(options):
             rate, longest = view.rate_hz(step_ms), view.longest(longest_s, step_ms)
             channels.append(Channel(view.channel, view.modality, rate, rate, view.named(step_ms), folder, longest))
         if options["linguistic"]:
@@ -184,14 +184,14 @@ class UtteranceReader:
         self, channel: Channel, utterance: Utterance, source: SoundAndPicture, sound: Sound, options: Options
     ) -> Vectors:
         """The samples of one channel of one utterance, (n, n_features)."""
-        for view in _views(options):
+        for view in _acoustic_views(options):
             if channel.name == view.channel:
                 return view.frames(sound.samples, view.hop(float(options["step_ms"])))
         if channel.modality == WORDS:
             return self.embed(utterance.text)
-        return self._pictures(source, sound)[: channel.longest]
+        return self._visual_features(source, sound)[: channel.longest]
 
-    def _pictures(self, source: SoundAndPicture, sound: Sound) -> Vectors:
+    def _visual_features(self, source: SoundAndPicture, sound: Sound) -> Vectors:
         """The features of the picture while the trimmed sound lasts, (n, n_features); both count from the first sample of the untrimmed sound."""
         if source.visual is None:
             return np.zeros((0, self.visual_width))
@@ -200,7 +200,7 @@ class UtteranceReader:
         return source.visual[first : last + 1]
 
 
-def _views(options: Options) -> list[AcousticFeatures]:
+def _acoustic_views(options: Options) -> list[AcousticFeatures]:
     """The acoustic features that the options ask for."""
     return [ACOUSTIC[name] for name in str(options["acoustic"]).split("+") if name != "none"]
 
@@ -211,15 +211,15 @@ class _Notes:
     def __init__(self, published_hz: int) -> None:
         self.published_hz = published_hz
         self.rates: dict[int, int] = {}
-        self.found: list[str] = []
+        self.file_notes: list[str] = []
         self.cut = self.mixed = 0
 
-    def add(self, one: Utterance, seen: SoundAndPicture, sound: Sound) -> None:
+    def add(self, utterance: Utterance, source: SoundAndPicture, sound: Sound) -> None:
         """Count one utterance: the sound as read, and the sound that is kept."""
-        self.rates[seen.sound.recorded_hz] = self.rates.get(seen.sound.recorded_hz, 0) + 1
-        self.mixed += seen.sound.recorded_channels > 1
+        self.rates[source.sound.recorded_hz] = self.rates.get(source.sound.recorded_hz, 0) + 1
+        self.mixed += source.sound.recorded_channels > 1
         self.cut += sound.shortened
-        self.found += [f"{one.name}: {seen.note}"] if seen.note else []
+        self.file_notes += [f"{utterance.name}: {source.note}"] if source.note else []
 
     def sentences(self) -> tuple[str, ...]:
         """The sentences for the card."""
@@ -229,7 +229,7 @@ class _Notes:
         ]
         lines += [f"{self.mixed} files with several channels, averaged"] if self.mixed else []
         lines += [f"{self.cut} utterances are longer than a window holds, their ends are left out"] if self.cut else []
-        return (*lines, *self.found)
+        return (*lines, *self.file_notes)
 
 
 def by_speaker(utterances: Sequence[tuple[str, Utterance]]) -> dict[str, list[Utterance]]:

@@ -48,7 +48,7 @@ def participants(root: Path, options: Options) -> list[str]:
     return present
 
 
-def _devices(signal: Mapping[str, Any], options: Options, participant: str, file: str) -> tuple[str, ...]:
+def _selected_devices(signal: Mapping[str, Any], options: Options, participant: str, file: str) -> tuple[str, ...]:
     """The devices to read, of ``chest`` and ``wrist``.
 
     Raises:
@@ -68,7 +68,7 @@ def _devices(signal: Mapping[str, Any], options: Options, participant: str, file
     return devices
 
 
-def _chest(
+def _chest_channels(
     arrays: dict[str, npt.NDArray[np.float64]], file: str, participant: str
 ) -> tuple[tuple[Channel, ...], dict[str, npt.NDArray[np.float64]]]:
     """The chest channels of the paper, and channel name to samples (n, 1), from arrays (n, 3) for ACC and (n, 1) for the others.
@@ -81,7 +81,7 @@ def _chest(
     return channels, {name: arrays[key][:, column : column + 1] for name, key, column, *_ in _CHEST}
 
 
-def _traits(root: Path, participant: str) -> dict[str, Trait]:
+def _read_traits(root: Path, participant: str) -> dict[str, Trait]:
     """Age (years), height (cm), weight (kg) and gender from the participant's readme; a trait that is not in it is left out."""
     path = safe_path(root, f"{participant}/{participant}_readme.txt", participant)
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -112,9 +112,9 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         signal, codes = content["signal"], content["label"]
         channels: tuple[Channel, ...] = ()
         signals: dict[str, npt.NDArray[np.float64]] = {}
-        for device in _devices(signal, options, participant, file):
+        for device in _selected_devices(signal, options, participant, file):
             arrays = {name: as_array(value, file, participant, name) for name, value in signal[device].items()}
-            reader = _chest if device == "chest" else wrist_channels
+            reader = _chest_channels if device == "chest" else wrist_channels
             device_data = reader(arrays, file, participant)
             channels, signals = channels + device_data[0], signals | device_data[1]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -126,12 +126,12 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         ) from error
     values = as_array(codes, file, participant, "label")[:, 0]
     track = LabelTrack(np.arange(len(values)) / LABEL_HZ, values)
-    _agree(channels, signals, len(values) / LABEL_HZ, participant)
+    _check_durations(channels, signals, len(values) / LABEL_HZ, participant)
     segment = Segment("session", 0.0, signals, {"condition": track})
-    return Recording(participant, channels, (segment,), _traits(root, participant))
+    return Recording(participant, channels, (segment,), _read_traits(root, participant))
 
 
-def _agree(
+def _check_durations(
     channels: tuple[Channel, ...], signals: dict[str, npt.NDArray[np.float64]], label_s: float, participant: str
 ) -> None:
     """Refuse a channel whose duration (s) differs from the labels' ``label_s`` by more than 1 s.
