@@ -4,8 +4,7 @@ Layout: ``e4_data/PID/E4_{ACC,BVP,EDA,TEMP}.csv`` with a unix clock in ms; ``met
 ``emotion_annotations/self_annotations/PPID.self.csv``, whose row of second s rates the 5 s before s. Only the debate is rated, so only
 the debate is read. Folders that unzipping doubled (``e4_data/e4_data``) and the authors' own ``raw/`` are found too.
 
-Departure from the study's public code, which also reads the EEG bands of the NeuroSky headset: raylab reads the E4 only, the six channels
-of the paper's table.
+Read are the six E4 channels of the paper's table; the study's public code also prepares the EEG bands of the headset.
 """
 
 import re

@@ -3,8 +3,8 @@
 Layout: ``S#/S#.pkl`` with the keys signal (chest, wrist), label (codes at 700 Hz) and subject; ``S#/S#_readme.txt`` with the traits.
 The label codes are 0 transient, 1 baseline, 2 stress, 3 amusement, 4 meditation, and 5 to 7, which the publisher says to ignore.
 
-A copy may hold the wrist device only: the reader takes the devices that the file holds, or those of ``--option devices=``. The study's
-public code reads only the wrist's EDA and labels; raylab reads all channels of the paper's table.
+A copy may hold the wrist device only: the reader takes the devices that the file holds, or those of ``--option devices=``. The paper's
+input is both devices, 14 channels.
 """
 
 import re
