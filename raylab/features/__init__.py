@@ -1,1 +1,1 @@
-"""What is computed from an utterance's sound, words and picture, each with its own time base."""
+"""Features of an utterance's sound, words and picture, each with a time base of its own."""

@@ -1,7 +1,8 @@
-"""Sound to frames: MFCC with deltas, pitch and energy; log-mel; the waveform itself, for encoders that learn from it; or an utterance's statistics.
+"""From sound to frames: MFCC with deltas, pitch and energy; log-mel; the waveform, for encoders that learn from it; statistics of an utterance.
 
-Frames are 25 ms long. The numbers are brought to the order of one by fixed round constants, the same for every corpus and person:
-nothing is fitted, so nothing of a held-out speaker enters (whoever wants more, normalizes per speaker: see raylab.windows.utterances).
+Frames are 25 ms long at 16 kHz. Features are scaled to the order of 1 by fixed round constants, the same for every corpus and participant:
+nothing is fitted, so no statistic of a held-out speaker enters. Normalization per speaker is a separate option
+(``raylab.windows.utterances``).
 """
 
 from collections.abc import Callable
@@ -17,11 +18,11 @@ N_FFT, FRAME = 512, 400  # 25 ms at 16 kHz
 N_MFCC, MFCC_MELS, MELS = 13, 40, 64
 PITCH_FRAME = 1024  # 64 ms: two periods of the lowest voice
 PITCH_HZ = (60.0, 500.0)
-PITCH_MIDDLE_HZ = 150.0  # pitch is in octaves from here
+PITCH_MIDDLE_HZ = 150.0  # pitch is given in octaves above this
 FLOOR = 1e-10  # -100 dB
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-# Typical middle and spread of librosa's MFCC in dB, rounded: the first is the level, the others shrink with their number.
+# Typical centre and spread of librosa's MFCC in dB, rounded: the first is the level, the others shrink with their number.
 MFCC_MIDDLE = np.array([-300.0, *[0.0] * 12])
 MFCC_SPREAD = np.array([100.0, 50.0, 30.0, 30.0, 20.0, 20.0, 15.0, 15.0, 15.0, 10.0, 10.0, 10.0, 10.0])
 DELTA_SPREAD = MFCC_SPREAD / 10
@@ -32,15 +33,15 @@ FeatureFrames = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AcousticFeatures:
-    """One way to see a sound.
+    """One representation of a sound.
 
     Attributes:
         channel: the name of its channel.
-        unit: what the numbers are.
+        unit: unit of its values.
         frames: (samples, samples from one frame to the next) -> (n, n_features).
-        step: of the frames where it is not asked for: 1 is the waveform.
-        modality: by which a study asks for it.
-        whole: an utterance is one step.
+        step: samples from one frame to the next, if the option ``step_ms`` does not decide it: 1 for the waveform.
+        modality: the name by which a study selects it.
+        whole: whether the whole utterance is one step.
     """
 
     channel: str
@@ -55,27 +56,27 @@ class AcousticFeatures:
         return self.step or round(step_ms * RATE_HZ / 1000)
 
     def named(self, step_ms: float) -> str:
-        """The channel's unit; statistics of frames differ with the frames' step, which their rate does not tell."""
+        """The channel's unit. Statistics depend on the step of the frames, which the channel's rate does not show: so the unit names it."""
         return f"{self.unit}; frames every {step_ms:g} ms" if self.whole else self.unit
 
     def rate_hz(self, step_ms: float) -> float:
-        """Of the channel; 1 where an utterance is one step."""
+        """The rate of the channel; 1 if the whole utterance is one step."""
         return 1.0 if self.whole else RATE_HZ / self.hop(step_ms)
 
     def longest(self, seconds: float, step_ms: float) -> int:
-        """Steps that sound of this length has."""
+        """The number of steps of a sound of this length."""
         return 1 if self.whole else round(seconds * RATE_HZ) // self.hop(step_ms) + (0 if self.step else 1)
 
 
 def _mel_db(samples: Samples, step: int, mels: int) -> FeatureFrames:
-    """(n, mels) mel power in dB, not below -100."""
+    """(n, mels) power of the mel bands in dB, at least -100."""
     spectrum = load("librosa", "speech").feature.melspectrogram
     power = spectrum(y=samples, sr=RATE_HZ, n_fft=N_FFT, win_length=FRAME, hop_length=step, n_mels=mels)
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)).T, dtype=np.float64)
 
 
 def _mfcc(samples: Samples, step: int) -> FeatureFrames:
-    """(n, 39): 13 coefficients, their first and their second differences over time."""
+    """(n, 39): 13 coefficients, and their first and second differences over time."""
     feature = load("librosa", "speech").feature
     plain = feature.mfcc(S=_mel_db(samples, step, MFCC_MELS).T, n_mfcc=N_MFCC)
     first, second = (feature.delta(plain, order=order, mode="nearest").T for order in (1, 2))
@@ -83,55 +84,59 @@ def _mfcc(samples: Samples, step: int) -> FeatureFrames:
 
 
 def pitch(samples: Samples, step: int) -> FeatureFrames:
-    """(n,) octaves above 150 Hz, by YIN (de Cheveigne and Kawahara 2002) between 60 and 500 Hz; arbitrary where nobody speaks."""
+    """(n,) octaves above 150 Hz, by YIN (de Cheveigne and Kawahara 2002) between 60 and 500 Hz; arbitrary in frames without voice."""
     low, high = PITCH_HZ
     yin = load("librosa", "speech").yin
-    found = yin(samples, fmin=low, fmax=high, sr=RATE_HZ, frame_length=PITCH_FRAME, hop_length=step)
-    return np.asarray(np.log2(found / PITCH_MIDDLE_HZ), dtype=np.float64)
+    frequency_hz = yin(samples, fmin=low, fmax=high, sr=RATE_HZ, frame_length=PITCH_FRAME, hop_length=step)
+    return np.asarray(np.log2(frequency_hz / PITCH_MIDDLE_HZ), dtype=np.float64)
 
 
 def energy(samples: Samples, step: int) -> FeatureFrames:
-    """(n,) level of each frame in dB of full scale, in units of 20 dB around -40."""
+    """(n,) level of each frame in dB of full scale, in units of 20 dB around -40 dB."""
     rms = load("librosa", "speech").feature.rms(y=samples, frame_length=FRAME, hop_length=step)[0]
     level = 20 * np.log10(np.maximum(rms, FLOOR**0.5))
     return np.asarray((level - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB, dtype=np.float64)
 
 
-def _speech(samples: Samples, step: int) -> FeatureFrames:
+def _speech_features(samples: Samples, step: int) -> FeatureFrames:
     """(n, 41): MFCC with deltas, pitch, energy."""
-    whole = _pad_to_one_frame(samples)
-    parts = _mfcc(whole, step), pitch(whole, step)[:, None], energy(whole, step)[:, None]
+    padded = _pad_to_one_frame(samples)
+    parts = _mfcc(padded, step), pitch(padded, step)[:, None], energy(padded, step)[:, None]
     return np.concatenate(parts, axis=1)[: 1 + len(samples) // step]
 
 
-def _mel(samples: Samples, step: int) -> FeatureFrames:
-    """(n, 64)."""
-    found = (_mel_db(_pad_to_one_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
-    return found[: 1 + len(samples) // step]
+def _log_mel(samples: Samples, step: int) -> FeatureFrames:
+    """(n, 64): power of 64 mel bands in dB, in units of 20 dB around -40 dB."""
+    scaled = (_mel_db(_pad_to_one_frame(samples), step, MELS) - LEVEL_MIDDLE_DB) / LEVEL_SPREAD_DB
+    return scaled[: 1 + len(samples) // step]
 
 
 def _pad_to_one_frame(samples: Samples) -> Samples:
-    """Silence behind a sound that is shorter than the longest frame."""
+    """The samples, with silence added at the end if they are shorter than the longest frame (64 ms)."""
     return np.pad(samples, (0, max(0, PITCH_FRAME - len(samples))))
 
 
 def _waveform(samples: Samples, step: int) -> FeatureFrames:
+    """(n, 1): the samples themselves."""
     return samples[:, None]
 
 
 def _functionals(samples: Samples, step: int) -> FeatureFrames:
-    """(1, 840): of each of 41 + 64 features mean, standard deviation, five quantiles and mean absolute step over the frames, statistic by
-    statistic. The classical input of a support vector machine (Schuller et al. 2009, the Interspeech emotion challenge, section 4, has more
-    of the kind)."""
-    frames = np.concatenate([_speech(samples, step), _mel(samples, step)], axis=1)
+    """(1, 840): statistics of 41 + 64 features over the frames of the utterance.
+
+    The statistics are, in this order, the mean, the standard deviation, five quantiles and the mean absolute step, each of all features. They
+    are the classical input of a support vector machine (Schuller et al. 2009, the Interspeech emotion challenge, section 4, with more
+    statistics of this kind).
+    """
+    frames = np.concatenate([_speech_features(samples, step), _log_mel(samples, step)], axis=1)
     moves = np.abs(np.diff(frames, axis=0)).sum(axis=0) / max(len(frames) - 1, 1)
-    found = [frames.mean(axis=0), frames.std(axis=0), *np.quantile(frames, QUANTILES, axis=0), moves]
-    return np.asarray(np.concatenate(found)[None], dtype=np.float64)
+    statistics = [frames.mean(axis=0), frames.std(axis=0), *np.quantile(frames, QUANTILES, axis=0), moves]
+    return np.asarray(np.concatenate(statistics)[None], dtype=np.float64)
 
 
 ACOUSTIC = {
-    "mfcc": AcousticFeatures("acoustic", "MFCC, deltas, octaves, dB", _speech),
-    "mel": AcousticFeatures("mel", "dB / 20", _mel),
+    "mfcc": AcousticFeatures("acoustic", "MFCC, deltas, octaves, dB", _speech_features),
+    "mel": AcousticFeatures("mel", "dB / 20", _log_mel),
     "waveform": AcousticFeatures("waveform", "full scale", _waveform, step=1),
     "functionals": AcousticFeatures(
         "functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True

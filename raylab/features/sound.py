@@ -1,4 +1,4 @@
-"""Sound files to one rate: 16 kHz, mono, silence at both ends cut off."""
+"""From sound files to samples at one rate: 16 kHz, mono; silence at both ends is cut off."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from raylab.features.optional_packages import load
 
 RATE_HZ = 16_000
 REMEDY = "download the file again, or leave the participant out with --without"
-_ENDLESS = 0xFFFFFFFF  # what a program writes that streamed the file and did not know its size
+_ENDLESS = 0xFFFFFFFF  # written by programs that stream the file and do not know its size
 _HEAD = 12
 
 Samples = npt.NDArray[np.float64]
@@ -20,13 +20,14 @@ Samples = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sound:
-    """One utterance.
+    """The sound of one utterance.
 
     Attributes:
         samples: (n,) at ``RATE_HZ``, mono, -1..1.
-        start_s: of the first sample, seconds on the file's clock.
-        recorded_hz: rate of the file; ``recorded_channels``: 2 were averaged.
-        shortened: whether more followed than a window holds.
+        start_s: time of the first sample, seconds on the file's clock.
+        recorded_hz: rate of the file.
+        recorded_channels: number of channels of the file; several were averaged.
+        shortened: whether the sound was longer than a window holds.
     """
 
     samples: Samples
@@ -37,26 +38,31 @@ class Sound:
 
     @property
     def seconds(self) -> float:
+        """Duration in seconds."""
         return len(self.samples) / RATE_HZ
 
 
-def _refuse_if_short(path: Path) -> None:
-    """A cut file reads without an error, as a shorter one: only its header tells."""
+def _refuse_truncated(path: Path) -> None:
+    """Refuse a truncated wav: libraries read it without an error, as a shorter sound; only its header shows it.
+
+    Raises:
+        RecordingError: if the header declares more bytes than the file has.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    promised = int.from_bytes(head[4:8], "little")
-    if head[:4] == b"RIFF" and promised != _ENDLESS and promised + 8 > path.stat().st_size:
-        raise RecordingError(f"is cut short: {path.stat().st_size} of {promised + 8} bytes", file=path, remedy=REMEDY)
+    declared = int.from_bytes(head[4:8], "little")
+    if head[:4] == b"RIFF" and declared != _ENDLESS and declared + 8 > path.stat().st_size:
+        raise RecordingError(f"is cut short: {path.stat().st_size} of {declared + 8} bytes", file=path, remedy=REMEDY)
 
 
 def read_wav(path: Path) -> Sound:
-    """A sound file at 16 kHz mono.
+    """A sound file at 16 kHz, mono.
 
     Raises:
-        RecordingError: where it cannot be read, is cut short, holds silence only, or was recorded below 16 kHz.
+        RecordingError: if it cannot be read, is truncated, holds silence only, or was recorded below 16 kHz.
     """
     soundfile = load("soundfile", "speech")
-    _refuse_if_short(path)
+    _refuse_truncated(path)
     try:
         samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -68,7 +74,7 @@ def standard(samples: Samples, rate_hz: int, start_s: float, path: Path) -> Soun
     """Samples (n, n_channels) as one channel at 16 kHz.
 
     Raises:
-        RecordingError: on silence, NaN, or a rate below 16 kHz: the upper half of the spectrum would be made up.
+        RecordingError: on silence, NaN, or a rate below 16 kHz, because the upper half of the spectrum would be invented.
     """
     problem = ""
     if rate_hz < RATE_HZ:
@@ -86,7 +92,11 @@ def standard(samples: Samples, rate_hz: int, start_s: float, path: Path) -> Soun
 
 
 def trimmed(sound: Sound, below_db: float, longest_s: float) -> Sound:
-    """Without the silence at both ends (what lies ``below_db`` under the loudest 128 ms; 0: everything is kept), cut at the longest."""
+    """The sound without the silence at both ends, and at most ``longest_s`` long.
+
+    Args:
+        below_db: silence is what lies this many dB under the loudest 128 ms; 0 keeps everything.
+    """
     first, last = 0, len(sound.samples)
     if below_db:
         trim: Any = load("librosa", "speech").effects.trim

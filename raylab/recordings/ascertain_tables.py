@@ -1,4 +1,4 @@
-"""ASCERTAIN's features folder: ratings, Big Five, presentation order, quality of every trial and lists of missing ones."""
+"""ASCERTAIN's folder of features: ratings, Big Five, presentation order, the quality of every trial and lists of missing trials."""
 
 import re
 from pathlib import Path
@@ -12,45 +12,57 @@ from raylab.recordings.recording import Trait
 
 PEOPLE, CLIPS = 58, 36
 FOLDERS = ("ASCERTAIN_Features/", "")
-SELF_REPORTS = ("Dt_SelfReports.mat", "Dt_Selfreports.mat")  # as on disk; as in the documentation
+SELF_REPORTS = ("Dt_SelfReports.mat", "Dt_Selfreports.mat")  # the name on disk; the name in the documentation
 QUALITY = "Data_Quality_Evaluation.xlsx"
-MISSING = 6.0  # the worst quality: the trial is not there
+MISSING = 6.0  # the worst quality: the trial does not exist
 TRAITS = ("extraversion", "agreeableness", "conscientiousness", "emotional_stability", "openness")
 TRAIT_SCALE = (1.0, 7.0)  # the documentation says 1..5, the published values are 2.0..6.9
 SCALES = {"arousal": (0.0, 6.0), "valence": (-3.0, 3.0)}  # rows 0 and 1 of Ratings
 
 
-def _place(root: Path, *names: str) -> str:
-    """The first of the names that is there, in the features folder or the root."""
-    places = [f"{folder}{name}" for folder in FOLDERS for name in names]
-    return next((place for place in places if (root / place).exists()), places[0])
+def _existing_path(root: Path, *names: str) -> str:
+    """The path, relative to the root, of the first of these names that exists in the features folder or the root; else the published one."""
+    paths = [f"{folder}{name}" for folder in FOLDERS for name in names]
+    return next((path for path in paths if (root / path).exists()), paths[0])
 
 
 def ratings(root: Path, person: int, participant: str) -> Array:
-    """Arousal and valence of the person's clips (2, 36), NaN where there is none.
+    """Arousal (0..6) and valence (-3..3) of the participant's clips, (2, 36); NaN if there is no rating.
+
+    Args:
+        person: the participant's number, from 1.
 
     Raises:
-        RecordingError: where a rating is off its scale, naming the clip.
+        RecordingError: if a rating is off its scale, naming the clip.
     """
-    relative = _place(root, *SELF_REPORTS)
+    relative = _existing_path(root, *SELF_REPORTS)
     content = read_mat(root, relative, participant, ("Ratings",))
-    mine = numeric(content["Ratings"], (5, PEOPLE, CLIPS), root / relative, participant, "Ratings")[:2, person - 1]
-    for row, (name, (low, high)) in zip(mine, SCALES.items(), strict=True):
-        wrong = np.flatnonzero(~np.isnan(row) & ~((row >= low) & (row <= high)))
-        if len(wrong):
+    participant_ratings = numeric(content["Ratings"], (5, PEOPLE, CLIPS), root / relative, participant, "Ratings")[
+        :2, person - 1
+    ]
+    for row, (name, (low, high)) in zip(participant_ratings, SCALES.items(), strict=True):
+        off_scale = np.flatnonzero(~np.isnan(row) & ~((row >= low) & (row <= high)))
+        if len(off_scale):
             raise RecordingError(
-                f"clip {wrong[0] + 1} has the value {row[wrong[0]]:g}, the scale is {low:g}..{high:g}",
+                f"clip {off_scale[0] + 1} has the value {row[off_scale[0]]:g}, the scale is {low:g}..{high:g}",
                 file=root / relative,
                 participant=participant,
                 channel=f"Ratings {name}",
                 remedy=LAYOUT,
             )
-    return mine
+    return participant_ratings
 
 
 def traits(root: Path, person: int, participant: str) -> tuple[dict[str, Trait], list[str]]:
-    """The Big Five, as published (not rounded); a sentence on those that are NaN."""
-    relative = _place(root, "Dt_Personality.mat")
+    """The participant's Big Five (1..7), as published, not rounded; and a note that names those that are NaN.
+
+    Args:
+        person: the participant's number, from 1.
+
+    Raises:
+        RecordingError: if a trait is off its scale. The documentation gives 1..5, the published values are 2.0..6.9.
+    """
+    relative = _existing_path(root, "Dt_Personality.mat")
     content = read_mat(root, relative, participant, ("Personality",))
     row = numeric(content["Personality"], (PEOPLE, len(TRAITS)), root / relative, participant, "Personality")[person - 1]
     for name, value in zip(TRAITS, row, strict=True):
@@ -62,18 +74,21 @@ def traits(root: Path, person: int, participant: str) -> tuple[dict[str, Trait],
                 channel=f"Personality {name}",
                 remedy=LAYOUT,
             )
-    known = {name: float(value) for name, value in zip(TRAITS, row, strict=True) if not np.isnan(value)}
-    absent = [name for name in TRAITS if name not in known]
-    return {**known}, [f"no {', '.join(absent)} in Dt_Personality.mat"] if absent else []
+    values = {name: float(value) for name, value in zip(TRAITS, row, strict=True) if not np.isnan(value)}
+    absent = [name for name in TRAITS if name not in values]
+    return {**values}, [f"no {', '.join(absent)} in Dt_Personality.mat"] if absent else []
 
 
 def presentation(root: Path, person: int, participant: str) -> list[int]:
-    """Clip ids in the order they were shown: entry k of the person's row of PermutationList is the clip shown k-th.
+    """Clip ids in the order in which they were shown: entry k of the participant's row of PermutationList is the clip that was shown k-th.
+
+    Args:
+        person: the participant's number, from 1.
 
     Raises:
-        RecordingError: where the row does not name every clip once.
+        RecordingError: if the row does not name every clip once.
     """
-    relative = _place(root, "Dt_Order_Movie.mat")
+    relative = _existing_path(root, "Dt_Order_Movie.mat")
     content = read_mat(root, relative, participant, ("PermutationList",))
     row = numeric(content["PermutationList"], (PEOPLE, CLIPS), root / relative, participant, "PermutationList")[person - 1]
     if sorted(row) != list(range(1, CLIPS + 1)):
@@ -88,8 +103,8 @@ def presentation(root: Path, person: int, participant: str) -> list[int]:
 
 
 def failures(root: Path, modality: str, person: int, participant: str) -> set[int]:
-    """Clips that the features' list of failures names; empty where the features are not there."""
-    relative, name = _place(root, f"Dt_{modality}Features.mat"), f"{modality}Failures_{PEOPLE}"
+    """The ids of clips in the features' list of failures; empty if the features do not exist. ``person`` is the participant's number."""
+    relative, name = _existing_path(root, f"Dt_{modality}Features.mat"), f"{modality}Failures_{PEOPLE}"
     if not (root / relative).exists():
         return set()
     content = read_mat(root, relative, participant, (name,))
@@ -97,43 +112,46 @@ def failures(root: Path, modality: str, person: int, participant: str) -> set[in
     return {int(clip) for clip in entry.ravel()}
 
 
-def _label(cell: object) -> int | None:
-    """The number that a heading ends in: 7, "7", "P07", "Subject 7" and "Clip7" are 7."""
+def _trailing_number(cell: object) -> int | None:
+    """The number that a heading ends in: 7 of 7, "7", "P07", "Subject 7" and "Clip7"; None if there is none."""
     if isinstance(cell, int | float):
         return int(cell) if cell == int(cell) else None
     match = re.fullmatch(r"[A-Za-z_# ]*0*(\d+)", str(cell or "").strip())
     return int(match.group(1)) if match else None
 
 
-def _grid(rows: Cells) -> tuple[dict[int, int], dict[int, int]] | None:
-    """Subject to column and clip to row; None where no row names 1..58 or no column below it names 1..36.
+def _find_grid(rows: Cells) -> tuple[dict[int, int], dict[int, int]] | None:
+    """Column by subject and row by clip; None if no row names 1..58, or no column below it names 1..36.
 
-    The sheets' tables start at different rows and have other tables below, so they are found by their headings.
+    The tables start at different rows of the sheets and have other tables below them, so they are found by their headings.
     """
     for top, row in enumerate(rows):
-        heads = [(_label(cell), j) for j, cell in enumerate(row)]
-        run = next((heads[j : j + PEOPLE] for j in range(len(heads)) if heads[j][0] == 1), [])
-        if [number for number, _ in run] != list(range(1, PEOPLE + 1)):
+        heads = [(_trailing_number(cell), j) for j, cell in enumerate(row)]
+        subjects = next((heads[j : j + PEOPLE] for j in range(len(heads)) if heads[j][0] == 1), [])
+        if [number for number, _ in subjects] != list(range(1, PEOPLE + 1)):
             continue
         below = rows[top + 1 :]
-        for j in range(run[0][1]):
-            labels = [_label(entry[j]) if len(entry) > j else None for entry in below]
+        for j in range(subjects[0][1]):
+            labels = [_trailing_number(line[j]) if len(line) > j else None for line in below]
             first = labels.index(1) if 1 in labels else len(labels)
             if labels[first : first + CLIPS] == list(range(1, CLIPS + 1)):
-                columns = {number: column for number, column in run if number is not None}
+                columns = {number: column for number, column in subjects if number is not None}
                 return columns, {clip: top + 1 + first + clip - 1 for clip in range(1, CLIPS + 1)}
     return None
 
 
 def quality(root: Path, modality: str, person: int, participant: str) -> dict[int, float]:
-    """Clip to quality, 1 perfect to 6 missing; clips without a grade are left out.
+    """Quality by clip, 1 (perfect) to 6 (missing); clips without a grade are left out.
+
+    Args:
+        person: the participant's number, from 1.
 
     Raises:
-        RecordingError: where the sheet has no table of 36 clips by 58 subjects, or a grade is off the scale.
+        RecordingError: if the sheet has no table of 36 clips by 58 subjects, or a grade is off the scale.
     """
-    relative = _place(root, QUALITY)
+    relative = _existing_path(root, QUALITY)
     rows = read_sheet(root, relative, modality, participant)
-    grid = _grid(rows)
+    grid = _find_grid(rows)
     problem = "" if grid else f"has no table with the subjects 1..{PEOPLE} above and the clips 1..{CLIPS} on the left"
     grades: dict[int, float] = {}
     for clip, row in grid[1].items() if grid else ():

@@ -1,4 +1,4 @@
-"""What of a dataset is in a folder."""
+"""Which participants of a dataset a folder holds."""
 
 from pathlib import Path
 
@@ -7,18 +7,18 @@ from raylab.recordings.recording import Dataset
 
 
 def availability(dataset: Dataset, root: Path) -> str:
-    """One line: who is there, who is missing by name. Looks in ``root/NAME`` where that exists, else in ``root`` itself."""
-    where = root / dataset.name if (root / dataset.name).is_dir() else root
+    """One line: how many participants are present and which published ones are missing. Looks in ``root/NAME`` if it exists, else in ``root``."""
+    folder = root / dataset.name if (root / dataset.name).is_dir() else root
     try:
-        found = dataset.at(where).participants(where, dataset.options)
+        present = dataset.at(folder).participants(folder, dataset.options)
     except (RaylabError, OSError) as error:
-        return f"not in {where}: {error}"
-    missing = [name for name in dataset.published if name not in found]
-    text = f"in {where}: {len(found)} participants"
+        return f"not in {folder}: {error}"
+    missing = [name for name in dataset.published if name not in present]
+    text = f"in {folder}: {len(present)} participants"
     return text + (
         f", missing {', '.join(missing)}"
         if missing
         else ", complete"
         if dataset.published
-        else f" ({', '.join(found[:5])}, ...)"
+        else f" ({', '.join(present[:5])}, ...)"
     )

@@ -1,8 +1,11 @@
-"""CASE (Sharma et al. 2019): 30 people, 8 sensors at 1 kHz, valence and arousal by joystick while eight videos play.
+"""CASE (Sharma et al., Scientific Data 2019): 30 participants, 8 sensors at 1 kHz, valence and arousal by joystick while eight videos play.
 
 Layout: ``data/interpolated/{physiological,annotations}/sub_N.csv`` with a header, times in ms and a video column; or the raw logs,
-``data/raw/physiological/subN_DAQ.txt`` (volts) and ``data/raw/annotations/subN_joystick.txt``, cut by ``metadata/seqs_order.txt`` and
-``metadata/videos_duration.txt``. Time, values and videos are then the same. The joystick's X is valence, its Y arousal.
+``data/raw/physiological/subN_DAQ.txt`` (volts) and ``data/raw/annotations/subN_joystick.txt``, which ``metadata/seqs_order.txt`` and
+``metadata/videos_duration.txt`` cut into videos. Both give the same times, values and videos.
+
+The joystick's X axis is valence and its Y axis is arousal, as the dataset says; the study's public code stores X as arousal and Y as
+valence (docs/protocol.md, Traps of the datasets). It also cuts by "the joystick is not at (0, 0)"; raylab cuts by video id.
 """
 
 import re
@@ -27,11 +30,11 @@ VIDEOS = {
 }  # fmt: skip
 _EMOTIONAL = {code: name for name, code in VIDEOS.items() if code <= 8}
 _SCALE = (0.5, 9.5)
-_JOYSTICK = 26225.0  # raw counts at the border of the scale
+_JOYSTICK_LIMIT = 26225.0  # raw counts at both ends of the scale
 _AXES = {"valence": "X", "arousal": "Y"}
 
-# channel, column of the interpolated csv, modality, unit, and gain and offset from the DAQ's volts (the release's scripts:
-# (v - 2.8) / 50 * 1000 for the ECG, (v - 2) / 4000 * 1e6 for the EMG)
+# Channel, column of the interpolated csv, modality, unit, gain and offset from the DAQ's volts (by the release's scripts:
+# (v - 2.8) / 50 * 1000 for the ECG, (v - 2) / 4000 * 1e6 for the EMG).
 _CHANNELS = (
     ("ecg", "ecg", "ecg", "mV", 20.0, -56.0),
     ("bvp", "bvp", "bvp", "%", 58.962, -115.09),
@@ -43,7 +46,7 @@ _CHANNELS = (
     ("emg_trap", "emg_trap", "emg", "uV", 250.0, -500.0),
 )
 _SENSORS = [column for _, column, *_ in _CHANNELS]
-_FILES = {  # variant: file of physiology, file of annotations, what finds a participant's number
+_FILES = {  # variant: file of physiology, file of annotations, pattern that finds the participant's number
     "interpolated": ("sub_{}.csv", "sub_{}.csv", r"sub_(\d+)\.csv"),
     "raw": ("sub{}_DAQ.txt", "sub{}_joystick.txt", r"sub(\d+)_DAQ\.txt"),
 }
@@ -54,7 +57,14 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Log:
-    """Rows on the session's clock: time_s (n,), values (n, n_columns), video (n,) ids, and the file they are from."""
+    """Rows on the session's clock.
+
+    Attributes:
+        file: the file that they were read from.
+        time_s: (n,) seconds.
+        values: (n, n_columns) sensors in their units, or valence and arousal (0.5..9.5).
+        video: (n,) video ids.
+    """
 
     file: Path
     time_s: Values
@@ -62,41 +72,48 @@ class _Log:
     video: Values
 
 
-def _variant(options: Options) -> str:
-    asked = str(options.get("variant", "interpolated"))
-    if asked not in _FILES:
-        raise RecordingError(f"variant={asked!r} is unknown", remedy="use --option variant=interpolated or variant=raw")
-    return asked
+def _selected_variant(options: Options) -> str:
+    """The variant to read, a key of ``_FILES``; refuses an unknown one."""
+    variant = str(options.get("variant", "interpolated"))
+    if variant not in _FILES:
+        raise RecordingError(f"variant={variant!r} is unknown", remedy="use --option variant=interpolated or variant=raw")
+    return variant
 
 
-def _data(root: Path, variant: str) -> str:
-    """The folder of the variant below the root, which may be CASE_full, CASE_dataset, a folder with these, or its data folder."""
+def _data_folder(root: Path, variant: str) -> str:
+    """The folder of the variant relative to the root, which may be CASE_full, CASE_dataset, a folder with these, or its data folder.
+
+    Raises:
+        RecordingError: if the folder does not exist.
+    """
     candidates = [f"{prefix}{data}" for prefix in _PREFIXES for data in ("data/", "")]
     for folder in candidates:
         if (root / folder / variant / "physiological").is_dir():
             return f"{folder}{variant}"
     other = next(name for name in _FILES if name != variant)
-    there = any((root / folder / other / "physiological").is_dir() for folder in candidates)
+    other_exists = any((root / folder / other / "physiological").is_dir() for folder in candidates)
     raise RecordingError(
-        f"holds no data/{variant}/physiological" + (f", only data/{other}" if there else ""),
+        f"holds no data/{variant}/physiological" + (f", only data/{other}" if other_exists else ""),
         file=root,
-        remedy=f"read the other files with --option variant={other}" if there else "point --root at CASE_full or CASE_dataset",
+        remedy=f"read the other files with --option variant={other}"
+        if other_exists
+        else "point --root at CASE_full or CASE_dataset",
     )
 
 
-def _metadata(root: Path) -> str | None:
-    """The metadata folder, if it is inside the root (it stands beside ``data``, so it is not where the root is ``data``)."""
+def _metadata_folder(root: Path) -> str | None:
+    """The metadata folder relative to the root; None if the root does not hold it (it is a sibling of ``data``)."""
     return next((f"{prefix}metadata" for prefix in _PREFIXES if (root / prefix / "metadata").is_dir()), None)
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """``S01`` .. for every physiological file, by number.
+    """``S01``, ... for every physiological file, by number.
 
     Raises:
-        RecordingError: on no file, a number twice (``sub_1``, ``sub_01``) or one that CASE does not have.
+        RecordingError: if there is no file, a number has two (``sub_1``, ``sub_01``), or CASE has no such participant.
     """
-    variant = _variant(options)
-    folder = safe_path(root, f"{_data(root, variant)}/physiological")
+    variant = _selected_variant(options)
+    folder = safe_path(root, f"{_data_folder(root, variant)}/physiological")
     names = sorted(path.name for path in folder.iterdir())
     matches = [match for name in names if (match := re.fullmatch(_FILES[variant][2], name))]
     numbers = sorted(int(match.group(1)) for match in matches)
@@ -112,25 +129,27 @@ def participants(root: Path, options: Options) -> list[str]:
     return [f"S{number:02d}" for number in numbers]
 
 
-def _number(participant: str) -> int:
+def _participant_number(participant: str) -> int:
+    """The participant's number in file names; refuses a participant that CASE does not have."""
     if participant not in PEOPLE:
         raise RecordingError(f"participant {participant!r} is unknown", remedy=f"CASE has {PEOPLE[0]} to {PEOPLE[-1]}")
     return int(participant[1:])
 
 
-def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log]:
+def _read_interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log]:
+    """Physiology and annotations of the interpolated variant; refuses samples that are not 1 ms apart."""
     logs = []
     for relative, clock, columns in zip(files, ("daqtime", "jstime"), (_SENSORS, list(_AXES)), strict=True):
         frame = read_table(root, relative, participant, [clock, *columns, "video"])
         values, video = frame[columns].to_numpy(), frame["video"].to_numpy()
         logs.append(_Log(root / relative, frame[clock].to_numpy() / 1000, values, video))
     physiology, annotations = logs
-    found = np.diff(physiology.time_s)
+    steps_s = np.diff(physiology.time_s)
     check_clock(physiology.time_s, RATE_HZ, file=physiology.file, participant=participant, channel="daqtime")
-    if (odd := np.abs(found - 1 / RATE_HZ) > 0.5 / RATE_HZ).any():
-        row = int(odd.argmax())
+    if (uneven := np.abs(steps_s - 1 / RATE_HZ) > 0.5 / RATE_HZ).any():
+        row = int(uneven.argmax())
         raise RecordingError(
-            f"steps {found[row] * 1000:g} ms from row {row + 2} to {row + 3}, published is 1 ms everywhere",
+            f"steps {steps_s[row] * 1000:g} ms from row {row + 2} to {row + 3}, published is 1 ms everywhere",
             file=physiology.file,
             participant=participant,
             channel="daqtime",
@@ -139,25 +158,25 @@ def _interpolated(root: Path, files: tuple[str, str], participant: str) -> tuple
     return physiology, annotations
 
 
-def _rows(root: Path, relative: str, participant: str) -> list[list[str]]:
-    """Cells of a tab-separated metadata file, without quotes and without what a trailing tab leaves."""
+def _read_cells(root: Path, relative: str, participant: str) -> list[list[str]]:
+    """Cells of a tab-separated metadata file, without quotes, blank lines, and the empty cell that a trailing tab leaves."""
     lines = safe_path(root, relative, participant).read_text(encoding="utf-8", errors="replace").splitlines()
     rows = [[cell.strip().strip('"').strip() for cell in line.rstrip().split("\t")] for line in lines]
     return [row for row in rows if any(row)]
 
 
-def _plan(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
+def _video_schedule(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
     """Video ids in the participant's order (n,), and the borders of their times (n + 1,), in seconds.
 
     Raises:
-        RecordingError: where the participant's column is missing or double, or a video or duration is unknown.
+        RecordingError: if the participant's column is missing or double, or a video or its duration is unknown.
     """
     orders, durations = f"{metadata}/seqs_order.txt", f"{metadata}/videos_duration.txt"
-    header, *rows = _rows(root, orders, participant)
-    columns = [i for i, name in enumerate(header) if number_of(name) == _number(participant)]
+    header, *rows = _read_cells(root, orders, participant)
+    columns = [i for i, name in enumerate(header) if number_of(name) == _participant_number(participant)]
     names = ["".join(row[columns[0] : columns[0] + 1]) for row in rows] if len(columns) == 1 else []
     seconds = {}
-    for row in _rows(root, durations, participant)[1:]:
+    for row in _read_cells(root, durations, participant)[1:]:
         if len(row) != 2 or not re.fullmatch(r"\d+(\.\d+)?", row[1]):
             raise RecordingError(
                 f"has the row {row}, expected a video and its ms", file=root / durations, participant=participant, remedy=AGAIN
@@ -171,9 +190,16 @@ def _plan(root: Path, metadata: str, participant: str) -> tuple[Values, Values]:
     return np.array([VIDEOS[name] for name in names], dtype=float), np.cumsum([0.0, *(seconds[name] for name in names)])
 
 
-def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log, list[str]]:
-    """The raw logs converted as the release's scripts do: units, the 1 ms grid by linear interpolation, videos by order and duration."""
-    metadata = _metadata(root)
+def _read_raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _Log, list[str]]:
+    """The raw logs, converted as the release's scripts do: units, a grid of 1 ms by linear interpolation, videos by order and duration.
+
+    Returns:
+        physiology, annotations, and notes.
+
+    Raises:
+        RecordingError: if metadata are missing, a value is off the joystick's range, or a log does not last as long as the videos.
+    """
+    metadata = _metadata_folder(root)
     if metadata is None:
         raise RecordingError(
             "holds no metadata folder, which cuts the raw files into videos",
@@ -181,48 +207,53 @@ def _raw(root: Path, files: tuple[str, str], participant: str) -> tuple[_Log, _L
             participant=participant,
             remedy="point --root at the folder that holds data and metadata, or use --option variant=interpolated",
         )
-    order, borders = _plan(root, metadata, participant)
+    order, borders = _video_schedule(root, metadata, participant)
     frames = [
         read_table(root, relative, participant, names, header=False, separator="\t")
         for relative, names in zip(files, (["daqtime", *_SENSORS], ["jstime", *_AXES]), strict=True)
     ]
     volts, counts = (frame.to_numpy() for frame in frames)
-    if (outside := ~(np.abs(counts[:, 1:]) <= _JOYSTICK)).any():
+    if (outside := ~(np.abs(counts[:, 1:]) <= _JOYSTICK_LIMIT)).any():
         row, column = np.argwhere(outside)[0]
         raise RecordingError(
-            f"row {row + 1} has {counts[row, column + 1]:g}, expected {-_JOYSTICK:g}..{_JOYSTICK:g}",
+            f"row {row + 1} has {counts[row, column + 1]:g}, expected {-_JOYSTICK_LIMIT:g}..{_JOYSTICK_LIMIT:g}",
             file=root / files[1],
             participant=participant,
             channel=list(_AXES)[column],
             remedy=AGAIN,
         )
     for relative, log, rate in ((files[0], volts, RATE_HZ), (files[1], counts, LABEL_HZ)):
-        _whole(log[:, 0], borders[-1], rate, root / relative, participant)
+        _check_covers_videos(log[:, 0], borders[-1], rate, root / relative, participant)
     gains, offsets = (np.array([channel[i] for channel in _CHANNELS]) for i in (4, 5))
     grid = np.arange(int(borders[-1] * RATE_HZ)) / RATE_HZ
     values = np.stack([np.interp(grid, volts[:, 0], column) for column in (volts[:, 1:] * gains + offsets).T], axis=1)
-    steps = np.diff(volts[:, 0]) * 1000
+    steps_ms = np.diff(volts[:, 0]) * 1000
     notes = [
-        f"raw samples step {steps.min():.3f} to {steps.max():.3f} ms: interpolated linearly to 1 ms, as the release's scripts do"
+        f"raw samples step {steps_ms.min():.3f} to {steps_ms.max():.3f} ms: interpolated linearly to 1 ms, as the release's scripts do"
     ]
-    scaled = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * (counts[:, 1:] + _JOYSTICK) / (2 * _JOYSTICK)
-    made = [
+    scaled = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * (counts[:, 1:] + _JOYSTICK_LIMIT) / (2 * _JOYSTICK_LIMIT)
+    converted = [
         _Log(root / relative, times, rows, np.append(order, 0.0)[np.searchsorted(borders[1:], times, side="right")])
         for relative, times, rows in ((files[0], grid, values), (files[1], counts[:, 0], scaled))
     ]
-    return made[0], made[1], notes
+    return converted[0], converted[1], notes
 
 
-def _whole(times: Values, end_s: float, rate_hz: float, file: Path, participant: str) -> None:
-    """Raw logs carry no video, so they are cut by the clock alone: the DAQ's must start at 0, both must reach the
-    last video's end and never stop."""
+def _check_covers_videos(times: Values, end_s: float, rate_hz: float, file: Path, participant: str) -> None:
+    """Refuse a raw log that does not cover the videos, from 0 to ``end_s``: it carries no video ids and is cut by the clock alone.
+
+    The clock of the DAQ must start at 0; both clocks must reach the end of the last video without a step over 1 s.
+
+    Raises:
+        RecordingError: naming the times found and those of the videos.
+    """
     clock = "daqtime" if rate_hz == RATE_HZ else "jstime"
     check_clock(times, rate_hz, file=file, participant=participant, channel=clock)
-    longest = float(np.diff(times).max())
-    late = clock == "daqtime" and abs(times[0]) > 1
-    if late or times[-1] < end_s - 1 or longest > 1:
+    longest_step_s = float(np.diff(times).max())
+    late_start = clock == "daqtime" and abs(times[0]) > 1
+    if late_start or times[-1] < end_s - 1 or longest_step_s > 1:
         raise RecordingError(
-            f"runs from {times[0]:.3f} s to {times[-1]:.3f} s with steps up to {longest:.3f} s; the videos run from 0 to {end_s:.3f} s",
+            f"runs from {times[0]:.3f} s to {times[-1]:.3f} s with steps up to {longest_step_s:.3f} s; the videos run from 0 to {end_s:.3f} s",
             file=file,
             participant=participant,
             channel=clock,
@@ -231,10 +262,10 @@ def _whole(times: Values, end_s: float, rate_hz: float, file: Path, participant:
 
 
 def _check_scale(log: _Log, participant: str) -> None:
-    """Refuse an annotation outside 0.5..9.5 (to the third decimal, as stored) or missing."""
-    wrong = ~((log.values >= _SCALE[0] - 1e-3) & (log.values <= _SCALE[1] + 1e-3))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
+    """Refuse an annotation that is missing or outside 0.5..9.5 (to the third decimal, as stored), naming its row and axis."""
+    off_scale = ~((log.values >= _SCALE[0] - 1e-3) & (log.values <= _SCALE[1] + 1e-3))
+    if off_scale.any():
+        row, column = np.argwhere(off_scale)[0]
         raise RecordingError(
             f"row {row + 2} (at {log.time_s[row]:.3f} s) has {log.values[row, column]:g}, expected {_SCALE[0]}..{_SCALE[1]}",
             file=log.file,
@@ -244,10 +275,13 @@ def _check_scale(log: _Log, participant: str) -> None:
         )
 
 
-def _segment(video: int, physiology: _Log, annotations: _Log, participant: str) -> Segment:
+def _video_segment(video: int, physiology: _Log, annotations: _Log, participant: str) -> Segment:
     """One video: the samples that carry its id, and its annotations by their own clock.
 
-    The two clocks tick apart, so the first annotation can come a step after the first sample: it is taken to hold from the start.
+    The two clocks tick independently, so the first annotation can come up to two steps after the first sample: it then holds from the start.
+
+    Raises:
+        RecordingError: if the video plays in pieces, or its annotations do not span its samples within 1 s.
     """
     rows = np.flatnonzero(physiology.video == video)
     labels = np.flatnonzero(annotations.video == video)
@@ -271,8 +305,13 @@ def _segment(video: int, physiology: _Log, annotations: _Log, participant: str) 
     return Segment(_EMOTIONAL[video], float(begin), signals, tracks)
 
 
-def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
-    metadata = _metadata(root)
+def _read_traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
+    """Age and gender from ``metadata/participants.xlsx``, and a note on its headers, which are not confirmed.
+
+    Raises:
+        RecordingError: if the book cannot be read, or does not have one row for the participant.
+    """
+    metadata = _metadata_folder(root)
     if metadata is None:
         return (
             {},
@@ -283,23 +322,23 @@ def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
         frame = pd.read_excel(path, dtype=object)
     except (ValueError, KeyError, BadZipFile) as error:
         raise RecordingError(f"cannot be read ({error})", file=path, participant=participant, remedy=AGAIN) from error
-    return person_traits(frame, _number(participant), path, participant)
+    return person_traits(frame, _participant_number(participant), path, participant)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One person: a segment per emotional video, in the order they were shown; blue screens, start and end are left out.
+    """One participant: one segment per emotional video, in the order of presentation; blue screens, start and end are left out.
 
     Raises:
-        RecordingError: on a missing, cut or unreadable file, clocks that contradict the rates or each other, or labels off the scale.
+        RecordingError: on a missing, truncated or unreadable file, clocks that contradict the rates or each other, or labels off the scale.
     """
-    number, variant = _number(participant), _variant(options)
-    data, names = _data(root, variant), _FILES[variant]
+    number, variant = _participant_number(participant), _selected_variant(options)
+    data, names = _data_folder(root, variant), _FILES[variant]
     files = (f"{data}/physiological/{names[0].format(number)}", f"{data}/annotations/{names[1].format(number)}")
     notes: list[str] = []
     if variant == "raw":
-        physiology, annotations, notes = _raw(root, files, participant)
+        physiology, annotations, notes = _read_raw(root, files, participant)
     else:
-        physiology, annotations = _interpolated(root, files, participant)
+        physiology, annotations = _read_interpolated(root, files, participant)
     check_clock(annotations.time_s, LABEL_HZ, file=annotations.file, participant=participant, channel="jstime")
     _check_scale(annotations, participant)
     ends = [log.time_s[-1] for log in (physiology, annotations)]
@@ -310,24 +349,24 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             participant=participant,
             remedy=AGAIN,
         )
-    shown, first = np.unique(physiology.video, return_index=True)
-    order = [int(shown[i]) for i in np.argsort(first) if shown[i] in _EMOTIONAL]
+    video_codes, first_rows = np.unique(physiology.video, return_index=True)
+    order = [int(video_codes[i]) for i in np.argsort(first_rows) if video_codes[i] in _EMOTIONAL]
     if not order:
         raise RecordingError(
-            f"shows none of the videos 1 to 8, only {', '.join(f'{code:g}' for code in shown)}",
+            f"shows none of the videos 1 to 8, only {', '.join(f'{code:g}' for code in video_codes)}",
             file=physiology.file,
             participant=participant,
             channel="video",
             remedy=AGAIN,
         )
-    if absent := sorted(set(_EMOTIONAL) - set(order)):
-        notes.append(f"no samples of video(s) {', '.join(map(str, absent))}")
-    if odd := [f"{code:g}" for code in shown if code not in (0, *VIDEOS.values())]:
-        notes.append(f"samples of the unknown video(s) {', '.join(odd)} are left out")
-    segments = tuple(_segment(video, physiology, annotations, participant) for video in order)
+    if absent_videos := sorted(set(_EMOTIONAL) - set(order)):
+        notes.append(f"no samples of video(s) {', '.join(map(str, absent_videos))}")
+    if unknown_videos := [f"{code:g}" for code in video_codes if code not in (0, *VIDEOS.values())]:
+        notes.append(f"samples of the unknown video(s) {', '.join(unknown_videos)} are left out")
+    segments = tuple(_video_segment(video, physiology, annotations, participant) for video in order)
     channels = tuple(Channel(name, mod, RATE_HZ, TARGET_HZ, unit, str(physiology.file)) for name, _, mod, unit, *_ in _CHANNELS)
-    traits, found = _traits(root, participant)
-    return Recording(participant, channels, segments, traits, (*notes, found))
+    traits, headers_note = _read_traits(root, participant)
+    return Recording(participant, channels, segments, traits, (*notes, headers_note))
 
 
 CASE = Dataset(

@@ -1,4 +1,4 @@
-"""Empatica E4 exports: one csv a signal; row 1 start (unix time, UTC), row 2 rate (Hz), then the samples."""
+"""Exports of the Empatica E4 wristband: one csv per signal; row 1 holds the start (unix time, UTC), row 2 the rate (Hz), then the samples."""
 
 import warnings
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from raylab.recordings.safe_path import safe_path
 
 RATES_HZ = {"ACC": 32.0, "BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}
 
-# The paper's wrist rates (PROTOCOL, Windows): name, E4 file, column, modality, target rate (Hz), unit.
+# The paper's wrist rates (docs/protocol.md, Windows): channel, E4 file, column, modality, target rate (Hz), unit.
 _CHANNELS = (
     ("wrist_acc_x", "ACC", 0, "acc", 8.0, "1/64 g"),
     ("wrist_acc_y", "ACC", 1, "acc", 8.0, "1/64 g"),
@@ -31,7 +31,7 @@ def check_columns(
     """Refuse an array (n, n_columns) with another number of columns than published.
 
     Raises:
-        RecordingError: naming the channel, what was found and what was expected.
+        RecordingError: naming the channel, the number found and the number expected.
     """
     for name, expected in columns.items():
         if arrays[name].shape[1] != expected:
@@ -53,7 +53,7 @@ def wrist_channels(
         the channels, and channel name to samples (n, 1).
 
     Raises:
-        RecordingError: where an array has another number of columns.
+        RecordingError: if an array has another number of columns.
     """
     check_columns(arrays, _COLUMNS, file, participant)
     channels = tuple(Channel(name, mod, RATES_HZ[src], target, unit, file) for name, src, _, mod, target, unit in _CHANNELS)
@@ -84,10 +84,10 @@ def read_csv(root: Path, relative: str, participant: str) -> tuple[float, npt.ND
             channel=path.stem,
             remedy="export the file again",
         )
-    promised = RATES_HZ[path.stem]
-    if not (rows[1] == promised).all():
+    published_hz = RATES_HZ[path.stem]
+    if not (rows[1] == published_hz).all():
         raise RecordingError(
-            f"says {rows[1, 0]:g} Hz in row 2, an E4 records {path.stem} at {promised:g} Hz",
+            f"says {rows[1, 0]:g} Hz in row 2, an E4 records {path.stem} at {published_hz:g} Hz",
             file=path,
             participant=participant,
             channel=path.stem,

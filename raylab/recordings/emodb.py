@@ -1,6 +1,7 @@
-"""Emo-DB (Burkhardt et al. 2005): ten German speakers, ten sentences, seven acted emotions, 535 files.
+"""Emo-DB (Burkhardt et al., Interspeech 2005): ten German speakers, ten sentences, seven acted emotions, 535 files.
 
-Layout: ``wav/SSTTTEV.wav``: speaker, text, emotion, version, e.g. ``03a01Fa.wav``. No video.
+Layout: ``wav/SSTTTEV.wav``: speaker, text, emotion, version, e.g. ``03a01Fa.wav``; published at 16 kHz, mono. There is no video.
+A speaker is a participant, as in all speech readers.
 """
 
 import re
@@ -21,7 +22,7 @@ from raylab.recordings.utterances import (
     labels_of,
 )
 
-# The published table of speakers: gender and age.
+# The published table of speakers: gender and age (years).
 SPEAKERS = {
     "03": ("male", 31.0),
     "08": ("female", 34.0),
@@ -46,11 +47,17 @@ TEXTS = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
-CODES = {"N": 1, "F": 3, "T": 4, "W": 5, "A": 6, "E": 7, "L": 9}  # German initials to raylab.recordings.utterances.EMOTIONS
+# Initials of the German words to the codes of raylab.recordings.utterances.EMOTIONS.
+CODES = {"N": 1, "F": 3, "T": 4, "W": 5, "A": 6, "E": 7, "L": 9}
 NAME = re.compile(rf"({'|'.join(SPEAKERS)})({'|'.join(TEXTS)})([{''.join(CODES)}])([a-z])")
 
 
-def _of(path: Path) -> tuple[str, Utterance]:
+def _parse_name(path: Path) -> tuple[str, Utterance]:
+    """The speaker, and the utterance that the name of the file describes.
+
+    Raises:
+        RecordingError: if the file is not named as published.
+    """
     match = NAME.fullmatch(path.stem)
     if not match:
         raise RecordingError(
@@ -63,35 +70,41 @@ def _of(path: Path) -> tuple[str, Utterance]:
     return f"speaker_{speaker}", Utterance(path, path.stem, CODES[emotion], TEXTS[text])
 
 
-def _utterances(root: Path) -> dict[str, list[Utterance]]:
+def _utterances_by_speaker(root: Path) -> dict[str, list[Utterance]]:
+    """The utterances of each speaker.
+
+    Raises:
+        RecordingError: if there is no sound file, or one is not named as published.
+    """
     files = sorted(safe_path(root, "wav").glob("*.wav"))
     if not files:
         raise RecordingError("holds no .wav file", file=root / "wav", remedy="check --root: it holds the folder wav")
-    return by_speaker([_of(path) for path in files])
+    return by_speaker([_parse_name(path) for path in files])
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """The speakers, by their published numbers."""
+    """The speakers, in the order of their published numbers."""
     check_options(options)
-    return list(_utterances(root))
+    return list(_utterances_by_speaker(root))
 
 
-def _seen(path: Path) -> SoundAndPicture:
+def _read_sound(path: Path) -> SoundAndPicture:
+    """The sound of a file."""
     return SoundAndPicture(read_wav(path))
 
 
-READER = UtteranceReader(_seen, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
+READER = UtteranceReader(_read_sound, german, GERMAN, tuple(TEXTS.values()), published_hz=16_000)
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One speaker: a segment per utterance.
+    """One speaker, one segment per utterance.
 
     Raises:
-        RecordingError: on a file that is not named as published, cannot be read, is cut short or silent.
+        RecordingError: on a file that is not named as published, cannot be read, is truncated or silent.
     """
     gender, age = SPEAKERS[participant.removeprefix("speaker_")]
     traits: dict[str, Trait] = {"gender": gender, "age": age}
-    return READER.recording(participant, _utterances(root)[participant], traits, options)
+    return READER.recording(participant, _utterances_by_speaker(root)[participant], traits, options)
 
 
 EMODB = Dataset(

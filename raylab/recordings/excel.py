@@ -15,17 +15,21 @@ Cells = tuple[tuple[object, ...], ...]
 
 
 @lru_cache(maxsize=16)
-def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
-    """The sheet's rows, and the names of all sheets."""
+def _read_rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
+    """The rows of the sheet (the first one if None), all of one width, and the names of all sheets; no rows if the sheet does not exist.
+
+    Args:
+        changed_ns: time of the file's last change, so that a changed file is read again.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl warns of styles and validations, which hold no data
+        warnings.simplefilter("ignore")  # openpyxl warns of styles and validations that it drops; they hold no data
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             names = tuple(str(name) for name in book.sheetnames)
             if sheet is not None and sheet not in names:
                 return (), names
             page = book[sheet or names[0]]
-            page.reset_dimensions()  # some programs write a wrong size into the sheet, and cells would be lost
+            page.reset_dimensions()  # some programs write a wrong size into the sheet: cells would be lost
             rows = [tuple(row) for row in page.iter_rows(values_only=True)]
         finally:
             book.close()
@@ -34,14 +38,14 @@ def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[
 
 
 def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | None) -> Cells:
-    """All rows of a sheet, the first one where ``sheet`` is None; empty cells are None.
+    """All rows of a sheet (of the first one if ``sheet`` is None); empty cells are None.
 
     Raises:
-        RecordingError: where the file is missing or no Excel book, or has no such sheet.
+        RecordingError: if the file is missing, is no Excel book, or has no such sheet.
     """
     path = safe_path(root, relative, participant)
     try:
-        rows, names = _rows(path, path.stat().st_mtime_ns, sheet)
+        rows, names = _read_rows(path, path.stat().st_mtime_ns, sheet)
     except (
         BadZipFile,
         KeyError,
@@ -50,7 +54,7 @@ def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | 
         EOFError,
         SyntaxError,
         zlib.error,
-    ) as error:  # XML's errors are SyntaxErrors
+    ) as error:  # errors of the XML parser are SyntaxErrors
         raise RecordingError(
             f"cannot be read as an Excel book ({type(error).__name__}: {error})",
             file=path,
@@ -68,7 +72,7 @@ def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | 
 
 
 def as_number(cell: object) -> float | None:
-    """The cell as a number; None for empty cells, NaN and text that is none."""
+    """The cell as a number; None if it is empty, NaN, or text that is no number."""
     try:
         value = float(cell) if isinstance(cell, int | float | str) else float("nan")
     except ValueError:

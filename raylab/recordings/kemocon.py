@@ -1,8 +1,10 @@
-"""K-EmoCon (Park et al. 2020): debates of two people, an Empatica E4 on each, self-reported arousal and valence every 5 s.
+"""K-EmoCon (Park et al., Scientific Data 2020): debates of two participants, each with an Empatica E4; self-reported arousal and valence every 5 s.
 
-Layout: ``e4_data/PID/E4_{ACC,BVP,EDA,TEMP}.csv`` with a unix clock in ms, ``metadata/subjects.csv`` with each debate's start and end,
-``emotion_annotations/self_annotations/PPID.self.csv`` whose row of second s rates the 5 s before s. Only the debate is rated, so only
-the debate is read. Folders doubled by unzipping (``e4_data/e4_data``) and the authors' own ``raw/`` are found too.
+Layout: ``e4_data/PID/E4_{ACC,BVP,EDA,TEMP}.csv`` with a unix clock in ms; ``metadata/subjects.csv`` with the start and end of each debate;
+``emotion_annotations/self_annotations/PPID.self.csv``, whose row of second s rates the 5 s before s. Only the debate is rated, so only
+the debate is read. Folders that unzipping doubled (``e4_data/e4_data``) and the authors' own ``raw/`` are found too.
+
+Read are the six E4 channels of the paper's table; the study's public code also prepares the EEG bands of the headset.
 """
 
 import re
@@ -20,31 +22,36 @@ from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Rec
 from raylab.recordings.safe_path import safe_path
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
-# Those with all of E4 and Polar: the authors' list, and the one of Han et al. 2024.
+# The participants with complete E4 and Polar data: the list of the authors, and that of Han et al. 2024.
 USABLE = tuple(f"P{n:02d}" for n in (1, 4, 5, 8, 9, 10, 11, 13, 14, 15, 16, 19, 22, 23, 24, 25, 26, 27, 28, 31, 32))
-KEPT_DEVICE = {31: "A013E1", 32: "A01A3A"}  # two devices recorded at once; the authors' code keeps these for the E4's samples
+KEPT_DEVICE = {31: "A013E1", 32: "A01A3A"}  # two devices recorded at once; the authors' code keeps the samples of these
 STEP_S = 5.0
 GAP_S = 1.0
 SCALE = (1, 5)
 _COLUMNS = {name: ("x", "y", "z") if name == "ACC" else ("value",) for name in RATES_HZ}
-_SELF = "self_annotations/P{}.self.csv"
+_SELF_ANNOTATIONS = "self_annotations/P{}.self.csv"
 
 Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Signal:
-    """One E4 file's rows in the debate: time_s (n,) from the debate's start, rising; samples (n, n_columns)."""
+class _E4Signal:
+    """The rows of one E4 file that fall into the debate.
+
+    Attributes:
+        time_s: (n,) seconds from the start of the debate, rising.
+        samples: (n, n_columns).
+    """
 
     time_s: Values
     samples: Values
 
 
-def _folder(root: Path, name: str) -> str:
-    """Where a published folder is below the root.
+def _published_folder(root: Path, name: str) -> str:
+    """The path of a published folder relative to the root.
 
     Raises:
-        RecordingError: where it is nowhere.
+        RecordingError: if it does not exist.
     """
     for folder in (f"{name}/{name}", f"raw/{name}", name):
         if (root / folder).is_dir():
@@ -53,44 +60,53 @@ def _folder(root: Path, name: str) -> str:
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """``usable``: who of the 21 usable people has a folder of E4 files; ``all``: whoever has all four files and self-annotations.
+    """The participants of the subset: ``usable``: those of the 21 usable ones that have a folder of E4 files; ``all``: those that have all four
+    E4 files and self-annotations.
 
     Raises:
-        RecordingError: on an unknown subset, a folder of an unknown or double participant, or nobody.
+        RecordingError: on an unknown subset, a folder of an unknown participant, two folders of one participant, or an empty subset.
     """
     subset = options.get("subset", "usable")
     if subset not in ("usable", "all"):
         raise RecordingError(f"subset={subset!r} is unknown", remedy="use --option subset=usable or subset=all")
-    home = safe_path(root, _folder(root, "e4_data"))
-    names = sorted(path.name for path in home.iterdir() if path.is_dir() and path.name.isdigit())
-    people = [f"P{int(name):02d}" for name in names]
-    if odd := [name for name, person in zip(names, people, strict=True) if person not in PEOPLE or people.count(person) > 1]:
+    e4_folder = safe_path(root, _published_folder(root, "e4_data"))
+    folders = sorted(path.name for path in e4_folder.iterdir() if path.is_dir() and path.name.isdigit())
+    names_by_folder = [f"P{int(name):02d}" for name in folders]
+    if refused := [
+        folder
+        for folder, participant in zip(folders, names_by_folder, strict=True)
+        if participant not in PEOPLE or names_by_folder.count(participant) > 1
+    ]:
         raise RecordingError(
-            f"the folder {odd[0]} is of an unknown or a double participant",
-            file=home,
+            f"the folder {refused[0]} is of an unknown or a double participant",
+            file=e4_folder,
             remedy="K-EmoCon has 1 to 32; keep one folder each",
         )
-    rated = root / _folder(root, "emotion_annotations")
-    found = [
-        person
-        for person in sorted(people)
+    annotations = root / _published_folder(root, "emotion_annotations")
+    present = [
+        participant
+        for participant in sorted(names_by_folder)
         if (
-            person in USABLE
+            participant in USABLE
             if subset == "usable"
-            else all((home / str(int(person[1:])) / f"E4_{name}.csv").exists() for name in RATES_HZ)
-            and (rated / _SELF.format(int(person[1:]))).exists()
+            else all((e4_folder / str(int(participant[1:])) / f"E4_{name}.csv").exists() for name in RATES_HZ)
+            and (annotations / _SELF_ANNOTATIONS.format(int(participant[1:]))).exists()
         )
     ]
-    if not found:
+    if not present:
         raise RecordingError(
-            f"holds nobody of subset={subset}", file=home, remedy="use --option subset=all, or point --root at K-EmoCon"
+            f"holds nobody of subset={subset}", file=e4_folder, remedy="use --option subset=all, or point --root at K-EmoCon"
         )
-    return found
+    return present
 
 
-def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
-    """metadata/subjects.csv, its path, and the participant's debate from and to (unix ms)."""
-    relative = f"{_folder(root, 'metadata')}/subjects.csv"
+def _read_subjects(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
+    """metadata/subjects.csv, its path relative to the root, and start and end of the participant's debate (unix ms).
+
+    Raises:
+        RecordingError: if the participant does not have one row, or the times are not rising unix times in ms.
+    """
+    relative = f"{_published_folder(root, 'metadata')}/subjects.csv"
     frame = read_table(root, relative, participant, ["pid", "startTime", "endTime"], "all")
     rows = frame[frame["pid"] == pid]
     times = rows[["startTime", "endTime"]].to_numpy().reshape(-1)
@@ -102,51 +118,56 @@ def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str,
     return frame, relative, float(times[0]), float(times[1])
 
 
-def _one_device(frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of one device.
+def _rows_of_one_device(
+    frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of one device, and notes.
 
     Raises:
-        RecordingError: where two recorded at once and it is not known which to keep.
+        RecordingError: if two devices recorded at once and it is not known which one was worn.
     """
     if "device_serial" not in frame.columns:
         return frame, [f"{name}: no column device_serial, so one device is taken for granted"]
     devices = sorted(set(frame["device_serial"].dropna()))
-    keep = KEPT_DEVICE.get(pid)
+    kept_serial = KEPT_DEVICE.get(pid)
     if len(devices) < 2:
-        return frame, [f"{name}: device {devices[0]} alone, {keep} was published"] if keep and devices not in (
+        return frame, [f"{name}: device {devices[0]} alone, {kept_serial} was published"] if kept_serial and devices not in (
             [],
-            [keep],
+            [kept_serial],
         ) else []
-    if keep not in devices:
+    if kept_serial not in devices:
         raise RecordingError(
-            f"holds samples of the devices {', '.join(devices)} in one debate" + (f", not of {keep}" if keep else ""),
+            f"holds samples of the devices {', '.join(devices)} in one debate"
+            + (f", not of {kept_serial}" if kept_serial else ""),
             file=file,
             participant=participant,
             channel=name,
             remedy="keep the rows of the device that was worn, or leave the participant out with --without",
         )
-    kept = frame[frame["device_serial"] == keep]
-    return kept, [f"{name}: {len(frame) - len(kept)} rows of the second device {', '.join({*devices} - {keep})} left out"]
+    worn = frame[frame["device_serial"] == kept_serial]
+    return worn, [
+        f"{name}: {len(frame) - len(worn)} rows of the second device {', '.join({*devices} - {kept_serial})} left out"
+    ]
 
 
-def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], participant: str) -> tuple[_Signal, list[str]]:
-    """One E4 file, the debate only, in order of time.
+def _read_signal(root: Path, pid: int, name: str, debate: tuple[float, float], participant: str) -> tuple[_E4Signal, list[str]]:
+    """One E4 file, the debate only, in the order of time; and notes.
 
     Raises:
-        RecordingError: on rows of someone else, no row in the debate, or a clock that contradicts the rate.
+        RecordingError: on rows of another participant, no row in the debate, or a clock that contradicts the rate.
     """
-    relative = f"{_folder(root, 'e4_data')}/{pid}/E4_{name}.csv"
+    relative = f"{_published_folder(root, 'e4_data')}/{pid}/E4_{name}.csv"
     file, columns = root / relative, list(_COLUMNS[name])
     frame = read_table(root, relative, participant, ["timestamp", *columns], ["pid", "device_serial"])
-    others = [value for value in set(frame["pid"]) if number_of(value) != pid] if "pid" in frame.columns else []
+    other_pids = [value for value in set(frame["pid"]) if number_of(value) != pid] if "pid" in frame.columns else []
     stamps = frame["timestamp"]
     inside_debate = (stamps >= debate[0]) & (stamps < debate[1])
-    problem = f"holds rows of pid {others[0]}" if others else ""
+    problem = f"holds rows of pid {other_pids[0]}" if other_pids else ""
     if not problem and not inside_debate.any():
         problem = f"runs from {stamps.min():.0f} to {stamps.max():.0f} ms, the debate from {debate[0]:.0f} to {debate[1]:.0f}"
     if problem:
         raise RecordingError(problem, file=file, participant=participant, channel=name, remedy=AGAIN)
-    frame, notes = _one_device(frame[inside_debate], pid, name, file, participant)
+    frame, notes = _rows_of_one_device(frame[inside_debate], pid, name, file, participant)
     unordered = int((np.diff(frame["timestamp"]) < 0).sum())
     rising = frame.sort_values("timestamp", kind="stable").drop_duplicates("timestamp")
     if unordered or len(rising) < len(frame):
@@ -156,13 +177,13 @@ def _signal(root: Path, pid: int, name: str, debate: tuple[float, float], partic
     times = (rising["timestamp"].to_numpy() - debate[0]) / 1000
     check_clock(times, RATES_HZ[name], file=file, participant=participant, channel=name, gap_s=GAP_S)
     steps = np.diff(times)
-    if lost := int(np.round(steps[steps <= GAP_S] * RATES_HZ[name] - 1).clip(0).sum()):
-        notes.append(f"{name}: {lost} samples lost in gaps of under {GAP_S:g} s, their nearest neighbours stand in")
-    return _Signal(times, rising[columns].to_numpy()), notes
+    if n_lost := int(np.round(steps[steps <= GAP_S] * RATES_HZ[name] - 1).clip(0).sum()):
+        notes.append(f"{name}: {n_lost} samples lost in gaps of under {GAP_S:g} s, their nearest neighbours stand in")
+    return _E4Signal(times, rising[columns].to_numpy()), notes
 
 
-def _stretches(signals: dict[str, _Signal]) -> list[tuple[float, float]]:
-    """Times (from, to) of the debate in which every channel has samples without a gap of over a second, at least a second long."""
+def _shared_stretches(signals: dict[str, _E4Signal]) -> list[tuple[float, float]]:
+    """Times (from, to), in seconds of the debate, in which every channel has samples without a gap of over 1 s; shorter than 1 s are left out."""
     shared = [(0.0, np.inf)]
     for name, signal in signals.items():
         breaks = np.flatnonzero(np.diff(signal.time_s) > GAP_S)
@@ -177,8 +198,8 @@ def _stretches(signals: dict[str, _Signal]) -> list[tuple[float, float]]:
     return [(a, b) for a, b in shared if b - a >= GAP_S]
 
 
-def _samples(signal: _Signal, begin: float, end: float, rate_hz: float) -> Values:
-    """(n, n_columns) at the promised rate from the first sample at or after ``begin``: the nearest recorded one each, by time.
+def _resample(signal: _E4Signal, begin: float, end: float, rate_hz: float) -> Values:
+    """Samples (n, n_columns) at ``rate_hz`` from the first recorded sample at or after ``begin``, each the nearest recorded one in time.
 
     By time and not by index, because rows are lost: counting them would move the signal against its labels.
     """
@@ -190,52 +211,52 @@ def _samples(signal: _Signal, begin: float, end: float, rate_hz: float) -> Value
     return samples
 
 
-def _ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Values, dict[str, Values], list[str]]:
-    """When each rating begins to hold, in seconds of the debate, the ratings by name, and notes.
+def _read_ratings(root: Path, pid: int, seconds: float, participant: str) -> tuple[Values, dict[str, Values], list[str]]:
+    """The times at which each rating begins to hold, in seconds of the debate, the ratings by name (each (n,), 1..5), and notes.
 
     Annotations that last longer than the debate began before it: they are cut from their beginning, as the authors' code does.
 
     Raises:
-        RecordingError: where ratings are not one every 5 s, or one is not a whole number of 1..5.
+        RecordingError: if ratings are not one every 5 s, or one is not a whole number of 1..5.
     """
-    relative = f"{_folder(root, 'emotion_annotations')}/{_SELF.format(pid)}"
+    relative = f"{_published_folder(root, 'emotion_annotations')}/{_SELF_ANNOTATIONS.format(pid)}"
     frame = read_table(root, relative, participant, ["seconds", "arousal", "valence"])
-    found = frame["seconds"].to_numpy()
-    if (odd := np.diff(found) != STEP_S).any() or not found[0] >= STEP_S:
-        row = int(odd.argmax()) if odd.any() else -1
+    row_seconds = frame["seconds"].to_numpy()
+    if (uneven := np.diff(row_seconds) != STEP_S).any() or not row_seconds[0] >= STEP_S:
+        row = int(uneven.argmax()) if uneven.any() else -1
         raise RecordingError(
-            f"row {row + 3} is of second {found[row + 1]:g}, expected one row every {STEP_S:g} s from {STEP_S:g} on",
+            f"row {row + 3} is of second {row_seconds[row + 1]:g}, expected one row every {STEP_S:g} s from {STEP_S:g} on",
             file=root / relative,
             participant=participant,
             channel="seconds",
             remedy=AGAIN,
         )
     values = {name: frame[name].to_numpy() for name in ("arousal", "valence")}
-    for name, rated in values.items():
-        wrong = ~np.isin(rated, np.arange(SCALE[0], SCALE[1] + 1))
-        if wrong.any():
-            row = int(wrong.argmax())
+    for name, row_values in values.items():
+        off_scale = ~np.isin(row_values, np.arange(SCALE[0], SCALE[1] + 1))
+        if off_scale.any():
+            row = int(off_scale.argmax())
             raise RecordingError(
-                f"row {row + 2} (second {found[row]:g}) has {rated[row]:g}, expected {SCALE[0]}..{SCALE[1]}",
+                f"row {row + 2} (second {row_seconds[row]:g}) has {row_values[row]:g}, expected {SCALE[0]}..{SCALE[1]}",
                 file=root / relative,
                 participant=participant,
                 channel=name,
                 remedy=AGAIN,
             )
-    cut = max(0, len(found) - int(seconds // STEP_S)) if found[-1] >= seconds else 0
-    notes = [f"annotations last {found[-1]:g} s, the debate {seconds:.3f} s: their first {cut} were cut"] if cut else []
-    times = found[cut:] - STEP_S * (1 + cut)
-    return times, {name: rated[cut:] for name, rated in values.items()}, notes
+    cut = max(0, len(row_seconds) - int(seconds // STEP_S)) if row_seconds[-1] >= seconds else 0
+    notes = [f"annotations last {row_seconds[-1]:g} s, the debate {seconds:.3f} s: their first {cut} were cut"] if cut else []
+    times = row_seconds[cut:] - STEP_S * (1 + cut)
+    return times, {name: row_values[cut:] for name, row_values in values.items()}, notes
 
 
-def _track(times: Values, values: Values, begin: float, end: float) -> LabelTrack:
+def _ratings_between(times: Values, values: Values, begin: float, end: float) -> LabelTrack:
     """The ratings that hold somewhere in [begin, end), in seconds from ``begin``."""
-    held = (times + STEP_S > begin) & (times < end)
-    return LabelTrack(times[held] - begin, values[held])
+    overlapping = (times + STEP_S > begin) & (times < end)
+    return LabelTrack(times[overlapping] - begin, values[overlapping])
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One person's debate: a segment for every stretch without a gap in the E4's clock.
+    """One participant's debate: one segment for every stretch without a gap in the E4's clock.
 
     Raises:
         RecordingError: on a missing or unreadable file, a clock that contradicts the rate, or ratings off the scale.
@@ -243,28 +264,28 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     if not re.fullmatch(r"P\d\d", participant) or participant not in PEOPLE:
         raise RecordingError(f"participant {participant!r} is unknown", remedy=f"K-EmoCon has {PEOPLE[0]} to {PEOPLE[-1]}")
     pid = int(participant[1:])
-    subjects, relative, start, end = _subject(root, pid, participant)
+    subjects, relative, start, end = _read_subjects(root, pid, participant)
     seconds = (end - start) / 1000
-    times, ratings, notes = _ratings(root, pid, seconds, participant)
-    signals: dict[str, _Signal] = {}
+    times, ratings, notes = _read_ratings(root, pid, seconds, participant)
+    signals: dict[str, _E4Signal] = {}
     for name in RATES_HZ:
-        signals[name], more = _signal(root, pid, name, (start, end), participant)
-        notes += more
-    stretches = _stretches(signals)
+        signals[name], signal_notes = _read_signal(root, pid, name, (start, end), participant)
+        notes += signal_notes
+    stretches = _shared_stretches(signals)
     covered = sum(b - a for a, b in stretches)
     if seconds - covered > GAP_S:
         notes.append(f"{covered:.1f} of {seconds:.1f} s of the debate have all signals, in {len(stretches)} stretch(es)")
-    home = str(root / _folder(root, "e4_data") / str(pid))
+    e4_folder = str(root / _published_folder(root, "e4_data") / str(pid))
     segments = []
     for begin, stop in stretches:
-        arrays = {name: _samples(signal, begin, stop, RATES_HZ[name]) for name, signal in signals.items()}
-        channels, by_channel = wrist_channels(arrays, home, participant)
-        tracks = {name: _track(times, values, begin, stop) for name, values in ratings.items()}
+        arrays = {name: _resample(signal, begin, stop, RATES_HZ[name]) for name, signal in signals.items()}
+        channels, by_channel = wrist_channels(arrays, e4_folder, participant)
+        tracks = {name: _ratings_between(times, values, begin, stop) for name, values in ratings.items()}
         segments.append(Segment("debate", begin, by_channel, tracks))
     if not segments:
         raise RecordingError(
             "no second of the debate has all four signals",
-            file=home,
+            file=e4_folder,
             participant=participant,
             remedy="leave the participant out with --without",
         )

@@ -22,15 +22,15 @@ LAYOUT = "compare the file with the published layout, or leave the participant o
 def read_mat(
     root: Path, relative: str, participant: str | None, needed: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The named variables of ``root/relative`` as scipy reads them; absent optional ones are left out.
+    """The named variables of ``root/relative`` as scipy reads them; optional ones that are absent are left out.
 
     Raises:
-        RecordingError: where the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
+        RecordingError: if the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
     """
     path = safe_path(root, relative, participant)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # scipy warns of duplicated variables and goes on with one of them
+            warnings.simplefilter("error")  # scipy warns of a duplicated variable and continues with one of the two
             content = scipy.io.loadmat(path, variable_names=[*needed, *optional])
     except NotImplementedError as error:
         raise RecordingError(
@@ -47,9 +47,9 @@ def read_mat(
             remedy=AGAIN,
         ) from error
     if missing := [name for name in needed if name not in content]:
-        held = ", ".join(name for name, *_ in _whosmat(path)) or "nothing"
+        variables = ", ".join(name for name, *_ in _list_variables(path)) or "nothing"
         raise RecordingError(
-            f"lacks the variable, it holds {held}",
+            f"lacks the variable, it holds {variables}",
             file=path,
             participant=participant,
             channel=", ".join(missing),
@@ -58,34 +58,35 @@ def read_mat(
     return {name: content[name] for name in (*needed, *optional) if name in content}
 
 
-def _whosmat(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+def _list_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and type of each variable in the file; empty if it cannot be read."""
     try:
         return list(scipy.io.whosmat(path))
-    except Exception:  # only to say what a damaged file holds
+    except Exception:  # only for a message on what a damaged file holds
         return []
 
 
 def describe_type(value: Any) -> str:
-    """What a variable is, for a message: type and shape."""
+    """Type and shape of a value, for a message."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def numeric(value: Any, shape: tuple[int | None, ...], file: object, participant: str | None, name: str) -> Array:
-    """A numeric array as float64 of the shape; ``None`` is any length.
+    """A numeric array of this shape as float64; ``None`` in the shape admits any length.
 
     Raises:
-        RecordingError: naming the variable, what was found and what was expected.
+        RecordingError: naming the variable, the type found and the shape expected.
     """
     fits = (
         isinstance(value, np.ndarray)
         and value.dtype.kind in "fiu"
         and value.ndim == len(shape)
-        and all(want is None or have == want for have, want in zip(value.shape, shape, strict=True))
+        and all(expected is None or actual == expected for actual, expected in zip(value.shape, shape, strict=True))
     )
     if not fits:
-        wanted = " x ".join("n" if length is None else str(length) for length in shape)
+        expected_shape = " x ".join("n" if length is None else str(length) for length in shape)
         raise RecordingError(
-            f"expected a numeric array {wanted}, found {describe_type(value)}",
+            f"expected a numeric array {expected_shape}, found {describe_type(value)}",
             file=file,
             participant=participant,
             channel=name,
@@ -95,10 +96,10 @@ def numeric(value: Any, shape: tuple[int | None, ...], file: object, participant
 
 
 def cells(value: Any, count: int, file: object, participant: str | None, name: str) -> list[Any]:
-    """The entries of a 1 x count (or count x 1) cell.
+    """The entries of a cell array 1 x count (or count x 1).
 
     Raises:
-        RecordingError: where it is no cell, or of another size.
+        RecordingError: if it is no cell array, or of another size.
     """
     if not isinstance(value, np.ndarray) or value.dtype != object or sorted(value.shape) != sorted((1, count)):
         raise RecordingError(
@@ -112,7 +113,7 @@ def cells(value: Any, count: int, file: object, participant: str | None, name: s
 
 
 def text(value: Any) -> str:
-    """A cell's text or whole number without the quotes some tables keep: '10', "'10'", 10 and 10.0 are all "10"."""
+    """The text or whole number of a cell, without the quotes that some tables keep: "10" of '10', "'10'", 10 and 10.0; "" of None."""
     while isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size == 1 else "".join(map(str, value.ravel()))
     if isinstance(value, int | float | np.number) and np.isfinite(value) and value == int(value):
@@ -121,6 +122,6 @@ def text(value: Any) -> str:
 
 
 def rate_by_time(time_ms: Array) -> float:
-    """Samples a second by a column of milliseconds (n,); NaN where it does not rise."""
-    span = float(time_ms[-1] - time_ms[0]) if len(time_ms) > 1 else 0.0
-    return (len(time_ms) - 1) * 1000.0 / span if np.isfinite(span) and span > 0 else float("nan")
+    """The rate in Hz that a column of times in milliseconds (n,) gives; NaN if the times do not rise."""
+    span_ms = float(time_ms[-1] - time_ms[0]) if len(time_ms) > 1 else 0.0
+    return (len(time_ms) - 1) * 1000.0 / span_ms if np.isfinite(span_ms) and span_ms > 0 else float("nan")

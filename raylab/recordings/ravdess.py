@@ -1,7 +1,8 @@
-"""RAVDESS (Livingstone and Russo 2018), speech: 24 actors, two sentences, eight acted emotions in two intensities.
+"""RAVDESS (Livingstone and Russo, PLoS ONE 2018), speech: 24 actors, two sentences, eight acted emotions in two intensities.
 
 Layout: ``Audio_Speech_Actors_01-24/Actor_NN/MM-CC-EE-II-SS-RR-AA.wav``: modality, vocal channel, emotion, intensity, statement,
-repetition, actor. With ``visual=true`` sound and picture are read from ``Video_Speech_Actor_NN/Actor_NN/01-*.mp4`` (or ``Actor_NN/`` itself).
+repetition, actor; published at 48 kHz. With ``visual=true`` sound and picture are read from ``Video_Speech_Actor_NN/Actor_NN/01-*.mp4``
+(or ``Actor_NN/`` itself).
 """
 
 import re
@@ -31,8 +32,12 @@ ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
 SOUND_ONLY, FULL, SPEECH = "03", "01", "01"
 
 
-def _of(path: Path) -> tuple[str, str, Utterance]:
-    """Actor, modality code, utterance."""
+def _parse_name(path: Path) -> tuple[str, str, Utterance]:
+    """The actor, the code of the modality, and the utterance that the name of the file describes.
+
+    Raises:
+        RecordingError: if the file is not named as published, is a song, or lies in another actor's folder.
+    """
     match, actor = NAME.fullmatch(path.stem), path.parent.name
     if not match or match.group(2) != SPEECH or f"Actor_{match.group(7)}" != actor:
         raise RecordingError(
@@ -45,29 +50,36 @@ def _of(path: Path) -> tuple[str, str, Utterance]:
     return actor, modality, Utterance(path, path.stem, int(emotion), TEXTS[statement])
 
 
-def _files(root: Path, visual: bool) -> list[Path]:
+def _list_files(root: Path, visual: bool) -> list[Path]:
+    """The sound files, or the films if ``visual``."""
     if not visual:
         return sorted(safe_path(root, AUDIO).glob("Actor_*/*.wav"))
     return sorted([*root.glob("Video_Speech_Actor_*/Actor_*/*.mp4"), *root.glob("Actor_*/*.mp4")])
 
 
-def _utterances(root: Path, options: Options) -> dict[str, list[Utterance]]:
+def _utterances_by_actor(root: Path, options: Options) -> dict[str, list[Utterance]]:
+    """The utterances of each actor: of sound files only, or of films with sound if the option ``visual`` is set.
+
+    Raises:
+        RecordingError: if there is no such file, or one is not named as published.
+    """
     visual = bool(options["visual"])
-    files = [_of(path) for path in _files(root, visual)]
-    kept = [(actor, one) for actor, modality, one in files if modality == (FULL if visual else SOUND_ONLY)]
-    if not kept:
-        where = "Video_Speech_Actor_NN/Actor_NN/01-*.mp4" if visual else f"{AUDIO}/Actor_NN/03-*.wav"
-        raise RecordingError(f"holds no {where}", file=root, remedy="check --root, or set --option visual to what is there")
-    return by_speaker(kept)
+    parsed = [_parse_name(path) for path in _list_files(root, visual)]
+    utterances = [(actor, utterance) for actor, modality, utterance in parsed if modality == (FULL if visual else SOUND_ONLY)]
+    if not utterances:
+        pattern = "Video_Speech_Actor_NN/Actor_NN/01-*.mp4" if visual else f"{AUDIO}/Actor_NN/03-*.wav"
+        raise RecordingError(f"holds no {pattern}", file=root, remedy="check --root, or set --option visual to what is there")
+    return by_speaker(utterances)
 
 
 def participants(root: Path, options: Options) -> list[str]:
     """The actors, by number."""
     check_options(options)
-    return list(_utterances(root, options))
+    return list(_utterances_by_actor(root, options))
 
 
-def _seen(path: Path) -> SoundAndPicture:
+def _read_file(path: Path) -> SoundAndPicture:
+    """The sound of a file; of a film also the features of the face and a note on them."""
     if path.suffix == ".wav":
         return SoundAndPicture(read_wav(path))
     film = read_film(path)
@@ -75,18 +87,18 @@ def _seen(path: Path) -> SoundAndPicture:
 
 
 READER = UtteranceReader(
-    _seen, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH
+    _read_file, english, ENGLISH, tuple(TEXTS.values()), published_hz=48_000, visual_hz=FACE_HZ, visual_width=FACE_WIDTH
 )
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One actor: a segment per utterance. Odd numbers are men.
+    """One actor, one segment per utterance. Actors with odd numbers are men.
 
     Raises:
-        RecordingError: on a file that is not named as published, cannot be read, is cut short or silent.
+        RecordingError: on a file that is not named as published, cannot be read, is truncated or silent.
     """
     traits: dict[str, Trait] = {"gender": "male" if int(participant[-2:]) % 2 else "female"}
-    return READER.recording(participant, _utterances(root, options)[participant], traits, options)
+    return READER.recording(participant, _utterances_by_actor(root, options)[participant], traits, options)
 
 
 RAVDESS = Dataset(

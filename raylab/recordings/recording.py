@@ -1,4 +1,4 @@
-"""What a dataset's reader returns, and how a dataset declares itself."""
+"""The types that a reader returns (``Recording`` and its parts), and ``Dataset``, by which a dataset declares itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of a recording.
+    """One channel of a recording: one axis of a sensor, or one view of an utterance.
 
     Attributes:
         name: unique in the recording, e.g. ``wrist_acc_x``.
-        modality: what is measured, e.g. ``acc``, ``bvp``, ``eda``.
-        rate_hz: samples a second as recorded.
-        target_rate_hz: samples a second in the windows; divides ``rate_hz``.
-        unit: of the samples as recorded.
-        file: where it was read from, for messages.
-        longest: of a channel of variable length, the steps that every window is padded to; 0: windows are cut from a running signal.
+        modality: the quantity that is measured, e.g. ``acc``, ``bvp``, ``eda``.
+        rate_hz: samples per second as recorded.
+        target_rate_hz: samples per second in the windows; divides ``rate_hz``.
+        unit: unit of the samples as recorded.
+        file: the file or folder that the samples were read from, for messages.
+        longest: number of steps that every window of a channel of variable length is padded to; 0 if windows are cut from a running signal.
     """
 
     name: str
@@ -36,13 +36,18 @@ class Channel:
 
     @property
     def variable(self) -> bool:
-        """Whether its windows carry their own length."""
+        """Whether each window of the channel has a length of its own (speech)."""
         return self.longest > 0
 
 
 @dataclass(frozen=True)
 class LabelTrack:
-    """A label over time: ``values[i]`` holds from ``times_s[i]`` (both (m,), seconds from the segment's start, rising)."""
+    """A label over time: ``values[i]`` holds from ``times_s[i]`` until the next time.
+
+    Attributes:
+        times_s: (m,) seconds from the start of the segment, rising.
+        values: (m,) codes or ratings; NaN means that there is no label.
+    """
 
     times_s: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
@@ -50,13 +55,15 @@ class LabelTrack:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch without gaps or trial borders. Where the channels are of variable length it is one utterance, and one window.
+    """A stretch of a recording without gaps or trial borders: no window crosses its ends.
+
+    If the channels are of variable length, a segment is one utterance and becomes one window.
 
     Attributes:
-        session: names the trial or session.
-        start_s: seconds from the recording's start.
-        signals: channel name to samples (n_samples, n_features), float64.
-        tracks: track name to its labels.
+        session: name of the trial or session.
+        start_s: seconds from the start of the recording.
+        signals: samples by channel name, each (n_samples, n_features), float64.
+        tracks: label tracks by name.
     """
 
     session: str
@@ -67,10 +74,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Recording:
-    """One participant: channels, segments in time order, and traits (numbers, or text for categories).
+    """All that a dataset holds of one participant.
 
     Attributes:
-        notes: sentences on what the reader left out or found otherwise than published; the card keeps them.
+        participant: the participant's name.
+        channels: the channels, in the order in which models receive them.
+        segments: in time order.
+        traits: numbers, or text for categories.
+        notes: sentences about data that the reader left out or that differ from the published description; the card keeps them.
     """
 
     participant: str
@@ -82,15 +93,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class Label:
-    """How a label track becomes a class per window (PROTOCOL, Labels).
+    """How a label track becomes one class per window (docs/protocol.md, Labels).
 
     Attributes:
-        name: of the label, e.g. ``stress``.
-        track: the track it is read from.
-        decide: ``mode`` of the window's codes; ``majority`` of them, a tie drops the window; ``above_own_mean``:
-            class 1 where the window's mean exceeds the participant's own mean of the track.
-        classes: class names, in order of their index.
-        codes: track value to class index; windows that decide for another value carry no label.
+        name: name of the label, e.g. ``stress``.
+        track: name of the track that it is read from.
+        decide: ``mode``: the most frequent code in the window, the smallest one if several are tied; ``majority``: the same, but a tie drops
+            the window; ``above_own_mean``: class 1 if the mean inside the window exceeds the participant's own mean of the track, else 0.
+        classes: class names, in the order of their indices.
+        codes: class index by code; windows that decide for another code carry no label.
     """
 
     name: str

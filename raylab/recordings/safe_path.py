@@ -1,4 +1,4 @@
-"""Paths inside a dataset's root."""
+"""Paths inside the root folder of a dataset."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def safe_path(root: Path, relative: str, participant: str | None = None) -> Path
     """The existing file or folder ``root/relative``.
 
     Raises:
-        RecordingError: where it is missing or leaves the root, by ``..`` or by a link.
+        RecordingError: if it is missing, or leaves the root by ``..`` or by a link.
     """
     try:
         path = Path(within(root, relative))

@@ -1,4 +1,4 @@
-"""Open a published pickle without running it: numpy arrays and plain containers, nothing else."""
+"""Read a published pickle without running code from it: numpy arrays and plain containers are admitted, nothing else."""
 
 import io
 import pickle
@@ -10,7 +10,7 @@ import numpy as np
 from raylab.errors import RecordingError
 from raylab.recordings.safe_path import safe_path
 
-# Old files name numpy.core.multiarray, new ones numpy._core.multiarray; Python 3 writes bytes as _codecs.encode in protocol 2.
+# Files written with numpy 1 name numpy.core, those of numpy 2 numpy._core; Python 3 writes bytes as _codecs.encode in protocol 2.
 _ADMITTED = {
     (module, name) for module in ("numpy.core.multiarray", "numpy._core.multiarray") for name in ("_reconstruct", "scalar")
 } | {
@@ -23,17 +23,24 @@ _ADMITTED = {
 
 
 class _Unpickler(pickle.Unpickler):
+    """An unpickler that resolves only the names in ``_ADMITTED``."""
+
     def find_class(self, module: str, name: str) -> Any:
+        """The admitted class or function, numpy 1's names translated to numpy 2's.
+
+        Raises:
+            UnpicklingError: on any other name.
+        """
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither a numpy array nor a plain container")
         return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
 
 
 def read_pickle(root: Path, relative: str, participant: str) -> Any:
-    """The object in ``root/relative``, a pickle of protocol 0-5 (Python 2 strings read as latin1, as WESAD's need).
+    """The object in ``root/relative``, a pickle of protocol 0-5; strings of Python 2 are read as latin1, which WESAD's files need.
 
     Raises:
-        RecordingError: where the file is missing, truncated, or asks for anything but arrays and containers.
+        RecordingError: if the file is missing, truncated, or asks for anything but arrays and containers.
     """
     path = safe_path(root, relative, participant)
     try:
@@ -48,11 +55,15 @@ def read_pickle(root: Path, relative: str, participant: str) -> Any:
 
 
 def as_array(value: Any, file: object, participant: str, channel: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A numeric array as float64 (n, n_features); refuses anything else, object arrays included."""
+    """A numeric array as float64 (n, n_features).
+
+    Raises:
+        RecordingError: if the value is no array, is empty, has more than two dimensions or is not numeric (object arrays included).
+    """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2) or not value.size:
-        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        found_type = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise RecordingError(
-            f"expected a numeric array (n,) or (n, n_features), found {found}",
+            f"expected a numeric array (n,) or (n, n_features), found {found_type}",
             file=file,
             participant=participant,
             channel=channel,

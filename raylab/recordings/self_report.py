@@ -1,4 +1,4 @@
-"""Clips with one self-reported arousal and valence each: what AMIGOS and ASCERTAIN share."""
+"""Clips with one self-reported arousal and one valence each: the parts that the readers of AMIGOS and ASCERTAIN share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ LABELS = tuple(Label(name, name, "above_own_mean", ("low", "high")) for name in 
 
 @dataclass(frozen=True)
 class RatedClip:
-    """A clip that one participant watched: channel name to samples (n, 1), and the two ratings."""
+    """A clip that one participant watched.
+
+    Attributes:
+        name: the clip's id.
+        signals: channel name to samples (n, 1).
+        arousal: the participant's rating of the whole clip.
+        valence: likewise.
+    """
 
     name: str
     signals: Mapping[str, Array]
@@ -22,34 +29,35 @@ class RatedClip:
     valence: float
 
 
-def _seconds(clip: RatedClip, channels: Sequence[Channel]) -> list[float]:
+def _channel_durations(clip: RatedClip, channels: Sequence[Channel]) -> list[float]:
+    """Duration of each channel of the clip, in seconds."""
     return [len(clip.signals[channel.name]) / channel.rate_hz for channel in channels]
 
 
 def segments(clips: Sequence[RatedClip], channels: Sequence[Channel]) -> tuple[tuple[Segment, ...], list[str]]:
-    """One segment a clip, one after the other, with ratings that hold all through; a note on clips of uneven channels.
+    """One segment per clip, one after the other, with ratings that hold for the whole clip; and a note on clips of uneven channels.
 
-    A clip lasts as long as its shortest channel: windows need all of them.
+    A clip lasts as long as its shortest channel, because windows need all of them. Differences over 2 s are noted.
     """
-    made, uneven, start = [], [], 0.0
+    clip_segments, uneven, start = [], [], 0.0
     for clip in clips:
-        seconds = _seconds(clip, channels)
+        seconds = _channel_durations(clip, channels)
         times = np.array([0.0, max(seconds)])
         ratings = zip(RATINGS, (clip.arousal, clip.valence), strict=True)
         tracks = {name: LabelTrack(times, np.full(2, value)) for name, value in ratings}
-        made.append(Segment(clip.name, start, clip.signals, tracks))
+        clip_segments.append(Segment(clip.name, start, clip.signals, tracks))
         start += min(seconds)
         if max(seconds) - min(seconds) > 2.0:
             uneven.append(f"{clip.name} ({min(seconds):.1f} to {max(seconds):.1f} s)")
     note = f"channels of one clip last differently, the shortest counts: {', '.join(uneven)}"
-    return tuple(made), [note] if uneven else []
+    return tuple(clip_segments), [note] if uneven else []
 
 
 def mostly_nan(signals: Mapping[str, Array]) -> bool:
-    """Whether more than half of any channel is NaN: such a clip is left out; less NaN is for the windows to refuse."""
+    """Whether more than half of any channel is NaN: such a clip is left out. Fewer NaN are refused when windows are made."""
     return any(np.isnan(samples).mean() > 0.5 for samples in signals.values())
 
 
 def left_out(reasons: Mapping[str, Sequence[str]]) -> list[str]:
-    """A sentence a reason."""
+    """One sentence per reason, with the names of what was left out."""
     return [f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()]

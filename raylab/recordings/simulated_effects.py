@@ -1,8 +1,8 @@
-"""Simulated cohorts with a known truth: what personalization can and cannot find in them is decided by how they are made.
+"""Simulated cohorts with a known truth: their construction decides what personalization can and cannot gain in them.
 
-One or two channels of slow noise at 4 Hz, alternating runs of calm and stress. Stress moves a person's level in some direction over the
-features of a channel: whose, which, where and when is the truth. A constant offset per person would say nothing, since min-max removes it;
-a direction stays.
+One or two channels of slow noise at 4 Hz, alternating runs of calm and stress. Stress moves a participant's level in some direction over
+the features of a channel; the truth says whether the direction, the feature, the place and the time differ between participants. A
+constant offset per participant would have no effect, because min-max normalization removes it; a direction remains.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +21,12 @@ RATE_HZ = 4
 RUNS = 8
 NAMES = ("a", "b")
 BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "stability", "openness")
-MEMORY_S = 2.0  # of the slow noise: shorter than a window, so that a run has no level of its own
+MEMORY_S = 2.0  # time constant of the slow noise: shorter than a window, so that a run has no level of its own
 MARK = 4.0
-FEATURES = 6  # of a channel in which everyone has an own direction
-TYPES = np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)]])  # directions of the two types' response
-SHOWN = 3  # features that tell a hidden type: more than the response's, or similarity would be decided by those
-SIGNATURE = 1.5  # amplitude of what makes a person or a type visible, in SDs of the slow noise
+FEATURES = 6  # of a channel in which every participant has a direction of their own
+TYPES = np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)]])  # directions in which the two types respond
+SHOWN = 3  # features that show a hidden type: more than those of the response, which would else decide similarity
+SIGNATURE = 1.5  # amplitude of the oscillation that shows a type, in SDs of the slow noise
 DEFAULTS: dict[str, Any] = {
     "truth": "homogeneous", "participants": 20, "minutes": 5.4, "strength": 1.5, "noise": 1.0, "balance": 0.5, "seed": 0,
 }  # fmt: skip
@@ -37,11 +37,19 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True)
 class Session:
-    """What a truth may use: the samples' class (0 or 1), run, and place in the session (0 to 1), each (n,), and the options.
+    """One participant's session: the values that a truth may use.
 
     Attributes:
-        kind: 0 or 1 in turn: the type of a clustered cohort, half of each. A majority's sign would serve the majority without any clusters.
-        number: of the person, from 0; ``people``: how many there are.
+        stressed: (n,) class of each sample, 0 or 1.
+        run: (n,) index of the run.
+        place: (n,) position in the session, 0 to 1.
+        strength: difference of the response between stress and calm.
+        noise: SD of the slow noise.
+        kind: type of the participant in a clustered cohort: 0 and 1 in turn, half of the participants each. If one type were more frequent, a
+            pooled model would serve it without any clustering.
+        number: the participant's number, from 0.
+        people: number of participants.
+        rng: the participant's stream of random numbers.
     """
 
     stressed: Signal
@@ -56,28 +64,32 @@ class Session:
 
     @property
     def response(self) -> Signal:
-        """Centred, so that the level says nothing of how much stress there was."""
+        """(n,) the response, centred: its mean level does not tell how much of the session was stress."""
         return self.strength * (self.stressed - 0.5)
 
     def sign(self) -> int:
+        """-1 or 1, drawn for the participant."""
         return int(self.rng.choice([-1, 1]))
 
     def own_response(self) -> Signal:
-        """(n, FEATURES): in a direction of the person's own. With signs alone a majority would be served by the pool, and have nothing to gain."""
+        """(n, FEATURES): the response in a random direction of the participant's own.
+
+        With signs instead of directions, a pooled model would serve the participants with the more frequent sign, who would have nothing to gain.
+        """
         direction = self.rng.normal(size=FEATURES)
         return np.asarray(np.outer(self.response, direction / np.linalg.norm(direction)))
 
     def typical_response(self) -> Signal:
-        """(n, 2): in the direction of the person's type; the two are 120 degrees apart, so that the pool has a direction between them."""
+        """(n, 2): the response in the direction of the participant's type; the two are 120 degrees apart, so a pooled model finds one between."""
         return np.asarray(np.outer(self.response, TYPES[self.kind]))
 
     def tone(self, low_hz: float, high_hz: float) -> Signal:
-        """An oscillation at a frequency that is the person's own."""
+        """(n,) an oscillation at a frequency of the participant's own, drawn from ``low_hz`` to ``high_hz``."""
         turns = self.rng.uniform(low_hz, high_hz) * np.arange(len(self.stressed)) / RATE_HZ + self.rng.random()
         return np.asarray(SIGNATURE * np.sin(2 * np.pi * turns))
 
     def in_noise(self, signal: Signal, share: float = 1.0) -> Signal:
-        """(n, n_features): the signal in autoregressive noise of SD ``noise`` times ``share``, with a little white noise on top."""
+        """(n, n_features): the signal plus ``share`` times autoregressive noise of SD ``noise`` and a little white noise."""
         clean = signal.reshape(len(signal), -1)
         keep = float(np.exp(-1 / (MEMORY_S * RATE_HZ)))
         white = self.rng.normal(0, self.noise, (len(clean) + 100, clean.shape[1]))
@@ -85,76 +97,86 @@ class Session:
         return np.asarray(clean + share * (slow + self.rng.normal(0, 0.2 * self.noise, slow.shape)))
 
 
-Made = tuple[Signal, ...]
+ChannelSignals = tuple[Signal, ...]
 
 
-def _none(s: Session) -> Made:
+def _no_signal(s: Session) -> ChannelSignals:
+    """Noise only: the labels have no relation to the signals."""
     return (s.in_noise(np.zeros(len(s.stressed))),)
 
 
-def _homogeneous(s: Session) -> Made:
+def _homogeneous(s: Session) -> ChannelSignals:
+    """The same response in all participants."""
     return (s.in_noise(s.response),)
 
 
-def _shifted(s: Session) -> Made:
+def _shifted(s: Session) -> ChannelSignals:
+    """A direction of their own for each participant."""
     return (s.in_noise(s.own_response()),)
 
 
-def _recognizable(s: Session) -> Made:
-    """One channel with a feature for each person, which alone is alive: it tells whose signal it is. A mark at the start, a twentieth of the
-    session up and one down, gives all features one range, or min-max would blow the silent ones up."""
-    made = s.in_noise(np.zeros((len(s.stressed), s.people)), 0.02)
-    made[:, s.number] = s.in_noise(s.sign() * s.response)[:, 0]
-    made[s.place < 0.05] = MARK
-    made[(s.place >= 0.05) & (s.place < 0.1)] = -MARK
-    return (made,)
+def _shifted_recognizable(s: Session) -> ChannelSignals:
+    """One feature of the channel per participant, and only the participant's own carries a signal: it identifies the participant.
+
+    At the start of the session all features go up for a twentieth of it and down for another, which gives all of them one range. Without
+    this, min-max normalization would amplify the silent ones.
+    """
+    samples = s.in_noise(np.zeros((len(s.stressed), s.people)), 0.02)
+    samples[:, s.number] = s.in_noise(s.sign() * s.response)[:, 0]
+    samples[s.place < 0.05] = MARK
+    samples[(s.place >= 0.05) & (s.place < 0.1)] = -MARK
+    return (samples,)
 
 
-def _clustered(s: Session) -> Made:
+def _clustered(s: Session) -> ChannelSignals:
+    """One of two directions, by the participant's type."""
     return (s.in_noise(s.typical_response()),)
 
 
-def _clustered_hidden(s: Session) -> Made:
-    """The type shows in channel b, the response in a: late fusion adds the channels up and cannot make one depend on the other."""
-    shown = np.stack([s.kind * s.tone(0.8, 1.2) for _ in range(SHOWN)], axis=1)
-    return s.in_noise(s.typical_response()), s.in_noise(shown)
+def _clustered_hidden(s: Session) -> ChannelSignals:
+    """Channel b shows the type, channel a holds the response: late fusion adds the channels up and cannot make one depend on the other."""
+    type_features = np.stack([s.kind * s.tone(0.8, 1.2) for _ in range(SHOWN)], axis=1)
+    return s.in_noise(s.typical_response()), s.in_noise(type_features)
 
 
-def _drift(s: Session) -> Made:
-    """The response moves from channel a to channel b in the middle third of the session, with a direction of its own in each."""
-    moved = np.clip(3 * s.place - 1, 0, 1)[:, None]
-    return s.in_noise((1 - moved) * s.own_response()), s.in_noise(moved * s.own_response())
+def _drift(s: Session) -> ChannelSignals:
+    """The response moves from channel a to channel b in the middle third of the session, in a direction of its own in each."""
+    moved_share = np.clip(3 * s.place - 1, 0, 1)[:, None]
+    return s.in_noise((1 - moved_share) * s.own_response()), s.in_noise(moved_share * s.own_response())
 
 
-def _blocks(s: Session) -> Made:
+def _blocks(s: Session) -> ChannelSignals:
     """Every run has levels of its own, whatever its label, in as many features as there are runs: any labelling of the runs can be learned."""
     return (s.in_noise(s.rng.normal(0, s.strength, (RUNS, RUNS))[s.run]),)
 
 
 @dataclass(frozen=True)
 class SimulatedEffect:
-    """A way of making people.
+    """A construction of participants with a known truth.
 
     Attributes:
-        says: the truth, as the card has it.
-        make: what the person's channels carry, each (n, n_features): one channel, or two where the truth needs them.
+        name: the value of the option ``truth``.
+        description: the truth in words, for the card.
+        make: from a session to the participant's channels, each (n, n_features): one channel, or two if the truth needs them.
         traits_show_kind: whether the Big Five tell the type.
     """
 
     name: str
     description: str
-    make: Callable[[Session], Made]
+    make: Callable[[Session], ChannelSignals]
     traits_show_kind: bool = False
 
 
 SIMULATED_EFFECTS: dict[str, SimulatedEffect] = {
     truth.name: truth
     for truth in (
-        SimulatedEffect("no_signal", "labels are unrelated to the signals", _none),
+        SimulatedEffect("no_signal", "labels are unrelated to the signals", _no_signal),
         SimulatedEffect("homogeneous", "everyone responds alike; traits are unrelated", _homogeneous),
         SimulatedEffect("shifted", "each person responds in an own direction over the features of a channel", _shifted),
         SimulatedEffect(
-            "shifted_recognizable", "each person responds with an own sign, in an own feature of the channel", _recognizable
+            "shifted_recognizable",
+            "each person responds with an own sign, in an own feature of the channel",
+            _shifted_recognizable,
         ),
         SimulatedEffect(
             "clustered", "two types respond in directions 120 degrees apart; the Big Five tell the type", _clustered, True
@@ -170,7 +192,12 @@ SIMULATED_EFFECTS: dict[str, SimulatedEffect] = {
 }
 
 
-def _truth(options: Options) -> SimulatedEffect:
+def _selected_effect(options: Options) -> SimulatedEffect:
+    """The effect that the option ``truth`` names.
+
+    Raises:
+        RecordingError: if there is no such effect.
+    """
     name = str(options.get("truth", DEFAULTS["truth"]))
     if name not in SIMULATED_EFFECTS:
         raise RecordingError(f"option truth={name} is unknown", remedy=f"use one of {', '.join(SIMULATED_EFFECTS)}")
@@ -182,7 +209,12 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-def _number(options: Options, name: str) -> float:
+def _option_value(options: Options, name: str) -> float:
+    """The value of an option.
+
+    Raises:
+        RecordingError: if it is outside its limits.
+    """
     value, (low, high) = float(options.get(name, DEFAULTS[name])), _LIMITS[name]
     if not low <= value <= high:
         raise RecordingError(
@@ -192,19 +224,20 @@ def _number(options: Options, name: str) -> float:
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """``P01`` .. as many as the option says."""
-    return [f"P{number:02d}" for number in range(1, int(_number(options, "participants")) + 1)]
+    """``P01``, ...: as many as the option says."""
+    return [f"P{number:02d}" for number in range(1, int(_option_value(options, "participants")) + 1)]
 
 
-def _runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int]]:
-    """(class, whole seconds, a multiple of 10) of the runs, alternating; ``balance`` is the share of stress. Which class starts is drawn."""
+def _draw_runs(minutes: float, balance: float, rng: Generator) -> list[tuple[int, int]]:
+    """(class, whole seconds, a multiple of 10) of the runs, alternating; ``balance`` is the share of stress. The first class is drawn."""
     first = int(rng.integers(2))
     pair_s = minutes * 60 / (RUNS / 2)
     seconds = {1: max(10, 10 * round(pair_s * balance / 10)), 0: max(10, 10 * round(pair_s * (1 - balance) / 10))}
     return [((first + run) % 2, seconds[(first + run) % 2]) for run in range(RUNS)]
 
 
-def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
+def _draw_traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
+    """Age, gender and Big Five (1..7): random, or, if ``shown``, a Big Five around 2.5 or 5.5 by the participant's type."""
     centre = (2.5, 5.5)[kind] if shown else 4.0
     spread = 0.5 if shown else 1.2
     traits: dict[str, Trait] = {"age": float(rng.integers(18, 66)), "gender": str(rng.choice(["female", "male"]))}
@@ -212,11 +245,11 @@ def _traits(kind: int, shown: bool, rng: Generator) -> dict[str, Trait]:
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One simulated person; the same options give the same recording to the bit, whoever else is read."""
-    truth = _truth(options)
-    seeds = [int(_number(options, "seed")), list(SIMULATED_EFFECTS).index(truth.name), int(participant[1:])]
+    """One simulated participant; the same options give the same recording to the bit, whichever other participants are read."""
+    truth = _selected_effect(options)
+    seeds = [int(_option_value(options, "seed")), list(SIMULATED_EFFECTS).index(truth.name), int(participant[1:])]
     rng = np.random.default_rng(seeds)
-    runs = _runs(_number(options, "minutes"), _number(options, "balance"), rng)
+    runs = _draw_runs(_option_value(options, "minutes"), _option_value(options, "balance"), rng)
     number = int(participant[1:]) - 1
     kind = number % 2
     samples = [seconds * RATE_HZ for _, seconds in runs]
@@ -225,11 +258,11 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         stressed=stressed,
         run=np.repeat(np.arange(RUNS), samples),
         place=np.linspace(0, 1, len(stressed)),
-        strength=_number(options, "strength"),
-        noise=_number(options, "noise"),
+        strength=_option_value(options, "strength"),
+        noise=_option_value(options, "noise"),
         kind=kind,
         number=number,
-        people=int(_number(options, "participants")),
+        people=int(_option_value(options, "participants")),
         rng=rng,
     )
     signals = dict(zip(NAMES, truth.make(session), strict=False))
@@ -238,7 +271,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         participant,
         tuple(Channel(name, name, RATE_HZ, RATE_HZ, "a.u.") for name in signals),
         (Segment("session", 0.0, signals, {"task": track}),),
-        _traits(kind, truth.traits_show_kind, rng),
+        _draw_traits(kind, truth.traits_show_kind, rng),
         (f"known truth {truth.name}: {truth.description}",),
     )
 

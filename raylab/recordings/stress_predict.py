@@ -1,7 +1,9 @@
-"""Stress-Predict (Iqbal et al. 2022): 35 people with an Empatica E4, labels for 34 (not S01), three stress tasks.
+"""Stress-Predict (Iqbal et al., Sensors 2022): 35 participants with an Empatica E4, labels for 34 (not S01), three stress tasks.
 
-Layout: ``Raw_data/S##/{ACC,BVP,EDA,TEMP}.csv``; ``Processed_data/Improved_All_Combined_hr_rsp_binary.csv`` with one label a
+Layout: ``Raw_data/S##/{ACC,BVP,EDA,TEMP}.csv``; ``Processed_data/Improved_All_Combined_hr_rsp_binary.csv`` with one label (0 or 1) per
 second on the device's own unix clock, so windows are labelled by time; ``Processed_data/Questionnaires_scores.xlsx``.
+
+It is not among the datasets of Han et al. 2024. Its traits are the questionnaires that were filled in before the session.
 """
 
 from functools import lru_cache
@@ -21,41 +23,54 @@ from raylab.recordings.safe_path import safe_path
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
 
-# DATASETS.md, 8: items that count backwards. The sheet's own totals are unreversed sums and are not read.
+# Items that are scored in reverse (docs/protocol.md, Traps of the datasets). The sheet's own totals are sums without reversal: not read.
 PSS_REVERSED = (4, 5, 7, 8)
 STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
 
 
 @lru_cache(maxsize=4)
-def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
+def _read_label_table(path: Path, changed_ns: int) -> pd.DataFrame:
+    """The label table with the columns Participant, Time(sec) (unix s) and Label; read once for a version of the file.
+
+    Args:
+        changed_ns: time of the file's last change, so that a changed file is read again.
+
+    Raises:
+        RecordingError: if a column is missing or a label is neither 0 nor 1.
+    """
     frame = pd.read_csv(path)
     needed = {"Participant", "Time(sec)", "Label"}
     if not needed <= set(frame.columns):
         raise RecordingError(
             f"lacks the column(s) {', '.join(sorted(needed - set(frame.columns)))}", file=path, remedy="download the file again"
         )
-    wrong = sorted(set(frame["Label"]) - {0, 1})
-    if wrong:
-        raise RecordingError(f"has the label {wrong[0]}, expected 0 or 1", file=path, remedy="download the file again")
+    unknown_codes = sorted(set(frame["Label"]) - {0, 1})
+    if unknown_codes:
+        raise RecordingError(f"has the label {unknown_codes[0]}, expected 0 or 1", file=path, remedy="download the file again")
     return frame
 
 
-def _label_rows(root: Path, participant: str | None = None) -> pd.DataFrame:
+def _label_table(root: Path, participant: str | None = None) -> pd.DataFrame:
+    """The label table of the dataset at this root, all participants."""
     path = safe_path(root, LABELS, participant)
-    return _labels(path, path.stat().st_mtime_ns)
+    return _read_label_table(path, path.stat().st_mtime_ns)
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """The people with labels, in numerical order."""
-    numbers = sorted(set(_label_rows(root)["Participant"].astype(int)))
+    """The participants with labels, in numerical order."""
+    numbers = sorted(set(_label_table(root)["Participant"].astype(int)))
     return [f"S{number:02d}" for number in numbers]
 
 
 @lru_cache(maxsize=4)
-def _before(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
-    """Participant to item to answer, from the columns headed Before (never After: that is the outcome, not a trait).
+def _answers_before_session(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
+    """The answers from before the session: participant to item to answer.
 
-    A sheet has names in row 1 over column pairs, Before / After in row 3, one item a row below.
+    Only the columns headed Before are read: the answers from after the session are an outcome, not a trait. A sheet has names in row 1
+    over pairs of columns, Before / After in row 3, and one item per row below.
+
+    Args:
+        changed_ns: time of the file's last change, so that a changed file is read again.
     """
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
@@ -72,7 +87,7 @@ def _before(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, obje
 
 
 def score(answers: dict[int, object], items: range, reversed_items: tuple[int, ...], low: int, high: int) -> float:
-    """Sum over the items, reversed ones as ``low + high - answer``.
+    """The sum of the answers to these items; an answer to a reversed item counts as ``low + high - answer``.
 
     Raises:
         ValueError: on a missing answer or one outside low..high, naming the item.
@@ -86,10 +101,21 @@ def score(answers: dict[int, object], items: range, reversed_items: tuple[int, .
     return total
 
 
-def _traits(root: Path, participant: str) -> dict[str, Trait]:
+def _questionnaire_scores(root: Path, participant: str) -> dict[str, Trait]:
+    """Questionnaire scores from before the session: PSS (0 to 40), STAI state and STAI trait (20 to 80 each).
+
+    The state scale (items 1 to 20) is summed as it is: the sheet seems to hold its reversed items reversed already, which is not confirmed
+    (docs/decisions/0005-questionnaires.md). The sheet's own totals are not used: they are sums without reversal.
+
+    Raises:
+        RecordingError: if the book, a sheet or an answer is missing, or an answer is off its scale.
+    """
     path = safe_path(root, QUESTIONNAIRES, participant)
     try:
-        pss, stai = (_before(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {}) for sheet in ("PSS", "STAI"))
+        pss, stai = (
+            _answers_before_session(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {})
+            for sheet in ("PSS", "STAI")
+        )
         return {
             "pss": score(pss, range(1, 11), PSS_REVERSED, 0, 4),
             "stai_state": score(stai, range(1, 21), (), 1, 4),
@@ -102,18 +128,18 @@ def _traits(root: Path, participant: str) -> dict[str, Trait]:
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One person; signals cut to the span that all four files share, labels at their seconds of that span.
+    """One participant: the signals are cut to start together, and labels are placed by their time on the same clock.
 
     Raises:
-        RecordingError: on a missing or unreadable file, or labels that are not one a second.
+        RecordingError: on a missing or unreadable file, or labels that are not one per second.
     """
-    read_files = {name: read_csv(root, f"Raw_data/{participant}/{name}.csv", participant) for name in RATES_HZ}
-    start = max(first for first, _ in read_files.values())
+    files = {name: read_csv(root, f"Raw_data/{participant}/{name}.csv", participant) for name in RATES_HZ}
+    start = max(file_start for file_start, _ in files.values())
     arrays: dict[str, npt.NDArray[np.float64]] = {}
-    for name, (first, samples) in read_files.items():
-        arrays[name] = samples[round((start - first) * RATES_HZ[name]) :]
+    for name, (file_start, samples) in files.items():
+        arrays[name] = samples[round((start - file_start) * RATES_HZ[name]) :]
     channels, signals = wrist_channels(arrays, str(root / "Raw_data" / participant), participant)
-    rows = _label_rows(root, participant)
+    rows = _label_table(root, participant)
     rows = rows[rows["Participant"] == int(participant[1:])]
     times = rows["Time(sec)"].to_numpy(dtype=np.float64)
     if not (np.diff(times) == 1.0).all():
@@ -126,7 +152,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         )
     track = LabelTrack(times - start, rows["Label"].to_numpy(dtype=np.float64))
     segment = Segment("session", 0.0, signals, {"task": track})
-    return Recording(participant, channels, (segment,), _traits(root, participant))
+    return Recording(participant, channels, (segment,), _questionnaire_scores(root, participant))
 
 
 STRESS_PREDICT = Dataset(

@@ -1,7 +1,10 @@
-"""WESAD (Schmidt et al. 2018): 15 people, wrist and chest devices, stress against amusement by stimulus.
+"""WESAD (Schmidt et al., ICMI 2018): 15 participants, wrist and chest devices, stress against amusement by stimulus.
 
-Layout: ``S#/S#.pkl`` with keys signal (chest, wrist), label (700 Hz codes) and subject; ``S#/S#_readme.txt`` with the
-traits. A release or a cut of it may hold the wrist only; which devices are read follows the file and ``--option devices=``.
+Layout: ``S#/S#.pkl`` with the keys signal (chest, wrist), label (codes at 700 Hz) and subject; ``S#/S#_readme.txt`` with the traits.
+The label codes are 0 transient, 1 baseline, 2 stress, 3 amusement, 4 meditation, and 5 to 7, which the publisher says to ignore.
+
+A copy may hold the wrist device only: the reader takes the devices that the file holds, or those of ``--option devices=``. The paper's
+input is both devices, 14 channels.
 """
 
 import re
@@ -22,7 +25,7 @@ LABEL_HZ = 700.0
 SUBJECTS = tuple(f"S{n}" for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17))
 DEVICES = ("chest", "wrist")
 
-# name, key in the file, column, modality, target rate (Hz; PROTOCOL, Windows), unit
+# Channel, key in the file, column, modality, target rate (Hz; docs/protocol.md, Windows), unit.
 _CHEST = (
     ("chest_acc_x", "ACC", 0, "acc", 10.0, "g"),
     ("chest_acc_y", "ACC", 1, "acc", 10.0, "g"),
@@ -36,39 +39,50 @@ _CHEST = (
 
 
 def participants(root: Path, options: Options) -> list[str]:
-    """The subjects whose folder is present, in the order of the publication (S1 and S12 were never released)."""
-    found = [name for name in SUBJECTS if (root / name).is_dir()]
-    if not found:
+    """The participants that have a folder, in the order of the publication (S1 and S12 were never released)."""
+    present = [name for name in SUBJECTS if (root / name).is_dir()]
+    if not present:
         raise RecordingError(
             f"holds none of {SUBJECTS[0]}..{SUBJECTS[-1]}", file=root, remedy="point --root at the folder with S2, S3, ..."
         )
-    return found
+    return present
 
 
-def _devices(signal: Mapping[str, Any], options: Options, participant: str, file: str) -> tuple[str, ...]:
-    asked = options.get("devices", "all")
-    if asked not in ("all", *DEVICES):
-        raise RecordingError(f"devices={asked!r} is unknown", remedy="use devices=wrist, devices=chest or devices=all")
-    wanted = tuple(device for device in DEVICES if device in signal) if asked == "all" else (asked,)
-    if not wanted or wanted[0] not in signal:
+def _selected_devices(signal: Mapping[str, Any], options: Options, participant: str, file: str) -> tuple[str, ...]:
+    """The devices to read, of ``chest`` and ``wrist``.
+
+    Raises:
+        RecordingError: if the option is unknown, or the file lacks the device.
+    """
+    device_option = options.get("devices", "all")
+    if device_option not in ("all", *DEVICES):
+        raise RecordingError(f"devices={device_option!r} is unknown", remedy="use devices=wrist, devices=chest or devices=all")
+    devices = tuple(device for device in DEVICES if device in signal) if device_option == "all" else (device_option,)
+    if not devices or devices[0] not in signal:
         raise RecordingError(
-            f"holds no {asked} signals, only {', '.join(signal) or 'nothing'}",
+            f"holds no {device_option} signals, only {', '.join(signal) or 'nothing'}",
             file=file,
             participant=participant,
             remedy="ask for a device that the files hold (--option devices=...)",
         )
-    return wanted
+    return devices
 
 
-def _chest(
+def _chest_channels(
     arrays: dict[str, npt.NDArray[np.float64]], file: str, participant: str
 ) -> tuple[tuple[Channel, ...], dict[str, npt.NDArray[np.float64]]]:
+    """The chest channels of the paper, and channel name to samples (n, 1), from arrays (n, 3) for ACC and (n, 1) for the others.
+
+    Raises:
+        RecordingError: if an array has another number of columns.
+    """
     check_columns(arrays, {key: 3 if key == "ACC" else 1 for _, key, *_ in _CHEST}, file, participant)
     channels = tuple(Channel(name, mod, LABEL_HZ, target, unit, file) for name, _, _, mod, target, unit in _CHEST)
     return channels, {name: arrays[key][:, column : column + 1] for name, key, column, *_ in _CHEST}
 
 
-def _traits(root: Path, participant: str) -> dict[str, Trait]:
+def _read_traits(root: Path, participant: str) -> dict[str, Trait]:
+    """Age (years), height (cm), weight (kg) and gender from the participant's readme; a trait that is not in it is left out."""
     path = safe_path(root, f"{participant}/{participant}_readme.txt", participant)
     text = path.read_text(encoding="utf-8", errors="replace")
     traits: dict[str, Trait] = {}
@@ -86,10 +100,10 @@ def _traits(root: Path, participant: str) -> dict[str, Trait]:
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
-    """One subject.
+    """One participant: the whole session is one segment with the track ``condition``.
 
     Raises:
-        RecordingError: on a missing, damaged or hostile file, a missing key, or lengths that contradict the labels.
+        RecordingError: on a missing, damaged or hostile file, a missing key, or signals and labels of different duration.
     """
     relative = f"{participant}/{participant}.pkl"
     content = read_pickle(root, relative, participant)
@@ -98,11 +112,11 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         signal, codes = content["signal"], content["label"]
         channels: tuple[Channel, ...] = ()
         signals: dict[str, npt.NDArray[np.float64]] = {}
-        for device in _devices(signal, options, participant, file):
+        for device in _selected_devices(signal, options, participant, file):
             arrays = {name: as_array(value, file, participant, name) for name, value in signal[device].items()}
-            reader = _chest if device == "chest" else wrist_channels
-            more = reader(arrays, file, participant)
-            channels, signals = channels + more[0], signals | more[1]
+            reader = _chest_channels if device == "chest" else wrist_channels
+            device_data = reader(arrays, file, participant)
+            channels, signals = channels + device_data[0], signals | device_data[1]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise RecordingError(
             f"lacks {error}, expected signal.wrist/chest and label",
@@ -112,20 +126,26 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         ) from error
     values = as_array(codes, file, participant, "label")[:, 0]
     track = LabelTrack(np.arange(len(values)) / LABEL_HZ, values)
-    _agree(channels, signals, len(values) / LABEL_HZ, participant)
+    _check_durations(channels, signals, len(values) / LABEL_HZ, participant)
     segment = Segment("session", 0.0, signals, {"condition": track})
-    return Recording(participant, channels, (segment,), _traits(root, participant))
+    return Recording(participant, channels, (segment,), _read_traits(root, participant))
 
 
-def _agree(
-    channels: tuple[Channel, ...], signals: dict[str, npt.NDArray[np.float64]], seconds: float, participant: str
+def _check_durations(
+    channels: tuple[Channel, ...], signals: dict[str, npt.NDArray[np.float64]], label_s: float, participant: str
 ) -> None:
-    """Devices and labels were cut to one span; the release agrees within 0.25 s, so 1 s off is another file's signal."""
+    """Refuse a channel whose duration (s) differs from the labels' ``label_s`` by more than 1 s.
+
+    The publisher cut devices and labels to one span: they agree within 0.25 s, so a difference of 1 s means another participant's signal.
+
+    Raises:
+        RecordingError: naming the channel and both durations.
+    """
     for channel in channels:
-        found = len(signals[channel.name]) / channel.rate_hz
-        if abs(found - seconds) > 1.0:
+        lasts_s = len(signals[channel.name]) / channel.rate_hz
+        if abs(lasts_s - label_s) > 1.0:
             raise RecordingError(
-                f"lasts {found:.2f} s at {channel.rate_hz:g} Hz, the labels last {seconds:.2f} s",
+                f"lasts {lasts_s:.2f} s at {channel.rate_hz:g} Hz, the labels last {label_s:.2f} s",
                 file=channel.file,
                 participant=participant,
                 channel=channel.name,

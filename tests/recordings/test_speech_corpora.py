@@ -11,7 +11,7 @@ from builders.speech import SOUND_ONLY, write_emodb, write_ravdess
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.recordings import DATASETS, Recording
-from raylab.recordings.emodb import EMODB, _utterances
+from raylab.recordings.emodb import EMODB, _utterances_by_speaker
 from raylab.recordings.ravdess import RAVDESS
 from raylab.recordings.utterances import Utterance, in_order
 from raylab.runs.prepare import PrepareRequest, prepare
@@ -86,7 +86,7 @@ def test_texts_follow_the_codes(tmp_path: Path) -> None:
 
 
 def _listed(root: Path) -> list[Utterance]:
-    return _utterances(root)["speaker_03"]
+    return _utterances_by_speaker(root)["speaker_03"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_settings_of_the_other_kind_are_refused(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_real_emodb_is_whole(real_data: Path) -> None:
     """535 files of ten speakers; the published counts of each emotion."""
-    speakers = _utterances(real_data / "emodb")
+    speakers = _utterances_by_speaker(real_data / "emodb")
     assert tuple(speakers) == EMODB.published
     codes = [one.emotion for utterances in speakers.values() for one in utterances]
     assert {code: codes.count(code) for code in set(codes)} == {1: 79, 3: 71, 4: 62, 5: 127, 6: 69, 7: 46, 9: 81}
