@@ -39,7 +39,7 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
                 "layers nor steps); use hybrid, which fits everyone's windows and the target's together"
             )
         return ""
-    if asked.adapter and not FUSIONS[model.fusion].adaptable:
+    if asked.adapter and not FUSIONS[model.fusion].accepts_adapter:
         return (
             f"{technique} puts an adapter between features and head, and {model.fusion} fusion averages the channels' probabilities: there is "
             "nothing between; use late, stacked or attention fusion"
