@@ -48,7 +48,7 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What all stages of a trial share.
+    """Everything that the stages of a trial share.
 
     Attributes:
         fold: the fold, with its target and its random draws.

@@ -82,7 +82,7 @@ class WorkerGroup:
         """The sum of ``value`` over the group, equal to the bit on every worker: decisions to stop or to lower the rate depend on it.
 
         Args:
-            device: where to sum; nccl sums on a GPU only.
+            device: the device to sum on; nccl sums on a GPU only.
         """
         if self.size == 1:
             return value
