@@ -1,4 +1,8 @@
-"""Folders on a local path, a mount or an object store, behind one small class (pyarrow.fs)."""
+"""Folders on a local path, a mount or an object store, behind one small class (pyarrow.fs).
+
+All files of raylab's runs and datasets go through it, so that a run works on a laptop and in a bucket alike. Names of files are relative to
+the folder, with ``/`` between parts.
+"""
 
 import contextlib
 import copy
@@ -16,35 +20,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-READERS = 16  # requests to an object store under way at once
+READERS = 16  # simultaneous requests to an object store
 
 
 @cache
-def _opened(uri: str) -> tuple[fs.FileSystem, str]:
-    """File system and path of a URI; kept, because opening one may ask the store where it lives."""
+def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
+    """File system and path of a URI; cached, because opening one may ask the store for its region."""
     system, path = fs.FileSystem.from_uri(uri)
     return system, str(path)
 
 
-def join(where: str, name: str) -> str:
-    """``where``/``name`` for a path or a URI; options behind a ``?`` stay at the end."""
-    if "://" not in where:
-        return f"{where.rstrip('/')}/{name}"
-    parts = urlsplit(where)
+def join(root: str, name: str) -> str:
+    """``root``/``name`` for a path or a URI; the options of a URI, after its ``?``, stay at the end."""
+    if "://" not in root:
+        return f"{root.rstrip('/')}/{name}"
+    parts = urlsplit(root)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
 
 
 class Folder:
     """A folder at a local path or a URI that pyarrow.fs knows (s3://, gs://, file://).
 
-    A write is never seen half done: on a local path it goes to a temporary name and is renamed; an object store
-    shows an object only when it is complete.
+    A file is never seen half written: on a local path it is written under a temporary name and then renamed, and an object store shows an
+    object only when it is complete. So readers need no locks, and a process that is killed leaves no damaged file.
+
+    Attributes:
+        uri: the folder as text, from which it can be opened again.
+        path: its path within ``system``.
+        system: pyarrow's file system.
     """
 
-    def __init__(self, where: str | os.PathLike[str]) -> None:
-        text = os.fspath(where)
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        text = os.fspath(location)
         if "://" in text:
-            self.system, self.path = _opened(text)
+            self.system, self.path = _file_system(text)
             self.uri = text
         else:
             self.system, self.path = fs.LocalFileSystem(), str(Path(text).absolute())
@@ -55,59 +64,80 @@ class Folder:
 
     @property
     def is_local(self) -> bool:
+        """Whether it is a path of this machine (a mount included), not an object store."""
         return isinstance(self.system, fs.LocalFileSystem)
 
     def at(self, name: str) -> str:
+        """Path of a file within the file system; that of the folder itself for an empty name."""
         return f"{self.path}/{name}" if name else self.path
 
     def sub(self, name: str) -> "Folder":
+        """A folder inside this one; it need not exist."""
         inner = copy.copy(self)
         inner.path, inner.uri = self.at(name), join(self.uri, name)
         return inner
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file or a folder of this name."""
         return bool(self.system.get_file_info(self.at(name)).type != fs.FileType.NotFound)
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
-        """Names of the files directly in a sub-folder that end in suffix, sorted; none where the sub-folder is absent."""
-        return sorted(i.base_name for i in self._inside(folder) if i.type == fs.FileType.File and i.base_name.endswith(suffix))
+        """Names of the files directly in a sub-folder that end in ``suffix``, sorted; none if there is no such sub-folder."""
+        return sorted(i.base_name for i in self._entries(folder) if i.type == fs.FileType.File and i.base_name.endswith(suffix))
 
     def folders(self, folder: str) -> list[str]:
-        """Names of the sub-folders directly in a sub-folder, sorted."""
-        return sorted(i.base_name for i in self._inside(folder) if i.type == fs.FileType.Directory)
+        """Names of the folders directly in a sub-folder, sorted; none if there is no such sub-folder."""
+        return sorted(i.base_name for i in self._entries(folder) if i.type == fs.FileType.Directory)
 
-    def _inside(self, folder: str) -> list[fs.FileInfo]:
+    def _entries(self, folder: str) -> list[fs.FileInfo]:
+        """Files and folders directly in a sub-folder; none if it is absent."""
         try:
             return list(self.system.get_file_info(fs.FileSelector(self.at(folder), allow_not_found=True)))
-        except FileNotFoundError:  # a folder that comes into being while it is looked for: pyarrow finds it half the time
+        except FileNotFoundError:  # pyarrow can raise it all the same, if the folder is being created at this moment
             return []
 
     def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
         with self.system.open_input_stream(self.at(name)) as stream:
             return bytes(stream.read())
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Many small files, several at once where each is a request; one that vanished meanwhile is left out."""
+        """The contents of many small files by name, with several requests at once to an object store.
+
+        A file that was removed in the meantime is left out.
+        """
 
         def read(name: str) -> bytes | None:
             with contextlib.suppress(FileNotFoundError):
                 return self.read(name)
             return None
 
-        wanted = list(names)
+        files = list(names)
         if self.is_local:
-            contents = [read(name) for name in wanted]
+            contents = [read(name) for name in files]
         else:
             with ThreadPoolExecutor(READERS) as pool:
-                contents = list(pool.map(read, wanted))
-        return {name: content for name, content in zip(wanted, contents, strict=True) if content is not None}
+                contents = list(pool.map(read, files))
+        return {name: content for name, content in zip(files, contents, strict=True) if content is not None}
 
     def write(self, name: str, data: bytes) -> None:
-        with self._complete(name) as path, self.system.open_output_stream(path) as stream:
+        """Write a file, and the folders that it is in; an existing file is replaced.
+
+        Raises:
+            OSError: if it cannot be written; it names the file.
+        """
+        with self._writable(name) as path, self.system.open_output_stream(path) as stream:
             stream.write(data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file unless there is one; False if there is. Atomic on a file system; an object store is only looked at first."""
+        """Write a file unless there is one; False if there is.
+
+        Atomic on a file system: of two processes one gets True. An object store is only looked at first, so there both may.
+        """
         if not self.is_local:
             if self.exists(name):
                 return False
@@ -123,21 +153,29 @@ class Folder:
         return True
 
     def touch(self, name: str) -> None:
-        """Renew a file's time of change. On a file system this works on a full disk too."""
+        """Set a file's modification time to now. On a file system this works on a full disk too."""
         if self.is_local:
             os.utime(self.at(name))
         else:
             self.write(name, self.read(name))
 
     def changed(self, name: str) -> float:
-        """When a file was last written: unix time, by the storage's clock."""
+        """Modification time of a file: unix time in seconds, by the clock of the storage.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
         info = self.system.get_file_info(self.at(name))
         if info.type == fs.FileType.NotFound:
             raise FileNotFoundError(f"{join(self.uri, name)} is gone")
         return float(info.mtime_ns) / 1e9
 
     def age(self, name: str) -> float:
-        """Seconds since a file was last written, measured against a file written now: the clocks of machines differ."""
+        """Seconds since a file was last written. Clocks of machines differ, so it is compared with a file that is written now.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
         probe = f"{name}.{uuid.uuid4().hex[:8]}.probe"
         self.write(probe, b"now")
         try:
@@ -146,21 +184,29 @@ class Folder:
             self.remove(probe)
 
     def read_json(self, name: str) -> Any:
+        """The value in a JSON file."""
         return json.loads(self.read(name))
 
     def write_json(self, name: str, value: Any) -> None:
+        """Write a value as JSON with sorted keys, so that equal values give equal files.
+
+        Raises:
+            ValueError: if it holds NaN or infinity, which JSON has not.
+        """
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
+        """The table in a Parquet file."""
         with self.system.open_input_file(self.at(name)) as file:
             return pq.read_table(file)
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        with self._complete(name) as path:
+        """Write a table as a Parquet file."""
+        with self._writable(name) as path:
             pq.write_table(table, path, filesystem=self.system)
 
     def remove(self, name: str) -> None:
-        """Remove a file or a whole sub-folder; nothing happens where it is absent."""
+        """Remove a file or a whole sub-folder; no error if there is none."""
         info = self.system.get_file_info(self.at(name))
         if info.type == fs.FileType.Directory:
             self.system.delete_dir(self.at(name))
@@ -168,20 +214,22 @@ class Folder:
             self.system.delete_file(self.at(name))
 
     @contextlib.contextmanager
-    def _complete(self, name: str) -> Any:
-        """A path to write to; what is written stands under its name only when it is complete.
+    def _writable(self, name: str) -> Any:
+        """A path to write to inside the block; the file appears under its name at the end of the block.
 
         Raises:
-            OSError: naming the file.
+            OSError: if it cannot be written; pyarrow's own message does not always name the file.
         """
         try:
-            with self._unseen(name) as path:
+            with self._temporary(name) as path:
                 yield path
         except OSError as error:
             raise OSError(error.errno, f"cannot write {join(self.uri, name)}: {error.strerror or error}") from error
 
     @contextlib.contextmanager
-    def _unseen(self, name: str) -> Any:
+    def _temporary(self, name: str) -> Any:
+        """The path of a temporary file, which is renamed at the end of the block and removed after an error; on an object store the
+        path itself, which shows the object only when it is complete."""
         target = self.at(name)
         if not self.is_local:
             yield target
@@ -196,10 +244,10 @@ class Folder:
 
 
 def within(root: str | os.PathLike[str], name: str) -> str:
-    """``root``/``name``, refused where the name is absolute, climbs with ``..`` or follows a link out of the root.
+    """``root``/``name``, for a name that comes from a file or a user and must stay inside the root.
 
     Raises:
-        ValueError: naming the path and the remedy.
+        ValueError: if the name is absolute, has ``..`` in it or is a link out of the root; it names the path and the remedy.
     """
     text = os.fspath(root)
     if Path(name).is_absolute() or "://" in name or ".." in Path(name).parts:

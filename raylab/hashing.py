@@ -1,4 +1,4 @@
-"""One way to hash: canonical JSON for records, raw bytes for arrays."""
+"""Hashes that identify stages, trials and data: canonical JSON for records, raw bytes for arrays (BLAKE2b)."""
 
 import hashlib
 import json
@@ -9,13 +9,24 @@ import numpy.typing as npt
 
 
 def hash_record(record: Any, length: int = 20) -> str:
-    """Hex digest of a JSON-able record; key order does not matter, ints and floats differ."""
+    """Hex digest of a record of plain JSON values. The order of keys does not matter; 1 and 1.0 differ.
+
+    Args:
+        length: hexadecimal digits; 20 are 80 bits.
+
+    Raises:
+        ValueError: if a value is NaN or infinite.
+    """
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()[:length]
 
 
 def hash_array(array: npt.NDArray[Any], length: int = 20) -> str:
-    """Hex digest of an array's dtype, shape and bytes."""
+    """Hex digest of the type, shape and bytes of an array, whatever its layout in memory.
+
+    Args:
+        length: hexadecimal digits; 20 are 80 bits.
+    """
     digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=32)
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:length]

@@ -1,1 +1,1 @@
-"""Networks: an encoder per channel, a fusion, an adapter and a head; the parts that techniques free by name."""
+"""Models: networks of an encoder per channel, a fusion, an adapter and a head, and classical models that are fitted at once."""

@@ -1,7 +1,10 @@
-"""Encoders: one channel's window (batch, length, n_features) to features (batch, n_out). PROTOCOL, Models.
+"""Encoders: one channel's window (batch, length, n_features) to features (batch, n_out). docs/protocol.md, Models.
 
-The three of the study follow Fawaz et al. 2019 (deep learning for time series classification), whose networks it uses. ``lengths`` (batch,)
-are the valid steps of windows of a channel of variable length: what stands beyond them changes nothing. None: all steps.
+``fcn``, ``resnet`` and ``mlp_lstm`` are the study's (Han et al. 2024), which takes them from Fawaz et al. 2019 (deep learning for time series
+classification: a review). Layer sizes are those of the study's public code; ``width`` scales the units of every layer.
+
+``forward(x, lengths)``: ``lengths`` (batch,) are the valid steps of each window of a channel of variable length; values beyond them do not
+change the features. None means that every step is valid.
 """
 
 from collections.abc import Callable
@@ -18,7 +21,11 @@ from raylab.models.sequence import CNN, CNNRNN, RNN, Transformer
 
 
 class FCN(nn.Module):
-    """Conv(128, k8), Conv(256, k5), Conv(128, k3), each with batch norm and ReLU; global average pooling."""
+    """Fully convolutional: Conv(128, k8), Conv(256, k5), Conv(128, k3), each with batch norm and ReLU; global average pooling.
+
+    Attributes:
+        n_out: number of features, as of every encoder.
+    """
 
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
@@ -30,11 +37,14 @@ class FCN(nn.Module):
         mask = mask_of(x, lengths)
         x = silenced(x.transpose(1, 2), mask)
         for block in self.blocks:
-            x = F.relu(block(x, mask), inplace=True)  # a third of a step is moving memory
+            x = F.relu(block(x, mask), inplace=True)  # in place: moving memory takes a third of a training step
         return mean_over_steps(x, mask)
 
 
 class _Residual(nn.Module):
+    """Three convolutions (k8, k5, k3) with batch norm, and a shortcut around them: a 1x1 convolution with batch norm if ``project``, else
+    batch norm alone (docs/protocol.md, Models)."""
+
     def __init__(self, n_in: int, n_out: int, project: bool) -> None:
         super().__init__()
         self.convs = nn.ModuleList([Convolution(n_in, n_out, 8), Convolution(n_out, n_out, 5), Convolution(n_out, n_out, 3)])
@@ -46,12 +56,15 @@ class _Residual(nn.Module):
             out = conv(out, mask)
             if i < len(self.convs) - 1:
                 out = F.relu(out, inplace=True)
-        short = self.shortcut
-        return F.relu(out + (normalized(short, x, mask) if isinstance(short, nn.BatchNorm1d) else short(x, mask)))
+        shortcut = self.shortcut
+        return F.relu(out + (normalized(shortcut, x, mask) if isinstance(shortcut, nn.BatchNorm1d) else shortcut(x, mask)))
 
 
 class ResNet(nn.Module):
-    """Three residual blocks of 64, 128, 128 maps (k8, k5, k3); the last keeps its maps and has batch norm alone as shortcut."""
+    """Three residual blocks of 64, 128, 128 maps (k8, k5, k3), then global average pooling.
+
+    The third block has as many maps as the second, so its shortcut needs no convolution and is batch norm alone.
+    """
 
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
@@ -68,9 +81,12 @@ class ResNet(nn.Module):
 
 
 class MLPLSTM(nn.Module):
-    """The window as 2 steps of half a window; per step dropout and dense layers; an LSTM whose last output is the feature.
+    """The window as 2 steps of half a window: per step dropout and three dense layers of 500, then an LSTM of 500; its last output.
 
-    A window of odd length loses its last sample (the paper's channels are all even).
+    A window of odd length loses its last sample (the channels of the study all have an even number of samples).
+
+    Raises:
+        ValueError: if a window has fewer than 2 samples, or if a batch holds a window that is neither full nor missing.
     """
 
     STEPS = 2
@@ -89,9 +105,8 @@ class MLPLSTM(nn.Module):
         self.n_out = units
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        if (
-            lengths is not None and not ((lengths == 0) | (lengths == x.shape[1])).all()
-        ):  # 0: missing, which the fusion leaves out
+        # a length of 0 is a missing modality: the fusion drops the features of such a window, whatever they are
+        if lengths is not None and not ((lengths == 0) | (lengths == x.shape[1])).all():
             raise ValueError(
                 "mlp_lstm takes windows of one length only: halves of a padded window are not halves of the signal"
             )
@@ -102,11 +117,14 @@ class MLPLSTM(nn.Module):
 
 @dataclass(frozen=True)
 class Encoder:
-    """An entry of the table: how to build it, and the paper's batch size for it.
+    """An entry of the table of encoders.
 
     Attributes:
-        build: from a channel's length, its features and the width.
-        variable: whether it takes channels of variable length.
+        name: the value of ``encoder:`` in a study.
+        build: makes the module from a channel's length, its number of features and the width.
+        batch_size: the study's, before the cap of a tenth of the training windows; for raylab's own encoders that of ``mlp_lstm``.
+        description: printed by ``raylab models``.
+        variable: whether it accepts channels of variable length.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""Baselines without a network: fitted at once on the windows of a stage, without epochs, gradients or parts to free.
+"""Classical models, which are no networks: fitted at once on the windows of a stage, without epochs, gradients or trainable parts.
 
-One of them stands where a network stands: it is fitted on what a stage selects, its arrays are stored under the stage's hash, and it predicts
-probabilities. It has no parts, so that a technique of several stages, which continues from weights, is refused for it.
+An estimator takes the place of a network in a trial: it is fitted on the windows that a stage selects, its arrays are stored under the
+stage's hash, and it predicts probabilities. It has no parts (trunk, adapter, head), so a technique of several stages, whose later stages
+continue from weights, is refused for it (``raylab.trials.compatibility``).
 """
 
 from abc import ABC, abstractmethod
@@ -22,10 +23,16 @@ Classes = npt.NDArray[np.int64]
 
 
 class Estimator(ABC):
-    """A baseline. All that it learns is in ``arrays``, and predictions come from nothing else: a stored one predicts the same bits.
+    """A classical model. Everything that it learns is in ``arrays``, and predictions are computed from them alone, so that a stored
+    estimator predicts the same bits, without a pickle.
 
     Args:
-        seed: of whatever it draws.
+        channels: names of the channels, in the order of the trial.
+        n_classes: number of classes of the label; a class without a training window gets probability 0.
+        seed: seed of everything that the estimator draws.
+
+    Attributes:
+        arrays: name to array, empty before ``fit``; these are the weights that a stage file holds.
     """
 
     def __init__(self, channels: Sequence[str], n_classes: int, seed: int) -> None:
@@ -34,34 +41,38 @@ class Estimator(ABC):
 
     @abstractmethod
     def fit(self, batch: Batch, y: Classes) -> None:
-        """Learn from these windows, on the processor, and their classes (n,).
+        """Learn from these windows (on the processor) and their class indexes (n,).
 
         Raises:
-            ValueError: where they are too few, in a sentence.
+            ValueError: if there are too few windows to learn from, with a sentence that says so.
         """
 
     @abstractmethod
     def probabilities(self, batch: Batch) -> Array:
-        """(n, n_classes), rows summing to 1; 0 for a class that was not learned."""
+        """Probabilities (n, n_classes), each row summing to 1; 0 for a class that had no training window."""
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
-        """Everything it learned, whatever the parts: it has none."""
+        """All arrays as tensors, whichever parts are asked for: an estimator has no parts. The counterpart of ``Network.state_of``."""
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in self.arrays.items()}
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the arrays that ``state_of`` gave."""
         self.arrays = {name: value.numpy() for name, value in state.items()}
 
     def to(self, device: torch.device) -> Self:
-        """It stays on the processor."""
+        """The estimator itself: it stays on the processor, whatever the device."""
         return self
 
 
 @dataclass(frozen=True)
 class ClassicalModel:
-    """An entry of the table.
+    """An entry of the table of classical models.
 
     Attributes:
-        needs: a library that is not among raylab's own requirements; its extra brings it.
+        name: the value of ``encoder:`` in a study.
+        build: makes the estimator from the channels, the number of classes and the seed.
+        description: printed by ``raylab models``.
+        needs: a library that is not among raylab's own requirements and comes with an extra; empty if there is none.
     """
 
     name: str
@@ -73,26 +84,26 @@ class ClassicalModel:
 
     @property
     def missing(self) -> str:
-        """The sentence that says what to install; empty where nothing is missing."""
+        """The sentence that says what to install; empty if nothing is missing."""
         return self.MISSING.format(name=self.name, needs=self.needs) if self.needs and find_spec(self.needs) is None else ""
 
 
 def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """A channel's (n, length, n_features) in double precision, and which steps are valid, (n, length).
+    """Values of a channel (n, length, n_features) in double precision, and the mask of its valid steps (n, length).
 
     Raises:
-        ValueError: where a valid step is no number.
+        ValueError: if a valid step is not finite.
     """
     x = batch.values[channel].numpy().astype(np.float64)
     lengths = batch.lengths.get(channel)
-    n = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
-    valid = np.arange(x.shape[1]) < n[:, None]
+    n_steps = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
+    valid = np.arange(x.shape[1]) < n_steps[:, None]
     if not np.isfinite(x[valid]).all():
         raise ValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
     return x, valid
 
 
 def softmax(scores: Array) -> Array:
-    """Over the last axis; a score of minus infinity gives 0."""
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+    """Softmax over the last axis; a score of minus infinity gives probability 0."""
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

@@ -1,7 +1,9 @@
-"""Fusions: how the channels of a window become one feature vector, and what head it needs.
+"""Fusions: how the channels of a window become one feature vector, and which head reads it.
 
-A window that lacks a modality (0 valid steps) has no part of it in any fusion: 0 in `late` and `early`, no vote in `weighted`, a vote that
-is marked as missing in `stacked`, no weight in `attention`.
+``late`` is the study's; the others are raylab's (docs/decisions/0015-masks-and-fusion.md says why these).
+
+A channel that a window lacks (0 valid steps) must not influence the prediction, whatever values stand in its place. Its features are 0 in
+``late`` and ``early``, it has no vote in ``weighted``, its vote is marked as missing in ``stacked``, and its weight is 0 in ``attention``.
 """
 
 from collections.abc import Mapping
@@ -16,22 +18,22 @@ from raylab.models.encoders import ENCODERS
 from raylab.models.layers import scaled
 from raylab.models.timebase import TimeBase
 
-Shapes = Mapping[str, tuple[int, int]]
+Shapes = Mapping[str, tuple[int, int]]  # channel name to (length, n_features)
 ATTENTION_UNITS = 128
 
 
 class Fusion(nn.Module):
-    """What all fusions offer.
+    """The trunk of a network: windows to fused features (batch, n_out), and the head that such features need.
 
     Attributes:
-        about: for people.
-        adaptable: whether an adapter can stand between its features and its head.
-        n_out: features that come out.
-        channels: names, in order.
+        description: printed by ``raylab models``.
+        accepts_adapter: whether a dense layer (the adapter of ``multi_task``) can be put between the features and the head.
+        n_out: number of fused features.
+        channels: names of the channels, in the order of the trial.
     """
 
     description: ClassVar[str]
-    adaptable: ClassVar[bool] = True
+    accepts_adapter: ClassVar[bool] = True
     n_out: int
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
@@ -39,49 +41,58 @@ class Fusion(nn.Module):
         self.channels = list(shapes)
 
     def head(self, units: int, n_classes: int) -> nn.Module:
-        """What makes logits of ``units`` features."""
+        """The layer that turns ``units`` features into logits (batch, n_classes)."""
         return nn.Linear(units, n_classes)
 
     def votes(self, features: Tensor) -> Tensor | None:
-        """Each channel's own logits (batch, n_channels, n_classes), where they are what the fusion fuses: each is then trained by itself."""
+        """Logits of each channel's own classifier, (batch, n_channels, n_classes), read from the fused features; None if the fusion has none.
+
+        If there are votes, the training loop gives each channel a loss of its own (``raylab.training.loop``).
+        """
         return None
 
     def attention(self, batch: Batch) -> Tensor | None:
-        """Weight of each channel in each window, (batch, n_channels), rows summing to 1; None where the fusion gives none."""
+        """Weight of each channel in each window, (batch, n_channels), rows summing to 1 (to 0 if all channels are missing); None if the
+        fusion does not weight channels window by window."""
         return None
 
 
 class _Towers(Fusion):
-    """One tower per channel."""
+    """A fusion with one tower (an encoder of its own) per channel, since channels differ in rate and in number of features."""
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.towers = nn.ModuleDict({name: ENCODERS[encoder].build(*shape, width) for name, shape in shapes.items()})
         self.units = {name: int(tower.n_out) for name, tower in self.towers.items()}  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
 
-    def encoded(self, batch: Batch) -> list[Tensor]:
-        """(batch, units) of each channel, in order; 0 where the window lacks it."""
-        found = []
+    def encode(self, batch: Batch) -> list[Tensor]:
+        """Features of each channel, (batch, units), in the order of the channels; 0 in windows that lack the channel."""
+        features = []
         for name, tower in self.towers.items():
             lengths = batch.lengths.get(name)
-            features = tower(batch.values[name], lengths)
-            found.append(features if lengths is None else features.masked_fill(lengths[:, None] == 0, 0.0))
-        return found
+            encoded = tower(batch.values[name], lengths)
+            # Of an empty window a tower still gives its biases: they are set to 0 here, once for all encoders.
+            features.append(encoded if lengths is None else encoded.masked_fill(lengths[:, None] == 0, 0.0))
+        return features
 
 
 class Late(_Towers):
-    about = "one tower per channel, their features side by side (the paper's)"
+    """Late fusion, the study's: the towers' features are concatenated."""
+
+    description = "one tower per channel, their features side by side (the paper's)"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.n_out = sum(self.units.values())
 
     def forward(self, batch: Batch) -> Tensor:
-        return torch.cat(self.encoded(batch), dim=1)
+        return torch.cat(self.encode(batch), dim=1)
 
 
 class Early(Fusion):
-    about = "all channels on one time base, their features side by side in every step, one encoder"
+    """Early fusion: the channels are resampled to one time base (``raylab.models.timebase``) and share one encoder."""
+
+    description = "all channels on one time base, their features side by side in every step, one encoder"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -96,7 +107,14 @@ class Early(Fusion):
 
 
 class _Votes(_Towers):
-    """A classifier on each tower. Its features are the votes (logits) and, beside them, whether there is one."""
+    """Decision fusion: a linear classifier on each tower votes for a class.
+
+    The fused features are the votes, (n_channels * n_classes) logits, followed by one flag per channel that says whether the window has it. The
+    flags are needed because a missing vote is 0 for every class, which a head could not tell from an undecided one.
+
+    A vote is trained by its own loss only, and the head sees the votes without a gradient back (``raylab.training.loop``). Otherwise
+    the towers would be trained together as in ``late``, and a channel's vote would not be that channel's opinion.
+    """
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -105,9 +123,9 @@ class _Votes(_Towers):
         self.n_out = len(shapes) * (n_classes + 1)
 
     def forward(self, batch: Batch) -> Tensor:
-        said = [classify(x) for classify, x in zip(self.classifiers.values(), self.encoded(batch), strict=True)]
+        logits = [classify(x) for classify, x in zip(self.classifiers.values(), self.encode(batch), strict=True)]
         present = batch.present(self.channels)
-        votes = torch.stack(said, dim=1).masked_fill(~present[:, :, None], 0.0)
+        votes = torch.stack(logits, dim=1).masked_fill(~present[:, :, None], 0.0)
         return torch.cat([votes.flatten(1), present.to(votes.dtype)], dim=1)
 
     def votes(self, features: Tensor) -> Tensor | None:
@@ -115,7 +133,11 @@ class _Votes(_Towers):
 
 
 class _Average(nn.Module):
-    """Logits whose softmax is the weighted average of the votes' probabilities; the weights are learned, and equal at the start."""
+    """Head of ``weighted``: the average of the channels' probabilities, with one learned weight per channel (equal at the start).
+
+    Its outputs are the logarithms of the averaged probabilities. A softmax leaves them as they are, so the loss and the prediction need no
+    special case for this head. Sums of probabilities are computed by logsumexp, which does not underflow.
+    """
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
         super().__init__()
@@ -124,57 +146,74 @@ class _Average(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         votes, present = torch.split(features, [self.n_channels * self.n_classes, self.n_channels], dim=1)
-        each = F.log_softmax(votes.reshape(len(votes), self.n_channels, self.n_classes), dim=2)
+        log_p = F.log_softmax(votes.reshape(len(votes), self.n_channels, self.n_classes), dim=2)
         weights = masked_softmax(self.scores.expand_as(present), present > 0)
-        return torch.logsumexp(each + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
+        # A missing channel has weight 0, whose logarithm has no gradient: 1e-30 stands for it and is nothing beside any other weight.
+        return torch.logsumexp(log_p + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
 
 
 class Weighted(_Votes):
-    about = "a classifier per channel; the average of their probabilities with learned weights"
-    adaptable = False
+    """Decision fusion by a weighted average of the channels' probabilities; there is no feature vector for an adapter to adapt."""
+
+    description = "a classifier per channel; the average of their probabilities with learned weights"
+    accepts_adapter = False
 
     def head(self, units: int, n_classes: int) -> nn.Module:
         return _Average(len(self.channels), n_classes)
 
 
 class Stacked(_Votes):
-    about = "a classifier per channel; a linear classifier on their logits"
+    """Decision fusion by stacking: a linear classifier on the votes and the flags.
+
+    It is fitted on the windows that the towers are trained on, as the simplest stacking is; inner folds for it would train every tower
+    several times.
+    """
+
+    description = "a classifier per channel; a linear classifier on their logits"
 
 
 class Attention(_Towers):
-    """Tokens are the towers' features through a dense layer of 128 each; a token's weight is a softmax over those present.
+    """Attention over channels: each tower's features pass a dense layer of 128 (a token), and tokens are averaged with weights per window.
 
-    Pooling after Ilse, Tomczak and Welling 2018 (attention-based deep multiple instance learning), equation 8, with channels as the bag's instances.
+    Pooling after Ilse, Tomczak and Welling 2018 (attention-based deep multiple instance learning), equation 8, with channels as the
+    instances of a bag. No layer mixes tokens before they are weighted: afterwards a weight would not tell which channel's information it weights.
+
+    A weight says what the network used, not what would have been useful (measured in docs/decisions/0015-masks-and-fusion.md).
     """
 
-    about = "one tower per channel, their features averaged with weights that each window decides"
+    description = "one tower per channel, their features averaged with weights that each window decides"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.n_out = scaled(ATTENTION_UNITS, width)
         self.tokens = nn.ModuleDict({name: nn.Linear(units, self.n_out) for name, units in self.units.items()})
         self.hidden = nn.Linear(self.n_out, self.n_out)
-        self.score = nn.Linear(self.n_out, 1, bias=False)  # a bias would add the same to all, which a softmax does not see
+        self.score = nn.Linear(self.n_out, 1, bias=False)  # a softmax ignores what is added to all scores, so no bias
 
-    def weighed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _tokens_and_weights(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Tokens (batch, n_channels, n_out) and their weights (batch, n_channels)."""
-        each = [dense(x) for dense, x in zip(self.tokens.values(), self.encoded(batch), strict=True)]
-        tokens = torch.stack(each, dim=1)
+        tokens = torch.stack([dense(x) for dense, x in zip(self.tokens.values(), self.encode(batch), strict=True)], dim=1)
         scores = self.score(torch.tanh(self.hidden(tokens)))[:, :, 0]
         return tokens, masked_softmax(scores, batch.present(self.channels))
 
     def forward(self, batch: Batch) -> Tensor:
-        tokens, weights = self.weighed(batch)
+        tokens, weights = self._tokens_and_weights(batch)
         return (weights[:, :, None] * tokens).sum(dim=1)
 
     def attention(self, batch: Batch) -> Tensor | None:
-        return self.weighed(batch)[1]
+        return self._tokens_and_weights(batch)[1]
 
 
 def masked_softmax(scores: Tensor, present: Tensor) -> Tensor:
-    """Softmax over the last axis among those present; exactly 0 for the others, and for all where none is."""
-    hidden = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
-    return torch.softmax(hidden, dim=-1) * present
+    """Softmax over the last axis among the entries that are present; exactly 0 for all others, and for every entry if none is present.
+
+    Args:
+        scores: (..., n).
+        present: (..., n) of bool.
+    """
+    # The smallest finite number, not minus infinity: a row without any entry would be 0 / 0. The product makes missing ones exactly 0.
+    masked = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
+    return torch.softmax(masked, dim=-1) * present
 
 
 FUSIONS: dict[str, type[Fusion]] = {

@@ -1,4 +1,4 @@
-"""A hidden Markov model with Gaussian mixtures for each class: the classical baseline for sequences."""
+"""``hmm_gmm``: a hidden Markov model with Gaussian mixtures for each class, the classical model for sequences."""
 
 import contextlib
 import importlib
@@ -14,23 +14,30 @@ from raylab.models.estimators import Array, Classes, Estimator, softmax, windows
 from raylab.models.timebase import aggregated
 
 STATES, MIXTURES = 3, 2
-FRAMES = 64  # of a window at most: the means over as many stretches of it
+FRAMES = 64  # at most so many steps per window: samples are averaged over stretches of equal length
 ITERATIONS = 10
 PARTS = ("startprob", "transmat", "weights", "means", "covars")
-# One frame of variance 0.1 is added to what a Gaussian saw, a tenth of a frame to its weight, a hundredth at its mean 0: one that saw a single
-# frame would have no variance, and a state that no window reaches would be no number.
+# hmmlearn's priors, as pseudo-frames that every Gaussian sees: one of variance 0.1, a tenth of one for its weight, a hundredth of one at mean 0.
+# Without them a Gaussian that saw a single frame would have variance 0, and a state that no window reaches would become NaN.
 PRIORS = {"covars_prior": -1.0, "covars_weight": 0.05, "weights_prior": 1.1, "means_weight": 0.01}
 
 
 class HMMGMM(Estimator):
-    """For each channel and class a left-to-right model of 3 states with 2 Gaussians each (diagonal), by hmmlearn.
+    """For each channel and class a left-to-right model of 3 states with 2 Gaussians each (diagonal covariance), by hmmlearn.
 
-    Rabiner 1989 (a tutorial on hidden Markov models), sections IV and VI; for speech emotion Schuller, Rigoll and Lang 2003. Steps are means over at
-    most 64 stretches of a window and their changes, normalized by the training windows. A class's score is its log-likelihood per step, averaged
-    over the channels that a window has; their softmax ranks windows and is no calibrated probability.
+    Rabiner 1989 (a tutorial on hidden Markov models), sections IV and VI; for speech emotion Schuller, Rigoll and Lang 2003. A window becomes at most
+    64 steps: means over stretches of samples, and their changes from step to step, normalized by mean and SD of the training windows.
+
+    The score of a class is its log-likelihood per step, averaged over the channels that the window has. The softmax of these scores ranks
+    windows; it is no reliable probability.
     """
 
     def fit(self, batch: Batch, y: Classes) -> None:
+        """Fit one model for each channel and class.
+
+        Raises:
+            ValueError: if no window has a channel, or if a class has fewer different steps of a channel than there are Gaussians.
+        """
         self.arrays = {"classes": np.unique(y).astype(np.float64)}
         for channel in self.channels:
             windows = self._frames(batch, channel)
@@ -41,7 +48,8 @@ class HMMGMM(Estimator):
             self.arrays[f"{channel}.mean"] = everything.mean(axis=0)
             self.arrays[f"{channel}.scale"] = np.where(scale > 1e-8, scale, 1.0)
             for label in np.unique(y):
-                self._fit_class(channel, label, [frames for frames, of in zip(windows, y, strict=True) if of == label])
+                of_class = [frames for frames, its_label in zip(windows, y, strict=True) if its_label == label]
+                self._fit_class(channel, label, of_class)
 
     def _fit_class(self, channel: str, label: int, windows: list[Array]) -> None:
         sequences = [self._normalized(channel, frames) for frames in windows if len(frames)]
@@ -55,26 +63,27 @@ class HMMGMM(Estimator):
         model.transmat_[-1, -1] = 1.0
         with _seeded(self.seed):
             model.fit(np.concatenate(sequences), [len(frames) for frames in sequences])
-        # a state that no window leaves has learned no move, which hmmlearn leaves at a row of zeros: it stays where it is
-        left = model.transmat_.sum(axis=1, keepdims=True) > 0.5
-        model.transmat_ = np.where(left, model.transmat_, np.eye(STATES))
+        # hmmlearn leaves a row of zeros for a state that no window leaves, and refuses it in score(): such a state keeps to itself instead
+        has_transition = model.transmat_.sum(axis=1, keepdims=True) > 0.5
+        model.transmat_ = np.where(has_transition, model.transmat_, np.eye(STATES))
         for part in PARTS:
             self.arrays[f"{channel}.{label}.{part}"] = np.asarray(getattr(model, f"{part}_"), dtype=np.float64)
 
     def probabilities(self, batch: Batch) -> Array:
+        """Softmax of the classes' mean log-likelihoods per step, (n, n_classes); uniform over the learned classes if a window has no channel."""
         classes = self.arrays["classes"].astype(int)
         scores = np.full((len(next(iter(batch.values.values()))), self.n_classes), -np.inf)
         scores[:, classes] = 0.0
-        voted = np.zeros(len(scores))
+        n_channels = np.zeros(len(scores))
         for channel in self.channels:
             models = {label: self._model(channel, label) for label in classes}
             for row, frames in enumerate(self._frames(batch, channel)):
                 if len(frames):
-                    voted[row] += 1
-                    seen = self._normalized(channel, frames)
+                    n_channels[row] += 1
+                    steps = self._normalized(channel, frames)
                     for label, model in models.items():
-                        scores[row, label] += model.score(seen) / len(seen)
-        return softmax(scores / np.maximum(voted, 1)[:, None])
+                        scores[row, label] += model.score(steps) / len(steps)
+        return softmax(scores / np.maximum(n_channels, 1)[:, None])
 
     def _model(self, channel: str, label: int) -> Any:
         model = _blank(self.seed)
@@ -84,13 +93,13 @@ class HMMGMM(Estimator):
         return model
 
     def _frames(self, batch: Batch, channel: str) -> list[Array]:
-        """Of each window its steps and their changes, (n_steps, 2 n_features); without steps where it lacks the channel."""
+        """For each window its steps and their changes, (n_steps, 2 n_features); no step if the window lacks the channel."""
         x, valid = windows_of(batch, channel)
         lengths = torch.from_numpy(valid.sum(axis=1))
-        means, left = aggregated(torch.from_numpy(x), lengths, math.ceil(x.shape[1] / FRAMES))
+        means, counts = aggregated(torch.from_numpy(x), lengths, math.ceil(x.shape[1] / FRAMES))
         changes = np.diff(means.numpy(), axis=1, prepend=means.numpy()[:, :1])
-        both = np.concatenate([means.numpy(), changes], axis=2)
-        return [frames[:count] for frames, count in zip(both, left.tolist(), strict=True)]
+        steps = np.concatenate([means.numpy(), changes], axis=2)
+        return [frames[:count] for frames, count in zip(steps, counts.tolist(), strict=True)]
 
     def _normalized(self, channel: str, frames: Array) -> Array:
         return np.asarray((frames - self.arrays[f"{channel}.mean"]) / self.arrays[f"{channel}.scale"])
@@ -98,7 +107,10 @@ class HMMGMM(Estimator):
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """hmmlearn draws means of a cluster with a single frame from numpy's global stream, whatever its ``random_state``."""
+    """Seed numpy's global generator inside the block, and restore it after.
+
+    hmmlearn draws the means of a cluster with a single frame from the global generator, whatever its ``random_state``.
+    """
     before = np.random.get_state()  # noqa: NPY002  the stream that hmmlearn draws from
     np.random.seed(seed % 2**32)  # noqa: NPY002  the same stream
     try:
@@ -108,8 +120,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _blank(seed: int) -> Any:
-    """A model to be fitted from a start and transitions that are given, or to be filled from arrays."""
-    library = importlib.import_module("hmmlearn.hmm")  # an extra: a raylab without it must import
+    """An hmmlearn model without parameters. ``init_params`` leaves the start and the transitions to the caller, who sets them left to right."""
+    library = importlib.import_module("hmmlearn.hmm")  # comes with an extra: raylab must import without it
     return library.GMMHMM(
         n_components=STATES,
         n_mix=MIXTURES,

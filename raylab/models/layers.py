@@ -1,6 +1,7 @@
-"""What encoders are made of. Each takes a mask (batch, length) of the steps that a window has; None: all of them.
+"""Layers that encoders are made of. Each takes a mask (batch, length) of the valid steps of each window; None means all steps.
 
-With a mask nothing beyond a window's end is seen: it is 0 before every convolution, no part of the batch statistics, no part of a mean.
+Values beyond the end of a window must change nothing, so that padding does not: they are set to 0 before every convolution and are left out of
+batch statistics and of means. ``tests/models/test_masks.py`` puts large noise there and expects equal logits, gradients and running statistics.
 """
 
 import math
@@ -15,77 +16,79 @@ from raylab.models.keras_defaults import batch_norm
 
 
 def scaled(units: int, width: float) -> int:
-    """``width`` times the paper's units, at least 1."""
+    """Units (or maps) of a layer: ``width`` times the study's, at least 1."""
     return max(1, round(units * width))
 
 
 def mask_of(x: Tensor, lengths: Tensor | None) -> Tensor | None:
-    """(batch, length) of the valid steps of x (batch, length, n_features)."""
+    """Mask (batch, length) of the valid steps of x (batch, length, n_features); None if there are no lengths."""
     return None if lengths is None else valid(x.shape[1], lengths)
 
 
 def silenced(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x (batch, maps, length), 0 where a window has no step."""
+    """x (batch, maps, length) with 0 at every step that is not valid."""
     return x if mask is None else x.masked_fill(~mask[:, None], 0.0)
 
 
 def mean_over_steps(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(batch, maps) from x (batch, maps, length); 0 where a window has no step at all."""
+    """Mean over the valid steps, (batch, maps), of x (batch, maps, length); 0 for a window without a valid step."""
     if mask is None:
         return x.mean(dim=2)
     return silenced(x, mask).sum(dim=2) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def normalized(norm: nn.BatchNorm1d, x: Tensor, mask: Tensor | None) -> Tensor:
-    """Batch norm of x (batch, maps, length), its statistics those of the valid steps alone; 0 beyond them.
+    """Batch norm of x (batch, maps, length) with statistics of the valid steps alone; 0 beyond them.
 
-    A batch with fewer than two values of a map has no variance: it is normalized by the running statistics, and does not move them.
+    A training batch with fewer than two values of a map has no variance. It is normalized by the running statistics and does not move them;
+    torch would raise an error.
     """
     count = x.shape[0] * x.shape[2] if mask is None else int(mask.sum())
     if norm.training and count < 2:
-        still = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-        return silenced(still, mask)
+        by_running = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        return silenced(by_running, mask)
     if mask is None or not norm.training:
         return silenced(norm(x), mask)
+    # torch's batch norm takes (n, maps) too: the valid steps of all windows are its n samples
     steps = torch.zeros_like(x.transpose(1, 2))
     steps[mask] = norm(x.transpose(1, 2)[mask])
     return steps.transpose(1, 2)
 
 
 class Convolution(nn.Sequential):
-    """Convolution with 'same' padding (the odd sample at the end, as in Keras) and batch norm."""
+    """A convolution with 'same' padding and batch norm. An even kernel pads one sample more at the end, as in Keras."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
-        odd = kernel % 2  # an odd kernel pads alike on both sides, which the convolution does without a copy
+        symmetric = kernel % 2  # then the convolution pads by itself, without a copy of the input
         super().__init__(
             OrderedDict(
-                pad=nn.Identity() if odd else nn.ConstantPad1d((kernel // 2 - 1, kernel // 2), 0.0),
-                conv=nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2 if odd else 0),
+                pad=nn.Identity() if symmetric else nn.ConstantPad1d((kernel // 2 - 1, kernel // 2), 0.0),
+                conv=nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2 if symmetric else 0),
                 norm=batch_norm(n_out),
             )
         )
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (batch, maps, length), 0 where the mask says so."""
+        """(batch, n_out, length) from x (batch, n_in, length), which must be 0 outside the mask, as the result is."""
         pad, conv, norm = self
         assert isinstance(norm, nn.BatchNorm1d)
         return normalized(norm, conv(pad(x)), mask)
 
 
 class FrameLayer(nn.Module):
-    """At most ``most`` steps of a window: neighbouring samples stand side by side, and a dense layer sees each group.
+    """Shorten a window to at most ``max_steps`` frames: neighbouring samples are concatenated, and a dense layer reads each group.
 
-    Recurrence and attention cost time per step, so that a pulse of 640 samples or a waveform of 48,000 needs groups. A network is built for
-    one length of window, which decides how many samples a group has; the last group of a short window is filled with 0.
+    Recurrence and attention cost time per step, so a pulse signal of 640 samples or a waveform of 48,000 must be shortened first. The full length
+    of a window, for which a network is built, decides how many samples a group has; the last group of a shorter window is filled with 0.
     """
 
-    def __init__(self, length: int, n_features: int, units: int, most: int) -> None:
+    def __init__(self, length: int, n_features: int, units: int, max_steps: int) -> None:
         super().__init__()
-        self.size = math.ceil(length / most)
+        self.size = math.ceil(length / max_steps)
         self.dense = nn.Linear(self.size * n_features, units)
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """(batch, n_frames, units), and the valid frames of each window."""
+        """Frames (batch, n_frames, units), and the number of valid frames of each window (batch,)."""
         mask = mask_of(x, lengths)
         if mask is not None:
             x = x.masked_fill(~mask[:, :, None], 0.0)
@@ -95,7 +98,7 @@ class FrameLayer(nn.Module):
 
 
 class BothWays(nn.Module):
-    """An LSTM that reads a window forward and another one that reads it backward from its own last valid step."""
+    """A bidirectional LSTM, whose backward direction starts at each window's own last valid step."""
 
     def __init__(self, n_in: int, units: int) -> None:
         super().__init__()
@@ -103,10 +106,11 @@ class BothWays(nn.Module):
         self.n_out = 2 * units
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """The mean output over the valid steps, (batch, 2 units), of x (batch, length, n_in)."""
+        """Mean output over the valid steps, (batch, 2 units), for x (batch, length, n_in)."""
         if lengths is None:
             return torch.as_tensor(self.lstm(x)[0].mean(dim=1))
-        there = lengths.clamp(min=1)  # a window without steps is read as one of zeros; what comes of it is not used
-        packed = nn.utils.rnn.pack_padded_sequence(x, there.cpu(), batch_first=True, enforce_sorted=False)
+        # torch packs no empty sequence: a window without a valid step is read as one step, and the mean below leaves it out
+        at_least_one = lengths.clamp(min=1)
+        packed = nn.utils.rnn.pack_padded_sequence(x, at_least_one.cpu(), batch_first=True, enforce_sorted=False)
         out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
         return mean_over_steps(out.transpose(1, 2), valid(x.shape[1], lengths))

@@ -1,4 +1,7 @@
-"""A model: encoder x fusion x width, with the parts trunk, adapter and head."""
+"""A network: encoder, fusion and width, with the named parts trunk, adapter and head (docs/protocol.md, Models).
+
+Techniques name the parts that a stage trains, never layer positions, so that a technique means the same for every encoder and fusion.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +23,13 @@ ADAPTER_UNITS = 128
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a study says of a model.
+    """A model as a study declares it.
 
     Attributes:
-        encoder: a name of ``ENCODERS``; the tower every channel gets.
-        fusion: a name of ``FUSIONS``; how towers become one feature vector.
-        width: scales every layer's units or maps.
-        modalities: those that the model sees; all where empty. They decide a trial's channels, and by them its weights.
+        encoder: a name of ``ENCODERS`` (the tower of every channel) or of ``CLASSICAL_MODELS``.
+        fusion: a name of ``FUSIONS``, which says how the channels become one feature vector.
+        width: factor on the units or maps of every layer.
+        modalities: modalities that the model gets; empty for all. They decide the channels of a trial, and through them its weights.
     """
 
     encoder: str
@@ -36,7 +39,7 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """How tables call it: the encoder, and what departs from the paper's model."""
+        """Name in tables: the encoder, followed by everything that differs from the study's model (fusion, width, modalities)."""
         parts = [self.encoder]
         if self.fusion != "late":
             parts.append(self.fusion)
@@ -47,25 +50,32 @@ class ModelSpec:
         return " ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, from which ``from_dict`` makes it again."""
+        """Plain values; the inverse of ``from_dict``."""
         return {**self.architecture, **({"modalities": list(self.modalities)} if self.modalities else {})}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """The model from the values that ``as_dict`` gave."""
         return cls(**{**values, "modalities": tuple(values.get("modalities", ()))})
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """What, beside the channels, decides which weights a network has."""
+        """The part of a stage's hash that belongs to the model. Modalities are not in it: the channels are, so a study that names the same
+        channels by hand shares the trainings."""
         return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width}
 
 
 class Network(nn.Module):
-    """trunk (towers and fusion), adapter (one dense layer, only where a technique asks for it), head (the softmax layer, or what `weighted`
-    fusion has in its place).
+    """Trunk (towers and fusion), adapter (one dense layer with ReLU, if the technique has one) and head (the softmax layer, or the weighted
+    average of ``weighted`` fusion).
 
-    Shapes: a batch's values are (batch, length, n_features) by channel; the trunk gives (batch, n_features_fused), the network
-    logits (batch, n_classes).
+    Shapes: values of a batch are (batch, length, n_features) per channel, fused features (batch, n_fused), logits (batch, n_classes).
+
+    Args:
+        spec: encoder, fusion and width.
+        shapes: channel name to (length, n_features), in the order of the towers.
+        n_classes: number of classes.
+        adapter: whether the network has an adapter (``multi_task``).
     """
 
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
@@ -76,15 +86,16 @@ class Network(nn.Module):
         self.head = self.trunk.head(units, n_classes)
 
     def features(self, batch: Batch) -> Tensor:
-        """What the trunk says of the windows, (batch, n_features_fused)."""
+        """Fused features of the trunk, (batch, n_fused)."""
         return torch.as_tensor(self.trunk(batch))
 
     def votes(self, features: Tensor) -> Tensor | None:
-        """Each channel's own logits (batch, n_channels, n_classes) among the features, where the fusion fuses decisions."""
+        """Logits of each channel's own classifier, (batch, n_channels, n_classes), read from the features; None unless the fusion is of
+        decisions (``weighted``, ``stacked``)."""
         return self.trunk.votes(features)
 
     def attention(self, batch: Batch) -> Tensor | None:
-        """Weight of each channel in each window, (batch, n_channels) in the order of the channels; None where the fusion gives none."""
+        """Weight of each channel in each window, (batch, n_channels) in the order of the channels; None if the fusion gives no weights."""
         return self.trunk.attention(batch)
 
     def classify(self, features: Tensor) -> Tensor:
@@ -97,39 +108,46 @@ class Network(nn.Module):
         return self.classify(self.features(batch))
 
     def part(self, name: str) -> nn.Module | None:
-        """The named part; None for an adapter that this network does not have."""
-        found: nn.Module | None = getattr(self, name)
-        return found
+        """The part of this name; None for the adapter of a network without one."""
+        module: nn.Module | None = getattr(self, name)
+        return module
 
     def set_trainable(self, parts: Sequence[str]) -> list[nn.Parameter]:
-        """Make only these parts trainable: they run in training mode, every other in inference mode (its batch statistics
-        stand still and it drops nothing).
+        """Make these parts trainable, and freeze all others.
+
+        A frozen part is in inference mode: batch norm uses its running statistics and does not move them, and dropout drops nothing. So its
+        outputs are fixed, and features below a trained head can be computed once. In the study's public code frozen layers still
+        drop (docs/protocol.md, Departures).
 
         Returns:
-            the parameters to optimize.
+            The parameters to optimize.
         """
-        freed = []
+        trainable = []
         for name in PARTS:
             module = self.part(name)
             if module is None:
                 continue
             module.train(name in parts)
             for key, parameter in module.named_parameters():
+                # torch's LSTM has a second bias, which Keras's has not: it stays at 0
                 parameter.requires_grad_(name in parts and "bias_hh" not in key)
-            freed += [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return freed
+            trainable += [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return trainable
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
-        """Weights and statistics of these parts, by full name."""
+        """Weights and batch statistics of these parts, by their full names, on the processor.
+
+        Tensors of a network that is on the processor already share its memory: clone them before training goes on.
+        """
         return {
             key: value.detach().cpu().contiguous() for key, value in self.state_dict().items() if key.split(".")[0] in parts
         }
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:
-        """Overwrite the named weights; the rest stay.
+        """Overwrite the weights that ``state`` names and keep all others: a stage file holds the trained parts only.
 
         Raises:
-            ValueError: where a name is not this network's.
+            ValueError: if a name is not one of this network's.
         """
         unexpected = self.load_state_dict(dict(state), strict=False).unexpected_keys
         if unexpected:
@@ -137,7 +155,11 @@ class Network(nn.Module):
 
 
 def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds) -> Network:
-    """A network with Keras's initial weights, each part from its own stream: the trunk is the same with and without adapter."""
+    """A network with Keras's initial weights, the same for all techniques of a fold (docs/protocol.md, Draws).
+
+    Each part has a random stream of its own, so the trunk starts with the same weights whether or not there is an adapter. torch's global
+    generator is left as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         network = Network(spec, shapes, n_classes, adapter)
         for name in PARTS:

@@ -1,7 +1,7 @@
-"""Encoders beyond the study's: convolutions with pooling, recurrence, both, and attention over the steps.
+"""Encoders that the study does not have: convolutions with pooling, recurrence, both, and attention over the steps.
 
-They are the kinds of classifier that speech emotion papers compare, with sizes of usual published networks; all take any channel. ``width``
-scales the units of every layer.
+They are the kinds of network that papers on speech emotion compare, in their usual sizes. All accept every channel, also of variable length.
+``width`` scales the units of every layer. Shapes and ``lengths`` are as in ``raylab.models.encoders``.
 """
 
 import math
@@ -13,12 +13,15 @@ from torch.nn import functional as F
 from raylab.models.batch import valid
 from raylab.models.layers import BothWays, Convolution, FrameLayer, mask_of, mean_over_steps, scaled, silenced
 
-STEPS = 128  # that recurrence and attention see at most
-HEADS = 4
+STEPS = 128  # at most so many steps are read by recurrence and attention
+HEADS = 4  # of attention
 
 
 class _Pooled(nn.Module):
-    """Convolutions, each with batch norm, ReLU, max pooling and dropout. Windows shorten to about ``STEPS``, at least by half a time."""
+    """Convolutions, each with batch norm, ReLU, max pooling and dropout.
+
+    The pooling size is the same after every convolution: the smallest, and at least 2, that shortens a full window to about ``STEPS`` steps.
+    """
 
     def __init__(self, length: int, maps: list[int], kernels: tuple[int, ...], drop: float) -> None:
         super().__init__()
@@ -29,11 +32,11 @@ class _Pooled(nn.Module):
         self.pool = max(2, math.ceil((length / STEPS) ** (1 / len(self.convs))))
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """(batch, maps, steps) and the valid steps, from x (batch, length, n_features)."""
+        """(batch, maps, steps) and the number of valid steps (batch,), from x (batch, length, n_features)."""
         mask = mask_of(x, lengths)
         x = silenced(x.transpose(1, 2), mask)
         for conv in self.convs:
-            # beyond the end stands 0, and nothing is below it after the ReLU: a maximum over the end is that of the valid steps
+            # Padding is 0 and a ReLU gives nothing below 0: a maximum that reaches beyond the end is that of the valid steps.
             x = F.max_pool1d(F.relu(conv(x, mask)), self.pool, ceil_mode=True)
             x = self.dropout(x)
             if lengths is not None:
@@ -43,7 +46,7 @@ class _Pooled(nn.Module):
 
 
 class CNN(nn.Module):
-    """Conv(64, k5), Conv(128, k5), Conv(256, k3), each with batch norm, ReLU, max pooling and dropout 0.2; global average.
+    """Conv(64, k5), Conv(128, k5), Conv(256, k3), each with batch norm, ReLU, max pooling and dropout 0.2; global average pooling.
 
     After the one-dimensional networks of Zhao, Mao and Chen 2019 (speech emotion recognition using deep 1D & 2D CNN LSTM
     networks), section 3.2, without their LSTM.
@@ -61,10 +64,10 @@ class CNN(nn.Module):
 
 
 class RNN(nn.Module):
-    """Dense(128) ReLU on each of at most 128 frames, dropout 0.3, an LSTM of 128 each way; the mean of its outputs.
+    """Dense(128) ReLU on each of at most 128 frames, dropout 0.3, a bidirectional LSTM of 128 per direction; the mean of its outputs.
 
     After Mirsamadi, Barsoum and Zhang 2017 (automatic speech emotion recognition using recurrent neural networks with local attention),
-    section 2.3, mean pooling over time.
+    section 2.3, with mean pooling over time.
     """
 
     def __init__(self, length: int, n_features: int, width: float) -> None:
@@ -81,10 +84,10 @@ class RNN(nn.Module):
 
 
 class CNNRNN(nn.Module):
-    """Conv(64, k5) and Conv(128, k5) as in ``CNN``, then an LSTM of 64 each way; the mean of its outputs.
+    """Conv(64, k5) and Conv(128, k5) as in ``CNN``, then a bidirectional LSTM of 64 per direction; the mean of its outputs.
 
-    Convolutions shorten what recurrence then reads, so that a raw waveform is no longer than its features: Trigeorgis et al. 2016
-    (Adieu features?), section 3, with batch norm and without their second LSTM.
+    Convolutions and pooling shorten the window before the recurrence, so that a raw waveform costs no more steps than computed features. After
+    Trigeorgis et al. 2016 (Adieu features?), section 3, with batch norm and without their second LSTM.
     """
 
     def __init__(self, length: int, n_features: int, width: float) -> None:
@@ -100,9 +103,10 @@ class CNNRNN(nn.Module):
 
 
 class Transformer(nn.Module):
-    """At most 128 frames as tokens of 64, sines as positions, two layers of 4 heads (256 hidden units, dropout 0.1); their mean.
+    """At most 128 frames as tokens of 64, sinusoidal positions, two layers of 4 heads (256 hidden units, dropout 0.1); the mean token.
 
-    Vaswani et al. 2017 (attention is all you need), layer norm first as in Xiong et al. 2020; frames as tokens as in Dosovitskiy et al. 2021.
+    After Vaswani et al. 2017 (attention is all you need), with layer norm first as in Xiong et al. 2020 and groups of samples as tokens as in
+    Dosovitskiy et al. 2021.
     """
 
     def __init__(self, length: int, n_features: int, width: float) -> None:
@@ -120,17 +124,17 @@ class Transformer(nn.Module):
         x, steps = self.frames(x, lengths)
         x = x + _positions(x)
         mask = mask_of(x, steps)
-        # a window without steps attends to its first one, as attention to nothing is not a number; what comes of it is not used
-        hidden = None if steps is None else ~valid(x.shape[1], steps.clamp(min=1))
+        # Attention to nothing is NaN: a window without a valid step attends to its first one, and the mean below leaves it out.
+        padding = None if steps is None else ~valid(x.shape[1], steps.clamp(min=1))
         for layer in self.layers:
-            x = layer(x, src_key_padding_mask=hidden)
+            x = layer(x, src_key_padding_mask=padding)
         return mean_over_steps(self.norm(x).transpose(1, 2), mask)
 
 
 def _positions(x: Tensor) -> Tensor:
-    """Sines and cosines of the step (Vaswani et al. 2017, section 3.5), (length, units) for x (batch, length, units)."""
+    """Sinusoidal positions (Vaswani et al. 2017, section 3.5): (length, units) for x (batch, length, units)."""
     length, units = x.shape[1:]
-    number = torch.arange(units, device=x.device)
-    rate = torch.exp(-math.log(10_000.0) * (number - number % 2) / units)
+    unit = torch.arange(units, device=x.device)
+    rate = torch.exp(-math.log(10_000.0) * (unit - unit % 2) / units)
     angle = torch.arange(length, device=x.device)[:, None] * rate
-    return torch.where(number % 2 == 0, angle.sin(), angle.cos()).to(x.dtype)
+    return torch.where(unit % 2 == 0, angle.sin(), angle.cos()).to(x.dtype)

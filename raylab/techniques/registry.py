@@ -1,4 +1,8 @@
-"""The techniques of the study (PROTOCOL, Folds and techniques), one declaration each. Being listed is being tested."""
+"""The techniques, one declaration each (docs/protocol.md, Techniques; docs/add-a-technique.md).
+
+The six are those of the study (Han et al. 2024): non-personalized, fine-tuning, hybrid, cluster-specific, multi-task with a task per user or
+per cluster, and user-dependent. Every entry of the table is run by the tests over all techniques, so adding one adds its tests.
+"""
 
 from typing import Any
 
@@ -8,12 +12,15 @@ from raylab.techniques.stage import Stage, Technique, TechniqueAxis, Value, Vari
 TRUNK_HEAD = ("trunk", "head")
 ADAPTER_HEAD = ("adapter", "head")
 
-# The study's fine-tuning ran at Adam(1e-9), which hardly moves a weight; raylab's default is a tenth of the base rate.
-CALIBRATES = {"learning_rate": 3e-4, "batch_size": 2, "batch_share": 1.0}
-ALONE = {"learning_rate": 0.003, "batch_size": 16, "batch_share": 0.1}
+# Tuning on calibration windows: a tenth of the base learning rate and batches of 2, since there are few windows. The study's public code tunes at
+# Adam(1e-9), which hardly moves a weight (docs/protocol.md, Departures).
+CALIBRATION_OVERRIDES = {"learning_rate": 3e-4, "batch_size": 2, "batch_share": 1.0}
+# Training on calibration windows alone starts from random weights, so it needs the base learning rate.
+USER_DEPENDENT_OVERRIDES = {"learning_rate": 0.003, "batch_size": 16, "batch_share": 0.1}
 
 
 def _axis(name: str, default: tuple[Value, ...], *values: Value) -> TechniqueAxis:
+    """An axis of a few named values."""
     return TechniqueAxis(name, default, lambda value: value in values, "one of " + ", ".join(str(value) for value in values))
 
 
@@ -42,19 +49,29 @@ BY = _axis("by", ("traits",), "traits", "data", "both")
 TASK = _axis("task", ("user", "cluster"), "user", "cluster")
 
 
-def _given(v: Variant) -> dict[str, Any]:
-    """The axes that say which of the target's windows are given."""
+def _calibration_axes(v: Variant) -> dict[str, Any]:
+    """The values of the axes that say which windows of the target are calibration windows."""
     return {name: v[name] for name in ("budget", "draw", "unit")}
 
 
 def _fine_tuning(v: Variant) -> tuple[Stage, ...]:
+    """The non-personalized stage, then the calibration windows: all layers, or the head only."""
     return (
         Stage("everyone_else", EveryoneElse(), TRUNK_HEAD),
-        Stage("calibration", Calibration(**_given(v)), TRUNK_HEAD if v["layers"] == "all" else ("head",), CALIBRATES),
+        Stage(
+            "calibration",
+            Calibration(**_calibration_axes(v)),
+            TRUNK_HEAD if v["layers"] == "all" else ("head",),
+            CALIBRATION_OVERRIDES,
+        ),
     )
 
 
 def _multi_task(v: Variant) -> tuple[Stage, ...]:
+    """Trunk and head on all other participants, the adapter frozen at its random weights; then adapter and head on the task's participants.
+
+    The trunk of the first stage is shared, so a second task costs one small training more.
+    """
     similar = Nearest(v["by"]) if v["task"] == "user" else Cluster(v["by"], "silhouette", within=True)
     return (Stage("everyone_else", EveryoneElse(), TRUNK_HEAD), Stage("task", similar, ADAPTER_HEAD))
 
@@ -78,7 +95,9 @@ TECHNIQUES: dict[str, Technique] = {
             "hybrid",
             "one training on everyone else and the target's calibration windows together",
             axes=(BUDGET, DRAW, UNIT),
-            stages=lambda v: (Stage("everyone_else_and_calibration", EveryoneElseAndCalibration(**_given(v)), TRUNK_HEAD),),
+            stages=lambda v: (
+                Stage("everyone_else_and_calibration", EveryoneElseAndCalibration(**_calibration_axes(v)), TRUNK_HEAD),
+            ),
         ),
         Technique(
             "cluster_specific",
@@ -97,7 +116,9 @@ TECHNIQUES: dict[str, Technique] = {
             "user_dependent",
             "the target's calibration windows alone, from random weights",
             axes=(BUDGET, DRAW, UNIT),
-            stages=lambda v: (Stage("calibration_alone", Calibration(**_given(v)), TRUNK_HEAD, ALONE),),
+            stages=lambda v: (
+                Stage("calibration_alone", Calibration(**_calibration_axes(v)), TRUNK_HEAD, USER_DEPENDENT_OVERRIDES),
+            ),
         ),
     )
 }

@@ -1,4 +1,8 @@
-"""Whose windows a stage trains on. Each selection turns a fold into training and validation windows."""
+"""Selections: the windows a stage trains and validates on. Each selection turns a fold into training and validation windows.
+
+docs/protocol.md, Techniques. A selection never returns a window of the target unless it is a calibration window, and every split that it
+makes is checked for windows that share samples.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,19 +18,28 @@ TARGET_LABELS, TARGET_SIGNALS, TRAITS = "target labels", "target signals", "trai
 
 
 class Selection(Protocol):
-    """What a stage's ``windows`` must offer."""
+    """The interface of ``Stage.windows``."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """What of the target or the dataset it uses: target labels, target signals, traits."""
+        """The information that it uses beyond the other participants' windows: target labels, target signals, traits."""
         ...
 
-    def choose(self, fold: Fold) -> StageSplit: ...
+    def choose(self, fold: Fold) -> StageSplit:
+        """Training and validation windows of this fold.
+
+        Raises:
+            FoldError: if the fold cannot give these windows; the trial is then carried as missing with this sentence.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class EveryoneElse:
-    """Everyone but the target; a fifth of the people (rounded up) validate. In a random split, its training and validation windows."""
+    """All participants who are not held out; a fifth of them (rounded up) validates.
+
+    In a random split of windows (``Fold.shares``): its training and validation parts.
+    """
 
     @property
     def needs(self) -> frozenset[str]:
@@ -41,7 +54,13 @@ class EveryoneElse:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The target's calibration windows, without a validation part."""
+    """The calibration windows of the target, without a validation part (the windows are too few to split).
+
+    Attributes:
+        budget: a share of the target's windows of each label (0 to 1), or a whole number of windows per label; 0 gives none.
+        draw: ``initial`` takes the first windows in time (the study), ``random`` draws them.
+        unit: ``window``, or ``block`` for whole runs of one label.
+    """
 
     budget: float
     draw: Draw = "initial"
@@ -55,21 +74,22 @@ class Calibration:
         return StageSplit(self.windows(fold), NO_ROWS)
 
     def windows(self, fold: Fold) -> RowIds:
-        """The calibration windows.
+        """Row numbers of the calibration windows, rising.
 
         Raises:
-            FoldError: where nothing would be left to test on.
+            FoldError: if a label has fewer windows than the budget asks for, or if no window that shares no sample with them is left to
+                test on.
         """
         rows = calibration(fold, self.budget, self.draw, self.unit)
-        left = np.setdiff1d(fold.target_windows, rows)
-        if not len(np.setdiff1d(left, fold.overlapping(left, rows))):
+        rest = np.setdiff1d(fold.target_windows, rows)
+        if not len(np.setdiff1d(rest, fold.overlapping(rest, rows))):
             raise FoldError(f"a budget of {self.budget:g} ({self.unit}s) leaves participant {fold.target} no test window")
         return rows
 
 
 @dataclass(frozen=True)
 class EveryoneElseAndCalibration(Calibration):
-    """Everyone else together with the target's calibration windows; validation people as without them."""
+    """All other participants and the calibration windows of the target together; the same participants validate as without the latter."""
 
     def choose(self, fold: Fold) -> StageSplit:
         base = by_people(fold, fold.others)
@@ -78,7 +98,7 @@ class EveryoneElseAndCalibration(Calibration):
 
 @dataclass(frozen=True)
 class Similar:
-    """People like the target, by traits (the paper), data or both."""
+    """Participants who are similar to the target, by traits (the study), data or both."""
 
     by: By = "traits"
 
@@ -87,53 +107,67 @@ class Similar:
         return frozenset({"traits": {TRAITS}, "data": {TARGET_SIGNALS}, "both": {TRAITS, TARGET_SIGNALS}}[self.by])
 
     def signals_used(self, fold: Fold) -> RowIds:
-        """The target's windows whose signals decide who is similar: they are not tested on."""
+        """Windows of the target whose signals decide who is similar; like training windows they are not tested on."""
         return unlabelled(fold) if TARGET_SIGNALS in self.needs else NO_ROWS
 
 
 @dataclass(frozen=True)
 class Cluster(Similar):
-    """The target's cluster: ``k`` a number or ``silhouette``. ``within`` chooses how it validates: a fifth of its people, or the
-    last fifth of each label of each person (multi-task's second stage)."""
+    """The participants of the target's cluster.
+
+    Attributes:
+        k: the number of clusters, or ``silhouette`` (``raylab.techniques.similarity.cluster``).
+        within: validate on the last fifth of each label of each participant (second stage of ``multi_task``) instead of on a fifth of the
+            participants. A cluster of one participant is always validated within.
+    """
 
     k: int | str = "silhouette"
     within: bool = False
 
     def choose(self, fold: Fold) -> StageSplit:
-        people = cluster(fold, self.by, self.k)
-        chosen = within_people(fold, people) if self.within or len(people) == 1 else by_people(fold, people)
-        return replace(chosen, signals_used=self.signals_used(fold))
+        participants = cluster(fold, self.by, self.k)
+        within = self.within or len(participants) == 1
+        split = within_people(fold, participants) if within else by_people(fold, participants)
+        return replace(split, signals_used=self.signals_used(fold))
 
 
 @dataclass(frozen=True)
 class Nearest(Similar):
-    """The most similar person, with everyone tied; the last fifth of each label of each validates."""
+    """The most similar participant, or all who are tied for it; the last fifth of each label of each of them validates.
+
+    Ties are the rule with few traits: on WESAD (age, gender) 11 of 15 targets have several nearest participants.
+    """
 
     def choose(self, fold: Fold) -> StageSplit:
         return replace(within_people(fold, nearest(fold, self.by)), signals_used=self.signals_used(fold))
 
 
-def by_people(fold: Fold, people: tuple[str, ...]) -> StageSplit:
-    """A fifth of the people, rounded up, validate."""
-    train, validation = fold.split_people(people)
+def by_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
+    """Train on four fifths of these participants and validate on the others (a fifth, rounded up, drawn once per fold).
+
+    Raises:
+        FoldError: if there are fewer than two participants.
+    """
+    train, validation = fold.split_people(participants)
     return StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold)
 
 
-def within_people(fold: Fold, people: tuple[str, ...]) -> StageSplit:
-    """The last fifth (rounded up) of each label of each person validates; training windows that overlap it are purged.
+def within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
+    """Validate on the last fifth (rounded up) of each label of each participant, train on the rest; overlapping training windows are purged.
 
     Raises:
-        FoldError: where that leaves nothing to train on.
+        FoldError: if no window is left to train on.
     """
-    validation: list[RowIds] = [NO_ROWS]
-    for person in people:
-        rows = fold.windows_of([person])
+    parts: list[RowIds] = [NO_ROWS]
+    for participant in participants:
+        rows = fold.windows_of([participant])
         for label in np.unique(fold.y[rows]):
-            mine = rows[fold.y[rows] == label]
-            validation.append(mine[len(mine) - math.ceil(VALIDATION_SHARE * len(mine) - 1e-9) :])
-    held = np.sort(np.concatenate(validation))
-    rest = np.setdiff1d(fold.windows_of(people), held)
-    train = np.setdiff1d(rest, fold.overlapping(rest, held))
+            of_label = rows[fold.y[rows] == label]
+            # without the 1e-9 a rounding error of 0.2 * n would round up once too often
+            parts.append(of_label[len(of_label) - math.ceil(VALIDATION_SHARE * len(of_label) - 1e-9) :])
+    validation = np.sort(np.concatenate(parts))
+    rest = np.setdiff1d(fold.windows_of(participants), validation)
+    train = np.setdiff1d(rest, fold.overlapping(rest, validation))
     if not len(train):
-        raise FoldError(f"the windows of {', '.join(people)} are too few to train and to validate on")
-    return StageSplit(train, held).check(fold)
+        raise FoldError(f"the windows of {', '.join(participants)} are too few to train and to validate on")
+    return StageSplit(train, validation).check(fold)

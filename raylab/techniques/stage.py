@@ -1,4 +1,4 @@
-"""What a technique is: axes and a list of stages."""
+"""The building blocks of a technique: axes, variants and stages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +13,14 @@ Variant = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: whose windows, which parts are free, and what it declares against the study's protocol.
+    """One training of a technique.
 
     Attributes:
-        name: what a study's ``protocol: {stages: {NAME: ...}}`` calls it.
-        windows: the selection it trains on.
-        trainable: the parts it trains; every other part runs in inference mode.
-        overrides: fields of the protocol that this stage declares (printed by ``raylab techniques``).
+        name: its name in a study's ``protocol: {stages: {NAME: ...}}`` and in tables.
+        windows: the selection that gives its training and validation windows.
+        trainable: the parts of the network that it trains (trunk, adapter, head); all others run in inference mode.
+        overrides: hyperparameters that this stage declares; they take precedence over the study's general ones
+            (``raylab.training.protocol.resolve``) and are printed by ``raylab techniques``.
     """
 
     name: str
@@ -33,9 +34,10 @@ class TechniqueAxis:
     """One way in which variants of a technique differ.
 
     Attributes:
-        default: the values that a study gets when it names none: the paper's.
+        name: its name in a study.
+        default: the values that are run if a study names none: those of the study by Han et al.
         allowed: whether a value may be used.
-        says: what is allowed, for messages.
+        description: the allowed values in words, for messages.
     """
 
     name: str
@@ -46,10 +48,13 @@ class TechniqueAxis:
 
 @dataclass(frozen=True)
 class Technique:
-    """A technique of the study. Adding one is one of these in ``raylab.techniques.registry``.
+    """A personalization technique (or the non-personalized reference). To add one, add an entry to ``raylab.techniques.registry``.
 
     Attributes:
-        stages: variant to the trainings, in order; each continues from the weights of the one before.
+        name: its name in a study and in tables.
+        description: printed by ``raylab techniques``.
+        axes: the ways in which its variants differ.
+        stages: from a variant to its trainings, in order; each continues from the weights of the one before.
         adapter: whether its networks have the adapter.
     """
 
@@ -59,30 +64,35 @@ class Technique:
     stages: Callable[[Variant], tuple[Stage, ...]]
     adapter: bool = False
 
-    def variants(self, asked: Mapping[str, list[Value]]) -> list[dict[str, Value]]:
-        """Every combination of the axes' values, defaults where the study asks for none.
+    def variants(self, requested: Mapping[str, list[Value]]) -> list[dict[str, Value]]:
+        """All combinations of the axes' values, the last axis fastest.
+
+        Args:
+            requested: values by name of the axis; an axis that is not named gets its defaults.
 
         Raises:
-            ValueError: on an unknown axis or a value that is not allowed, all of them in one message.
+            ValueError: if there is no such axis or if a value is not allowed; one message names all problems.
         """
         names = [axis.name for axis in self.axes]
         problems = [
-            f"{self.name} has no axis {name!r} (it has {', '.join(names) or 'none'})" for name in asked if name not in names
+            f"{self.name} has no axis {name!r} (it has {', '.join(names) or 'none'})" for name in requested if name not in names
         ]
         for axis in self.axes:
-            wrong = [value for value in asked.get(axis.name, []) if not axis.allowed(value)]
-            problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.description}" for value in wrong]
+            refused = [value for value in requested.get(axis.name, []) if not axis.allowed(value)]
+            problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.description}" for value in refused]
         if problems:
             raise ValueError("; ".join(problems))
-        values = [asked.get(axis.name) or list(axis.default) for axis in self.axes]
+        values = [requested.get(axis.name) or list(axis.default) for axis in self.axes]
         return [dict(zip(names, combination, strict=True)) for combination in product(*values)]
 
     def needs(self, variant: Variant) -> frozenset[str]:
-        """What the variant's stages use of the target and the dataset."""
+        """The information that the variant's stages use: target labels, target signals, traits (``Selection.needs``)."""
         return frozenset().union(*(stage.windows.needs for stage in self.stages(variant)))
 
     def variant_name(self, variant: Variant) -> str:
-        """``layers=all budget=0.2``: the axes along which a study usually varies, and any other that left its default;
-        a dash where nothing is left to say."""
+        """Name of the variant in tables, such as ``layers=all budget=0.2``; a dash if it has no axis to name.
+
+        An axis with a single default value (``draw``, ``unit``) is left out while it has that value.
+        """
         fixed = {axis.name: axis.default[0] for axis in self.axes if len(axis.default) == 1}
         return " ".join(f"{name}={value}" for name, value in variant.items() if fixed.get(name) != value) or "-"

@@ -1,1 +1,1 @@
-"""One stage at a time: what it trains on, its identity, the loop, the store of weights."""
+"""Training: stages with their hashes, the training loop, groups of workers, and the store of trained stages."""

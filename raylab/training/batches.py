@@ -1,4 +1,4 @@
-"""The signals of a dataset as the training loop takes them: values, and the valid steps of windows that are shorter."""
+"""The signals of a dataset, and batches of them: values, and the valid steps of windows of variable length."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,38 +13,42 @@ from raylab.models.batch import Batch
 
 @dataclass(frozen=True)
 class Signals:
-    """Every window of a dataset.
+    """All windows of a dataset; a row number of the dataset's index is a row of every array.
 
     Attributes:
-        values: channel name to (n, length, n_features), lengths differ by channel.
-        lengths: of each channel of variable length, (n,) valid steps of each window, 0..length. Full where not named.
+        values: channel name to (n_windows, length, n_features); lengths differ between channels, since rates do.
+        lengths: name of a channel of variable length to its valid steps, (n_windows,), 0..length; 0 means that the window lacks it. A
+            channel that is not named is full in every window.
     """
 
     values: Mapping[str, npt.NDArray[np.floating]]
     lengths: Mapping[str, npt.NDArray[np.integer]] = field(default_factory=dict)
 
     def channels(self, names: Iterable[str]) -> "Signals":
-        """These channels, in this order."""
-        kept = list(names)
+        """The signals of these channels alone, in this order (that of a network's towers)."""
+        selected = list(names)
         return Signals(
-            {name: self.values[name] for name in kept},
-            {name: self.lengths[name] for name in kept if name in self.lengths},
+            {name: self.values[name] for name in selected},
+            {name: self.lengths[name] for name in selected if name in self.lengths},
         )
 
     def longest_first(self, rows: RowIds) -> RowIds:
-        """These rows, those with the most valid steps first."""
+        """These rows in order of their valid steps (summed over channels), most first; used to measure the largest batch."""
         steps = sum((n[rows].astype(np.int64) for n in self.lengths.values()), np.zeros(len(rows), dtype=np.int64))
         return rows[np.argsort(-steps, kind="stable")]
 
     def padded(self, rows: RowIds) -> Batch:
-        """The windows of these rows at full length, on the processor."""
+        """The windows of these rows at full length, on the processor: the input of a classical model."""
         return Batch(
             {name: torch.from_numpy(values[rows]) for name, values in self.values.items()},
             {name: torch.from_numpy(steps[rows].astype(np.int64)) for name, steps in self.lengths.items()},
         )
 
     def batch(self, rows: RowIds, device: torch.device) -> Batch:
-        """The windows of these rows, no longer than the longest of them: padding changes nothing (``tests/models/test_masks.py``), and costs time."""
+        """The windows of these rows on the device, cut to the longest of them.
+
+        Padding changes no result (``tests/models/test_masks.py``) and costs time.
+        """
         lengths = {name: steps[rows].astype(np.int64) for name, steps in self.lengths.items()}
         longest = {name: max(1, int(steps.max(initial=0))) for name, steps in lengths.items()}
         return Batch(

@@ -1,4 +1,11 @@
-"""The training loop (PROTOCOL, Training), for one stage of any technique."""
+"""The training loop for one stage of any technique (docs/protocol.md, Training), and prediction.
+
+The optimizer, the stopping rules and their constants are those of the study's public code, which is written in Keras, so that scores are
+comparable. All techniques share this one loop: a stage says what differs (windows, trainable parts, hyperparameters), and nothing else does.
+
+Equal stage hashes promise equal weights to the bit. So every random draw here comes from the fold's streams and is seeded anew at the start
+of a stage: a stage that continues from stored weights trains as one that follows the training of its parent.
+"""
 
 import math
 from collections.abc import Callable
@@ -25,7 +32,7 @@ from raylab.training.stage_hash import PlannedStage
 from raylab.training.worker_group import ALONE, WorkerGroup
 
 PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 256  # windows per batch in inference mode, which bounds the memory of predictions
 CPU = torch.device("cpu")
 
 Epoch = dict[str, float]
@@ -34,19 +41,19 @@ OnEpoch = Callable[[Epoch], None]
 
 
 class TrainingError(RuntimeError):
-    """A training that went wrong, with what was seen."""
+    """A training failed; the message says what was found."""
 
 
 @dataclass
 class TrainingResult:
-    """What the loop did.
+    """The account of one training.
 
     Attributes:
-        curve: one record per epoch: epoch, loss, learning_rate, and val_loss where there is a validation part.
-        best_epoch: whose weights were kept (the last one where nothing validates).
-        steps: optimizer steps.
-        seen: the window rows that the optimizer received, distinct, rising.
-        augmented: the window rows that were changed before they were seen, distinct, rising.
+        curve: one record per epoch: epoch, loss, learning_rate, and val_loss if there are validation windows.
+        best_epoch: the epoch with the lowest validation loss, whose weights were kept; the last one if there are no validation windows.
+        steps: number of optimizer steps.
+        seen: row numbers of the windows that the optimizer received, each once, rising.
+        augmented: row numbers of the windows that were augmented before that, each once, rising.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -57,45 +64,48 @@ class TrainingResult:
 
 
 def features_of(network: Network, signals: Signals, rows: RowIds, device: torch.device) -> Tensor:
-    """Trunk features (n, n_fused) in inference mode."""
+    """Fused features of the trunk in inference mode, (n, n_fused), on the device."""
     network.eval()
     with torch.no_grad():
         parts = [network.features(signals.batch(part, device)) for part in _slices(rows)]
     return torch.cat(parts)
 
 
-def predict(network: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32]:
-    """Probabilities (n, n_classes) in inference mode."""
-    if isinstance(network, Estimator):
-        with threadpool_limits(1):  # as torch has one: sums in another order give other bits
-            each = [network.probabilities(signals.padded(part)) for part in _slices(rows)]
-        return np.concatenate(each).astype(np.float32)
-    features = features_of(network, signals, rows, device)
+def predict(model: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32]:
+    """Probabilities of the classes in inference mode, (n, n_classes)."""
+    if isinstance(model, Estimator):
+        with threadpool_limits(1):  # sums in another order give other bits, so numpy gets one thread, as torch has
+            parts = [model.probabilities(signals.padded(part)) for part in _slices(rows)]
+        return np.concatenate(parts).astype(np.float32)
+    features = features_of(model, signals, rows, device)
     with torch.no_grad():
-        p: npt.NDArray[np.float32] = torch.softmax(network.classify(features), dim=1).cpu().numpy()
+        p: npt.NDArray[np.float32] = torch.softmax(model.classify(features), dim=1).cpu().numpy()
     return p
 
 
-def attention(network: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32] | None:
-    """Weight of each channel in each window in inference mode, (n, n_channels); None where the model gives none."""
-    if isinstance(network, Estimator):
+def attention(model: Model, signals: Signals, rows: RowIds, device: torch.device) -> npt.NDArray[np.float32] | None:
+    """Weight of each channel in each window in inference mode, (n, n_channels); None if the model does not weight channels by window."""
+    if isinstance(model, Estimator):
         return None
-    network.eval()
+    model.eval()
     with torch.no_grad():
-        parts = [network.attention(signals.batch(part, device)) for part in _slices(rows)]
-    found = [part for part in parts if part is not None]
-    return torch.cat(found).cpu().numpy() if found else None
+        parts = [model.attention(signals.batch(part, device)) for part in _slices(rows)]
+    weights = [part for part in parts if part is not None]
+    return torch.cat(weights).cpu().numpy() if weights else None
 
 
 def _slices(rows: RowIds) -> list[RowIds]:
+    """The rows in batches for inference."""
     return [rows[i : i + EVALUATION_BATCH] for i in range(0, len(rows), EVALUATION_BATCH)]
 
 
 class _Logits(nn.Module):
-    """Logits, and the channels' votes where there are any, from windows or from trunk features that were computed before: one module, so
-    that a group can wrap it.
+    """Logits and, if the fusion has them, the channels' votes; from windows, or from trunk features that were computed before.
 
-    What fuses votes does not teach them: a channel's vote learns from its own loss, and what stands above learns to use it.
+    It is a module because DistributedDataParallel wraps one ``forward``, and the steps of a training need two paths through the network.
+
+    The head's loss must not train the votes: each channel's vote learns from its own loss (``_votes_loss``), and the head learns to use the
+    votes. Hence the detached features.
     """
 
     def __init__(self, network: Network) -> None:
@@ -110,9 +120,12 @@ class _Logits(nn.Module):
         return self.network.classify(features if votes is None else features.detach()), votes
 
 
-class _Source:
-    """What goes into the network for rows. Where the trunk stands still, its features are computed once (it runs in inference mode
-    anyway), unless augmentation changes the windows at every step."""
+class _Inputs:
+    """The network's input for given rows: their windows, or their trunk features.
+
+    If the trunk is frozen it runs in inference mode, so its features are the same in every epoch: they are computed once, and
+    a step costs the head alone. Augmentation changes the windows at every step and rules this out.
+    """
 
     def __init__(
         self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device, augmenter: Augmenter | None
@@ -123,16 +136,20 @@ class _Source:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def inputs(self, rows: RowIds, augment: bool = False) -> Tensor | Batch:
+    def of(self, rows: RowIds, augment: bool = False) -> Tensor | Batch:
+        """Windows (augmented if asked for and configured), or features (n, n_fused), of these rows in their order."""
         if self.features is None:
             batch = self.signals.batch(rows, self.device)
             return self.augmenter(batch) if augment and self.augmenter else batch
-        at = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
-        return self.features[at]
+        positions = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
+        return self.features[positions]
 
 
 class _Plateau:
-    """Keras's ReduceLROnPlateau and EarlyStopping on the validation loss; remembers the best epoch's weights."""
+    """Keras's ReduceLROnPlateau and EarlyStopping on the validation loss.
+
+    The two keep separate best losses, because Keras asks the first for an improvement of at least 1e-4 and the second for any.
+    """
 
     def __init__(self, hyper: Hyperparameters) -> None:
         self.hyper = hyper
@@ -141,7 +158,7 @@ class _Plateau:
         self.plateau_wait = self.wait = 0
 
     def step(self, loss: float) -> tuple[bool, bool]:
-        """(this epoch is the best so far, training should stop)."""
+        """Take in the validation loss of an epoch: whether it is the lowest so far, and whether training should stop."""
         if loss < self.plateau_best - PLATEAU_MIN_DELTA:
             self.plateau_best, self.plateau_wait = loss, 0
         else:
@@ -154,7 +171,10 @@ class _Plateau:
 
 
 def _augmenter(stage: PlannedStage, draws: FoldSeeds, group: WorkerGroup) -> Augmenter | None:
-    """With a stream of its own for every worker; None where the stage augments nothing."""
+    """The stage's augmenter; None if it augments nothing.
+
+    Each worker of a group has its own stream, else all shares of a batch would be changed alike. The leader's is that of a lone worker.
+    """
     if stage.hyper.augmentation is None:
         return None
     purpose = "augmentation" if group.is_leader else f"augmentation of worker {group.rank}"
@@ -162,33 +182,39 @@ def _augmenter(stage: PlannedStage, draws: FoldSeeds, group: WorkerGroup) -> Aug
 
 
 def train(
-    network: Model,
+    model: Model,
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
     draws: FoldSeeds,
     device: torch.device,
-    watch: OnBatch = lambda rows: None,
+    on_batch: OnBatch = lambda rows: None,
     on_epoch: OnEpoch = lambda epoch: None,
     group: WorkerGroup = ALONE,
 ) -> TrainingResult:
-    """Train the freed parts of the network in place, and leave the best validation epoch's weights in it; fit a baseline.
+    """Train the trainable parts of a network in place and leave the best epoch's weights in it; or fit a classical model.
 
     Args:
-        classes: (n,) class index of every row of the index.
-        watch: called with the rows of every batch that this worker's optimizer receives.
-        on_epoch: called with each epoch's record, the same on every worker.
-        group: who trains together with this worker; each calls this function with the same arguments but for its place.
+        model: the model; its parts hold the initial weights or those of the parent stage.
+        signals: the channels of the model, for all rows of the index.
+        classes: (n_windows,) class index of every row of the index.
+        stage: windows, trainable parts and hyperparameters.
+        draws: the random streams of the fold: dropout, augmentation and shuffling.
+        device: the device that the model is on.
+        on_batch: called with the rows of every batch that this worker's optimizer receives.
+        on_epoch: called with the record of each epoch; every worker of a group gets equal records.
+        group: the workers that train together; each calls this function with the same arguments except for its rank.
 
     Raises:
-        TrainingError: on a loss that is not finite, or if the optimizers saw other windows than planned; on every worker at once.
+        TrainingError: if a loss is not finite, or if the optimizers received other windows than planned; on every worker of the group.
     """
-    if isinstance(network, Estimator):
-        return _fit(network, signals, classes, stage, watch, on_epoch)
+    if isinstance(model, Estimator):
+        return _fit(model, signals, classes, stage, on_batch, on_epoch)
+    # Dropout draws from torch's global generator: seeded here, so that a stage drops the same whether or not its parent was trained before it.
     torch.manual_seed(draws.integer("dropout" if group.is_leader else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
-    source = _Source(network, signals, stage, device, _augmenter(stage, draws, group))
-    loop = _Loop(network, source, stage, y, draws.generator("shuffle"), watch, group)
+    inputs = _Inputs(model, signals, stage, device, _augmenter(stage, draws, group))
+    loop = _Loop(model, inputs, stage, y, draws.generator("shuffle"), on_batch, group)
     return loop.run(on_epoch)
 
 
@@ -197,12 +223,15 @@ def _fit(
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
-    watch: OnBatch,
+    on_batch: OnBatch,
     on_epoch: OnEpoch,
 ) -> TrainingResult:
-    """Fit a baseline, at once: one epoch, one step, its loss that of the windows it was fitted on.
+    """Fit a classical model at once; recorded as one epoch of one step, with the loss on the windows it was fitted on.
 
-    Nothing is stopped early, so the windows that a network validates on are fitted too: both kinds of model use the same windows.
+    It has no early stopping and so no use for validation windows: they are fitted too, and both kinds of model use the same windows.
+
+    Raises:
+        TrainingError: if there are too few windows, or if the loss is not finite.
     """
     rows = np.union1d(stage.train, stage.validation)
     try:
@@ -210,7 +239,7 @@ def _fit(
             model.fit(signals.padded(rows), classes[rows].astype(np.int64))
     except ValueError as error:
         raise TrainingError(f"stage {stage.name}: {error}") from error
-    watch(rows)
+    on_batch(rows)
     p = predict(model, signals, rows, CPU)[np.arange(len(rows)), classes[rows]]
     loss = float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
     record: Epoch = {"epoch": 1, "loss": loss, "learning_rate": 0.0}
@@ -220,59 +249,70 @@ def _fit(
 
 
 class _Loop:
-    """The state of one training."""
+    """The state of one training of a network."""
 
     def __init__(
         self,
         network: Network,
-        source: _Source,
+        inputs: _Inputs,
         stage: PlannedStage,
         y: Tensor,
         shuffle: np.random.Generator,
-        watch: OnBatch,
+        on_batch: OnBatch,
         group: WorkerGroup,
     ) -> None:
-        self.network, self.source, self.stage, self.y, self.shuffle, self.watch = network, source, stage, y, shuffle, watch
-        self.group = group
+        self.network, self.inputs, self.stage, self.y, self.shuffle = network, inputs, stage, y, shuffle
+        self.on_batch, self.group = on_batch, group
         rate = stage.hyper.learning_rate
         self.optimizer = torch.optim.Adam(network.set_trainable(stage.trainable), lr=rate, eps=ADAM_EPSILON, fused=True)
         self.logits = _Logits(network)
-        self.wrapped = group.wrap(self.logits)  # for the steps only: evaluation needs no gradients of the others
+        # Only steps go through the wrapper: it synchronizes gradients, and in evaluation workers may have unequal numbers of batches.
+        self.wrapped = group.wrap(self.logits)
         self.plateau = _Plateau(stage.hyper)
-        self.done = TrainingResult()
+        self.result = TrainingResult()
         self.seen: list[RowIds] = []
         self.augmented: list[RowIds] = [NO_ROWS]
 
     def run(self, on_epoch: OnEpoch) -> TrainingResult:
-        network, stage, done = self.network, self.stage, self.done
-        kept: dict[str, Tensor] = {}
+        """All epochs, until early stopping; then the best epoch's weights.
+
+        Raises:
+            TrainingError: if a loss is not finite, or if the group received other windows than planned.
+        """
+        network, stage, result = self.network, self.stage, self.result
+        best: dict[str, Tensor] = {}
         for epoch in range(1, stage.hyper.epochs + 1):
-            rate = self.plateau.rate
+            rate = self.plateau.rate  # read before the plateau may change it for the next epoch
             record: Epoch = {"epoch": epoch, "loss": self._epoch(), "learning_rate": rate}
-            better, stop = True, False
+            better, stop = True, False  # without validation windows the last epoch is the best, and nothing stops early
             if len(stage.validation):
                 record["val_loss"] = self._validation_loss()
                 better, stop = self.plateau.step(record["val_loss"])
             _refuse_nonfinite(record, stage)
             if better:
-                done.best_epoch = epoch
-                kept = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
-            done.curve.append(record)
+                result.best_epoch = epoch
+                # cloned: on the processor state_of gives the very tensors that the next step changes
+                best = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
+            result.curve.append(record)
             on_epoch(record)
             if stop:
                 break
-        network.load_parts(kept)
+        network.load_parts(best)
         network.eval()
-        done.seen = self.group.gather_rows(np.concatenate(self.seen))
-        done.augmented = self.group.gather_rows(np.concatenate(self.augmented))
-        if not np.array_equal(done.seen, np.sort(stage.train)):
+        result.seen = self.group.gather_rows(np.concatenate(self.seen))
+        result.augmented = self.group.gather_rows(np.concatenate(self.augmented))
+        # The leak tests trust this account, and the plan is hashed: a training on other windows must not be stored under that hash.
+        if not np.array_equal(result.seen, np.sort(stage.train)):
             raise TrainingError(
-                f"stage {stage.name} trained on {len(done.seen)} windows, {len(stage.train)} others were planned"
+                f"stage {stage.name} trained on {len(result.seen)} windows, {len(stage.train)} others were planned"
             )
-        return done
+        return result
 
     def _epoch(self) -> float:
-        """One pass over the training windows; the mean loss. The last short batch is kept, as Keras does."""
+        """One pass over the training windows in a new order; the mean loss over windows. The last, short batch is kept, as in Keras.
+
+        Every worker draws the same order and takes its share of each batch.
+        """
         order = self.shuffle.permutation(self.stage.train)
         size, total = self.stage.hyper.batch(len(order)), 0.0
         self.network.set_trainable(self.stage.trainable)
@@ -282,43 +322,56 @@ class _Loop:
         return self.group.all_reduce_sum(total, self.y.device) / len(order)
 
     def _step(self, rows: RowIds, weight: float) -> float:
-        """One step of the optimizer; the summed loss of the rows."""
-        done, rate = self.done, self.plateau.rate
-        self.optimizer.param_groups[0]["lr"] = rate / (1 + self.stage.hyper.decay * done.steps)
+        """One optimizer step on this worker's rows of a batch; the sum of their losses (0 for a worker without a share).
+
+        Args:
+            weight: of the mean loss, see ``WorkerGroup.my_rows``; 0 if the rows only stand in for an empty share.
+        """
+        result = self.result
+        # Keras's inverse-time decay; steps go on counting when the plateau lowers the rate
+        self.optimizer.param_groups[0]["lr"] = self.plateau.rate / (1 + self.stage.hyper.decay * result.steps)
         self.optimizer.zero_grad(set_to_none=True)
         y = self.y[torch.from_numpy(rows)]
-        logits, votes = self.wrapped(self.source.inputs(rows, augment=True))
+        logits, votes = self.wrapped(self.inputs.of(rows, augment=True))
         loss = F.cross_entropy(logits, y)
-        whole = loss if votes is None else loss + _votes_loss(votes, y)
-        (whole * weight).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        # Recorded is the loss of the prediction alone, so that curves of all fusions mean the same; the votes' loss is only trained on.
+        objective = loss if votes is None else loss + _votes_loss(votes, y)
+        (objective * weight).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
-        done.steps += 1
-        mine = rows if weight else rows[:0]
-        self.watch(mine)
-        if not done.curve:  # every epoch sees the same windows: the first one's are recorded
-            self.seen.append(mine)
-            if self.source.augmenter:
-                self.augmented.append(mine)
-        return float(loss.detach()) * len(mine)
+        result.steps += 1
+        trained = rows if weight else rows[:0]
+        self.on_batch(trained)
+        if not result.curve:  # the first epoch: all epochs see the same windows
+            self.seen.append(trained)
+            if self.inputs.augmenter:
+                self.augmented.append(trained)
+        return float(loss.detach()) * len(trained)
 
     def _validation_loss(self) -> float:
-        """Mean loss of the validation windows in inference mode, each worker's part of them added up."""
+        """Mean loss of the validation windows in inference mode; each worker evaluates some of the batches.
+
+        The sum over workers is equal to the bit on all of them, so that all stop in the same epoch.
+        """
         self.network.eval()
         total = 0.0
         with torch.no_grad():
             for rows in self.group.my_batches(_slices(self.stage.validation)):
-                logits, _ = self.logits(self.source.inputs(rows))
+                logits, _ = self.logits(self.inputs.of(rows))
                 total += float(F.cross_entropy(logits, self.y[torch.from_numpy(rows)], reduction="sum"))
         self.network.set_trainable(self.stage.trainable)
         return self.group.all_reduce_sum(total, self.y.device) / len(self.stage.validation)
 
 
 def _votes_loss(votes: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of the channels' votes (batch, n_channels, n_classes); a missing vote is 0 for all classes, and teaches nothing."""
+    """Mean cross-entropy of the channels' votes (batch, n_channels, n_classes) against y (batch,).
+
+    A missing channel's vote is the constant 0 for all classes: it has no gradient and only adds a constant to the loss.
+    """
     return F.cross_entropy(votes.flatten(0, 1), y.repeat_interleave(votes.shape[1]))
 
 
 def _refuse_nonfinite(record: Epoch, stage: PlannedStage) -> None:
+    """Raise a TrainingError if a loss of this epoch is NaN or infinite: going on would only store worthless weights."""
     for name in ("loss", "val_loss"):
         if name in record and not math.isfinite(record[name]):
             raise TrainingError(

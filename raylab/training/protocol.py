@@ -1,4 +1,4 @@
-"""Hyperparameters: the paper's as defaults, the study's and a stage's on top (PROTOCOL, Training)."""
+"""Hyperparameters of a training: those of Han et al. as defaults, overridden by a study and by a stage (docs/protocol.md, Training)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +10,11 @@ from raylab.training.augment import Augmentation
 
 
 class StageProtocol(BaseModel):
-    """What a study may set for one stage by name; None leaves it to the stage, the study, the paper, in this order."""
+    """Hyperparameters that a study may set for one stage, by name.
+
+    None means not set: then the stage's own value is used, else the study's general one, else that of Han et al. Units and meaning of the
+    fields: see ``Hyperparameters``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,22 +30,25 @@ class StageProtocol(BaseModel):
 
 
 class Protocol(StageProtocol):
-    """What a study may set for all its stages, and by name for one of them."""
+    """The ``protocol:`` of a study: hyperparameters for all of its stages, and under ``stages`` for single ones by name."""
 
     stages: dict[str, StageProtocol] = {}
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What one training uses, after all overrides.
+    """The hyperparameters of one training, after all overrides. Defaults: docs/protocol.md, Training.
 
     Attributes:
-        batch_size: windows a step, before the cap.
-        batch_share: a batch is at most this share of the training windows (the paper: a tenth).
-        learning_rate: Adam's, divided by (1 + decay * step) at each step.
-        patience: epochs without a better validation loss before training stops.
-        plateau_patience: the same before the learning rate is multiplied by ``plateau_factor``.
-        augmentation: of the training windows; none in the paper.
+        epochs: the largest number of epochs.
+        patience: epochs without a better validation loss before training stops (early stopping).
+        batch_size: windows per optimizer step, before the cap of ``batch_share``; by default the encoder's (4, ``mlp_lstm`` 16).
+        batch_share: a batch is at most this share of the training windows.
+        learning_rate: step size of Adam, divided by (1 + decay * step) at each step.
+        decay: inverse-time decay of the learning rate per step.
+        plateau_patience: epochs without a better validation loss before the learning rate is multiplied by ``plateau_factor``.
+        plateau_factor: see ``plateau_patience``.
+        augmentation: changes of the training windows; None, as in the study by Han et al.
     """
 
     epochs: int = 100
@@ -55,18 +62,32 @@ class Hyperparameters:
     augmentation: Augmentation | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values. Without augmentation there is no word of it: stages keep the hashes that they had before there was one."""
+        """Plain values, which are part of a stage's hash.
+
+        The key ``augmentation`` is absent if there is none, so that stages keep the hashes that they had before augmentation existed.
+        """
         values = asdict(replace(self, augmentation=None))
         del values["augmentation"]
         return values | ({"augmentation": self.augmentation.as_dict()} if self.augmentation else {})
 
     def batch(self, count: int) -> int:
-        """Windows a step for a training set of ``count``."""
+        """Windows per step for a training set of ``count`` windows, at least 1."""
+        # the 1e-9 makes up for rounding: 0.29 * 100 is 28.999... in floating point
         return max(1, min(self.batch_size, int(count * self.batch_share + 1e-9)))
 
 
 def resolve(protocol: Protocol, stage: str, declared: Mapping[str, Any], encoder_batch_size: int) -> Hyperparameters:
-    """Precedence: the study naming the stage > the stage's declaration > the study > the paper (batch size: the encoder's)."""
+    """The hyperparameters of a stage.
+
+    Precedence, highest first: the study under the stage's name, the stage's declaration, the study for all stages, the defaults. So a study
+    changes what a technique declares only by naming the stage.
+
+    Args:
+        protocol: the study's.
+        stage: the stage's name.
+        declared: the stage's ``overrides``.
+        encoder_batch_size: the default batch size.
+    """
     named = protocol.stages.get(stage)
     return Hyperparameters(
         **{"batch_size": encoder_batch_size, **_declared(protocol), **declared, **(_declared(named) if named else {})}
@@ -74,5 +95,5 @@ def resolve(protocol: Protocol, stage: str, declared: Mapping[str, Any], encoder
 
 
 def _declared(protocol: StageProtocol) -> dict[str, Any]:
-    """The fields that are not left to others, as they are."""
+    """The fields that are set. Not ``model_dump``: an augmentation stays an object."""
     return {name: value for name in StageProtocol.model_fields if (value := getattr(protocol, name)) is not None}

@@ -1,4 +1,9 @@
-"""A stage planned for one fold, and the hash of everything that decides its weights."""
+"""Stages planned for one fold, and the hash of everything that decides a stage's weights.
+
+The hash is the identity of a training. It names the stage's file, so techniques that begin with the same stage share one training, and a
+run that is continued finds what is trained already. Two rules follow: everything that can change the weights must be in the hash (else a stage would
+take over weights that are not its own), and nothing else may be (else equal trainings would be repeated).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +15,25 @@ from raylab.models.registry import batch_size
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
-# Raise by hand whenever the training loop, a model or an initialization changes what weights come out.
+# The version of the computation. Raise it by hand if the training loop, a model or an initialization changes so that weights come out different:
+# code cannot be hashed in a way that survives a rename or a comment. Stages of older versions are then trained again.
 NUMERICS = 1
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One training, fixed: rows of the index to train and validate on, the parts it frees, its hyperparameters.
+    """One training of one fold, decided completely.
 
     Attributes:
-        signals_used: target windows whose signals chose the training windows; they decide no weight beyond that.
-        hash: identity; equal hashes mean equal weights to the bit on one type of processor.
-        parent: hash of the stage it continues from; empty for the first.
+        name: the stage's name in its technique.
+        train: row numbers of the index to train on.
+        validation: row numbers of the index to validate on; may be empty.
+        signals_used: windows of the target whose signals decided the training windows. They are not in the hash, since they change the
+            weights only through the training windows, which are; but they are not tested on.
+        trainable: the parts of the network that are trained.
+        hyper: hyperparameters after all overrides.
+        parent: hash of the stage that it continues from; empty for the first.
+        hash: identity; equal hashes mean equal weights, to the bit on one type of processor.
     """
 
     name: str
@@ -36,12 +48,15 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What the stages of a trial have in common.
+    """Everything that the stages of a trial share.
 
     Attributes:
+        fold: the fold, with its target and its random draws.
+        model: encoder, fusion and width.
+        adapter: whether the network has an adapter.
         shapes: channel name to (length, n_features), in the order of the towers.
-        workers: how many train each stage together. Where a network has batch norm or dropout their number changes the weights, where it
-            has none it still changes the order of sums: either way stages of one and of two workers are not the same to the bit.
+        workers: how many workers train each stage together. With batch norm or dropout their number changes the weights, without them it still
+            changes the order of sums; so stages of one and of two workers never have the same hash.
     """
 
     fold: Fold
@@ -52,56 +67,65 @@ class TrainingContext:
 
     @property
     def n_classes(self) -> int:
+        """Number of classes of the fold's label."""
         return len(self.fold.index.classes(self.fold.label))
 
 
-def stage_hash(stage: PlannedStage, subject: TrainingContext) -> str:
-    """The hash of what decides the stage's weights. A test changes each field and sees another hash."""
-    fold = subject.fold
+def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
+    """The hash of everything that decides the stage's weights; ``stage.hash`` is ignored.
+
+    A test changes each field of ``PlannedStage`` and ``TrainingContext`` and expects another hash. The keys below are part of stored hashes:
+    renaming one retrains every stage.
+    """
+    fold = context.fold
+    # Ids of windows, which are stored with the data, not row numbers, which are a matter of how the index is laid out.
     window = fold.index.window
-    several = {"workers": subject.workers} if subject.workers > 1 else {}  # one worker's stages keep the hashes they had
+    # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
+    group = {"workers": context.workers} if context.workers > 1 else {}
     return hash_record(
         {
-            **several,
+            **group,
             "numerics": NUMERICS,
-            "parent": stage.parent,
+            "parent": stage.parent,  # the initial weights, through the whole chain of stages
             "data": fold.index.fingerprint,
             "preprocessing": fold.index.card["preprocessing"],
             "classes": list(fold.index.classes(fold.label)),
-            "channels": [[name, *shape] for name, shape in subject.shapes.items()],
+            "channels": [[name, *shape] for name, shape in context.shapes.items()],
             "train": hash_array(window[stage.train]),
             "validation": hash_array(window[stage.validation]),
-            "model": subject.model.architecture,
-            "adapter": subject.adapter,
+            "model": context.model.architecture,
+            "adapter": context.adapter,
             "frees": list(stage.trainable),
             "hyperparameters": stage.hyper.as_dict(),
-            "draws": fold.as_dict(),
+            "draws": fold.as_dict(),  # initial weights, shuffles and dropout: the study's seed and what the fold holds out
         }
     )
 
 
-def plan_stages(subject: TrainingContext, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
-    """The stages of a technique for one fold.
+def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
+    """The stages of a technique for one fold, in order, with their windows and hashes. No training is needed to plan.
+
+    A stage without training windows (a budget of 0) is left out, and the next one continues from the one before.
 
     Raises:
-        FoldError: where the fold cannot give a stage its windows.
+        FoldError: if the fold cannot give a stage its windows, or if no stage has any.
     """
     planned: list[PlannedStage] = []
     for stage in stages:
-        chosen = stage.windows.choose(subject.fold)
-        if not len(chosen.train):
-            continue  # a budget of 0: this stage has nothing to do
+        split = stage.windows.choose(context.fold)
+        if not len(split.train):
+            continue
         draft = PlannedStage(
             name=stage.name,
-            train=chosen.train,
-            validation=chosen.validation,
-            signals_used=chosen.signals_used,
+            train=split.train,
+            validation=split.validation,
+            signals_used=split.signals_used,
             trainable=stage.trainable,
-            hyper=resolve(protocol, stage.name, stage.overrides, batch_size(subject.model.encoder)),
+            hyper=resolve(protocol, stage.name, stage.overrides, batch_size(context.model.encoder)),
             parent=planned[-1].hash if planned else "",
             hash="",
         )
-        planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, subject)}))
+        planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, context)}))
     if not planned:
         raise FoldError(f"{', '.join(stage.name for stage in stages)}: there is no window to train on")
     return tuple(planned)

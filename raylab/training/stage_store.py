@@ -1,4 +1,7 @@
-"""Weights by stage hash, and a record of every training that was started."""
+"""The weights of trained stages by their hash, and a record of every training that was started.
+
+docs/decisions/0002-stage-files.md; docs/architecture.md, Run folder.
+"""
 
 import json
 import time
@@ -13,7 +16,7 @@ from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.record_store import RecordStore
 
-# The columns of trainings.parquet; an epoch's losses stay in the small object.
+# The columns of trainings.parquet. The curve of losses stays in the small object: nothing that counts trainings needs it.
 TRAINING_COLUMNS = pa.schema(
     [
         ("attempt", pa.string()), ("stage", pa.string()), ("trial", pa.string()), ("name", pa.string()), ("model", pa.string()),
@@ -24,60 +27,88 @@ TRAINING_COLUMNS = pa.schema(
 
 
 def _digest(state: dict[str, Tensor]) -> str:
+    """Hash of the weights themselves: names, types, shapes and bytes. safetensors has no checksum of its own."""
     return hash_record({name: hash_array(value.numpy()) for name, value in state.items()})
 
 
-def _promised(data: bytes) -> str | None:
-    """The digest in a safetensors file's header (its length in 8 bytes, then JSON); None in files written before there was one."""
+def _stored_digest(data: bytes) -> str | None:
+    """The digest in the header of a safetensors file; None in a file of a version that did not write one.
+
+    The header is its length in 8 bytes, little-endian, and then JSON. The safetensors library gives metadata of files on disk only, and stages may
+    lie in an object store.
+    """
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     digest: str | None = header.get("__metadata__", {}).get("digest")
     return digest
 
 
 class StageStore:
-    """``stages/<hash>.safetensors`` holds the parts that the stage freed: the rest of a network is its parents' and its
-    initial weights, which the fold's draws repeat. ``trainings/<hash>.<attempt>.json`` is written when a training starts and
-    again when it is completed, so that trainings can be counted whoever ran them; completed ones are gathered into ``trainings.parquet``."""
+    """The stages and the account of trainings in one run folder; many workers use it at once.
+
+    ``stages/<hash>.safetensors`` holds the parts that the stage trained. The rest of a network is in its parents' files and in its initial
+    weights, which the fold's draws repeat; so nothing is stored twice, and a stage that trains only the head is a few kilobytes.
+
+    ``trainings/<hash>.<attempt>.json`` is written when a training starts and again when it is completed. So trainings can be counted,
+    interrupted and repeated ones too, whichever process ran them. Completed ones are gathered into ``trainings.parquet``.
+
+    If two workers ever train the same stage at once, both write equal weights, a file appears only when it is complete, and ``trainings``
+    shows both.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS)
 
     def has(self, stage: str) -> bool:
+        """Whether there is a file of this stage (given by its hash), damaged or not."""
         return self.folder.exists(f"stages/{stage}.safetensors")
 
     def hashes(self) -> set[str]:
+        """Hashes of all stages that have a file."""
         return {name.split(".")[0] for name in self.folder.names("stages", ".safetensors")}
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
-        """The stored parts, or None where there are none or the file is damaged (it is then trained again)."""
+        """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
         if not self.has(stage):
             return None
         data = self.folder.read(f"stages/{stage}.safetensors")
         try:
-            state, promised = dict(load(data)), _promised(data)
-        except Exception:  # whatever a damaged file raises, training again repairs it
+            state, expected = dict(load(data)), _stored_digest(data)
+        except Exception:  # a damaged file can raise anything, and the remedy is always the same: to train again
             return None
-        return state if promised in (None, _digest(state)) else None
+        # A flipped bit leaves a readable file with other weights; only the digest tells.
+        return state if expected in (None, _digest(state)) else None
 
     def save(self, stage: str, state: dict[str, Tensor]) -> None:
+        """Store the weights of a trained stage, with their digest.
+
+        Raises:
+            OSError: if the file cannot be written; it names the file.
+        """
         self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
 
-    def begin(self, stage: str, about: dict[str, Any]) -> str:
-        """Note that a training starts, and whether it ``repairs`` a file that is there and damaged; returns the attempt's name."""
+    def begin(self, stage: str, columns: dict[str, Any]) -> str:
+        """Record that a training starts, before it does; returns the name of the attempt.
+
+        Args:
+            stage: its hash.
+            columns: what the account should say of it (columns of ``TRAINING_COLUMNS``). ``repairs`` is added: whether there is a file of this
+                stage already, which must then be damaged.
+        """
         attempt = f"{stage}.{uuid.uuid4().hex[:8]}"
-        note = {"stage": stage, "status": "started", "started": time.time(), "repairs": self.has(stage)}
-        self._trainings.write(attempt, {**about, **note})
+        status = {"stage": stage, "status": "started", "started": time.time(), "repairs": self.has(stage)}
+        self._trainings.write(attempt, {**columns, **status})
         return attempt
 
-    def complete(self, attempt: str, about: dict[str, Any]) -> None:
+    def complete(self, attempt: str, columns: dict[str, Any]) -> None:
+        """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
         started = self._trainings.read(attempt)
-        self._trainings.write(attempt, {**started, **about, "status": "completed", "ended": time.time()})
+        self._trainings.write(attempt, {**started, **columns, "status": "completed", "ended": time.time()})
 
     def trainings(self) -> list[dict[str, Any]]:
-        """Every training that was started, in any order."""
+        """One record for each training that was ever started, in any order."""
         return list(self._trainings.records().values())
 
     def compact(self) -> None:
-        """Gather the completed trainings, so that counting them needs few reads."""
+        """Gather the completed trainings into one table, so that counting them needs few reads of an object store."""
         self._trainings.compact(lambda row: row["status"] == "completed")

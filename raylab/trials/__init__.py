@@ -1,1 +1,1 @@
-"""Trials: the study file, the plan of records, and the worker that runs one of them."""
+"""Trials: the study file, the plan (one record per trial), and the worker that runs one of them."""

@@ -1,4 +1,7 @@
-"""Which models, techniques and data go together; each refusal is a sentence that says why and what to do."""
+"""Which models, techniques and data can be combined. Each refusal is a sentence that says why, and what to do instead.
+
+All checks are made before a run starts, from the study and the datasets' cards alone, and all problems are reported at once.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +16,11 @@ from raylab.training.protocol import Protocol
 
 
 def model_problems(model: ModelSpec) -> list[str]:
-    """What is wrong with a model, whatever it is used for."""
-    baseline = CLASSICAL_MODELS.get(model.encoder)
-    if baseline is None:
+    """Problems of a model that do not depend on the technique or the data; empty if there are none."""
+    classical = CLASSICAL_MODELS.get(model.encoder)
+    if classical is None:
         return []
-    problems = [baseline.missing] if baseline.missing else []
+    problems = [classical.missing] if classical.missing else []
     if model.fusion != "late":
         problems.append(
             f"{model.encoder} is no network, so there is nothing for fusion {model.fusion} to fuse; leave fusion out"
@@ -28,18 +31,21 @@ def model_problems(model: ModelSpec) -> list[str]:
 
 
 def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str:
-    """Why the model cannot be trained by this variant; empty where it can."""
-    asked = TECHNIQUES[technique]
+    """Why the model cannot be trained by this variant of a technique; empty if it can.
+
+    A classical model cannot continue from weights and has no parts; ``weighted`` fusion has no features for an adapter.
+    """
+    declared = TECHNIQUES[technique]
     if model.encoder in CLASSICAL_MODELS:
-        if asked.adapter:
+        if declared.adapter:
             return f"{technique} trains an adapter, and {model.encoder} is no network; leave {technique} out for it"
-        if len(asked.stages(variant)) > 1:
+        if len(declared.stages(variant)) > 1:
             return (
                 f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
                 "layers nor steps); use hybrid, which fits everyone's windows and the target's together"
             )
         return ""
-    if asked.adapter and not FUSIONS[model.fusion].adaptable:
+    if declared.adapter and not FUSIONS[model.fusion].accepts_adapter:
         return (
             f"{technique} puts an adapter between features and head, and {model.fusion} fusion averages the channels' probabilities: there is "
             "nothing between; use late, stacked or attention fusion"
@@ -48,7 +54,7 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
 
 
 def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
-    """Why the model cannot follow the protocol; empty where it can."""
+    """Why the model cannot follow the study's protocol; empty if it can."""
     augments = any(part.augmentation for part in (protocol, *protocol.stages.values()))
     if model.encoder in CLASSICAL_MODELS and augments:
         return f"augmentation changes windows anew in every epoch, and {model.encoder} has none; leave one of them out"
@@ -56,29 +62,36 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
 
 
 def channels_of(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those of the channels that the model sees: all, or those of its modalities."""
+    """The channels that the model gets, in their order: all of them, or those of its modalities if it names some.
+
+    Args:
+        channels: the channels of the dataset entry.
+        card: the card of the windows.
+    """
     if not model.modalities:
         return channels
     modality = {entry["name"]: entry["modality"] for entry in card["channels"]}
     return tuple(name for name in channels if modality[name] in model.modalities)
 
 
-def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], where: str) -> list[str]:
-    """What these channels of a dataset do not give the model.
+def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], dataset: str) -> list[str]:
+    """Problems of a model with the channels of a dataset; empty if there are none.
 
     Args:
-        where: names the dataset in messages.
+        channels: the channels of the dataset entry.
+        card: the card of the windows.
+        dataset: the dataset's name in messages.
     """
     entries = {entry["name"]: entry for entry in card["channels"] if entry["name"] in channels}
     offered = sorted({entry["modality"] for entry in entries.values()}) if model.modalities else []
     if unknown := [name for name in model.modalities if name not in offered]:
-        return [f"{where} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
-    seen = channels_of(model, channels, card)
-    variable = [name for name in seen if entries[name].get("variable")]
+        return [f"{dataset} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
+    used = channels_of(model, channels, card)
+    variable = [name for name in used if entries[name].get("variable")]
     encoder = ENCODERS.get(model.encoder)
     if encoder and not encoder.variable and variable:
         return [
-            f"{model.encoder} takes windows of one length only, and {where} has {', '.join(variable)} of variable length; "
+            f"{model.encoder} takes windows of one length only, and {dataset} has {', '.join(variable)} of variable length; "
             "use another encoder, or channels of one length"
         ]
     return []

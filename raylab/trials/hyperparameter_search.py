@@ -1,8 +1,10 @@
-"""Grid search: inner trials over the training people of each outer fold, and the choice that their scores make.
+"""Grid search by nested cross-validation: inner trials within each outer fold, and the selection that their scores make.
 
-An inner trial is a trial like any other: its target is one of the outer fold's training people, and whoever the outer fold holds out is
-held out of it as well. So nobody is trained on, validated on or tested in a search that decides about them. What holds out the same
-people is one training: of two outer folds, each has the other's target among its inner ones.
+docs/decisions/0016-kinds-of-folds.md. An inner trial is a trial like any other. Its target is a training participant of the outer fold, and
+all participants whom the outer fold holds out are held out of it too. So no participant is trained on, validated on or tested in a search that
+selects the hyperparameters for them.
+
+Inner folds that hold out the same participants share one training: without A and B, an inner fold of A's outer fold is one of B's too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,9 +21,10 @@ from raylab.techniques.registry import REFERENCE_TECHNIQUE
 from raylab.trials.compatibility import channels_of
 from raylab.trials.plan import (
     CheckedDataset,
+    FoldKey,
     SelectedHyperparameters,
     check_datasets,
-    name_without,
+    unsearched_name,
     with_candidate,
     with_stage_hashes,
 )
@@ -33,91 +36,116 @@ from raylab.windows.dataset import WindowIndex
 
 @dataclass(frozen=True)
 class OuterFold:
-    """One outer fold of one model: it searches once, whoever of the people it holds out is the target."""
+    """One outer fold of one model. It is searched once: if it holds out several participants, the selection is for each of them as target.
 
-    ready: CheckedDataset
+    Attributes:
+        dataset: the dataset.
+        model: the model as the study declares it.
+        held_out: all participants whom it holds out, sorted.
+        seed: the seed.
+    """
+
+    dataset: CheckedDataset
     model: ModelSpec
-    held: Participants
+    held_out: Participants
     seed: int
 
     @property
-    def key(self) -> tuple[str, str, ModelSpec, str, int]:
-        return self.ready.name, self.ready.entry.label, self.model, held_out_key(self.held[0], self.held[1:]), self.seed
+    def key(self) -> FoldKey:
+        """Its identity, by which the plan of the outer trials finds the selection."""
+        label, participants = self.dataset.entry.label, held_out_key(self.held_out[0], self.held_out[1:])
+        return self.dataset.name, label, self.model, participants, self.seed
 
     @property
     def name(self) -> str:
-        """What tables of the inner trials call the dataset."""
-        whom = "all of them" if self.ready.kind.corpus else self.key[3]
-        return f"{self.ready.name}, without {whom}"
+        """The dataset's name in tables of the inner trials."""
+        participants = "all of them" if self.dataset.kind.corpus else self.key[3]
+        return f"{self.dataset.name}, without {participants}"
 
     @property
-    def people(self) -> Participants:
-        """Those whom one may train on, and so hold out in turn."""
-        return Fold(self.ready.index, self.ready.entry.label, self.held[0], self.seed, held_out_with=self.held[1:]).others
+    def training_participants(self) -> Participants:
+        """The participants whom it trains on, and whom its inner folds hold out in turn."""
+        target, *others = self.held_out
+        return Fold(self.dataset.index, self.dataset.entry.label, target, self.seed, held_out_with=tuple(others)).others
 
 
 def outer_folds(study: Study, indexes: Mapping[str, WindowIndex]) -> Iterator[OuterFold]:
-    """Every outer fold of the study, once."""
-    for ready, model, seed in product(check_datasets(study, indexes), study.models, study.seeds):
-        groups = dict.fromkeys(tuple(sorted({name, *ready.held_out_with(name, seed)})) for name in ready.targets)
-        yield from (OuterFold(ready, model.spec, held, seed) for held in groups)
+    """Every outer fold of the study, once, although several targets may share it.
+
+    Raises:
+        StudyError: with every problem of every dataset.
+    """
+    for dataset, model, seed in product(check_datasets(study, indexes), study.models, study.seeds):
+        groups = dict.fromkeys(tuple(sorted({name, *dataset.held_out_with(name, seed)})) for name in dataset.targets)
+        yield from (OuterFold(dataset, model.spec, held_out, seed) for held_out in groups)
 
 
-def _label(model: ModelSpec, point: Candidate) -> str:
-    """What tables of the inner trials call a model."""
-    return f"{name_without(model, point)} {format_candidate(point)}"
+def _model_name(model: ModelSpec, candidate: Candidate) -> str:
+    """Name of a model with a candidate's hyperparameters in tables of the inner trials."""
+    return f"{unsearched_name(model, candidate)} {format_candidate(candidate)}"
 
 
 def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex]) -> Iterator[Trial]:
-    """What the searches of a study need: for each outer fold and each combination, one trial for each of its training people."""
+    """All trials that the study's search needs: for each outer fold and each candidate one trial per training participant.
+
+    Raises:
+        StudyError: with every problem of every dataset.
+    """
     yielded: set[str] = set()
     for outer in outer_folds(study, indexes):
-        ready, people, kind = outer.ready, outer.people, search.folds.kind()
-        for point, target in product(search.points, people):
-            model, protocol = with_candidate(outer.model, study.protocol, point)
-            apart = kind.held_out_with(ready.index, ready.entry.label, outer.seed, target, people)
+        dataset, participants, kind = outer.dataset, outer.training_participants, search.folds.kind()
+        for candidate, target in product(search.candidates, participants):
+            model, protocol = with_candidate(outer.model, study.protocol, candidate)
+            held_out_with = kind.held_out_with(dataset.index, dataset.entry.label, outer.seed, target, participants)
             trial = Trial(
                 dataset=outer.name,
-                windows=ready.source,
-                label=ready.entry.label,
-                channels=channels_of(model, ready.channels, ready.index.card),
+                windows=dataset.source,
+                label=dataset.entry.label,
+                channels=channels_of(model, dataset.channels, dataset.index.card),
                 model=model,
                 technique=REFERENCE_TECHNIQUE,
                 variant={},
                 target=target,
                 seed=outer.seed,
-                held_out_with=tuple(sorted({*outer.held, *apart})),
-                model_name=_label(outer.model, point),
+                held_out_with=tuple(sorted({*outer.held_out, *held_out_with})),
+                model_name=_model_name(outer.model, candidate),
                 protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            trial = with_stage_hashes(trial, ready.index)
-            if trial.key not in yielded:  # two widths of a model are one where the width is searched
+            trial = with_stage_hashes(trial, dataset.index)
+            if trial.key not in yielded:  # models of a study that differ in width alone become one if the width is searched
                 yielded.add(trial.key)
                 yield trial
 
 
 def choose(study: Study, search: Search, indexes: Mapping[str, WindowIndex], scores: pd.DataFrame) -> SelectedHyperparameters:
-    """For each outer fold the combination with the best mean over its inner folds; of equal ones the first.
+    """For each outer fold the candidate with the highest mean of the primary metric over its inner folds; of equal ones the first.
 
     Args:
-        scores: of the inner trials, as ``analysis.score`` makes them.
+        study: the study.
+        search: its search.
+        indexes: the key of each dataset's windows to their index.
+        scores: scores of the inner trials, as ``analysis.score`` makes them.
 
     Raises:
-        RaylabError: where no inner fold of an outer one has a score.
+        RaylabError: if no inner fold of an outer fold has a score.
     """
-    own = scores[scores["technique"].eq(REFERENCE_TECHNIQUE) & scores["against"].eq("")]
-    means = own.groupby(["dataset", "label", "model", "seed"])[study.primary_metric].mean().dropna().to_dict()
-    chosen: dict[tuple[str, str, ModelSpec, str, int], Candidate] = {}
+    # chance levels are scored too, and have other names; "against" is empty for scores that are not restricted to another technique's windows
+    inner = scores[scores["technique"].eq(REFERENCE_TECHNIQUE) & scores["against"].eq("")]
+    means = inner.groupby(["dataset", "label", "model", "seed"])[study.primary_metric].mean().dropna().to_dict()
+    selected: dict[FoldKey, Candidate] = {}
     for outer in outer_folds(study, indexes):
-        about = outer.name, outer.ready.entry.label
-        found = [(means.get((*about, _label(outer.model, point), outer.seed)), point) for point in search.points]
-        scored = [(mean, point) for mean, point in found if mean is not None]
+        cell = outer.name, outer.dataset.entry.label
+        scored = [
+            (mean, candidate)
+            for candidate in search.candidates
+            if (mean := means.get((*cell, _model_name(outer.model, candidate), outer.seed))) is not None
+        ]
         if not scored:
             raise RaylabError(
                 f"{outer.name}: no inner fold has a {study.primary_metric}, so there is nothing to choose by; take another primary_metric, "
                 "or groups of people as inner folds"
             )
-        chosen[outer.key] = max(scored, key=lambda pair: pair[0])[1]
-    return chosen
+        selected[outer.key] = max(scored, key=lambda pair: pair[0])[1]
+    return selected

@@ -1,4 +1,8 @@
-"""The plan: every trial of a study, with the hashes of its stages, from the indexes of the windows alone."""
+"""The plan: every trial of a study with the hashes of its stages, from the indexes of the windows alone.
+
+A plan is a list of plain records, made before anything is trained. It tells which trainings techniques share, what a resumed run can skip and what a
+run will cost; the worker (``raylab.trials.run_trial``) is a function of one record.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +22,8 @@ from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
-SelectedHyperparameters = Mapping[
-    tuple[str, str, ModelSpec, str, int], Candidate
-]  # dataset, label, model, who is held out, seed
+FoldKey = tuple[str, str, ModelSpec, str, int]  # dataset, label, model, all held-out participants (``held_out_key``), seed
+SelectedHyperparameters = Mapping[FoldKey, Candidate]  # the result of a search
 
 LEAVE_ONE_OUT = SplitScheme()
 MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
@@ -28,11 +31,17 @@ MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
 
 @dataclass(frozen=True)
 class CheckedDataset:
-    """A dataset entry of the study with its index, checked to fit.
+    """A dataset entry of the study with the index of its windows, checked: it has what the entry names.
 
     Attributes:
-        source: what its windows are read from, as ``raylab.windows.cross_corpus`` says.
-        everyone: those who are held out in turn; ``targets``: those of them that the study asks for.
+        entry: the entry of the study file.
+        index: the index of its windows (two joined ones if another corpus is trained on).
+        name: its name in tables.
+        channels: the channels to use, in order.
+        targets: the participants that the study holds out in turn.
+        candidates: all participants who could be: those of the tested dataset who have windows with the label.
+        kind: its split scheme.
+        source: the key of its windows (``raylab.windows.cross_corpus.source``).
     """
 
     entry: DatasetEntry
@@ -40,28 +49,37 @@ class CheckedDataset:
     name: str
     channels: tuple[str, ...]
     targets: tuple[str, ...]
-    everyone: tuple[str, ...]
+    candidates: tuple[str, ...]
     kind: SplitScheme
     source: str
 
     def held_out_with(self, target: str, seed: int) -> tuple[str, ...]:
-        """Who is held out together with the target."""
-        return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.everyone)
+        """Participants held out together with the target."""
+        return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.candidates)
 
 
 def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LEAVE_ONE_OUT) -> str:
-    """How tables call the dataset: its own name, and in brackets a normalization that is not the usual one, the leak probes that it
-    was put through, a number of people, and the kind of folds, which stands behind a name given in the study too."""
+    """The dataset's name in tables, with everything in brackets that makes its scores another matter.
+
+    In brackets: a normalization other than the usual one, validity probes that the windows went through, a number of participants, and the
+    split scheme. A name that the study gives replaces all of these except the scheme: a leaking split must be seen under any name.
+    """
     how = index.card["preprocessing"]["normalization"]
-    marks = [] if how in ("recording", "none") else [how.replace("_", " ")]
-    marks += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
-    marks += [f"{entry.people} people"] if entry.people else []
-    marks = [*([] if entry.name else marks), *([kind.suffix] if kind.suffix else [])]
-    return (entry.name or index.name) + (f" ({', '.join(marks)})" if marks else "")
+    suffixes = [] if how in ("recording", "none") else [how.replace("_", " ")]
+    suffixes += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
+    suffixes += [f"{entry.people} people"] if entry.people else []
+    suffixes = [*([] if entry.name else suffixes), *([kind.suffix] if kind.suffix else [])]
+    return (entry.name or index.name) + (f" ({', '.join(suffixes)})" if suffixes else "")
 
 
-def _unknown(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list[str]:
-    """What the entry names and the windows do not have; of two joined datasets, what they do not share."""
+def _unknown_names(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list[str]:
+    """Problems: a label, channels or participants that the entry names and the windows do not have.
+
+    For two joined datasets also what they do not share, with the reason.
+
+    Args:
+        tested: participants who can be held out.
+    """
     problems, unshared = [], index.card.get("unshared", {"channels": {}, "labels": {}})
     if entry.label not in index.labels:
         offered = ", ".join(index.labels)
@@ -81,49 +99,54 @@ def _unknown(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list
 
 
 def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[CheckedDataset | None, list[str]]:
+    """The entry with its index, or its problems."""
     tested = list(index.card.get("tested", index.participants))
-    problems = _unknown(entry, index, tested)
-    kind = study.division(entry).kind(str(index.card.get("trained_on", "")))
+    problems = _unknown_names(entry, index, tested)
+    kind = study.folds_of(entry).kind(str(index.card.get("trained_on", "")))
     if len(index.participants) < MIN_PARTICIPANTS:
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    everyone = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
-    if kind.groups > len(everyone):
+    candidates = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
+    if kind.groups > len(candidates):
         return None, [
-            f"{entry.windows} has {len(everyone)} people with the label {entry.label}, too few for {kind.groups} groups"
+            f"{entry.windows} has {len(candidates)} people with the label {entry.label}, too few for {kind.groups} groups"
         ]
     return CheckedDataset(
         entry=entry,
         index=index,
         name=dataset_name(entry, index, kind),
         channels=tuple(entry.channels or [channel["name"] for channel in index.card["channels"]]),
-        targets=tuple(name for name in everyone if name in (entry.participants or everyone)),
-        everyone=everyone,
+        targets=tuple(name for name in candidates if name in (entry.participants or candidates)),
+        candidates=candidates,
         kind=kind,
         source=study.source(entry),
     ), []
 
 
 def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[CheckedDataset]:
-    """The study's datasets, checked.
+    """The study's datasets with their indexes, checked: each has what the study, its models and its techniques need.
+
+    Args:
+        study: the study.
+        indexes: the key of each dataset's windows (``Study.source``) to their index.
 
     Raises:
         StudyError: with every problem of every dataset.
     """
-    found, problems = [], []
+    datasets, problems = [], []
     for entry in study.datasets:
-        ready, wrong = _check(study, entry, indexes[study.source(entry)])
-        problems += wrong
-        if ready:
-            found.append(ready)
-    cells = [(ready.name, ready.entry.label) for ready in found]
-    problems += [problem for ready in found for problem in _missing_requirements(ready, study)]
+        dataset, refusals = _check(study, entry, indexes[study.source(entry)])
+        problems += refusals
+        if dataset:
+            datasets.append(dataset)
+    cells = [(dataset.name, dataset.entry.label) for dataset in datasets]
+    problems += [problem for dataset in datasets for problem in _missing_requirements(dataset, study)]
     problems += [
         problem
-        for ready in found
+        for dataset in datasets
         for model in study.models
-        for problem in dataset_problems(model.spec, ready.channels, ready.index.card, ready.name)
+        for problem in dataset_problems(model.spec, dataset.channels, dataset.index.card, dataset.name)
     ]
     problems += [
         f"dataset {name!r} with label {label!r} stands twice; give one of them a name"
@@ -131,24 +154,24 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
     ]
     if problems:
         raise StudyError(problems)
-    return found
+    return datasets
 
 
-def _missing_requirements(ready: CheckedDataset, study: Study) -> list[str]:
-    """What techniques of the study need and the dataset does not have."""
-    if any(entry["traits"] for entry in ready.index.card["participants"]) and ready.index.card["similarity_traits"]:
+def _missing_requirements(dataset: CheckedDataset, study: Study) -> list[str]:
+    """Problems: techniques of the study that need traits, if the dataset has none."""
+    if any(entry["traits"] for entry in dataset.index.card["participants"]) and dataset.index.card["similarity_traits"]:
         return []
-    wanting = {
+    need_traits = {
         entry.name
         for entry in study.techniques
         for variant in entry.variants
         if TRAITS in TECHNIQUES[entry.name].needs(variant)
     }
-    return [f"{name} needs traits, and {ready.name} has none; leave it out or use by: data" for name in sorted(wanting)]
+    return [f"{name} needs traits, and {dataset.name} has none; leave it out or use by: data" for name in sorted(need_traits)]
 
 
 def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
-    """What a trial's stages have in common, rebuilt from its record."""
+    """The fold, the model and the shapes that a trial's stages share, rebuilt from its record."""
     cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
     return TrainingContext(
         fold=Fold(
@@ -162,31 +185,31 @@ def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
 
 
 def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[PlannedStage, ...]]:
-    """The trial's stages with their windows.
+    """The trial's stages with their windows and hashes, and the context that they share.
 
     Raises:
-        FoldError: where the fold cannot give a stage its windows.
+        FoldError: if the fold cannot give a stage its windows, or if the target has no window to test on.
     """
-    subject = training_context(trial, index)
-    if not len(subject.fold.target_windows):
+    context = training_context(trial, index)
+    if not len(context.fold.target_windows):
         raise FoldError(f"no window of participant {trial.target} fell into the test part of the random split")
-    return subject, plan_stages(subject, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
+    return context, plan_stages(context, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
 
 
-def with_candidate(model: ModelSpec, protocol: Protocol, point: Candidate) -> tuple[ModelSpec, Protocol]:
-    """The model and the protocol at a point of a search."""
-    changed = {name: value for name, value in point.items() if name != WIDTH}
-    wide = replace(model, width=float(point[WIDTH])) if WIDTH in point else model
-    return wide, Protocol.model_validate({**protocol.model_dump(), **changed}) if changed else protocol
+def with_candidate(model: ModelSpec, protocol: Protocol, candidate: Candidate) -> tuple[ModelSpec, Protocol]:
+    """The model and the protocol with a candidate's width and hyperparameters in place of their own."""
+    hyperparameters = {name: value for name, value in candidate.items() if name != WIDTH}
+    spec = replace(model, width=float(candidate[WIDTH])) if WIDTH in candidate else model
+    return spec, Protocol.model_validate({**protocol.model_dump(), **hyperparameters}) if hyperparameters else protocol
 
 
-def name_without(model: ModelSpec, point: Candidate) -> str:
-    """The model's name without what a search chooses."""
-    return replace(model, width=1.0).name if WIDTH in point else model.name
+def unsearched_name(model: ModelSpec, candidate: Candidate) -> str:
+    """The model's name in tables without the width, if the search selects it: then one name stands for all folds."""
+    return replace(model, width=1.0).name if WIDTH in candidate else model.name
 
 
 def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
-    """The trial with the hashes of its stages, or why its fold cannot be built, and its key."""
+    """The trial with its key and the hashes of its stages; or with its problem, if its fold cannot be built."""
     try:
         trial = replace(trial, stages=tuple(stage.hash for stage in stages_of(trial, index)[1]))
     except FoldError as error:
@@ -194,44 +217,48 @@ def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
     return replace(trial, key=trial.computed_key)
 
 
-def plan(study: Study, indexes: Mapping[str, WindowIndex], chosen: SelectedHyperparameters | None = None) -> Iterator[Trial]:
-    """Every trial of the study, in the study's order; one whose fold cannot be built carries its problem.
+def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None = None) -> Iterator[Trial]:
+    """Every trial of the study, in the study's order. A trial whose fold cannot be built is part of the plan, with its problem.
 
     Args:
-        indexes: the source of each dataset entry (``Study.source``: its ``windows`` unless it trains on others) to its index.
-        chosen: what a search chose (``raylab.trials.hyperparameter_search``); a study with a search has no plan before.
+        study: the study.
+        indexes: the key of each dataset's windows (``Study.source``: their path, unless another corpus is trained on) to their index.
+        selected: the result of the study's search (``raylab.trials.hyperparameter_search.choose``). Stage hashes hold the hyperparameters, so
+            a study with a search has no plan before its search has ended.
 
     Raises:
-        StudyError: with every problem of every dataset.
+        StudyError: with every problem of every dataset, or if the search has not run.
     """
-    if study.search and chosen is None:
+    if study.search and selected is None:
         raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
-    for ready, model, technique in product(check_datasets(study, indexes), study.models, study.techniques):
-        for variant, target, seed in product(technique.variants, ready.targets, study.seeds):
-            apart = ready.held_out_with(target, seed)
-            point = chosen[ready.name, ready.entry.label, model.spec, held_out_key(target, apart), seed] if chosen else {}
-            spec, protocol = with_candidate(model.spec, study.protocol, point)
+    for dataset, model, technique in product(check_datasets(study, indexes), study.models, study.techniques):
+        label = dataset.entry.label
+        for variant, target, seed in product(technique.variants, dataset.targets, study.seeds):
+            held_out_with = dataset.held_out_with(target, seed)
+            key: FoldKey = (dataset.name, label, model.spec, held_out_key(target, held_out_with), seed)
+            candidate = selected[key] if selected else {}
+            spec, protocol = with_candidate(model.spec, study.protocol, candidate)
             trial = Trial(
-                dataset=ready.name,
-                windows=ready.source,
-                label=ready.entry.label,
-                channels=channels_of(spec, ready.channels, ready.index.card),
+                dataset=dataset.name,
+                windows=dataset.source,
+                label=label,
+                channels=channels_of(spec, dataset.channels, dataset.index.card),
                 model=spec,
                 technique=technique.name,
                 variant=variant,
                 target=target,
                 seed=seed,
-                people=ready.entry.people,
-                held_out_with=apart,
-                shares=ready.kind.shares,
-                model_name=f"{name_without(model.spec, point)} (searched)" if point else "",
-                best_params=point,
+                people=dataset.entry.people,
+                held_out_with=held_out_with,
+                shares=dataset.kind.shares,
+                model_name=f"{unsearched_name(model.spec, candidate)} (searched)" if candidate else "",
+                best_params=candidate,
                 protocol=protocol,
                 purge=study.purge,
                 workers=study.resources.workers,
             )
-            trial = with_stage_hashes(trial, ready.index)
+            trial = with_stage_hashes(trial, dataset.index)
             if trial.key not in yielded:  # a study may name a variant twice
                 yielded.add(trial.key)
                 yield trial

@@ -1,4 +1,8 @@
-"""The worker: one trial in, its record and predictions out. It knows nothing of Ray."""
+"""The worker: a function from one trial to its record and predictions. It knows nothing of Ray.
+
+Ray workers, the groups of several workers and runs in one process call the same function, with equal results to the bit (a test compares
+them). Trials of a technique share stages: the worker trains a stage only if the store has no weights under its hash.
+"""
 
 import contextlib
 import os
@@ -27,22 +31,22 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
 
 Report = Callable[[dict[str, Any]], None]
-StageWatch = Callable[[PlannedStage, RowIds], None]
+OnStageBatch = Callable[[PlannedStage, RowIds], None]
 StagePlanner = Callable[[Trial, WindowIndex], tuple[TrainingContext, tuple[PlannedStage, ...]]]
 REPORT_EVERY_S = 2.0
 
 
 @dataclass
 class Outcome:
-    """What a trial came to.
+    """The result of a trial, also of one that failed.
 
     Attributes:
-        status: ``ok``; ``failed`` (an error, named); ``missing`` (the fold cannot be built: not an error).
+        status: ``ok``; ``failed`` (an error, which the record names); ``missing`` (the fold cannot be built, which is no error).
         record: the row of trials.parquet.
-        predictions: trial, participant, window, y_true, p, purged; None unless ok.
-        attention: trial, window, channel, weight, one row for each channel of each predicted window; None unless the model's
-            fusion weighs channels window by window.
-        trained: hashes of the stages trained here, counted by the loop.
+        predictions: columns trial, participant, window, y_true, p (list of probabilities) and purged; None unless the status is ok.
+        attention: columns trial, window, channel and weight, one row for each channel of each predicted window; None unless the model's
+            fusion weights channels window by window.
+        trained: hashes of the stages that this worker trained, not those that it found in the store.
     """
 
     status: str
@@ -52,14 +56,18 @@ class Outcome:
     trained: list[str] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
-        """The trial ended with this error."""
+        """Turn the outcome into a failed one with this error; predictions of a failed trial must not be stored."""
         self.status, self.predictions, self.attention = "failed", None, None
         self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in another order give other bits: one thread, and only algorithms that repeat themselves."""
+    """Inside the block torch has one thread and uses deterministic algorithms only; its settings are restored after.
+
+    Several threads add up in an order that depends on the machine and its load, and sums in another order give other bits. Equal stage hashes
+    promise equal weights, so training and prediction run in this block. cuBLAS needs the variable before its first use.
+    """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
@@ -77,22 +85,26 @@ def run_trial(
     store: StageStore,
     device: str = "cpu",
     report: Report = lambda event: None,
-    watch: StageWatch = lambda stage, rows: None,
-    planned: StagePlanner = stages_of,
+    on_batch: OnStageBatch = lambda stage, rows: None,
+    planner: StagePlanner = stages_of,
     group: WorkerGroup = ALONE,
 ) -> Outcome:
-    """Train what the store lacks, predict every target window that was not trained on.
+    """Train the stages that the store lacks, then predict all windows of the target that were not trained on.
 
     Args:
-        report: called with ``{"stage", "stage_done", "reused", "curve", "windows"}``: epochs since the last call, and the
-            windows that went through them, every few seconds of training, and once with the stage's hash when it is done, trained
-            here or found in the store (``reused``); by every worker of the group alike.
-        watch: called with the stage and the rows of every batch that an optimizer receives.
-        planned: gives the fold and the stages; a probe plans on other labels than those that the worker gets to see.
-        group: who runs this trial together; the first worker stores and predicts, the others only train.
+        trial: the trial, with the hashes of its stages.
+        windows: the windows that the trial names, with their index.
+        store: weights of trained stages; new ones are added.
+        device: torch's name of the device, such as ``cpu`` or ``cuda``.
+        report: called with ``{"stage", "stage_done", "reused", "curve", "windows"}``: every few seconds of training with the epochs since the
+            last call and the number of windows that went through them, and once when a stage is done (``stage_done`` is then its hash),
+            trained here or found in the store (``reused``). All workers of a group make the same calls.
+        on_batch: called with the stage and the rows of every batch that an optimizer receives; tests look for leaks with it.
+        planner: gives the context and the stages. The label flip probe plans on true labels and gives the worker flipped ones.
+        group: the workers that run this trial together; the leader stores and predicts, the others only train.
 
     Returns:
-        the outcome; an error inside becomes ``failed`` with its message, and never leaves this function.
+        The outcome. An error never leaves this function: the trial is the unit of failure, and the status is then ``failed``.
     """
     began = time.perf_counter()
     outcome = Outcome("missing", {**trial.labels, "trial": trial.key, "error": trial.problem, "device": device})
@@ -101,9 +113,9 @@ def run_trial(
     if not trial.problem:
         try:
             with one_thread():
-                _Worker(trial, windows, store, torch.device(device), report, watch, planned, outcome, group).run()
+                _Worker(trial, windows, store, torch.device(device), report, on_batch, planner, outcome, group).run()
             outcome.status = "ok"
-        except Exception as error:  # the trial is the unit of failure: it is named and the others go on
+        except Exception as error:  # it is stored with this trial, and other trials go on
             outcome.fail(error)
             outcome.record["traceback"] = traceback.format_exc()
     outcome.record |= {"status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
@@ -112,76 +124,93 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Worker:
-    """What the steps of one trial share."""
+    """The state of one trial, and its steps."""
 
     trial: Trial
     windows: Windows
     store: StageStore
     device: torch.device
     report: Report
-    watch: StageWatch
-    planned: StagePlanner
+    on_batch: OnStageBatch
+    planner: StagePlanner
     outcome: Outcome
     group: WorkerGroup
 
     @cached_property
     def signals(self) -> Signals:
+        """The signals of the trial's channels, in the order of the towers."""
         return Signals(self.windows.signals, self.windows.lengths).channels(self.trial.channels)
 
     def run(self) -> None:
-        subject, stages = self.planned(self.trial, self.windows.index)
+        """Build the model, train or load its stages one after the other, and predict.
+
+        Raises:
+            TrainingError: if this machine plans other stages than the trial names, or if training fails.
+        """
+        context, stages = self.planner(self.trial, self.windows.index)
+        # Weights stored under a hash of another plan would be taken for those of that plan by every later run.
         if tuple(stage.hash for stage in stages) != self.trial.stages:
             raise TrainingError(
                 "this worker's plan differs from the driver's: raylab versions or windows differ between machines"
             )
-        network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws).to(
+        model = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(
             self.device
         )
         for stage in stages:
+            # The leader looks for all: a file that appears between two looks would make workers of one group do different things.
             stored = self.group.broadcast_from_leader(partial(self.store.load, stage.hash))
             if stored is None:
-                self.train(subject, stage, network)
+                self.train(context, stage, model)
                 continue
-            network.load_parts(stored)
+            model.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
-            self.tell(stage, [], done=True, reused=True)
+            self.emit(stage, [], done=True, reused=True)
         if self.group.is_leader:
-            self.predict(subject, stages, network)
+            self.predict(context, stages, model)
 
-    def train(self, subject: TrainingContext, stage: PlannedStage, network: Model) -> None:
-        """Train one stage, store its weights, and keep the account of trainings; epochs are reported every few seconds."""
+    def train(self, context: TrainingContext, stage: PlannedStage, model: Model) -> None:
+        """Train one stage, store its weights and record the training; epochs are reported every few seconds.
+
+        The training is recorded before it starts and after the weights are stored: an interrupted one stays in the account as started.
+        """
         unsent: list[Epoch] = []
-        last = time.monotonic()
+        last_report = time.monotonic()
 
         def on_epoch(epoch: Epoch) -> None:
-            nonlocal last
+            nonlocal last_report
             unsent.append(epoch)
-            if self.group.broadcast_from_leader(lambda: time.monotonic() - last > REPORT_EVERY_S):
-                self.tell(stage, unsent.copy(), done=False)
+            # The leader's clock decides: reports of a group are collective calls in Ray Train.
+            if self.group.broadcast_from_leader(lambda: time.monotonic() - last_report > REPORT_EVERY_S):
+                self.emit(stage, unsent.copy(), done=False)
                 unsent.clear()
-                last = time.monotonic()
+                last_report = time.monotonic()
 
-        fold, record, lead = subject.fold, self.outcome.record, self.group.is_leader
-        about = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
-        attempt = self.store.begin(stage.hash, about) if lead else ""
-        watch = partial(self.watch, stage)
-        done = train(network, self.signals, fold.y, stage, fold.draws, self.device, watch, on_epoch, self.group)
-        if lead:
-            self.store.save(stage.hash, network.state_of(stage.trainable))
-            came = {"epochs": len(done.curve), "best_epoch": done.best_epoch, "steps": done.steps, "windows": len(done.seen)}
-            self.store.complete(attempt, {**came, "curve": done.curve})
+        fold, record, is_leader = context.fold, self.outcome.record, self.group.is_leader
+        columns = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
+        attempt = self.store.begin(stage.hash, columns) if is_leader else ""
+        on_batch = partial(self.on_batch, stage)
+        result = train(model, self.signals, fold.y, stage, fold.draws, self.device, on_batch, on_epoch, self.group)
+        epochs, n_windows = len(result.curve), len(result.seen)
+        if is_leader:
+            self.store.save(stage.hash, model.state_of(stage.trainable))
+            counts = {"epochs": epochs, "best_epoch": result.best_epoch, "steps": result.steps, "windows": n_windows}
+            self.store.complete(attempt, {**counts, "curve": result.curve})
         self.outcome.trained.append(stage.hash)
-        record["epochs"] += len(done.curve)
-        record["windows_trained"] += len(done.curve) * len(done.seen)
-        self.tell(stage, unsent, done=True)
+        record["epochs"] += epochs
+        record["windows_trained"] += epochs * n_windows
+        self.emit(stage, unsent, done=True)
 
-    def tell(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
-        """Report these epochs of a stage."""
-        about = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
-        self.report({**about, "curve": curve, "windows": len(curve) * len(stage.train)})
+    def emit(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
+        """Report these epochs of a stage, and whether it is done."""
+        event = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
+        self.report({**event, "curve": curve, "windows": len(curve) * len(stage.train)})
 
-    def weights(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:
-        """The weights of each window's channels (n, n_channels) as a table."""
+    def attention_table(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:
+        """Weights of the channels (n_windows, n_channels) as a table with one row per window and channel; None if there are none.
+
+        Args:
+            windows: (n_windows,) window ids.
+        """
         if weights is None:
             return None
         channels = self.trial.channels
@@ -194,14 +223,20 @@ class _Worker:
             }
         )
 
-    def predict(self, subject: TrainingContext, stages: tuple[PlannedStage, ...], network: Model) -> None:
-        """Every target window that no stage trained on; those that overlap a training window, or were looked
-        at to find similar people, are marked purged."""
-        fold = subject.fold
+    def predict(self, context: TrainingContext, stages: tuple[PlannedStage, ...], model: Model) -> None:
+        """Predict all windows of the target that no stage trained or validated on, and score them for the record.
+
+        Windows that share samples with such a window, or with one whose signals decided who is similar, are predicted and marked ``purged``:
+        they are not tested on (docs/protocol.md, Techniques). They are stored all the same, so that their effect can be looked at.
+
+        Raises:
+            TrainingError: if a probability is not finite.
+        """
+        fold = context.fold
         trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
         rows = np.setdiff1d(fold.target_windows, trained)
         used = np.union1d(trained, np.concatenate([stage.signals_used for stage in stages]))
-        p = predict(network, self.signals, rows, self.device)
+        p = predict(model, self.signals, rows, self.device)
         if not np.isfinite(p).all():
             raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
         purged = np.isin(rows, fold.overlapping(rows, used)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
@@ -216,8 +251,10 @@ class _Worker:
                 "purged": pa.array(purged, pa.bool_()),
             }
         )
-        self.outcome.attention = self.weights(fold.index.window[rows], attention(network, self.signals, rows, self.device))
-        tested = auroc(y[~purged], p[~purged])
-        last = np.concatenate([stages[-1].train, stages[-1].validation])
-        self.outcome.record["people"] = len(np.unique(fold.index.participant_index[last]))
-        self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(tested) else float(tested)}
+        weights = attention(model, self.signals, rows, self.device)
+        self.outcome.attention = self.attention_table(fold.index.window[rows], weights)
+        # A first look at the trial, for progress and logs; tables are computed from the predictions (raylab stores what lets one recompute).
+        test_auroc = auroc(y[~purged], p[~purged])
+        last_stage = np.concatenate([stages[-1].train, stages[-1].validation])
+        self.outcome.record["people"] = len(np.unique(fold.index.participant_index[last_stage]))
+        self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(test_auroc) else float(test_auroc)}

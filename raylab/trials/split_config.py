@@ -1,4 +1,4 @@
-"""`folds:` and `search:` of a study file."""
+"""The ``folds:`` and ``search:`` parts of a study file (docs/decisions/0016-kinds-of-folds.md)."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -15,12 +15,20 @@ SPLITS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train
 
 WIDTH, MAX_WIDTH = "width", 4
 
-Candidate = Mapping[str, Value]
+Candidate = Mapping[str, Value]  # one combination of a search: name of a hyperparameter, or width, to its value
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitConfig(BaseModel):
-    """Who or what is held out. At most one of the three; without any, one participant after the other."""
+    """The ``folds:`` of a study or a dataset: which participants or windows are held out.
+
+    At most one of the fields is set. Without any, one participant after the other is held out, which is the study's way (Han et al.).
+
+    Attributes:
+        group_k_fold: participants are drawn into so many groups, and each group is held out once.
+        split: shares of training, validation and test in a random split of windows, which leaks participants.
+        train_on: path of the windows of another dataset to train on; all participants of this one are held out.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,20 +46,25 @@ class SplitConfig(BaseModel):
 
     @model_serializer
     def _short(self) -> Any:
-        """As a study writes it."""
-        found = {
+        """In the form in which a study file has it."""
+        fields = {
             "group_k_fold": self.group_k_fold,
             "split": list(self.split) if self.split else None,
             "train_on": self.train_on,
         }
-        return {name: value for name, value in found.items() if value is not None} or ONE_OUT
+        return {name: value for name, value in fields.items() if value is not None} or ONE_OUT
 
     def kind(self, corpus: str = "") -> SplitScheme:
-        """For folds; ``corpus``: the name of the other dataset, where one is trained on."""
+        """The scheme that makes the folds.
+
+        Args:
+            corpus: name of the other dataset, if one is trained on.
+        """
         return SplitScheme(self.group_k_fold or 0, self.split or (), corpus)
 
 
 def _as_mapping(value: Any) -> Any:
+    """``leave_one_participant_out`` is the only scheme that is written as a word: it sets no field."""
     if isinstance(value, str):
         if value != ONE_OUT:
             raise ValueError(f"folds are one of {SPLITS}")
@@ -63,11 +76,15 @@ Folds = Annotated[SplitConfig, BeforeValidator(_as_mapping)]
 
 
 class Search(BaseModel):
-    """Values to choose from, every combination, for each outer fold on its training people alone: of the model's width and of any
-    hyperparameter that `protocol:` knows.
+    """The ``search:`` of a study: a grid of hyperparameters, from which one combination (candidate) is selected for each outer fold.
 
-    Each combination is scored on inner folds over these people (one out, or groups of them), trained as ``non_personalized``, by the study's
-    primary metric; the first of equally good ones is taken. What a stage declares itself stays as it is.
+    Each candidate is scored on inner folds over the training participants of the outer fold, trained as ``non_personalized``, by the study's
+    primary metric; of equally good candidates the first is selected. It applies to all techniques, so that they keep a common base; a
+    hyperparameter that a stage declares itself stays as it is.
+
+    Attributes:
+        axes: name to the values to try: ``width``, or any hyperparameter of ``protocol:`` with a single value.
+        folds: the inner folds; participants are held out one by one, or in groups.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,8 +94,8 @@ class Search(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _gathered(cls, value: Any) -> Any:
-        """As a study writes it, the axes stand beside ``folds``."""
+    def _axes_gathered(cls, value: Any) -> Any:
+        """A study file writes the axes next to ``folds``, not under a key of their own."""
         if not isinstance(value, dict) or "axes" in value:
             return value
         return {
@@ -90,14 +107,15 @@ class Search(BaseModel):
     def _can_be_chosen(self) -> "Search":
         if self.folds.split or self.folds.train_on:
             raise ValueError(f"inner folds are by people: {ONE_OUT} or {{group_k_fold: 5}}")
-        known = (WIDTH, *(name for name in StageProtocol.model_fields if name != "augmentation"))  # which is no single value
-        if unknown := sorted(set(self.axes) - set(known)):
-            raise ValueError(f"cannot be searched: {', '.join(unknown)}; there are {', '.join(known)}")
-        if len(self.points) < 2:
+        # an augmentation is no single value
+        searchable = (WIDTH, *(name for name in StageProtocol.model_fields if name != "augmentation"))
+        if unknown := sorted(set(self.axes) - set(searchable)):
+            raise ValueError(f"cannot be searched: {', '.join(unknown)}; there are {', '.join(searchable)}")
+        if len(self.candidates) < 2:
             raise ValueError("there is nothing to choose from: give at least two values of width or of a hyperparameter")
         for name, values in self.axes.items():
             for value in values:
-                _allowed(name, value)
+                _check_value(name, value)
         return self
 
     @model_serializer
@@ -105,16 +123,16 @@ class Search(BaseModel):
         return {**self.axes, "folds": self.folds.model_dump(mode="json")}
 
     @property
-    def points(self) -> list[Candidate]:
-        """Every combination, the last axis fastest."""
+    def candidates(self) -> list[Candidate]:
+        """All combinations of the axes' values, the last axis fastest."""
         return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
 
 
-def _allowed(name: str, value: Value) -> None:
-    """Whether a study could say so outright.
+def _check_value(name: str, value: Value) -> None:
+    """Check that a study could set this value without a search.
 
     Raises:
-        ValueError: with the value and the reason.
+        ValueError: if it could not, with the value and the reason.
     """
     if name == WIDTH:
         if isinstance(value, str) or not 0 < value <= MAX_WIDTH:
@@ -126,6 +144,7 @@ def _allowed(name: str, value: Value) -> None:
         raise ValueError(f"{name} {value}: {error.errors()[0]['msg']}") from error
 
 
-def format_candidate(point: Candidate) -> str:
-    """``width=0.5 learning_rate=0.001``."""
-    return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())
+def format_candidate(candidate: Candidate) -> str:
+    """The candidate as in tables: ``width=0.5 learning_rate=0.001``; empty for an empty one."""
+    parts = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in candidate.items())
+    return " ".join(parts)

@@ -1,4 +1,4 @@
-"""The study file: what to run, validated as a whole before anything starts."""
+"""The study file: all models, techniques, datasets and settings of a run, validated as a whole before anything starts."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,13 +20,23 @@ from raylab.windows.cross_corpus import FROM, source
 
 
 class _StudyPart(BaseModel):
+    """A part of a study file; a key that it does not have is an error, so that a typing mistake cannot be a silent default."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DatasetEntry(_StudyPart):
-    """Prepared windows, which of their labels to learn, which channels to use (all unless named), whom to hold out (everyone unless
-    named), on how many people drawn at random to train (everyone unless a number is given), and its kind of folds (the study's unless
-    given)."""
+    """A dataset of the study.
+
+    Attributes:
+        windows: path of prepared windows, relative to the root of the run.
+        label: the label to learn.
+        name: name in tables; the windows' own if None.
+        channels: channels to use; all if None.
+        participants: participants to hold out in turn (the targets); all if None.
+        people: number of participants to train on, drawn at random; all if None.
+        folds: its folds; the study's if None.
+    """
 
     windows: str
     label: str
@@ -38,7 +48,14 @@ class DatasetEntry(_StudyPart):
 
 
 class ModelEntry(_StudyPart):
-    """A model, and which of a dataset's modalities it sees (all unless named)."""
+    """A model of the study.
+
+    Attributes:
+        encoder: a name of ``MODEL_NAMES``.
+        fusion: a name of ``FUSIONS``.
+        width: factor on the units or maps of every layer.
+        modalities: modalities of the dataset that the model gets; all if None.
+    """
 
     encoder: str
     fusion: str = "late"
@@ -46,7 +63,7 @@ class ModelEntry(_StudyPart):
     modalities: list[str] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
-    def _known(self) -> "ModelEntry":
+    def _names_exist(self) -> "ModelEntry":
         for kind, value, names in (("encoder", self.encoder, MODEL_NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
             if value not in names:
                 raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
@@ -58,11 +75,12 @@ class ModelEntry(_StudyPart):
 
     @property
     def spec(self) -> ModelSpec:
+        """The model for the rest of raylab."""
         return ModelSpec(self.encoder, self.fusion, self.width, tuple(self.modalities or ()))
 
 
-def _as_mapping(value: Any) -> Any:
-    """``- fine_tuning`` is short for ``- {name: fine_tuning}``, and one value is short for a list of one."""
+def _technique_as_mapping(value: Any) -> Any:
+    """Expand the short forms: ``- fine_tuning`` means ``- {name: fine_tuning}``, and a single value means a list of one."""
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict):
@@ -72,13 +90,13 @@ def _as_mapping(value: Any) -> Any:
 
 
 class TechniqueEntry(_StudyPart):
-    """A technique and, of its axes, the values to run (its defaults where not named)."""
+    """A technique of the study, and the values of its axes to run (by axis; the defaults of an axis that is not named)."""
 
     name: str
     axes: dict[str, list[Value]] = {}
 
     @model_validator(mode="after")
-    def _known(self) -> "TechniqueEntry":
+    def _names_exist(self) -> "TechniqueEntry":
         if self.name not in TECHNIQUES:
             raise ValueError(f"unknown technique {self.name!r}; there are {', '.join(TECHNIQUES)}")
         TECHNIQUES[self.name].variants(self.axes)
@@ -86,13 +104,17 @@ class TechniqueEntry(_StudyPart):
 
     @property
     def variants(self) -> list[dict[str, Value]]:
+        """All combinations of these values."""
         return TECHNIQUES[self.name].variants(self.axes)
 
 
 class Resources(_StudyPart):
-    """What one trial gets. ``gpu: auto`` is a fraction where the cluster has GPUs, nothing where it has none.
+    """Resources of one trial.
 
-    With several ``workers`` a trial's stages are trained by so many processes together, each of which gets ``cpu`` and ``gpu``.
+    Attributes:
+        workers: number of processes that train each of its stages together; each gets ``cpu`` and ``gpu``.
+        cpu: number of CPUs.
+        gpu: number of GPUs or a fraction of one; ``auto`` is a measured fraction if the cluster has GPUs, and none if it has not.
     """
 
     workers: int = Field(1, ge=1)
@@ -101,12 +123,26 @@ class Resources(_StudyPart):
 
 
 class Study(_StudyPart):
-    """A study as a user writes it. ``primary_metric`` is what its verdict is about; a table may show others beside it."""
+    """A study file, checked. Every combination of dataset, model, technique and variant, target and seed is a trial.
+
+    Attributes:
+        name: name of the study.
+        datasets: its datasets.
+        models: its models.
+        techniques: its techniques, with the values of their axes.
+        folds: which participants or windows are held out.
+        search: a grid of hyperparameters to select from in each outer fold; None for none.
+        seeds: seeds of all random draws; scores are averaged over them.
+        protocol: hyperparameters that depart from those of Han et al.
+        purge: whether target windows that overlap calibration windows are left out of the scores.
+        primary_metric: the metric of the verdict; tables can show others too.
+        resources: resources of one trial.
+    """
 
     name: str
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
-    techniques: list[Annotated[TechniqueEntry, BeforeValidator(_as_mapping)]] = Field(min_length=1)
+    techniques: list[Annotated[TechniqueEntry, BeforeValidator(_technique_as_mapping)]] = Field(min_length=1)
     folds: Folds = SplitConfig()
     search: Search | None = None
     seeds: list[int] = Field([0], min_length=1)
@@ -125,14 +161,14 @@ class Study(_StudyPart):
 
     @model_validator(mode="after")
     def _folds_fit(self) -> "Study":
-        others = sorted({entry.name for entry in self.techniques} - {REFERENCE_TECHNIQUE})
+        personalized = sorted({entry.name for entry in self.techniques} - {REFERENCE_TECHNIQUE})
         for entry in self.datasets:
-            folds = self.division(entry)
+            folds = self.folds_of(entry)
             if FROM in self.source(entry).replace(FROM, "", bool(folds.train_on)):
                 raise ValueError(f"a path of windows cannot hold {FROM!r}")
-            if folds.split and others:
+            if folds.split and personalized:
                 raise ValueError(
-                    f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(others)} would mean "
+                    f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(personalized)} would mean "
                     f"nothing; a study with a split has {REFERENCE_TECHNIQUE} alone"
                 )
             if folds.split and (self.search or entry.people):
@@ -163,28 +199,28 @@ class Study(_StudyPart):
                 for name in self.search.axes
                 if name in fixed
             ]
-        if found := list(dict.fromkeys(filter(None, problems))):
-            raise ValueError("; ".join(found))
+        if distinct := list(dict.fromkeys(filter(None, problems))):
+            raise ValueError("; ".join(distinct))
         return self
 
     @model_validator(mode="after")
     def _stages_exist(self) -> "Study":
-        known = {s.name for t in TECHNIQUES.values() for v in t.variants({}) for s in t.stages(v)}
-        unknown = sorted(set(self.protocol.stages) - known)
+        stages = {s.name for t in TECHNIQUES.values() for v in t.variants({}) for s in t.stages(v)}
+        unknown = sorted(set(self.protocol.stages) - stages)
         if unknown:
-            raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(stages))}")
         return self
 
-    def division(self, entry: DatasetEntry) -> SplitConfig:
-        """How a dataset is divided: as its entry says, or as the study does."""
+    def folds_of(self, entry: DatasetEntry) -> SplitConfig:
+        """The folds of a dataset: its own if it names any, else the study's."""
         return entry.folds or self.folds
 
     def source(self, entry: DatasetEntry) -> str:
-        """What is read for a dataset: its windows, and those of another corpus to train on, if any."""
-        return source(entry.windows, self.division(entry).train_on)
+        """Key of the windows to read for a dataset: their path, and that of another corpus if it is trained on."""
+        return source(entry.windows, self.folds_of(entry).train_on)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is stored: every default filled in."""
+        """Plain values with every default filled in, as the run folder stores the study."""
         return self.model_dump(mode="json")
 
 
@@ -192,7 +228,7 @@ def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
-        StudyError: with every problem found in it.
+        StudyError: if it cannot be read, is not YAML or is not a study; with every problem that was found.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -204,7 +240,15 @@ def read_study(path: Path) -> Study:
 
 
 def parse_study(content: Any, source: str) -> Study:
-    """A study from parsed YAML; ``source`` is named in messages."""
+    """A study from parsed YAML.
+
+    Args:
+        content: the parsed file.
+        source: its name in messages.
+
+    Raises:
+        StudyError: with every problem that was found.
+    """
     if not isinstance(content, dict):
         raise StudyError([f"{source}: expected a mapping with name, datasets, models, techniques"])
     try:
@@ -212,6 +256,6 @@ def parse_study(content: Any, source: str) -> Study:
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"])
-            problems.append(f"{source}: {where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}")
+            field = ".".join(str(part) for part in item["loc"])
+            problems.append(f"{source}: {field + ': ' if field else ''}{item['msg'].removeprefix('Value error, ')}")
         raise StudyError(problems) from error

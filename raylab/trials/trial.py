@@ -1,4 +1,4 @@
-"""A trial is one record: (dataset, label, model, technique and variant, target, seed) and the stages it needs."""
+"""A trial as a record: dataset, label, model, technique, variant, target and seed, and the stages that it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,21 +14,29 @@ from raylab.trials.split_config import format_candidate
 
 @dataclass(frozen=True)
 class Trial:
-    """What to run, and nothing about where.
+    """One unit of work: everything that decides its result, and nothing about the machine that runs it.
 
     Attributes:
-        dataset: name in the study; ``windows``: the path its windows are read from.
-        channels: the channels the model gets, in order.
-        variant: axis to value.
-        target: the held-out participant.
-        people: how many people to train on; everyone where None.
-        held_out_with, shares: who is held out with the target, or how windows are split: see ``Fold``.
-        model_name: what tables call the model where its hyperparameters were searched, and so differ between folds.
-        best_params: the hyperparameters that were chosen for this fold, among those of the model and the protocol; empty without a search.
+        dataset: the dataset's name in tables.
+        windows: the path that its windows are read from, relative to the root of the run (two paths if it trains on another corpus).
+        label: the label that is learned.
+        channels: names of the channels that the model gets, in the order of the towers.
+        model: encoder, fusion, width and modalities.
+        technique: a name of ``TECHNIQUES``.
+        variant: name of an axis to its value.
+        target: the held-out participant, on whose windows the trial is tested.
+        seed: one of the study's seeds.
+        protocol: the study's hyperparameters, with those of a search in their place.
+        people: number of participants to train on, drawn at random; all if None.
+        held_out_with: participants who are held out together with the target, see ``Fold``.
+        shares: shares of a random split of windows, see ``Fold``; empty if participants are held out.
+        model_name: the model's name in tables if its hyperparameters were searched and so differ between folds; else empty.
+        best_params: the hyperparameters that a search selected for this fold (they are in ``model`` and ``protocol`` too); empty without one.
         purge: whether target windows that overlap calibration windows are left out of the scores.
-        workers: how many train each of its stages together.
-        stages: hashes of its stages, in order; empty where the fold cannot be built.
-        problem: why not, as a sentence.
+        workers: number of workers that train each of its stages together.
+        stages: hashes of its stages, in order; empty if the fold cannot be built.
+        problem: the reason why the fold cannot be built, as a sentence; else empty.
+        key: the trial's identity, ``computed_key``; empty before it is planned.
     """
 
     dataset: str
@@ -54,7 +62,7 @@ class Trial:
 
     @property
     def labels(self) -> dict[str, Any]:
-        """The columns by which tables name a trial."""
+        """The columns that name the trial in every table."""
         return {
             "dataset": self.dataset,
             "label": self.label,
@@ -67,16 +75,16 @@ class Trial:
 
     @property
     def best_params_text(self) -> str:
-        """What a search chose for this fold, as tables say it; empty without a search."""
+        """The hyperparameters that a search selected for this fold, as in tables; empty without a search."""
         return format_candidate(self.best_params)
 
     @property
     def computed_key(self) -> str:
-        """Key of the trial: who it is in the tables, and the hashes of the stages that make its weights."""
+        """Hash of the trial's labels and of its stages' hashes. So a trial whose weights would differ is another trial, and runs again."""
         return hash_record({**self.labels, "stages": list(self.stages), "purge": self.purge, "problem": self.problem}, 16)
 
     def as_config(self) -> dict[str, Any]:
-        """Plain values only: what Tune stores and a worker rebuilds the trial from."""
+        """Plain values, which Tune stores and from which a worker rebuilds the trial; the inverse of ``from_config``."""
         return {
             **{
                 name: getattr(self, name)
@@ -102,13 +110,13 @@ class Trial:
             "shares": list(self.shares),
             "channels": list(self.channels),
             "stages": list(self.stages),
-            "protocol": self.protocol.model_dump(
-                mode="json", exclude_defaults=True
-            ),  # Tune keeps every config in memory, three times
+            # without defaults, because Tune keeps every config in memory three times
+            "protocol": self.protocol.model_dump(mode="json", exclude_defaults=True),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Trial":
+        """The trial from the values that ``as_config`` gave."""
         return cls(
             **{
                 **config,

@@ -143,7 +143,7 @@ def _twice(trial: Trial, windows: Windows) -> Flip:
     runs = []
     for seen in (windows, Windows(index, windows.signals, windows.lengths)):
         with tempfile.TemporaryDirectory(prefix="raylab-flip-") as place:
-            outcome = run_trial(trial, seen, StageStore(Folder(place)), planned=partial(_as_planned, subject, stages))
+            outcome = run_trial(trial, seen, StageStore(Folder(place)), planner=partial(_as_planned, subject, stages))
         if outcome.predictions is None:
             raise RaylabError(f"{trial.labels}: this trial failed, so there is nothing to compare: {outcome.record['error']}")
         runs.append(outcome)
@@ -174,6 +174,6 @@ def _peeking(trial: Trial, fold: Fold, flipped: WindowIndex) -> tuple[str, ...]:
         if TARGET_LABELS in stage.windows.needs:
             continue
         one, two = stage.windows.choose(fold), stage.windows.choose(other)
-        if not all(np.array_equal(getattr(one, part), getattr(two, part)) for part in ("train", "validation", "looked_at")):
+        if not all(np.array_equal(getattr(one, part), getattr(two, part)) for part in ("train", "validation", "signals_used")):
             found.append(stage.name)
     return tuple(found)

@@ -48,7 +48,7 @@ def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
         try:
             done = train(
                 network, signals, subject.fold.y, case.stage, subject.fold.draws, torch.device("cpu"),
-                watch=lambda rows: batches.append(rows.tolist()), group=group,
+                on_batch=lambda rows: batches.append(rows.tolist()), group=group,
             )  # fmt: skip
         except TrainingError as error:
             return {"error": str(error)}

@@ -227,7 +227,7 @@ def test_a_trial_with_a_baseline_is_stored_and_reused(name: str, tmp_path: Path)
     store = StageStore(Folder(tmp_path))
 
     seen: list[int] = []
-    first, second = (run_trial(trial, windows, store, watch=lambda stage, rows: seen.extend(rows)) for _ in range(2))
+    first, second = (run_trial(trial, windows, store, on_batch=lambda stage, rows: seen.extend(rows)) for _ in range(2))
 
     assert ("ok", 1, 0) == (first.status, first.record["epochs"], first.record["stages_reused"]), first.record["error"]
     assert ("ok", 0, 1) == (second.status, second.record["epochs"], second.record["stages_reused"])

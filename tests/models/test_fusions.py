@@ -90,6 +90,12 @@ def test_only_attention_weighs_windows(fusion: str) -> None:
     assert network_of(fusion).attention(some()) is None
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_has_a_description(fusion: str) -> None:
+    """``raylab models`` prints it."""
+    assert FUSIONS[fusion].description
+
+
 def test_a_softmax_over_those_present() -> None:
     """Worked out by hand: weights of those present are their exponentials over their sum."""
     found = masked_softmax(torch.tensor([[0.0, np.log(3.0), 50.0]]), torch.tensor([[True, True, False]]))

@@ -18,7 +18,7 @@ DRAWS = FoldSeeds(seed=0, dataset="made", label="emotion", target="P1")
 
 def network_of(encoder: str, fusion: str = "late") -> Network:
     """A small network without dropout: what it draws depends on the shape that it fills."""
-    network = build(ModelSpec(encoder, fusion, width=0.1), SHAPES, 3, FUSIONS[fusion].adaptable, DRAWS)
+    network = build(ModelSpec(encoder, fusion, width=0.1), SHAPES, 3, FUSIONS[fusion].accepts_adapter, DRAWS)
     made = torch.Generator().manual_seed(3)
     for name, parameter in network.named_parameters():
         if parameter.ndim == 1 and "bias_hh" not in name:  # at 0, as they start, biases hide what padding does

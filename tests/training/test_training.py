@@ -326,7 +326,7 @@ def test_the_last_short_batch_is_kept(made: Windows) -> None:
     sizes: list[int] = []
 
     _, done = run(
-        made, subject, staged(people(subject, "P2", "P3")[:21], batch_size=4), watch=lambda rows: sizes.append(len(rows))
+        made, subject, staged(people(subject, "P2", "P3")[:21], batch_size=4), on_batch=lambda rows: sizes.append(len(rows))
     )
 
     assert sizes == [4, 4, 4, 4, 4, 1] * 3
@@ -340,7 +340,7 @@ def test_the_optimizer_receives_exactly_the_planned_windows(made: Windows, train
     rows, validation = people(subject, "P2", "P4"), people(subject, "P3")
     batches: list[RowIds] = []
 
-    _, done = run(made, subject, staged(rows, validation, trainable, batch_size=8), watch=batches.append)
+    _, done = run(made, subject, staged(rows, validation, trainable, batch_size=8), on_batch=batches.append)
 
     epochs = [np.concatenate(batches[i : i + 5]) for i in range(0, 15, 5)]
     assert len(batches) == 15

@@ -71,7 +71,7 @@ def test_no_window_of_the_outer_participant_reaches_an_optimizer_or_a_prediction
         received.extend(rows)
 
     for trial in trials:
-        outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)), watch=watch)
+        outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)), on_batch=watch)
         assert outcome.predictions is not None, outcome.record["error"]
         assert not set(outcome.predictions["window"].to_pylist()) & set(windows.index.window[held])
     assert received and not held[received].any()

@@ -73,7 +73,7 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
             def watch(stage: PlannedStage, rows: RowIds) -> None:
                 received.setdefault(stage.hash, []).append(rows)
 
-            outcome = run_trial(trial, windows, store, watch=watch)
+            outcome = run_trial(trial, windows, store, on_batch=watch)
             assert outcome.status in ("ok", "missing"), outcome.record["error"]
             if outcome.predictions is None:
                 continue
