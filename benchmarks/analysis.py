@@ -1,4 +1,4 @@
-"""How quick the analysis is: ``python -m benchmarks.analysis --rows 10_000_000`` times it on a simulated run (Linux)."""
+"""Speed of the analysis: ``python -m benchmarks.analysis --rows 10_000_000`` times it on a simulated run (Linux only)."""
 
 import argparse
 import json
@@ -21,42 +21,42 @@ from analysis.statistics.comparison import compare
 
 T = TypeVar("T")
 
-CELLS, VARIANTS, PEOPLE = 27, 20, 18  # a study of the paper's size: 10,206 trials
+CELLS, VARIANTS, PARTICIPANTS = 27, 20, 18  # a study of the paper's size: 10,206 trials; a cell is a dataset, label and model
 
 
-def _trials(cells: int, variants: int, people: int) -> pd.DataFrame:
+def _trials(cells: int, variants: int, participants: int) -> pd.DataFrame:
     """One row per trial of a run in which nothing failed."""
     rows = [
         {
-            "trial": f"{cell:04x}{variant:06x}{person:06x}",
+            "trial": f"{cell:04x}{variant:06x}{participant:06x}",
             "dataset": f"simulated{cell % 3}",
             "label": f"label{cell // 3 % 3}",
             "model": f"model{cell // 9}",
             "technique": "fine_tuning" if variant else REFERENCE_TECHNIQUE,
             "variant": f"budget={variant}" if variant else "-",
-            "participant": f"P{person}",
+            "participant": f"P{participant}",
             "seed": 0,
             "status": "ok",
         }
         for cell in range(cells)
         for variant in range(variants + 1)
-        for person in range(people)
+        for participant in range(participants)
     ]
     return pd.DataFrame(rows)
 
 
-def write_run(folder: Path, rows: int, cells: int = CELLS, variants: int = VARIANTS, people: int = PEOPLE) -> None:
-    """A run folder with about this many predictions: a baseline on all windows, and variants that leave out the first ones."""
-    trials = _trials(cells, variants, people)
+def write_run(folder: Path, rows: int, cells: int = CELLS, variants: int = VARIANTS, participants: int = PARTICIPANTS) -> None:
+    """Write a run folder with about ``rows`` predictions: the reference technique on all windows, and variants that leave out the first ones."""
+    trials = _trials(cells, variants, participants)
     (folder / "predictions").mkdir(parents=True)
     pq.write_table(pa.Table.from_pandas(trials), folder / "trials.parquet")
     pq.write_table(pa.Table.from_pandas(trials.drop(columns="status")), folder / "plan.parquet")
     (folder / "provenance.json").write_text(json.dumps({"notes": ["Simulated predictions."]}), encoding="utf-8")
     count = max(rows // len(trials), 2 * variants)
     for position, (key, participant) in enumerate(zip(trials["trial"], trials["participant"], strict=True)):
-        held, rng = np.random.default_rng(int(participant[1:])), np.random.default_rng(position)
-        first = position // people % (variants + 1)  # the variant: how many windows it was calibrated on
-        window, y = np.arange(first, count), held.integers(0, 2, count)[first:]
+        label_rng, rng = np.random.default_rng(int(participant[1:])), np.random.default_rng(position)
+        first = position // participants % (variants + 1)  # the variant's number of calibration windows
+        window, y = np.arange(first, count), label_rng.integers(0, 2, count)[first:]
         p = 1 / (1 + np.exp(rng.normal(0.5 - y, 2))).astype(np.float32)
         columns = {
             "trial": [key] * len(window),
@@ -70,36 +70,37 @@ def write_run(folder: Path, rows: int, cells: int = CELLS, variants: int = VARIA
 
 
 def _memory(field: str) -> float:
-    """A line of /proc/self/status in GB: VmRSS now, VmHWM the most since it was last set back."""
+    """A line of /proc/self/status in GB: VmRSS is the memory now, VmHWM the peak since it was last reset."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1e6 for line in lines if line.startswith(field))
 
 
 def _measured(name: str, call: Callable[[], T]) -> T:
-    """Call, and print seconds, processor seconds and the growth of the peak memory."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # sets VmHWM back
+    """Result of the call; its seconds, processor seconds and additional peak memory are printed."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets VmHWM
     before, began, cpu = _memory("VmRSS"), time.perf_counter(), time.process_time()
-    made = call()
+    result = call()
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     more = max(_memory("VmHWM") - before, 0.0)  # freed memory may go back to the system meanwhile
     sys.stdout.write(f"{name:14} {seconds:7.2f} s {cpu:7.2f} s of processor {more:6.2f} GB more\n")
-    return made
+    return result
 
 
-def bench(rows: int, cells: int = CELLS, variants: int = VARIANTS, people: int = PEOPLE) -> None:
-    """Time every step on a simulated run in a temporary folder."""
+def bench(rows: int, cells: int = CELLS, variants: int = VARIANTS, participants: int = PARTICIPANTS) -> None:
+    """Time every step of the analysis on a simulated run in a temporary folder."""
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
-        write_run(run, rows, cells, variants, people)
+        write_run(run, rows, cells, variants, participants)
         sys.stdout.write(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
-        frames = _measured("load", lambda: load(run))
-        sys.stdout.write(f"{len(frames.trials)} trials, {len(frames.predictions)} predictions (simulated)\n")
-        scores = _measured("score", lambda: score(frames))
-        _measured("score_common", lambda: score_common(frames))
+        tables = _measured("load", lambda: load(run))
+        sys.stdout.write(f"{len(tables.trials)} trials, {len(tables.predictions)} predictions (simulated)\n")
+        scores = _measured("score", lambda: score(tables))
+        _measured("score_common", lambda: score_common(tables))
         _measured("compare", lambda: compare(scores))
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="predictions, about")
     bench(parser.parse_args().rows)

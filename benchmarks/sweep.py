@@ -1,8 +1,8 @@
-"""`python -m benchmarks.sweep --trials 10000 --out DIR`: what the driver costs per trial, and whether that grows with their number.
+"""`python -m benchmarks.sweep --trials 10000 --out DIR`: the driver's cost per trial, and whether it grows with the number of trials.
 
-The trials take the same way as in `raylab run`, and have nothing to train: every stage is stored beforehand, as a resumed run finds it.
-Each still plans its fold, loads weights, predicts its target and writes its record and predictions. On a machine without
-GPUs 4 are simulated and shared by quarters: 16 trials at once.
+The trials go through the same code as in `raylab run` and have nothing to train: every stage is stored beforehand, as a resumed run finds it.
+Each trial still plans its fold, loads weights, predicts its target and writes its record and predictions. On a machine without GPUs, 4
+are simulated and shared by quarters, so that 16 trials run at the same time.
 """
 
 import os
@@ -25,42 +25,46 @@ from raylab.trials.plan import plan, stages_of
 from raylab.trials.study import Study, parse_study
 from raylab.windows.dataset import WindowIndex, read_index
 
-PEOPLE = 4
-EARLY, LATE = 500, 1000  # trials EARLY+1 to LATE are what the last LATE trials are compared with: start-up is over by then
+N_PARTICIPANTS = 4
+EARLY, LATE = 500, 1000  # the last LATE trials are compared with trials EARLY+1 to LATE, when the start is over
 
 
 def study_of(trials: int) -> Study:
-    """As many trials as asked for: a small model, 4 people, and seeds."""
+    """A study with at least this many trials: a small model, 4 participants, and as many seeds as needed."""
     content = {
         "name": "overhead",
         "datasets": [{"windows": "simulated", "label": "stress"}],
         "models": [{"encoder": "fcn", "width": 1 / 64}],
         "techniques": ["non_personalized"],
-        "seeds": list(range(-(-trials // PEOPLE))),
+        "seeds": list(range(-(-trials // N_PARTICIPANTS))),
         "resources": {"cpu": 1, "gpu": 0.25},
     }
     return parse_study(content, "overhead")
 
 
 def store_every_stage(study: Study, index: WindowIndex, run: RunFolder) -> None:
-    """Untrained weights under the name of every stage of the study, so that no trial has anything to train."""
+    """Store untrained weights under the hash of every stage of the study, so that no trial has anything to train."""
     for trial in plan(study, {"simulated": index}):
-        subject, stages = stages_of(trial, index)
-        network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+        context, stages = stages_of(trial, index)
+        network = build(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
         for stage in stages:
             if not run.store.has(stage.hash):
                 run.store.save(stage.hash, network.state_of(stage.trainable))
 
 
-class Driver:
-    """This process, sampled every second: (unix time, processor seconds so far, bytes of memory)."""
+class DriverMonitor:
+    """Samples this process every second while the ``with`` block runs.
+
+    Attributes:
+        samples: (Unix time, processor seconds so far, bytes of memory).
+    """
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, float, int]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> "Driver":
+    def __enter__(self) -> "DriverMonitor":
         self._thread.start()
         return self
 
@@ -74,37 +78,38 @@ class Driver:
             self.samples.append((time.time(), time.process_time(), pages * os.sysconf("SC_PAGE_SIZE")))
 
     def between(self, begin: float, end: float) -> tuple[float, int]:
-        """Processor seconds used and bytes added between two moments."""
+        """Processor seconds used, and bytes of memory added, between two moments in Unix time."""
         first, last = (min(self.samples, key=lambda sample: abs(sample[0] - moment)) for moment in (begin, end))
         return last[1] - first[1], last[2] - first[2]
 
 
-def lines(ended: list[float], driver: Driver) -> list[str]:
-    """Overhead early and late, their ratio, and the driver's memory per trial.
+def lines(ended: list[float], driver: DriverMonitor) -> list[str]:
+    """Overhead early and late, their ratio, and the driver's memory per trial, as lines to print.
 
     Args:
-        ended: when each trial ended, unix time, rising.
+        ended: end of each trial, Unix time, sorted.
+        driver: the monitor of the run.
     """
-    said, medians, used = [], [], []
+    summary, medians, cpu_ms = [], [], []
     for first, last in ((EARLY, LATE), (len(ended) - LATE, len(ended))):
         times = ended[first - 1 : last]
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(times)]
         medians.append(statistics.median(gaps))
-        used.append(1000 * driver.between(times[0], times[-1])[0] / len(gaps))
-        said.append(
+        cpu_ms.append(1000 * driver.between(times[0], times[-1])[0] / len(gaps))
+        summary.append(
             f"trials {first + 1:,}-{last:,}: median {medians[-1]:.1f} ms, mean {statistics.mean(gaps):.1f} ms per trial; "
-            f"the driver's processor time {used[-1]:.1f} ms"
+            f"the driver's processor time {cpu_ms[-1]:.1f} ms"
         )
     growth = driver.between(ended[EARLY], ended[-1])[1] / (len(ended) - EARLY)
     return [
-        *said,
-        f"late / early: {medians[1] / medians[0]:.2f} (median), {used[1] / used[0]:.2f} (processor time)",
+        *summary,
+        f"late / early: {medians[1] / medians[0]:.2f} (median), {cpu_ms[1] / cpu_ms[0]:.2f} (processor time)",
         f"driver's memory: {driver.samples[-1][2] / 2**20:.0f} MiB at the end, {growth / 1024:.1f} KiB more per trial",
     ]
 
 
-def most_at_once(records: list[dict[str, Any]]) -> int:
-    """The largest number of trials that ran at the same time, from when each ended and how long it took."""
+def max_concurrent(records: list[dict[str, Any]]) -> int:
+    """The largest number of trials that ran at the same time, from the end and the duration of each."""
     changes = sorted(
         (moment, step) for row in records for moment, step in ((row["ended"] - row["seconds"], 1), (row["ended"], -1))
     )
@@ -116,18 +121,18 @@ def main(
     trials: Annotated[int, typer.Option(help="how many; more than 1,000", min=LATE + 2)] = 10_000,
     gpus: Annotated[int, typer.Option(help="simulated GPUs")] = 4,
 ) -> None:
-    """Make a cohort, store every stage, run the trials, print what they cost."""
+    """Simulate a cohort, store every stage, run the trials, print their cost."""
     connect(num_cpus=4 * gpus, num_gpus=gpus)
-    options = {"participants": PEOPLE, "minutes": 3}
+    options = {"participants": N_PARTICIPANTS, "minutes": 3}
     prepare(PrepareRequest("simulated", ".", str(out / "windows" / "simulated"), options=options), say=lambda line: None)
     study, run = study_of(trials), RunFolder(str(out / "run"))
     store_every_stage(study, read_index(Folder(str(out / "windows" / "simulated"))), run)
     typer.echo(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with Driver() as driver:
-        summary = start(study, str(out / "windows"), run.uri, say=typer.echo)
+    with DriverMonitor() as driver:
+        summary = start(study, str(out / "windows"), run.uri, log=typer.echo)
     records = run.records()
-    said = [*summary.lines(), *lines(sorted(row["ended"] for row in records), driver)]
-    for line in [*said, f"at once: at most {most_at_once(records)} trials", f"load after: {os.getloadavg()[0]:.1f}"]:
+    report = [*summary.lines(), *lines(sorted(row["ended"] for row in records), driver)]
+    for line in [*report, f"at once: at most {max_concurrent(records)} trials", f"load after: {os.getloadavg()[0]:.1f}"]:
         typer.echo(line)
 
 

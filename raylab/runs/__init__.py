@@ -1,1 +1,4 @@
-"""Where trials run: Ray Data prepares, Ray Tune sweeps, `here` runs in process. The only place that imports ray."""
+"""Execution of a study: Ray Data prepares windows, Ray Tune runs trials, or all of it runs in this process without Ray.
+
+Outside this package only ``raylab.validity`` imports ray.
+"""

@@ -1,4 +1,4 @@
-"""Connecting to Ray: a cluster that is named, the one already there, or a local one."""
+"""Connection to Ray: the cluster at an address, the one this process belongs to, or a local one."""
 
 import os
 from typing import Any, Literal
@@ -12,13 +12,17 @@ from raylab.trials.study import Resources
 
 Executor = Literal["ray", "here"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"
-SHARE_OF_A_GPU = 0.25  # of `gpu: auto` where the cluster has GPUs: the paper's models are small; untested on a real GPU
+SHARE_OF_A_GPU = 0.25  # for `gpu: auto` if the cluster has GPUs: the paper's models are small; untested on a real GPU
 
 
 def connect(address: str | None = None, **local: Any) -> None:
-    """Use ``address`` (``auto``: the cluster this process belongs to), or start a local Ray; nothing where connected already.
+    """Connect to the cluster at ``address``, or start a local Ray; do nothing if this process is connected already.
 
-    The local one is always new (a cluster left over by a killed process is not joined) and listens on loopback only.
+    A local Ray is always a new one, so that a cluster left over by a killed process is not joined; it listens on loopback only.
+
+    Args:
+        address: ``auto`` is the cluster that this process belongs to.
+        local: arguments of ``ray.init`` for a local Ray.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -40,11 +44,11 @@ def connect(address: str | None = None, **local: Any) -> None:
 def max_resources() -> dict[str, float]:
     """Resources that the connected cluster has, or will have when its autoscaler has started all that it may.
 
-    Managed clusters tell Ray what they can grow to. The open-source autoscalers (`ray up`, KubeRay) keep it to themselves in 2.60,
-    so cluster.yaml and the manifests say it in the environment of the head: ``RAYLAB_CAN_START="CPU=128 GPU=16"``.
+    Managed clusters tell Ray how far they can grow. The open-source autoscalers (`ray up`, KubeRay) do not in Ray 2.60, so
+    cluster.yaml and the manifests state it in the environment of the head: ``RAYLAB_CAN_START="CPU=128 GPU=16"``.
 
     Raises:
-        RaylabError: where that variable is not name=number.
+        RaylabError: if that variable is not name=number.
     """
     grown: dict[str, float] = state.get_max_resources_from_cluster_config() or {}
     for pair in os.environ.get(CAN_START, "").split():
@@ -56,26 +60,26 @@ def max_resources() -> dict[str, float]:
     return {name: max(have.get(name, 0.0), grown.get(name, 0.0)) for name in {*have, *grown}}
 
 
-def per_trial(resources: Resources) -> dict[str, float]:
-    """What Tune reserves for one trial on the connected cluster."""
+def worker_resources(resources: Resources) -> dict[str, float]:
+    """CPUs and share of a GPU that one worker of a trial reserves on the connected cluster; a trial has one worker unless told otherwise."""
     gpu = (SHARE_OF_A_GPU if max_resources().get("GPU") else 0.0) if resources.gpu == "auto" else float(resources.gpu)
     return {"cpu": resources.cpu, "gpu": gpu}
 
 
-def slots(each: dict[str, float]) -> int:
-    """How many trials the connected cluster holds at once, or will hold when it has grown."""
-    there = max_resources()
-    by_cpu = there.get("CPU", 1) / each["cpu"]
-    by_gpu = there.get("GPU", 0) / each["gpu"] if each["gpu"] else by_cpu
+def slots(per_trial: dict[str, float]) -> int:
+    """Number of trials that the connected cluster runs at the same time, or will run when it has grown."""
+    available = max_resources()
+    by_cpu = available.get("CPU", 1) / per_trial["cpu"]
+    by_gpu = available.get("GPU", 0) / per_trial["gpu"] if per_trial["gpu"] else by_cpu
     return max(1, int(min(by_cpu, by_gpu) + 1e-9))
 
 
-def waits_for(each: dict[str, float]) -> str:
-    """A sentence where a trial needs what the cluster does not have now; empty where it has it."""
+def waits_for(per_trial: dict[str, float]) -> str:
+    """A sentence that says which resources a trial has to wait for; empty if the cluster has them now."""
     have, later = ray.cluster_resources(), max_resources()
-    hopes = []
-    for name, amount in (("CPU", each["cpu"]), ("GPU", each["gpu"])):
+    waits = []
+    for name, amount in (("CPU", per_trial["cpu"]), ("GPU", per_trial["gpu"])):
         if amount > have.get(name, 0):
             more = f"can start {later[name]:g}" if later.get(name, 0) >= amount else f"is not known to start more ({CAN_START})"
-            hopes.append(f"{amount:g} {name}: it has {have.get(name, 0):g} now and {more}")
-    return f"a trial waits until the cluster has {' and '.join(hopes)}" if hopes else ""
+            waits.append(f"{amount:g} {name}: it has {have.get(name, 0):g} now and {more}")
+    return f"a trial waits until the cluster has {' and '.join(waits)}" if waits else ""

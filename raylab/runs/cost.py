@@ -1,7 +1,7 @@
-"""What a study will cost, before it starts: trials, trainings, window-epochs, and the time on the resources at hand.
+"""Cost of a study before it starts: trials, trainings, window-epochs, and the time on the resources at hand.
 
-What cannot be known is when a training stops early. The time is given for the earliest stop that the patience allows and for all epochs,
-and, where the run folder has trainings of the study, for the share of their epochs that those took.
+When a training will stop early cannot be known. The time is therefore given for the earliest stop that the patience allows and for all
+epochs. If the run folder holds trainings of the study, it is also given for the share of their epochs that those took.
 """
 
 import os
@@ -13,113 +13,120 @@ import numpy as np
 
 from raylab.runs.cluster import Executor
 from raylab.runs.folder import FINAL, RunFolder
-from raylab.runs.progress import duration
-from raylab.runs.run import Log, indexes_of
-from raylab.runs.stage_timing import Item, StageShape, Timing, survey, timings_here, timings_on_ray
+from raylab.runs.progress import Log, duration
+from raylab.runs.run import indexes_of
+from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, timings_in_process, timings_on_ray
 from raylab.trials.plan import plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source
 
 START_S = 20.0  # until the first trial runs: Ray's start, the windows' way into the object store, the workers' import of torch
 TRIAL_S = (
-    0.1  # of a trial beyond training and prediction: what Tune and the files take (`python -m benchmarks.sweep` measures it)
+    0.1  # of a trial beyond training and prediction: Tune's and the files' share (`python -m benchmarks.sweep` measures it)
 )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left of a study, and what it costs here.
+    """The part of a study that is left to run, and its cost on these resources.
 
     Attributes:
-        trials: of the study; ``pending``: those that have not ended.
-        needed: the stages that are not stored.
-        timings: of each kind among them.
-        predicted: dataset and model to the number of target windows that pending trials predict.
-        shares: stage name to the mean share of their epochs that its trainings in the run folder took, and their number.
-        slots: trials at once.
+        trials: number of trials of the study.
+        pending: number of trials that have not ended.
+        needed: the stages that pending trials need and the store lacks.
+        timings: seconds per step for each shape of stage among them.
+        predicted: number of target windows that pending trials predict, by dataset and model.
+        shares: by stage name, the mean share of their epochs that its trainings in the run folder took, and the number of these.
+        slots: number of trials that run at the same time.
     """
 
     trials: int
     pending: int
-    needed: list[Item]
+    needed: list[DistinctStage]
     timings: dict[StageShape, Timing]
     predicted: dict[tuple[str, str], int]
     shares: dict[str, tuple[float, int]]
     slots: int
 
-    def seconds(self, epochs: Callable[[Item], float]) -> float:
-        """Time if each training takes so many epochs: all work over all slots, or the longest training if that is more."""
+    def seconds(self, epochs: Callable[[DistinctStage], float]) -> float:
+        """Seconds if each training takes ``epochs(stage)``: all work divided by the slots, or the longest training if that is more."""
         if not self.pending:
             return 0.0
-        each = [epochs(item) * item.steps * self.timings[item.kind].step_s for item in self.needed]
-        window_s = {(kind.dataset, kind.model): timing.window_s for kind, timing in self.timings.items()}
-        predicting = sum(count * window_s.get(which, 0.0) for which, count in self.predicted.items())
-        whole = sum(each) + predicting + self.pending * TRIAL_S
-        return START_S + max(whole / self.slots, max(each, default=0.0))
+        training_s = [epochs(stage) * stage.steps * self.timings[stage.shape].step_s for stage in self.needed]
+        window_s = {(shape.dataset, shape.model): timing.window_s for shape, timing in self.timings.items()}
+        prediction_s = sum(count * window_s.get(model, 0.0) for model, count in self.predicted.items())
+        work_s = sum(training_s) + prediction_s + self.pending * TRIAL_S
+        return START_S + max(work_s / self.slots, max(training_s, default=0.0))
 
     def lines(self) -> list[str]:
-        """For people; every figure with what it assumes."""
-        upper = sum(item.epochs * len(item.stage.train) for item in self.needed)
-        counts = Counter(item.kind for item in self.needed)
+        """Lines of text to print; every figure with its assumption."""
+        upper = sum(stage.epochs * len(stage.stage.train) for stage in self.needed)
+        counts = Counter(stage.shape for stage in self.needed)
         return [
             f"trials: {self.pending} of {self.trials} to run; trainings: {len(self.needed)}; window-epochs: at most {upper:,}",
-            *(f"  {counts[kind]:>5} x {kind}: {1000 * timing.step_s:.1f} ms per step" for kind, timing in self.timings.items()),
-            *self._times(),
+            *(
+                f"  {counts[shape]:>5} x {shape}: {1000 * timing.step_s:.1f} ms per step"
+                for shape, timing in self.timings.items()
+            ),
+            *self._time_lines(),
             f"steps were timed in processor time; load of this machine meanwhile {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         ]
 
-    def _times(self) -> list[str]:
-        low, high = self.seconds(lambda item: item.earliest), self.seconds(lambda item: item.epochs)
-        where = f"time on {self.slots} slot{'s' if self.slots > 1 else ''}"
+    def _time_lines(self) -> list[str]:
+        low, high = self.seconds(lambda stage: stage.earliest), self.seconds(lambda stage: stage.epochs)
+        on_slots = f"time on {self.slots} slot{'s' if self.slots > 1 else ''}"
         if low == high:
-            return [f"{where}: {duration(high)} (no training can stop before its last epoch)"]
-        said = [
-            f"{where}: {duration(low)} if every training stops as early as its patience allows, {duration(high)} if none does"
+            return [f"{on_slots}: {duration(high)} (no training can stop before its last epoch)"]
+        lines = [
+            f"{on_slots}: {duration(low)} if every training stops as early as its patience allows, {duration(high)} if none does"
         ]
         if self.shares:
-            expected = self.seconds(lambda item: item.epochs * self.shares.get(item.kind.stage, (1.0, 0))[0])
+            expected = self.seconds(lambda stage: stage.epochs * self.shares.get(stage.shape.stage, (1.0, 0))[0])
             took = ", ".join(f"{name} {share:.0%} ({count})" for name, (share, count) in sorted(self.shares.items()))
-            said.append(
+            lines.append(
                 f"expected: {duration(expected)}, if the rest takes the share of the epochs that trainings here took: {took}"
             )
-        return said
+        return lines
 
 
-def _shares(run: RunFolder, items: dict[str, Item]) -> dict[str, tuple[float, int]]:
-    seen: dict[str, list[float]] = defaultdict(list)
+def _epoch_shares(run: RunFolder, stages: dict[str, DistinctStage]) -> dict[str, tuple[float, int]]:
+    """Mean share of their epochs that the completed trainings of each stage name took, and the number of these trainings."""
+    shares_by_name: dict[str, list[float]] = defaultdict(list)
     for row in run.store.trainings():
-        if row["status"] == "completed" and row["stage"] in items:
-            seen[row["name"]].append(row["epochs"] / items[row["stage"]].epochs)
-    return {name: (float(np.mean(shares)), len(shares)) for name, shares in seen.items()}
+        if row["status"] == "completed" and row["stage"] in stages:
+            shares_by_name[row["name"]].append(row["epochs"] / stages[row["stage"]].epochs)
+    return {name: (float(np.mean(shares)), len(shares)) for name, shares in shares_by_name.items()}
 
 
 def estimate(
-    study: Study, root: str, out: str | None = None, where: Executor = "ray", address: str | None = None, say: Log = print
+    study: Study, root: str, out: str | None = None, executor: Executor = "ray", address: str | None = None, log: Log = print
 ) -> Estimate:
-    """What is left of the study and what it costs; nothing is written, and nothing trained but the steps that are timed.
+    """Time a few steps of every shape of stage and add up the cost. Nothing is written, and only the timed steps are trained.
 
     Args:
         root: folder that the study's ``windows`` paths are in.
-        out: the run folder, for what is done already; a fresh one where None.
+        out: run folder, for the trials and stages that it holds already; None for a fresh one.
+        log: called with each line to print.
 
     Raises:
-        StudyError: as a run would.
+        StudyError: for the same reasons as a run.
     """
     indexes = indexes_of(study, root)
     trials = list(plan(study, indexes))
-    items, predicted = survey(trials, indexes)
+    stages, predicted = survey(trials, indexes)
     run = RunFolder(out) if out else None
     finished = run.finished() if run else {}
     pending = [trial for trial in trials if finished.get(trial.key) not in FINAL]
-    asked = {stage for trial in pending for stage in trial.stages} - (run.store.hashes() if run else set())
-    needed = [item for key, item in items.items() if key in asked]
-    longest = {item.kind: item for item in sorted(needed, key=lambda item: item.steps)}  # timed for their kind
-    windows = {which: read_source(root, which) for which in {item.trial.windows for item in longest.values()}}
-    if where == "here":
-        timings, at_once = timings_here(list(longest.values()), windows), 1
+    missing = {stage for trial in pending for stage in trial.stages} - (run.store.hashes() if run else set())
+    needed = [stage for key, stage in stages.items() if key in missing]
+    longest = {stage.shape: stage for stage in sorted(needed, key=lambda stage: stage.steps)}  # the one that is timed
+    windows = {source: read_source(root, source) for source in {stage.trial.windows for stage in longest.values()}}
+    if executor == "here":
+        timings, n_slots = timings_in_process(list(longest.values()), windows), 1
     else:
-        timings, at_once = timings_on_ray(list(longest.values()), windows, study.resources, address, say)
+        timings, n_slots = timings_on_ray(list(longest.values()), windows, study.resources, address, log)
     counts: Counter[tuple[str, str]] = Counter()
     for trial in pending:
         counts[trial.dataset, trial.model.name] += predicted.get(trial.key, 0)
-    return Estimate(len(trials), len(pending), needed, timings, dict(counts), _shares(run, items) if run else {}, at_once)
+    shares = _epoch_shares(run, stages) if run else {}
+    return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots)

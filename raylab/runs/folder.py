@@ -1,4 +1,4 @@
-"""A run folder: every path of a run stands here, and nowhere else (DESIGN, A run folder)."""
+"""A run folder: the only module that names the paths of a run (docs/architecture.md, Run folder)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,8 @@ from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
 
-SEARCH = "search"  # the inner trials of a search: a run folder inside the run folder
-FINAL = ("ok", "missing")  # no later start tries these again
+SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
+FINAL = ("ok", "missing")  # later starts do not try these again
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
     [
@@ -29,13 +29,14 @@ TRIAL_COLUMNS = pa.schema(
 class RunFolder:
     """Reads and writes the files of one run, on a local path or a URI."""
 
-    def __init__(self, where: str) -> None:
-        self.folder = Folder(where)
+    def __init__(self, uri: str) -> None:
+        self.folder = Folder(uri)
         self.store = StageStore(self.folder)
         self._trials = RecordStore(self.folder, "trials", TRIAL_COLUMNS)
 
     @property
     def uri(self) -> str:
+        """The run folder as a path or a URI, as other processes need it."""
         return self.folder.uri
 
     def write_start(
@@ -46,9 +47,14 @@ class RunFolder:
         participants: list[dict[str, Any]],
         transcripts: pa.Table | None = None,
     ) -> None:
-        """The resolved study, its origin, the plan, and what is kept of the people and of what they say. What is there and equal stays untouched.
+        """Write the resolved study, its provenance, the plan, the participants and the numbers of their transcripts.
 
-        A start by another version, on another machine or of another study keeps the provenance of those before as ``earlier``.
+        Files that would not change stay untouched. A start by another version, on another machine or of another study keeps the
+        provenance of earlier starts under ``earlier``.
+
+        Args:
+            participants: records of ``raylab.runs.participants.participants``.
+            transcripts: table of ``raylab.runs.participants.transcripts_table``; None if no dataset has transcripts.
         """
         rows = [
             {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
@@ -62,26 +68,26 @@ class RunFolder:
             self.folder.write("study.yaml", study_yaml.encode())
         if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
             self.folder.write_json("participants.json", participants)
-        spoken = self.folder.read_table("transcripts.parquet") if self.folder.exists("transcripts.parquet") else None
-        if transcripts is None and spoken is not None:
+        stored = self.folder.read_table("transcripts.parquet") if self.folder.exists("transcripts.parquet") else None
+        if transcripts is None and stored is not None:
             self.folder.remove("transcripts.parquet")
-        elif transcripts is not None and (spoken is None or not spoken.equals(transcripts)):
+        elif transcripts is not None and (stored is None or not stored.equals(transcripts)):
             self.folder.write_table("transcripts.parquet", transcripts)
-        before = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
-        earlier = before.pop("earlier", [])
-        if before != provenance:
-            self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([before] if before else [])]})
+        last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
+        earlier = last.pop("earlier", [])
+        if last != provenance:
+            self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([last] if last else [])]})
 
     def records(self) -> list[dict[str, Any]]:
-        """The record of every trial that came to an end here, whoever ran it: the compacted ones and those since."""
+        """The record of every trial that ended in this folder, whichever start ran it: the compacted records and the later ones."""
         return list(self._trials.records().values())
 
     def finished(self) -> dict[str, str]:
-        """Trial key to status of every trial that came to an end here."""
+        """Status of every trial that ended in this folder, by its key."""
         return {row["trial"]: row["status"] for row in self.records()}
 
     def write_outcome(self, outcome: Outcome, node: str) -> None:
-        """Predictions first, then the record that says they are there."""
+        """Write the predictions first, then the record that says that they exist."""
         key = outcome.record["trial"]
         if outcome.predictions is not None:
             self.folder.write_table(f"predictions/{key}.parquet", outcome.predictions)
@@ -90,19 +96,19 @@ class RunFolder:
         self._trials.write(key, {**outcome.record, "node": node})
 
     def compact(self) -> None:
-        """During a run: gather what will not change any more, so that whoever reads the run next needs few reads."""
+        """Merge the records that will not change any more into one file each, so that the next reader needs few reads. Called during a run."""
         self._trials.compact(lambda row: row["status"] in FINAL)
         self.store.compact()
 
     def finalize(self, keys: set[str]) -> None:
-        """At the end: trials.parquet holds one row per trial of the plan that came to an end, however it did."""
+        """Write trials.parquet with one row per ended trial of the plan, whatever its status. Called at the end of a run."""
         self._trials.compact(lambda row: row["trial"] in keys)
         self.store.compact()
 
     def delete_failed(self, keys: set[str]) -> None:
-        """Failed and blocked trials of the plan are tried again by the next start: their records go."""
+        """Remove the records of failed and blocked trials of the plan, so that this start tries them again."""
         self._trials.delete(key for key, status in self.finished().items() if key in keys and status not in FINAL)
 
     def new_tune_name(self) -> str:
-        """Name for the next start's Tune experiment under ``tune/``."""
+        """Name of a new start's Tune experiment under ``tune/``: its time in UTC."""
         return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -1,4 +1,4 @@
-"""Trials in this process, one after the other: the same worker without Ray, with equal results to the bit."""
+"""Trials in this process, one after the other: the same worker without Ray. Results are equal to the bit."""
 
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
@@ -9,7 +9,7 @@ from raylab.windows.dataset import Windows
 
 
 def run_in_process(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
-    """Run these trials in their order."""
+    """Run the trials in the given order; their records and predictions are written to the run folder."""
     progress.running = 1
     for trial in trials:
         outcome = run_trial(trial, windows[trial.windows], run.store)

@@ -1,8 +1,9 @@
-"""A trial with several workers: Ray Train starts them, each runs the trial as one of a group, the first one stores and predicts.
+"""A trial with several workers: Ray Train starts them, each runs the trial as one of a group, and the first one stores and predicts.
 
-Called from inside a Tune function (Train V2 cannot be handed to Tune, and `ray.train.report` in a Tune function is an error). Ray Train reserves the
-workers in a placement group of its own: what Tune reserves for the trial is for the function that waits for them, which computes
-nothing. Its controller looks every 2 s, and a start costs seconds: this is for long trials only.
+This runs inside a Tune function, because Train V2 cannot be handed to Tune (and `ray.train.report` in a Tune function is an error). Ray
+Train reserves the workers in a placement group of its own. The resources that Tune reserves for the trial are for its supervisor, the
+function that waits for the workers and computes nothing. Ray Train's controller polls every 2 s and a start costs seconds, so several
+workers serve long trials only.
 """
 
 import contextlib
@@ -30,13 +31,16 @@ from raylab.training.worker_group import WorkerGroup
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
 
-SUPERVISOR = {"CPU": 0, "memory": 1}  # one byte: Tune refuses to reserve nothing, and a share of a CPU could take the last one
-DEATH_IS_SEEN_S = 10.0  # Ray Train notices a dead worker within this time
-SILENCE = timedelta(minutes=30)  # a collective that takes longer is an error
+SUPERVISOR_RESOURCES = {
+    "CPU": 0,
+    "memory": 1,
+}  # one byte: Tune refuses to reserve nothing, and a share of a CPU could take the last CPU
+DEATH_DETECTION_S = 10.0  # Ray Train notices a dead worker within this time
+COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # a collective that takes longer is an error
 
 
 class TrialFailedError(RuntimeError):
-    """A trial's own failure on one of its workers, with the outcome; no worker died."""
+    """The trial itself failed on one of its workers, and no worker died; carries the outcome."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.record["error"])
@@ -46,26 +50,26 @@ class TrialFailedError(RuntimeError):
         return TrialFailedError, (self.outcome,)
 
 
-class _Meeting(Backend):
-    """Nothing at start: the workers meet in `_met`."""
+class _NoSetupBackend(Backend):
+    """Sets nothing up at the start: the workers connect in `_process_group`."""
 
-    share_cuda_visible_devices = True  # nccl reaches the cards of the others
+    share_cuda_visible_devices = True  # nccl reaches the other workers' cards
 
 
 @dataclass
-class _OwnMeeting(TorchConfig):
-    """Torch without Ray's own process group, whose store listens on every address of the machine."""
+class _TorchConfigWithoutSetup(TorchConfig):
+    """Ray Train for torch without Ray's own process group, whose store listens on every address of the machine."""
 
     @property
     def backend_cls(self) -> type[Backend]:
-        return _Meeting
+        return _NoSetupBackend
 
 
 @contextlib.contextmanager
-def _met(group: WorkerGroup, backend: str) -> Iterator[None]:
-    """Torch's process group of these workers. Its store listens on the address that Ray uses; on a local Ray all is loopback.
+def _process_group(group: WorkerGroup, backend: str) -> Iterator[None]:
+    """Torch's process group of these workers. Its store listens on the address that Ray uses, on a local Ray on loopback.
 
-    After an error the group is left as it is: the others wait in it until Ray Train ends them, and none of them takes a closed
+    After an error the group is left as it is: the other workers wait in it until Ray Train ends them, and none of them mistakes a closed
     connection for the cause.
     """
     address = ray.util.get_node_ip_address()
@@ -74,59 +78,59 @@ def _met(group: WorkerGroup, backend: str) -> Iterator[None]:
     listening = socket.create_server((address, 0)) if group.is_leader else None
     host, port = broadcast_from_rank_zero(listening.getsockname() if listening else None)
     fd = listening.detach() if listening else None
-    store = distributed.TCPStore(host, port, group.size, group.is_leader, SILENCE, master_listen_fd=fd)  # type: ignore[attr-defined]  # not in its stub
-    distributed.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=SILENCE)
+    store = distributed.TCPStore(host, port, group.size, group.is_leader, COLLECTIVE_TIMEOUT, master_listen_fd=fd)  # type: ignore[attr-defined]  # not in its stub
+    distributed.init_process_group(backend, store=store, rank=group.rank, world_size=group.size, timeout=COLLECTIVE_TIMEOUT)
     yield
     distributed.destroy_process_group()
 
 
-def _worker(config: dict[str, Any]) -> Outcome:
-    """What runs on each worker; the first one's outcome is the trial's."""
-    context, gpu = train.get_context(), config["each"]["gpu"]
+def _run_on_worker(config: dict[str, Any]) -> Outcome:
+    """Run the trial as one worker of its group; the first worker's outcome is the trial's."""
+    context, gpu = train.get_context(), config["per_worker"]["gpu"]
     group = WorkerGroup(context.get_world_rank(), context.get_world_size())
     cuda = gpu and torch.cuda.is_available()
     backend = "nccl" if cuda and gpu >= 1 else "gloo"  # nccl refuses two workers on one card
-    with _met(group, backend), limit_gpu_memory(gpu if cuda else 0):
+    with _process_group(group, backend), limit_gpu_memory(gpu if cuda else 0):
         device = str(get_device()) if cuda else "cpu"
         store = RunFolder(config["run"]).store
         outcome = run_trial(config["trial"], ray.get(config["windows"]), store, device, train.report, group=group)
         if outcome.status == "failed":
-            # where another worker died, its closed connection is what went wrong here: let Ray Train see the death first
-            time.sleep(DEATH_IS_SEEN_S)
+            # if another worker died, its closed connection is the error here: let Ray Train notice the death first
+            time.sleep(DEATH_DETECTION_S)
             raise TrialFailedError(outcome)
     return outcome
 
 
-def run_with_several(trial: Trial, windows: Any, run: str, each: dict[str, float]) -> Outcome:
+def run_on_several_workers(trial: Trial, windows: Any, run: str, per_worker: dict[str, float]) -> Outcome:
     """Run the trial on its ``trial.workers`` workers.
 
     Args:
         windows: reference to its windows in the object store.
         run: URI of the run folder.
-        each: what each worker gets: cpu, gpu.
+        per_worker: resources of one worker: cpu, gpu.
 
     Raises:
-        TrainingFailedError: where a worker or its node died; Tune then runs the trial again, as any other.
+        TrainingFailedError: if a worker or its node died; Tune then runs the trial again, like any other.
     """
-    reserved = {name.upper(): amount for name, amount in each.items() if amount}
-    with tempfile.TemporaryDirectory() as scratch:  # Ray Train notes there that it ran; the run folder holds what matters
+    reserved = {name.upper(): amount for name, amount in per_worker.items() if amount}
+    with tempfile.TemporaryDirectory() as scratch:  # for Ray Train's own notes; the run folder holds the results
         trainer = TorchTrainer(
-            _worker,
-            train_loop_config={"trial": trial, "windows": windows, "run": run, "each": each},
-            torch_config=_OwnMeeting(),
+            _run_on_worker,
+            train_loop_config={"trial": trial, "windows": windows, "run": run, "per_worker": per_worker},
+            torch_config=_TorchConfigWithoutSetup(),
             scaling_config=train.ScalingConfig(
-                num_workers=trial.workers, use_gpu=each["gpu"] > 0, resources_per_worker=reserved
+                num_workers=trial.workers, use_gpu=per_worker["gpu"] > 0, resources_per_worker=reserved
             ),
             run_config=train.RunConfig(name="train", storage_path=scratch, callbacks=[TuneReportCallback()]),
         )
-        return _outcome(trainer)
+        return _outcome_of(trainer)
 
 
-def _outcome(trainer: TorchTrainer) -> Outcome:
+def _outcome_of(trainer: TorchTrainer) -> Outcome:
     """The first worker's outcome, or the failure that stopped the trial."""
     try:
-        found: Outcome = trainer.fit().return_value
-        return found
+        outcome: Outcome = trainer.fit().return_value
+        return outcome
     except train.WorkerGroupError as error:
         causes = [getattr(failure, "_base_exc", failure) for failure in error.worker_failures.values()]
         if all(isinstance(cause, TrialFailedError) for cause in causes):

@@ -1,4 +1,4 @@
-"""How far a run is: counted from outcomes as they come, printed every few seconds."""
+"""Progress of a run: counted from outcomes as they arrive, printed every few seconds."""
 
 import math
 import time
@@ -10,25 +10,25 @@ Log = Callable[[str], None]
 
 
 def is_failure(record: dict[str, Any]) -> bool:
-    """Whether this trial did not come to the end it should have."""
+    """Whether the trial failed or is blocked."""
     return record["status"] in ("failed", "blocked")
 
 
 def trial_label(row: dict[str, Any]) -> str:
-    """A trial, as a line names it."""
+    """The fields that identify a trial, as text for a line."""
     return " ".join(str(row[name]) for name in ("dataset", "model", "technique", "variant", "participant", "seed"))
 
 
 def failure_line(record: dict[str, Any]) -> str:
-    """Who failed, in what, and why, as one line."""
+    """Status, trial and error of a failed trial, as one line."""
     return f"{record['status']}: {trial_label(record)}: {record.get('error', '')}"
 
 
 class Progress:
-    """Counts outcomes and prints one line now and then: done, running, failed, rate, time left, mean AUROC per technique."""
+    """Counts outcomes and prints a line every few seconds: done, running, failed, rate, time left, mean AUROC per technique."""
 
-    def __init__(self, total: int, say: Log, every_s: float = 5.0) -> None:
-        self.total, self.say, self.every_s = total, say, every_s
+    def __init__(self, total: int, log: Log, every_s: float = 5.0) -> None:
+        self.total, self.log, self.every_s = total, log, every_s
         self.counts: dict[str, int] = defaultdict(int)
         self.aurocs: dict[str, list[float]] = defaultdict(list)
         self.running = 0
@@ -37,33 +37,35 @@ class Progress:
 
     @property
     def done(self) -> int:
+        """Number of trials that ended in this start."""
         return sum(self.counts.values())
 
     def add(self, record: dict[str, Any]) -> None:
-        """One trial came to an end."""
+        """Count a trial that ended; its failure, and the progress line if it is time, are printed."""
         self.counts[record["status"]] += 1
         if record.get("auroc") is not None:
             self.aurocs[record["technique"]].append(record["auroc"])
         if is_failure(record):
-            self.say(failure_line(record))
+            self.log(failure_line(record))
         if time.monotonic() - self._last >= self.every_s or self.done == self.total:
             self._last = time.monotonic()
-            self.say(self.line())
+            self.log(self.line())
 
     def line(self) -> str:
+        """The progress line."""
         seconds = max(time.monotonic() - self.began, 1e-9)
-        rate = self.done / seconds
-        left = (self.total - self.done) / rate if rate else float("nan")
+        per_s = self.done / seconds
+        left = (self.total - self.done) / per_s if per_s else float("nan")
         means = ", ".join(f"{name} {sum(v) / len(v):.3f} ({len(v)})" for name, v in self.aurocs.items())
-        trouble = "".join(f", {self.counts[name]} {name}" for name in ("failed", "blocked", "missing") if self.counts[name])
+        failures = "".join(f", {self.counts[name]} {name}" for name in ("failed", "blocked", "missing") if self.counts[name])
         return (
-            f"{self.done}/{self.total} done, {self.running} running{trouble}, {rate * 60:.1f}/min, "
+            f"{self.done}/{self.total} done, {self.running} running{failures}, {per_s * 60:.1f}/min, "
             f"{duration(left)} left | mean AUROC: {means or 'none yet'}"
         )
 
 
 def duration(seconds: float) -> str:
-    """1:02:03 or 2:03."""
+    """Seconds as text: 1:02:03 or 2:03; ``?`` for NaN."""
     if math.isnan(seconds):
         return "?"
     minutes, s = divmod(round(seconds), 60)

@@ -1,6 +1,6 @@
-"""Prometheus metrics of a run, through Ray's own endpoint: what a dashboard over a cluster needs to see that it is alive.
+"""Prometheus metrics of a run, through Ray's own endpoint, so that a dashboard over a cluster shows whether the run goes on.
 
-Only the driver emits them, from what the workers report anyway: a worker that dies takes no count with it.
+Only the driver emits them, from the reports that workers send in any case: no count is lost with a worker that dies.
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ STATES = ("waiting", "running", "ok", "failed", "blocked", "missing")
 class Metrics:
     """Ray exports them as ``ray_<name>``, counters with ``_total`` at the end; each carries the run folder as ``run``.
 
-    raylab_trials (gauge, ``state``): this start's trials by state.
+    raylab_trials (gauge, ``state``): trials of this start by state.
     raylab_windows_trained (counter): windows that went through an optimizer, one count per window and epoch.
-    raylab_stages (counter, ``how``: trained | reused): stages that came to their end; reused ones were in the store already.
+    raylab_stages (counter, ``how``: trained | reused): stages that ended; a reused one was in the store already.
     """
 
     def __init__(self, run: str) -> None:
@@ -26,16 +26,16 @@ class Metrics:
         self._windows = Counter("raylab_windows_trained", "Windows trained, one per window and epoch", tag_keys=("run",))
         self._stages = Counter("raylab_stages", "Stages trained here or found in the store", tag_keys=("run", "how"))
 
-    def trials(self, progress: Progress) -> None:
-        """How many trials are in each state now."""
+    def set_trials(self, progress: Progress) -> None:
+        """Set the number of trials that are in each state now."""
         counts = {state: progress.counts.get(state, 0) for state in STATES}
         counts["running"] = progress.running
         counts["waiting"] = progress.total - progress.done - progress.running
         for state, count in counts.items():
             self._trials.set(count, {**self._run, "state": state})
 
-    def reported(self, result: dict[str, Any]) -> None:
-        """A trial reported: windows trained since its last report, and a stage, if one is done."""
+    def add_report(self, result: dict[str, Any]) -> None:
+        """Add a trial's report: windows trained since its last report, and a stage if one is done."""
         if result.get("windows"):
             self._windows.inc(result["windows"], self._run)
         if result.get("stage_done"):

@@ -1,4 +1,4 @@
-"""A run: the plan minus what the folder holds, executed; the same call resumes."""
+"""A run: the trials of the plan that the run folder lacks are run; the same call resumes."""
 
 import time
 from collections import defaultdict
@@ -16,7 +16,7 @@ from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.in_process import run_in_process
 from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
 from raylab.runs.participants import participants, transcripts_table
-from raylab.runs.progress import Progress, duration, failure_line, is_failure
+from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
 from raylab.trials.hyperparameter_search import choose, inner_trials
@@ -26,23 +26,22 @@ from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
 from raylab.windows.dataset import WindowIndex
 
-TROUBLES_SHOWN = 20  # of the trials that failed, in the summary; `raylab status` lists all
-
-Log = Callable[[str], None]
+FAILURES_SHOWN = 20  # in the summary, at most; `raylab status` lists all
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        statuses: status to number of trials, of the trials that the plan asks for.
-        stages_needed: distinct stages of the plan.
-        trainings_completed: counted by the training loop, over all starts of this folder, of the plan's stages.
-        trainings_interrupted: started and never completed.
-        repaired: completed ones that were needed again because a stage's file was damaged.
-        stale: trials in the folder that the plan no longer asks for: one line for each variant, with its people.
-        troubles: one line for every trial that failed or is blocked: who, which technique, why.
+        statuses: number of the plan's trials by status; ``left`` counts those that have not ended.
+        stages_needed: number of distinct stages of the plan.
+        trainings_completed: of the plan's stages, over all starts of this folder, counted by the training loop.
+        trainings_interrupted: of the plan's stages, started and never completed.
+        stale: one line per variant for the trials in the folder that the plan no longer contains, with their participants.
+        seconds: of this start.
+        failures: one line per trial that failed or is blocked: its participant, technique and cause.
+        repaired: trainings that were completed again because a stage's file was damaged.
     """
 
     statuses: dict[str, int]
@@ -51,19 +50,21 @@ class Summary:
     trainings_interrupted: int
     stale: tuple[str, ...]
     seconds: float
-    troubles: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
     repaired: int = 0
 
     @property
     def complete(self) -> bool:
+        """Whether no trial of the plan failed, is blocked, or has not ended."""
         return not self.statuses.get("failed") and not self.statuses.get("blocked") and not self.statuses.get("left")
 
     def lines(self) -> list[str]:
+        """Lines of text to print."""
         states = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
         return [
             f"trials: {states}; {duration(self.seconds)} this start",
-            *(f"  {line}" for line in self.troubles[:TROUBLES_SHOWN]),
-            *([f"  and {len(self.troubles) - TROUBLES_SHOWN} more"] if len(self.troubles) > TROUBLES_SHOWN else []),
+            *(f"  {line}" for line in self.failures[:FAILURES_SHOWN]),
+            *([f"  and {len(self.failures) - FAILURES_SHOWN} more"] if len(self.failures) > FAILURES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
             *([f"stages trained again because their file was damaged: {self.repaired}"] if self.repaired else []),
             *(
@@ -76,101 +77,108 @@ class Summary:
 
 
 def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
-    """The study's windows by source, read from ``root``.
+    """The index of the study's windows by source, read from ``root``.
 
     Raises:
         StudyError: with every path that leaves the root or holds no windows.
     """
-    found, problems = {}, []
+    indexes, problems = {}, []
     for entry in study.datasets:
         try:
-            found[study.source(entry)] = index_source(root, study.source(entry))
+            indexes[study.source(entry)] = index_source(root, study.source(entry))
         except (RaylabError, ValueError) as error:
             problems.append(str(error))
     if problems:
         raise StudyError(problems)
-    return found
+    return indexes
 
 
 def start(
     study: Study,
     root: str,
     out: str,
-    where: Executor = "ray",
+    executor: Executor = "ray",
     address: str | None = None,
-    say: Log = print,
-    order: Callable[[list[Trial]], list[Trial]] = list,
-    silence_s: float = LEASE_TIMEOUT_S,
+    log: Log = print,
+    reorder: Callable[[list[Trial]], list[Trial]] = list,
+    lease_timeout_s: float = LEASE_TIMEOUT_S,
 ) -> Summary:
-    """Run what is missing.
+    """Run the trials of the study that the run folder lacks.
+
+    A study with a search runs the inner trials first, in ``search/`` of the run folder, and plans the outer trials with their result.
 
     Args:
         root: folder that the study's ``windows`` paths are in.
-        order: rearranges the trials; results do not depend on it.
-        silence_s: after how long without a sign of life another driver loses the run folder to this one.
+        out: run folder, a path or a URI.
+        executor: on a Ray cluster, or in this process.
+        address: of a Ray cluster; None for a local one.
+        log: called with each line to print.
+        reorder: changes the order of the trials, on which results do not depend.
+        lease_timeout_s: time without a sign of life after which another driver loses the run folder to this one.
 
     Raises:
-        StudyError: before anything starts.
-        RunHeldError: where another driver holds the run folder; LeaseLostError: where one took it over.
+        StudyError: with every problem of the study, before anything starts.
+        RunHeldError: if another driver holds the run folder.
+        LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
-    if where == "here" and study.resources.workers > 1:
+    if executor == "here" and study.resources.workers > 1:
         raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
     indexes = indexes_of(study, root)
-    ready = check_datasets(study, indexes)
-    origin, people = provenance(study, ready, {"windows": root}), participants(ready)
+    datasets = check_datasets(study, indexes)
+    origin, records = provenance(study, datasets, {"windows": root}), participants(datasets)
     run = RunFolder(out)
-    with Lease(run.folder, silence_s) as lease:
-        if lease.before:
-            say(f"the run folder is taken over from {lease.before}")
-        drive = _RunContext(study, root, where, address, say, order, lease, origin, people, transcripts_table(ready))
-        chosen = None
+    with Lease(run.folder, lease_timeout_s) as lease:
+        if lease.replaced:
+            log(f"the run folder is taken over from {lease.replaced}")
+        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, transcripts_table(datasets))
+        best_params = None
         if study.search:
-            say("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
+            log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
             inner = list(inner_trials(study, study.search, indexes))
-            searched = RunFolder(run.folder.sub(SEARCH).uri)
-            drive.run(inner, searched)
-            summary = summarize(searched, inner, time.monotonic() - began)
+            inner_run = RunFolder(run.folder.sub(SEARCH).uri)
+            context.run(inner, inner_run)
+            summary = summarize(inner_run, inner, time.monotonic() - began)
             if not summary.complete:
                 return summary
-            chosen = choose(study, study.search, indexes, analysis.score(analysis.load(searched.uri), "published"))
-        trials = list(plan(study, indexes, chosen))
-        drive.run(trials, run)
+            best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
+        trials = list(plan(study, indexes, best_params))
+        context.run(trials, run)
     return summarize(run, trials, time.monotonic() - began)
 
 
 @dataclass(frozen=True)
 class _RunContext:
-    """What the parts of a run share."""
+    """Settings that the inner and the outer trials of a run share; see ``start``."""
 
     study: Study
     root: str
-    where: Executor
+    executor: Executor
     address: str | None
-    say: Log
-    order: Callable[[list[Trial]], list[Trial]]
+    log: Log
+    reorder: Callable[[list[Trial]], list[Trial]]
     lease: Lease
     origin: dict[str, Any]
-    people: list[dict[str, Any]]
+    participants: list[dict[str, Any]]
     transcripts: pa.Table | None
 
     def run(self, trials: list[Trial], run: RunFolder) -> None:
-        """Run those of the trials that the folder lacks."""
+        """Run the trials that this folder lacks."""
         keys = {trial.key for trial in trials}
         run.delete_failed(keys)
         finished = run.finished()
-        pending = self.order([trial for trial in trials if trial.key not in finished])
+        pending = self.reorder([trial for trial in trials if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
-        self.say(
+        self.log(
             f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already"
         )
         run.write_start(
-            yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.people, self.transcripts
+            yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.participants, self.transcripts
         )
         if pending:
-            windows = {which: read_source(self.root, which) for which in {trial.windows for trial in pending}}
-            progress = Progress(len(pending), self.say)
-            if self.where == "ray":
+            windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
+            progress = Progress(len(pending), self.log)
+            if self.executor == "ray":
                 connect(self.address)
                 sweep(pending, windows, run, self.study.resources, progress, self.lease)
             else:
@@ -179,20 +187,20 @@ class _RunContext:
         run.finalize(keys)
 
 
-def _by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
-    """``dataset / label / model / technique / variant: people`` for these records."""
-    people: dict[str, set[str]] = defaultdict(set)
+def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """``dataset / label / model / technique / variant: participants``, a line per variant of these records."""
+    participants_by_variant: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         variant = " / ".join(str(row[name]) for name in ("dataset", "label", "model", "technique", "variant"))
-        people[variant].add(f"{row['participant']} seed {row['seed']}" if row["seed"] else row["participant"])
-    return tuple(f"{variant}: {', '.join(sorted(names))}" for variant, names in sorted(people.items()))
+        participants_by_variant[variant].add(f"{row['participant']} seed {row['seed']}" if row["seed"] else row["participant"])
+    return tuple(f"{variant}: {', '.join(sorted(names))}" for variant, names in sorted(participants_by_variant.items()))
 
 
 def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
-    """Count what the folder holds of the plan."""
+    """Compare the records in the folder with the plan."""
     records = {row["trial"]: row for row in run.records()}
     needed = {stage for trial in trials for stage in trial.stages}
-    asked = {trial.key for trial in trials}
+    planned = {trial.key for trial in trials}
     ended = [records[trial.key] for trial in trials if trial.key in records]
     statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
     for record in ended:
@@ -205,7 +213,7 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
         trainings_completed=len(completed),
         trainings_interrupted=len(trainings) - len(completed),
         repaired=sum(bool(record.get("repairs")) for record in completed),
-        stale=_by_variant([row for key, row in records.items() if key not in asked]),
+        stale=_lines_by_variant([row for key, row in records.items() if key not in planned]),
         seconds=seconds,
-        troubles=tuple(failure_line(record) for record in ended if is_failure(record)),
+        failures=tuple(failure_line(record) for record in ended if is_failure(record)),
     )

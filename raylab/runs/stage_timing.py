@@ -1,4 +1,4 @@
-"""How long a training step takes here: a few real ones of every kind of stage, on the study's own windows."""
+"""Time of a training step: a few real steps of every shape of stage, on the study's own windows."""
 
 import math
 import time
@@ -11,8 +11,9 @@ import torch
 
 from raylab.models.estimators import Estimator
 from raylab.models.registry import CLASSICAL_MODELS, build_model
-from raylab.runs.cluster import connect, per_trial, slots
+from raylab.runs.cluster import connect, slots, worker_resources
 from raylab.runs.gpu_memory import resolve_gpu_share
+from raylab.runs.progress import Log
 from raylab.training.batches import Signals
 from raylab.training.loop import predict, train
 from raylab.training.stage_hash import PlannedStage
@@ -22,9 +23,9 @@ from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
 
-STEPS = 16  # an epoch that is timed has so many
-EPOCHS = 3  # timed; the first one warms up
-PREDICTED = 128  # windows
+TIMED_STEPS = 16  # of an epoch
+TIMED_EPOCHS = 3  # the first one warms up
+PREDICTED_WINDOWS = 128  # at most, to time the prediction
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,26 @@ class StageShape:
 
 
 @dataclass(frozen=True)
-class Item:
-    """A stage of the study, and the first trial that needs it."""
+class DistinctStage:
+    """A stage of the study, counted once however many trials share it, and the first trial that needs it."""
 
-    kind: StageShape
+    shape: StageShape
     stage: PlannedStage
     trial: Trial
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of an epoch."""
-        return math.ceil(len(self.stage.train) / self.kind.batch)
+        """Optimizer steps in an epoch."""
+        return math.ceil(len(self.stage.train) / self.shape.batch)
 
     @property
     def epochs(self) -> int:
-        """Epochs if nothing stops it; a baseline is fitted at once."""
+        """Epochs if nothing stops the training early; a classical model is fitted in one go, which counts as one epoch."""
         return 1 if self.trial.model.encoder in CLASSICAL_MODELS else self.stage.hyper.epochs
 
     @property
     def earliest(self) -> int:
-        """Epochs if the first one stays the best; all of them where nothing validates."""
+        """Epochs if the first one stays the best; all epochs if the stage has no validation windows."""
         return min(self.epochs, self.stage.hyper.patience + 1) if len(self.stage.validation) else self.epochs
 
 
@@ -73,70 +74,75 @@ class Timing:
     window_s: float
 
 
-def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dict[str, Item], dict[str, int]]:
-    """Every distinct stage by its hash, and the number of target windows of every trial by its key."""
-    items: dict[str, Item] = {}
+def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dict[str, DistinctStage], dict[str, int]]:
+    """Every distinct stage by its hash, and by the key of each trial the number of target windows that it predicts."""
+    distinct: dict[str, DistinctStage] = {}
     predicted: dict[str, int] = {}
     for trial in trials:
         if trial.problem:
             continue
-        subject, stages = stages_of(trial, indexes[trial.windows])
-        predicted[trial.key] = len(subject.fold.target_windows)
+        context, stages = stages_of(trial, indexes[trial.windows])
+        predicted[trial.key] = len(context.fold.target_windows)
         for stage in stages:
-            kind = StageShape(trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.train)))
-            items.setdefault(stage.hash, Item(kind, stage, trial))
-    return items, predicted
+            shape = StageShape(
+                trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.train))
+            )
+            distinct.setdefault(stage.hash, DistinctStage(shape, stage, trial))
+    return distinct, predicted
 
 
 def _shortened(stage: PlannedStage) -> PlannedStage:
-    """A few epochs of a few batches, with validation windows in proportion."""
+    """The stage with few epochs of few batches, and validation windows in proportion."""
     batch = stage.hyper.batch(len(stage.train))
-    rows = stage.train[: STEPS * batch]
+    rows = stage.train[: TIMED_STEPS * batch]
     validation = stage.validation[: math.ceil(len(stage.validation) * len(rows) / len(stage.train))]
-    hyper = replace(stage.hyper, epochs=EPOCHS, patience=EPOCHS, batch_size=batch, batch_share=1.0)
+    hyper = replace(stage.hyper, epochs=TIMED_EPOCHS, patience=TIMED_EPOCHS, batch_size=batch, batch_share=1.0)
     return replace(stage, train=rows, validation=validation, hyper=hyper)
 
 
 def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing:
-    """Time one stage of a trial: in processor time, so that what else runs on the machine counts little; in wall time on a GPU. A baseline is
-    fitted whole, and its time divided into steps."""
+    """Time one stage of a trial.
+
+    Processor time is taken, so that other programs on the machine count little; on a GPU it is wall time. A classical model is fitted as
+    a whole, and its time divided by the number of steps.
+    """
     now: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
-    subject, stages = stages_of(trial, windows.index)
+    context, stages = stages_of(trial, windows.index)
     stage = next(stage for stage in stages if stage.name == name)
-    fold, there = subject.fold, torch.device(device)
+    fold, torch_device = context.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
-    network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws).to(there)
-    whole = isinstance(network, Estimator)
-    stage = stage if whole else _shortened(stage)
-    ends = [now()] if whole else []
+    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(torch_device)
+    is_classical = isinstance(network, Estimator)
+    stage = stage if is_classical else _shortened(stage)
+    ends = [now()] if is_classical else []
     with one_thread():
-        train(network, signals, fold.y, stage, fold.draws, there, on_epoch=lambda epoch: ends.append(now()))
-        rows = fold.target_windows[:PREDICTED]
+        train(network, signals, fold.y, stage, fold.draws, torch_device, on_epoch=lambda epoch: ends.append(now()))
+        rows = fold.target_windows[:PREDICTED_WINDOWS]
         began = now()
-        predict(network, signals, rows, there)
+        predict(network, signals, rows, torch_device)
         window_s = (now() - began) / len(rows)
     steps = math.ceil(len(stage.train) / stage.hyper.batch(len(stage.train)))
     return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / steps, window_s)
 
 
-def _time_there(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float) -> Timing:
+def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float) -> Timing:
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     return time_stage(trial, name, ray.get(windows[trial.windows]), device)
 
 
-def timings_here(items: list[Item], windows: Mapping[str, Windows]) -> dict[StageShape, Timing]:
-    """Each kind's timing, in this process."""
-    return {item.kind: time_stage(item.trial, item.kind.stage, windows[item.trial.windows], "cpu") for item in items}
+def timings_in_process(stages: list[DistinctStage], windows: Mapping[str, Windows]) -> dict[StageShape, Timing]:
+    """Timing of each stage's shape, in this process."""
+    return {stage.shape: time_stage(stage.trial, stage.shape.stage, windows[stage.trial.windows], "cpu") for stage in stages}
 
 
 def timings_on_ray(
-    items: list[Item], windows: Mapping[str, Windows], resources: Resources, address: str | None, say: Callable[[str], None]
+    stages: list[DistinctStage], windows: Mapping[str, Windows], resources: Resources, address: str | None, log: Log
 ) -> tuple[dict[StageShape, Timing], int]:
-    """Each kind's timing on the cluster, as many at once as trials would run, and how many that are."""
+    """Timing of each stage's shape on the cluster, with as many at the same time as trials would run, and the number of these slots."""
     connect(address)
     refs = {path: ray.put(data) for path, data in windows.items()}
-    each = per_trial(resolve_gpu_share(resources, [item.trial for item in items], refs, say))
-    task = ray.remote(num_cpus=each["cpu"], num_gpus=each["gpu"], max_retries=0)(_time_there)
-    found = ray.get([task.remote(item.trial, item.kind.stage, refs, each["gpu"]) for item in items])
-    at_once = slots({name: amount * resources.workers for name, amount in each.items()})
-    return dict(zip([item.kind for item in items], found, strict=True)), at_once
+    per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
+    task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
+    timings = ray.get([task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"]) for stage in stages])
+    n_slots = slots({name: amount * resources.workers for name, amount in per_worker.items()})
+    return dict(zip([stage.shape for stage in stages], timings, strict=True)), n_slots

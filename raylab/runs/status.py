@@ -1,4 +1,4 @@
-"""What a run folder says of a run, also while it goes on in another process."""
+"""Status of a run, read from its folder, also while the run goes on in another process."""
 
 from collections import Counter, defaultdict
 from datetime import datetime
@@ -11,20 +11,23 @@ from raylab.runs.progress import duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
 
-Row = dict[str, Any]
+TrialRecord = dict[str, Any]
 
 
-def status_lines(where: str) -> list[str]:
-    """Done, running, failed, who drives it, rate, time left and running averages of the run at this place. Reads only.
+def status_lines(uri: str) -> list[str]:
+    """Trials done, running and failed, the driver, rate, time left and running averages of the run in this folder. Reads only.
+
+    Args:
+        uri: a run folder, a path or a URI.
 
     Raises:
-        RaylabError: where there is no run.
+        RaylabError: if there is no run.
     """
-    run = RunFolder(where)
+    run = RunFolder(uri)
     if not run.folder.exists("plan.parquet") and run.folder.exists(f"{SEARCH}/plan.parquet"):
         return ["hyperparameters are searched:", *status_lines(run.folder.sub(SEARCH).uri)]
     if not run.folder.exists("plan.parquet"):
-        raise RaylabError(f"{where} is no run folder (it has no plan.parquet)")
+        raise RaylabError(f"{uri} is no run folder (it has no plan.parquet)")
     plan = run.folder.read_table("plan.parquet").select(["trial", "stages"])
     planned, stages = set(plan["trial"].to_pylist()), set(plan["stages"].combine_chunks().flatten().to_pylist())
     records = run.records()
@@ -36,9 +39,9 @@ def status_lines(where: str) -> list[str]:
         describe_holder(run.folder)
         if holder or len(ended) == len(planned)
         else "no driver: the same command runs what is missing",
-        *_training(run, stages, ended, bool(holder)),
-        *(_rate(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
-        *_averages(ended),
+        *_training_lines(run, stages, ended, bool(holder)),
+        *(_rate_lines(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
+        *_average_lines(ended),
         *(f"  {failure_line(row)}" for row in ended if row["error"]),
         *(
             [f"{len(records) - len(ended)} other trial(s) in the folder belong to another plan"]
@@ -48,23 +51,25 @@ def status_lines(where: str) -> list[str]:
     ]
 
 
-def _training(run: RunFolder, stages: set[str], ended: list[Row], driven: bool) -> list[str]:
-    """Trainings that were started and did not end: under way, or cut off where nobody drives the run."""
-    over = {row["trial"] for row in ended}
-    started = {row["trial"] for row in run.store.trainings() if row["status"] == "started" and row["stage"] in stages} - over
+def _training_lines(run: RunFolder, stages: set[str], ended: list[TrialRecord], driven: bool) -> list[str]:
+    """Number of trials whose training was started and did not end: under way, or interrupted if the run has no driver."""
+    ended_keys = {row["trial"] for row in ended}
+    started = {row["trial"] for row in run.store.trainings() if row["status"] == "started" and row["stage"] in stages}
+    started -= ended_keys
     return [f"{len(started)} {'training' if driven else 'interrupted while training'}"]
 
 
-def _rate(ended: list[Row], planned: int, since: float) -> list[str]:
-    """Trials per minute and the time left, from what ended since this driver started: nothing from before an interruption."""
+def _rate_lines(ended: list[TrialRecord], planned: int, since: float) -> list[str]:
+    """Trials per minute and the time left, from the trials that ended since this driver started; empty with fewer than two of them."""
     times = sorted(row["ended"] for row in ended if (row.get("ended") or 0) > since)
     if len(times) < 2:
         return []
-    rate = len(times) / (times[-1] - since)
-    return [f"{rate * 60:.1f} trials/min, {duration((planned - len(ended)) / rate)} left"]
+    per_s = len(times) / (times[-1] - since)
+    return [f"{per_s * 60:.1f} trials/min, {duration((planned - len(ended)) / per_s)} left"]
 
 
-def _averages(ended: list[Row]) -> list[str]:
+def _average_lines(ended: list[TrialRecord]) -> list[str]:
+    """Mean AUROC of each variant over its ended trials, a line each."""
     aurocs: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in ended:
         if row.get("auroc") is not None:

@@ -1,7 +1,7 @@
-"""What Tune and TensorBoard read of a run, trial by trial, at a cost that does not grow with the number of trials.
+"""Log files of each trial for Tune and TensorBoard, at a cost that does not grow with the number of trials.
 
 Tune's own loggers write into a staging folder, and each of Tune's snapshots copies that folder with every file of every trial so far. Here
-a trial's files go to their place at once (a path) or when the trial ends (an object store), and the staging folder stays empty.
+a trial's files are written in place (a path) or uploaded when the trial ends (an object store), and the staging folder stays empty.
 """
 
 import contextlib
@@ -21,24 +21,31 @@ from torch.utils.tensorboard.summary import hparams
 
 from raylab.files import Folder
 
-UPLOADS = 4  # trials whose files are on their way to an object store at once
-# Tune keeps minimum, maximum and four means of every number that a trial reports, for as long as the driver lives: of these only
-NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
-NAMES = ("row", "stages", "curve", "checkpoint_dir_name", "date", "hostname")  # in result.json, and in memory for nobody
+PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
+# Tune keeps minimum, maximum and four means of every number that a trial reports, as long as the driver lives: only of these
+KEPT_NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
+DROPPED_FIELDS = (
+    "row",
+    "stages",
+    "curve",
+    "checkpoint_dir_name",
+    "date",
+    "hostname",
+)  # written to result.json, not needed in memory
 
 
 class FIFO(FIFOScheduler):
-    """Tune starts pending trials in their order by itself; its default looks for them among all trials so far, at every step."""
+    """Starts trials in their order, as Tune does by itself; Tune's default scheduler searches all trials so far at every step."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Nothing beyond that order."""
+        """Do nothing: Tune keeps the order."""
 
 
 class TensorBoardLogger(LoggerCallback):
     """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
 
-    A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: where they cannot
-    be written (a full disk) the run goes on without them.
+    A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: if they cannot
+    be written (a full disk), the run goes on without them.
 
     Args:
         experiment: ``tune/<start>`` of the run folder.
@@ -46,27 +53,27 @@ class TensorBoardLogger(LoggerCallback):
 
     def __init__(self, experiment: Folder) -> None:
         self.experiment = experiment
-        self._here = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
+        self._local_root = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
         self._writers: dict[Any, SummaryWriter] = {}
         self._uploads: list[Future[None]] = []
-        self._pool = ThreadPoolExecutor(UPLOADS)
+        self._pool = ThreadPoolExecutor(PARALLEL_UPLOADS)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore that nobody asks for."""
+        """Empty: Tune pickles its callbacks for a restore that raylab does not use."""
         return {}
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            place = self._place(trial)
-            place.mkdir(parents=True, exist_ok=True)
-            with (place / "result.json").open("a", encoding="utf-8") as file:
+            folder = self._trial_folder(trial)
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "result.json").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result, default=str) + "\n")
             for epoch in result.get("curve", []):
                 for name in sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"}):
                     self._writer(trial).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
         if result.get("finished"):
-            self._hyperparameters(trial, result)
-        _slim(result)
+            self._write_hyperparameters(trial, result)
+        _drop_unneeded(result)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         with contextlib.suppress(OSError):
@@ -74,42 +81,42 @@ class TensorBoardLogger(LoggerCallback):
                 self._writers.pop(trial).close()
             if not self.experiment.is_local:
                 self._uploads = [upload for upload in self._uploads if not upload.done()]
-                self._uploads.append(self._pool.submit(self._upload, self._place(trial).name))
-            Path(trial.local_path).rmdir()  # Tune's own, empty: each of its snapshots would look at it again
+                self._uploads.append(self._pool.submit(self._upload, self._trial_folder(trial).name))
+            Path(trial.local_path).rmdir()  # Tune's own folder, empty: each of its snapshots would read it again
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Wait for the uploads: Tune reads the files next."""
+        """Wait for the uploads, because Tune reads the files next."""
         self._pool.shutdown(wait=True)
         if not self.experiment.is_local:
-            shutil.rmtree(self._here, ignore_errors=True)
+            shutil.rmtree(self._local_root, ignore_errors=True)
 
-    def _place(self, trial: Any) -> Path:
-        return self._here / Path(trial.local_path).name
+    def _trial_folder(self, trial: Any) -> Path:
+        return self._local_root / Path(trial.local_path).name
 
     def _writer(self, trial: Any) -> SummaryWriter:
         if trial not in self._writers:
-            self._writers[trial] = SummaryWriter(str(self._place(trial)), flush_secs=10)
+            self._writers[trial] = SummaryWriter(str(self._trial_folder(trial)), flush_secs=10)
         return self._writers[trial]
 
-    def _hyperparameters(self, trial: Any, result: dict[str, Any]) -> None:
+    def _write_hyperparameters(self, trial: Any, result: dict[str, Any]) -> None:
         row = {name: value for name, value in result["row"].items() if isinstance(value, str | int | float)}
         metrics = {"final/auroc": result.get("auroc"), "final/seconds": result.get("seconds")}
-        known = {name: float(value) for name, value in metrics.items() if value is not None}
+        final = {name: float(value) for name, value in metrics.items() if value is not None}
         with contextlib.suppress(OSError):
-            for summary in hparams(row, known):
+            for summary in hparams(row, final):
                 self._writer(trial).file_writer.add_summary(summary)
-            for name, value in known.items():
+            for name, value in final.items():
                 self._writer(trial).add_scalar(name, value)
 
     def _upload(self, name: str) -> None:
         with contextlib.suppress(OSError):
-            fs.copy_files(str(self._here / name), self.experiment.at(name), destination_filesystem=self.experiment.system)
-        shutil.rmtree(self._here / name, ignore_errors=True)
+            fs.copy_files(str(self._local_root / name), self.experiment.at(name), destination_filesystem=self.experiment.system)
+        shutil.rmtree(self._local_root / name, ignore_errors=True)
 
 
-def _slim(result: dict[str, Any]) -> None:
-    """Leave what the driver still needs: Tune keeps the rest of every trial in memory and in every snapshot."""
-    for name in [name for name, value in result.items() if isinstance(value, Number) and name not in NUMBERS]:
+def _drop_unneeded(result: dict[str, Any]) -> None:
+    """Remove the fields that the driver does not need: Tune keeps every trial's result in memory and in every snapshot."""
+    for name in [name for name, value in result.items() if isinstance(value, Number) and name not in KEPT_NUMBERS]:
         del result[name]
-    for name in NAMES:
+    for name in DROPPED_FIELDS:
         result.pop(name, None)

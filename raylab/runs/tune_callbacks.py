@@ -1,4 +1,4 @@
-"""What the driver hears of Tune: how many trials run, how they end, and why one is run again or given up."""
+"""Tune's events in the driver: how many trials run, how they end, and why a trial is retried or given up."""
 
 import pickle
 from collections import Counter
@@ -13,75 +13,75 @@ from raylab.runs.prometheus import Metrics
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.trials.trial import Trial
 
-WORKER_DEATHS = 3  # a worker or node that dies is replaced and the trial run again this often
-LONGEST = 300  # characters of a cause: Ray's explanations run over pages
+MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
+MAX_CAUSE_LENGTH = 300  # characters: Ray's explanations take pages
 
 
 def cause_of(trial: Any) -> str:
-    """What ended a Tune trial's process or function, in a sentence; from the file that Tune wrote a moment ago in this process."""
-    noted = Path(trial.pickled_error_file or "")
-    if not noted.is_file():
+    """Cause of the end of a Tune trial's process or function, as a sentence; read from the file that Tune has just written in this process."""
+    error_file = Path(trial.pickled_error_file or "")
+    if not error_file.is_file():
         return "its worker died"
-    error = pickle.loads(noted.read_bytes())
+    error = pickle.loads(error_file.read_bytes())
     if isinstance(error, RayTaskError):
         error = error.cause
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if isinstance(error, RayActorError):
-        return f"its worker died ({lines[-1].split('. ')[0]})"[:LONGEST]
-    return f"{type(error).__name__}: {lines[-1]}"[:LONGEST]
+        return f"its worker died ({lines[-1].split('. ')[0]})"[:MAX_CAUSE_LENGTH]
+    return f"{type(error).__name__}: {lines[-1]}"[:MAX_CAUSE_LENGTH]
 
 
 class ProgressCallback(tune.Callback):
-    """Feeds the progress line and the metrics, and remembers why trials failed.
+    """Updates progress and metrics, retries trials whose worker died, and remembers why trials failed.
 
     Attributes:
-        causes: key of each failed trial to its cause; those that could not write their record themselves get one from it.
+        causes: cause by the key of each failed trial, for the records of trials that could not write their own.
     """
 
-    def __init__(self, progress: Progress, metrics: Metrics, searcher: StageScheduler) -> None:
-        self.progress, self.metrics, self.searcher = progress, metrics, searcher
+    def __init__(self, progress: Progress, metrics: Metrics, stage_scheduler: StageScheduler) -> None:
+        self.progress, self.metrics, self.stage_scheduler = progress, metrics, stage_scheduler
         self.causes: dict[str, str] = {}
         self._running: set[str] = set()
         self._deaths: Counter[str] = Counter()  # of trials that Tune gave up
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore that nobody asks for."""
+        """Empty: Tune pickles its callbacks for a restore that raylab does not use."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._count(trial, running=True)
+        self._set_running(trial, running=True)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self.metrics.reported(result)
+        self.metrics.add_report(result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._again(trial)
+        self._count_retry(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(trial, trial.last_result)
+        self._count_end(trial, trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key = trial.config["trial"]["key"]
         self._deaths[key] += trial.num_failures
-        if self._deaths[key] <= WORKER_DEATHS:
-            self.searcher.again(trial.trial_id)
-            self._again(trial)
+        if self._deaths[key] <= MAX_WORKER_DEATHS:
+            self.stage_scheduler.retry(trial.trial_id)
+            self._count_retry(trial)
             return
         cause = f"{cause_of(trial)}, {self._deaths[key]} times"
-        self.searcher.given_up(trial.trial_id, cause)
-        self._ended(trial, {"status": "failed", "error": cause})
+        self.stage_scheduler.give_up(trial.trial_id, cause)
+        self._count_end(trial, {"status": "failed", "error": cause})
 
-    def _again(self, trial: Any) -> None:
-        self.progress.say(f"run again: {trial_label(Trial.from_config(trial.config['trial']).labels)}: {cause_of(trial)}")
-        self._count(trial, running=False)
+    def _count_retry(self, trial: Any) -> None:
+        self.progress.log(f"run again: {trial_label(Trial.from_config(trial.config['trial']).labels)}: {cause_of(trial)}")
+        self._set_running(trial, running=False)
 
-    def _ended(self, trial: Any, result: dict[str, Any]) -> None:
+    def _count_end(self, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "failed":
             self.causes[trial.config["trial"]["key"]] = result["error"]
         self.progress.add({**Trial.from_config(trial.config["trial"]).labels, **result})
-        self._count(trial, running=False)
+        self._set_running(trial, running=False)
 
-    def _count(self, trial: Any, running: bool) -> None:
+    def _set_running(self, trial: Any, running: bool) -> None:
         (self._running.add if running else self._running.discard)(trial.trial_id)
         self.progress.running = len(self._running)
-        self.metrics.trials(self.progress)
+        self.metrics.set_trials(self.progress)

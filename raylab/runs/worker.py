@@ -1,4 +1,4 @@
-"""What runs on a worker: one trial, its files, and what the driver must hear of it."""
+"""The function that Tune runs on a worker: one trial, its files, and its reports to the driver."""
 
 from typing import Any
 
@@ -8,34 +8,35 @@ from ray import tune
 
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory
-from raylab.runs.multi_worker import run_with_several
+from raylab.runs.multi_worker import run_on_several_workers
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
 
 
-def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, each: dict[str, float]) -> None:
-    """A Tune function.
+def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float]) -> None:
+    """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
 
     Args:
-        windows: path of each dataset's windows to their reference in the object store.
+        config: ``trial``, made by the trial's ``as_config``.
+        windows: by the path of each dataset's windows, their reference in the object store.
         run: URI of the run folder.
-        each: what each worker of a trial gets: cpu, gpu.
+        per_worker: resources of each worker of a trial: cpu, gpu.
     """
     trial = Trial.from_config(config["trial"])
     folder = RunFolder(run)
     if trial.workers > 1:
-        outcome = run_with_several(trial, windows[trial.windows], run, each)
+        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker)
     else:
-        outcome = _alone(trial, windows[trial.windows], folder, each["gpu"])
+        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"])
     try:
         folder.write_outcome(outcome, ray.util.get_node_ip_address())
-    except OSError as error:  # a full disk, a store that is away: the driver hears of it, and writes the record when it can
+    except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
         outcome.fail(error)
-    kept = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**kept, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
+    fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
+    tune.report({**fields, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
 
 
-def _alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
+def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
     cuda = bool(gpu) and torch.cuda.is_available()
     with limit_gpu_memory(gpu if cuda else 0):
         return run_trial(trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report)

@@ -1,1 +1,1 @@
-"""Whether raylab finds the truth where it is known, and nothing where there is nothing."""
+"""Checks of raylab itself: simulated cohorts with a known truth, and probes that look for leaks in any dataset."""

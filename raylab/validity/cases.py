@@ -1,4 +1,4 @@
-"""What each known truth must come out as: the cases that `raylab validate` runs, and the verdict expected of each variant."""
+"""The cases that `raylab validate` runs: a known truth each, and the verdict expected for each variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import Any, Literal
 Verdict = Literal["better", "worse", "no difference"]
 Expectation = Literal["better", "not better", "no difference"]
 
-# Small models and short trainings: hours, not days. What departs from the paper's protocol stands here, and on the page.
-# user_dependent's own batch is n/10, one window at these budgets: batch norm over one window takes its level away.
+# Small models and short trainings: hours, not days. Departures from the paper's protocol are here, and on the page.
+# user_dependent's default batch is n/10, one window at these budgets, and batch norm over one window removes its level.
 MODEL: dict[str, Any] = {"encoder": "fcn", "width": 0.0625}
 PROTOCOL: dict[str, Any] = {
     "epochs": 5,
@@ -19,14 +19,14 @@ PROTOCOL: dict[str, Any] = {
         "calibration_alone": {"epochs": 20, "batch_size": 4, "batch_share": 1.0},
     },
 }
-# In a pool of all, a handful of windows of one person weigh little, and hybrid stops where the loss of other people is least, which is early:
-# it learns the target only with more windows, and with many, large steps from the first epoch on.
+# In the pool of all participants, a few windows of the target weigh little, and hybrid stops at the least loss of the validation
+# participants, which is early: it learns the target only with more windows, and with many large steps from the first epoch on.
 EARLY_STEPS: dict[str, Any] = {"everyone_else_and_calibration": {"batch_size": 4, "learning_rate": 0.01}}
-# A head learns another direction than the trunk's: of few windows with more steps.
+# A head has to learn another direction than the trunk's, from few windows: with more steps.
 HEADS_LEARN: dict[str, Any] = {"task": {"epochs": 30, "batch_size": 64, "batch_share": 0.1}}
 HEADS_LEARN_LONG: dict[str, Any] = {"task": {"epochs": 60, "batch_size": 64, "batch_share": 0.1}}
-STEP_S = 10.0  # windows side by side: every test window is then a new one, and none is purged
-# Minutes of a recording: where nothing is to be found, where it is plain, where few windows of one person must do; 5.4 elsewhere.
+STEP_S = 10.0  # adjacent windows that do not overlap, so that none is purged
+# Minutes of a recording: without an effect, with a plain effect, and if few windows of one participant must suffice; 5.4 otherwise.
 SHORTEST, SHORT, LONG = 2.7, 4.0, 8.0
 
 HYBRID, ALONE, CLUSTER = "hybrid", "user_dependent", "cluster_specific"
@@ -44,16 +44,17 @@ BY_BOTH = ["traits", "data"]
 
 @dataclass(frozen=True)
 class ValidityCase:
-    """A truth, the techniques to try on it, and what must be found.
+    """A known truth, the techniques to try on it, and the expected verdicts.
 
     Attributes:
-        truth: of the ``known_truth`` recordings.
+        name: of the case.
+        truth: option ``truth`` of the ``known_truth`` dataset.
         techniques: as in a study.
-        expected: start of ``technique variant`` to the verdict; the longest start that fits decides, the others are only reported.
-        options: of the recordings, beside the truth and the seed.
-        shuffled: whether labels are shuffled within each person once the windows are cut.
-        stages: what it sets for stages beside ``PROTOCOL``.
-        contrast: two variants whose gains are compared as well, the first expected to be the larger.
+        expected: verdict by a prefix of ``technique variant``; the longest prefix decides, variants without one are only reported.
+        options: of the recordings, in addition to the truth and the seed.
+        shuffled: whether labels are shuffled within each participant after the windows are made.
+        stages: settings of stages in addition to ``PROTOCOL``.
+        contrast: two variants whose gains are compared with each other too; the first is expected to be larger.
     """
 
     name: str
@@ -67,18 +68,18 @@ class ValidityCase:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What its study departs from the paper by."""
+        """Its study's departures from the paper's protocol."""
         return {**PROTOCOL, "stages": {**PROTOCOL["stages"], **self.stages}}
 
     @property
     def null(self) -> bool:
-        """Whether there is nothing to find: any verdict is a false one."""
+        """Whether there is no effect to find, so that any verdict is false."""
         return set(self.expected.values()) == {"no difference"}
 
     def expectation(self, variant: str) -> Expectation | None:
-        """What must be said of a variant, if anything."""
-        fitting = [start for start in self.expected if variant.startswith(start)]
-        return self.expected[max(fitting, key=len)] if fitting else None
+        """The verdict expected for a variant, ``technique variant``; None if there is none."""
+        prefixes = [prefix for prefix in self.expected if variant.startswith(prefix)]
+        return self.expected[max(prefixes, key=len)] if prefixes else None
 
 
 _NOT_BETTER: dict[str, Expectation] = dict.fromkeys(("fine_tuning", HYBRID, ALONE, CLUSTER, "multi_task"), "not better")
@@ -95,7 +96,7 @@ CASES: dict[str, ValidityCase] = {
             "shifted",
             "shifted",
             PANEL,
-            # hybrid's few own windows do turn the pool a little; the last layer sees what the pool's trunk has learned, which is little
+            # the target's few windows change hybrid's pool a little; the last layer works on what the pool's trunk has learned, which is little
             {"fine_tuning layers=all": "better", ALONE: "better", **_OTHERS_CANNOT},
             {"strength": 2.0, "minutes": SHORT},
         ),

@@ -1,4 +1,4 @@
-"""One cohort of one case: made, prepared, run and compared by the commands that real data go through, in a folder of its own."""
+"""One cohort of one case: simulated, prepared, run and compared by the same functions as real data, in a temporary folder."""
 
 import tempfile
 import time
@@ -20,16 +20,27 @@ from raylab.validity.cases import MODEL, STEP_S, ValidityCase
 from raylab.validity.probes import probe
 from raylab.windows.preprocess import Preprocessing
 
-KEPT = ["technique", "variant", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "p", "p_adjusted"]
+STORED_COLUMNS = [
+    "technique",
+    "variant",
+    "n_participants",
+    "n_missing",
+    "mean",
+    "sd",
+    "baseline_mean",
+    "difference",
+    "p",
+    "p_adjusted",
+]
 
 
-def settings_of(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
-    """Everything that decides a cohort's result."""
+def settings_of(case: ValidityCase, seed: int, n_participants: int) -> dict[str, Any]:
+    """All settings that determine a cohort's result; their hash says whether a stored result is current."""
     return {
         "raylab": __version__,
         "case": case.name,
         "seed": seed,
-        "options": {**case.options, "truth": case.truth, "seed": seed, "participants": people},
+        "options": {**case.options, "truth": case.truth, "seed": seed, "participants": n_participants},
         "shuffled": case.shuffled,
         "techniques": case.techniques,
         "model": MODEL,
@@ -39,7 +50,7 @@ def settings_of(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
 
 
 def study_of(case: ValidityCase, seed: int) -> dict[str, Any]:
-    """The study of a cohort: its own seed, so that cohorts share no draw."""
+    """The study of a cohort, as read from a study file; each cohort has its own seed, so that cohorts share no random draw."""
     return {
         "name": f"{case.name} {seed}",
         "datasets": [{"windows": "cohort", "label": "stress"}],
@@ -51,35 +62,42 @@ def study_of(case: ValidityCase, seed: int) -> dict[str, Any]:
 
 
 def _quiet(line: str) -> None:
-    """The driver says what there is to say, a line a cohort."""
+    """Drop a line: the driver prints one line per cohort instead."""
 
 
-def run_cohort(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
-    """Make a cohort, evaluate it, and return its settings and one row per variant (and one for the contrast, if any)."""
+def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, Any]:
+    """Simulate a cohort and evaluate it.
+
+    Returns:
+        settings, their hash, one row per variant, the contrast if the case has one, and seconds; fit for JSON.
+
+    Raises:
+        RuntimeError: if a trial failed.
+    """
     began = time.monotonic()
-    settings = settings_of(case, seed, people)
-    with tempfile.TemporaryDirectory(prefix="raylab-cohort-") as place:
-        made = Path(place) / ("made" if case.shuffled else "cohort")
-        order = PrepareRequest(
-            "known_truth", ".", str(made), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
+    settings = settings_of(case, seed, n_participants)
+    with tempfile.TemporaryDirectory(prefix="raylab-cohort-") as root:
+        windows = Path(root) / ("made" if case.shuffled else "cohort")
+        request = PrepareRequest(
+            "known_truth", ".", str(windows), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
         )
-        prepare(order, say=_quiet, where="here")
+        prepare(request, say=_quiet, where="here")
         if case.shuffled:
-            probe("shuffled_labels", str(made), str(Path(place) / "cohort"), seed=seed)
-        summary = start(parse_study(study_of(case, seed), case.name), place, str(Path(place) / "run"), "here", say=_quiet)
+            probe("shuffled_labels", str(windows), str(Path(root) / "cohort"), seed=seed)
+        summary = start(parse_study(study_of(case, seed), case.name), root, str(Path(root) / "run"), "here", log=_quiet)
         if not summary.complete:
             raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
-        scores = analysis.score(analysis.load(Path(place) / "run"))
-    compared = analysis.compare(scores)[KEPT].astype(object)
-    rows = compared.where(compared.notna(), None).to_dict("records")  # JSON has no NaN
-    done: dict[str, Any] = {"settings": settings, "hash": hash_record(settings), "rows": rows}
+        scores = analysis.score(analysis.load(Path(root) / "run"))
+    comparison = analysis.compare(scores)[STORED_COLUMNS].astype(object)
+    rows = comparison.where(comparison.notna(), None).to_dict("records")  # JSON has no NaN
+    result: dict[str, Any] = {"settings": settings, "hash": hash_record(settings), "rows": rows}
     if case.contrast:
-        done["contrast"] = contrast(scores, *case.contrast)
-    return done | {"seconds": round(time.monotonic() - began, 1)}
+        result["contrast"] = contrast(scores, *case.contrast)
+    return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def contrast(scores: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """Gain of one variant against gain of another, paired over participants; two-sided Wilcoxon, one test a cohort."""
+    """Difference of the gains of two variants, paired over participants, with one two-sided Wilcoxon test per cohort."""
     table = gains(scores).droplevel(["dataset", "label", "model"]).astype(float)
     d = np.asarray((table.loc[first] - table.loc[second]).dropna(), dtype=np.float64)
     p, _ = wilcoxon(d)

@@ -1,4 +1,4 @@
-"""Cohorts to the page: how often each variant was declared better, worse or no different, beside what is true."""
+"""Page of all cohorts: how often each variant was declared better, worse or no different, next to the truth."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from raylab.validity.cases import CASES, ValidityCase, Verdict
 
 ALPHA = 0.05
-FOUND_SHARE = 0.8  # of cohorts in which an expected sign must be declared
+FOUND_SHARE = 0.8  # least share of cohorts in which the expected verdict must be given
 COLUMNS = [
     "case", "technique", "cohorts", "better", "worse", "no difference", "mean AUROC", "mean difference", "expected", "found",
 ]  # fmt: skip
@@ -18,22 +18,24 @@ Cohort = Mapping[str, Any]
 
 
 def verdict(difference: float, p: float) -> Verdict:
+    """Verdict on a difference whose adjusted p is ``p``."""
     if p <= ALPHA and difference:
         return "better" if difference > 0 else "worse"
     return "no difference"
 
 
 def name_of(row: Mapping[str, Any]) -> str:
+    """``technique variant`` of a row, or the technique alone if it has no variants."""
     return f"{row['technique']} {row['variant']}".removesuffix(" -")
 
 
 def tested(cohort: Cohort) -> list[Mapping[str, Any]]:
-    """The variants that were compared with the baseline, so not the baseline itself, the references, or one that had no test."""
+    """Rows of the variants that were tested against the reference technique, so neither that technique itself nor the chance levels."""
     return [row for row in cohort["rows"] if row["p_adjusted"] is not None]
 
 
-def _found(expected: str | None, shares: Mapping[str, float]) -> str:
-    """Whether the truth came out in enough cohorts. For the null see ``any_verdict``."""
+def _found_text(expected: str | None, shares: Mapping[str, float]) -> str:
+    """``yes`` or ``no``: whether enough cohorts gave the expected verdict; empty without one. For no effect see ``any_verdict``."""
     if expected in (None, "no difference"):
         return ""
     share = shares["better"] if expected == "better" else 1 - shares["better"]
@@ -41,6 +43,7 @@ def _found(expected: str | None, shares: Mapping[str, float]) -> str:
 
 
 def _row(case: ValidityCase, technique: str, rows: list[tuple[float, float, float]]) -> dict[str, Any]:
+    """A row of the table from (mean, difference, adjusted p) of each cohort."""
     verdicts = [verdict(difference, p) for _, difference, p in rows]
     shares = {v: verdicts.count(v) / len(verdicts) for v in ("better", "worse", "no difference")}
     expected = case.expectation(technique)
@@ -53,28 +56,28 @@ def _row(case: ValidityCase, technique: str, rows: list[tuple[float, float, floa
         "mean AUROC": frame["mean"].mean(),
         "mean difference": frame["difference"].mean(),
         "expected": expected or "",
-        "found": _found(expected, shares),
+        "found": _found_text(expected, shares),
     }
 
 
 def table(cohorts: Iterable[Cohort]) -> pd.DataFrame:
-    """One row per case and variant, and one per contrast."""
+    """One row per case and variant, and one per contrast; columns ``COLUMNS``."""
     by_case: dict[str, list[Cohort]] = {}
     for cohort in cohorts:
         by_case.setdefault(cohort["settings"]["case"], []).append(cohort)
-    made = []
+    table_rows = []
     for case in (CASES[name] for name in CASES if name in by_case):
         rows: dict[str, list[tuple[float, float, float]]] = {}
         for cohort in by_case[case.name]:
             for row in tested(cohort):
                 rows.setdefault(name_of(row), []).append((row["mean"], row["difference"], row["p_adjusted"]))
-        made += [_row(case, technique, values) for technique, values in rows.items()]
-        made += _contrast(case, by_case[case.name])
-    return pd.DataFrame(made, columns=COLUMNS)
+        table_rows += [_row(case, technique, values) for technique, values in rows.items()]
+        table_rows += _contrast(case, by_case[case.name])
+    return pd.DataFrame(table_rows, columns=COLUMNS)
 
 
 def _contrast(case: ValidityCase, cohorts: list[Cohort]) -> list[dict[str, Any]]:
-    """The direct comparison of two variants: one test a cohort, no family."""
+    """The direct comparison of two variants, as a row: one test per cohort, no family."""
     if not case.contrast:
         return []
     rows = [(float("nan"), cohort["contrast"]["difference"], cohort["contrast"]["p"]) for cohort in cohorts]
@@ -84,21 +87,21 @@ def _contrast(case: ValidityCase, cohorts: list[Cohort]) -> list[dict[str, Any]]
 
 
 def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:
-    """Where there is nothing to find: studies with any verdict at all, and the exact 95% interval of their share."""
+    """For the cases without an effect: the studies with any verdict at all, and the exact 95% interval of their share."""
     counts: dict[str, list[bool]] = {}
     for cohort in cohorts:
         name = cohort["settings"]["case"]
         if CASES[name].null:
-            said = [verdict(row["difference"], row["p_adjusted"]) != "no difference" for row in tested(cohort)]
-            counts.setdefault(name, []).append(any(said))
+            false_verdicts = [verdict(row["difference"], row["p_adjusted"]) != "no difference" for row in tested(cohort)]
+            counts.setdefault(name, []).append(any(false_verdicts))
     rows = []
-    for name, said in counts.items():
-        interval = binomtest(sum(said), len(said)).proportion_ci(0.95, "exact")
-        rows.append([name, len(said), sum(said), sum(said) / len(said), interval.low, interval.high])
+    for name, flags in counts.items():
+        interval = binomtest(sum(flags), len(flags)).proportion_ci(0.95, "exact")
+        rows.append([name, len(flags), sum(flags), sum(flags) / len(flags), interval.low, interval.high])
     return pd.DataFrame(rows, columns=["case", "studies", "with a verdict", "share", "low", "high"])
 
 
-def _lines(frame: pd.DataFrame) -> list[str]:
+def _markdown_table(frame: pd.DataFrame) -> list[str]:
     def cell(value: Any) -> str:
         return "" if pd.isna(value) else f"{value:.3f}" if isinstance(value, float) else str(value)
 
@@ -107,12 +110,12 @@ def _lines(frame: pd.DataFrame) -> list[str]:
 
 
 def markdown(cohorts: list[Cohort]) -> str:
-    """Both tables with what a reader must know of them."""
+    """Both tables as Markdown, with the explanations that a reader needs."""
     people = sorted({cohort["settings"]["options"]["participants"] for cohort in cohorts})
     parts = [
         "## Each truth",
         "",
-        *_lines(table(cohorts)),
+        *_markdown_table(table(cohorts)),
         "",
         f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, Wilcoxon "
         f"signed-rank over participants, Holm over the variants of the cohort, {ALPHA:g}; a row with `against` compares two variants "
@@ -121,6 +124,6 @@ def markdown(cohorts: list[Cohort]) -> str:
     ]
     null = any_verdict(cohorts)
     if len(null):
-        parts += ["", "## Where there is nothing to find", "", *_lines(null), ""]
+        parts += ["", "## Where there is nothing to find", "", *_markdown_table(null), ""]
         parts += ["Share of studies with any verdict, and its exact 95% binomial interval; right where `low` is at most 0.050."]
     return "\n".join(parts) + "\n"

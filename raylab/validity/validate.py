@@ -1,7 +1,6 @@
-"""`raylab validate`: cohorts as Ray tasks, one file each, so that the same command goes on where it stopped."""
+"""`raylab validate`: cohorts as Ray tasks, with one result file each, so that the same command continues an interrupted validation."""
 
 import time
-from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
@@ -11,70 +10,83 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.runs.cluster import connect
-from raylab.runs.progress import duration
+from raylab.runs.progress import Log, duration
 from raylab.validity.cases import CASES, ValidityCase
 from raylab.validity.cohort import run_cohort, settings_of
 from raylab.validity.outcome_table import Cohort, markdown, name_of, tested, verdict
 
-Say = Callable[[str], None]
 Job = tuple[ValidityCase, int]
 
 
 def jobs_of(names: tuple[str, ...], cohorts: int, null_studies: int) -> list[Job]:
-    """(case, seed), the cases in turn, so that a run that is stopped early has some of each.
+    """Pairs (case, seed), the cases in turn, so that a validation that is stopped early has cohorts of each.
+
+    Args:
+        names: of the cases; all if empty.
+        cohorts: number of cohorts of each case with an effect to find.
+        null_studies: number of cohorts of each case without one.
 
     Raises:
-        RaylabError: on a case that does not exist.
+        RaylabError: if a case does not exist.
     """
     if unknown := [name for name in names if name not in CASES]:
         raise RaylabError(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
-    chosen = [CASES[name] for name in names or tuple(CASES)]
-    counts = [[(case, seed) for seed in range(null_studies if case.null else cohorts)] for case in chosen]
-    return [job for turn in zip_longest(*counts) for job in turn if job is not None]
+    cases = [CASES[name] for name in names or tuple(CASES)]
+    jobs_by_case = [[(case, seed) for seed in range(null_studies if case.null else cohorts)] for case in cases]
+    return [job for turn in zip_longest(*jobs_by_case) for job in turn if job is not None]
 
 
-def _file(case: ValidityCase, seed: int) -> str:
+def _result_file(case: ValidityCase, seed: int) -> str:
     return f"cohorts/{case.name}.{seed}.json"
 
 
-def _stored(folder: Folder, case: ValidityCase, seed: int, people: int) -> dict[str, Any] | None:
-    """What the folder holds of a cohort; None where it is missing or was made with other settings."""
-    if not folder.exists(_file(case, seed)):
+def _stored_result(folder: Folder, case: ValidityCase, seed: int, n_participants: int) -> dict[str, Any] | None:
+    """The stored result of a cohort; None if it is missing or was made with other settings."""
+    if not folder.exists(_result_file(case, seed)):
         return None
-    found: dict[str, Any] = folder.read_json(_file(case, seed))
-    return found if found["hash"] == hash_record(settings_of(case, seed, people)) else None
+    result: dict[str, Any] = folder.read_json(_result_file(case, seed))
+    return result if result["hash"] == hash_record(settings_of(case, seed, n_participants)) else None
 
 
-def _one(case: ValidityCase, seed: int, people: int, out: str) -> dict[str, Any]:
-    done = run_cohort(case, seed, people)
-    Folder(out).write_json(_file(case, seed), done)
-    return done
+def _run_and_store(case: ValidityCase, seed: int, n_participants: int, out: str) -> dict[str, Any]:
+    result = run_cohort(case, seed, n_participants)
+    Folder(out).write_json(_result_file(case, seed), result)
+    return result
 
 
-def _line(done: Cohort) -> str:
-    said = [f"{name_of(row)} {verdict(row['difference'], row['p_adjusted'])}" for row in tested(done)]
-    said = [text for text in said if not text.endswith("no difference")]
-    return (
-        f"{done['settings']['case']} {done['settings']['seed']}: {', '.join(said) or 'no difference'} ({done['seconds']:.0f} s)"
-    )
+def _line(cohort: Cohort) -> str:
+    verdicts = [f"{name_of(row)} {verdict(row['difference'], row['p_adjusted'])}" for row in tested(cohort)]
+    verdicts = [text for text in verdicts if not text.endswith("no difference")]
+    settings = cohort["settings"]
+    return f"{settings['case']} {settings['seed']}: {', '.join(verdicts) or 'no difference'} ({cohort['seconds']:.0f} s)"
 
 
-def validate(jobs: list[Job], people: int, out: str, say: Say = print) -> str:
-    """Run the cohorts that the folder lacks on the connected Ray (or a local one), one CPU each; the page, which is also written there."""
+def validate(jobs: list[Job], n_participants: int, out: str, log: Log = print) -> str:
+    """Run the cohorts that the folder lacks on the connected Ray (or a local one), one CPU each.
+
+    Args:
+        jobs: of ``jobs_of``.
+        n_participants: in each cohort.
+        out: folder for the results, a path or a URI.
+        log: called with each line to print.
+
+    Returns:
+        the page, which is also written to ``validity.md`` in the folder.
+    """
     folder = Folder(out)
-    stored = [(job, _stored(folder, *job, people)) for job in jobs]
-    done: list[Cohort] = [found for _, found in stored if found is not None]
-    missing = [job for job, found in stored if found is None]
-    say(f"{len(jobs)} cohorts of {people} people; {len(done)} done already")
-    connect()  # a task without it would start a Ray that listens on every interface
+    stored = [(job, _stored_result(folder, *job, n_participants)) for job in jobs]
+    results: list[Cohort] = [result for _, result in stored if result is not None]
+    missing = [job for job, result in stored if result is None]
+    log(f"{len(jobs)} cohorts of {n_participants} people; {len(results)} done already")
+    connect()  # without it, the first task would start a Ray that listens on every interface
     began = time.monotonic()
-    task = ray.remote(max_retries=3)(_one)
-    waiting = [task.remote(case, seed, people, out) for case, seed in missing]
+    task = ray.remote(max_retries=3)(_run_and_store)
+    waiting = [task.remote(case, seed, n_participants, out) for case, seed in missing]
     while waiting:
-        ready, waiting = ray.wait(waiting)
-        done.append(ray.get(ready[0]))
-        rate = (time.monotonic() - began) / (len(missing) - len(waiting))
-        say(f"{len(done)}/{len(jobs)}, {duration(rate * len(waiting))} left | {_line(done[-1])}")
-    page = markdown(done)
+        ended, waiting = ray.wait(waiting)
+        results.append(ray.get(ended[0]))
+        seconds_each = (time.monotonic() - began) / (len(missing) - len(waiting))
+        log(f"{len(results)}/{len(jobs)}, {duration(seconds_each * len(waiting))} left | {_line(results[-1])}")
+    page = markdown(results)
     folder.write("validity.md", page.encode())
     return page

@@ -18,7 +18,7 @@ from benchmarks.analysis import bench, write_run
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A simulated run: 2 cells, a baseline and 2 variants, 3 people; 18 trials."""
-    write_run(tmp_path / "run", rows=600, cells=2, variants=2, people=3)
+    write_run(tmp_path / "run", rows=600, cells=2, variants=2, participants=3)
     return tmp_path / "run"
 
 
@@ -99,7 +99,7 @@ def test_the_primary_metric_is_the_studys(run: Path) -> None:
 
 def test_the_bench_times_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each step with seconds and memory, after the machine's load and the size of the run."""
-    bench(rows=600, cells=2, variants=2, people=3)
+    bench(rows=600, cells=2, variants=2, participants=3)
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\d+ processors, load [\d.]+", lines[0])
     assert "18 trials, 576 predictions (simulated)" in lines

@@ -49,7 +49,7 @@ def make_run(root: Path) -> Path:
     order = PrepareRequest("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
     prepare(order, say=lambda line: None, where="here")
     for name, study in (("run", STUDY), ("tuned", TUNED)):
-        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", say=lambda line: None)
+        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", log=lambda line: None)
         assert made.complete
     return root
 

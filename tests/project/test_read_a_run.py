@@ -26,7 +26,7 @@ def finished(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "protocol": {"epochs": 2, "batch_size": 16},
     }
     where = tmp_path_factory.mktemp("page")
-    start(parse_study(content, "test"), str(cohort), str(where / "run"), say=lambda line: None)
+    start(parse_study(content, "test"), str(cohort), str(where / "run"), log=lambda line: None)
     return where
 
 

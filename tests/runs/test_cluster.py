@@ -10,7 +10,7 @@ from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from ray.experimental import internal_kv
 
 from raylab.errors import RaylabError
-from raylab.runs.cluster import max_resources, per_trial, slots, waits_for
+from raylab.runs.cluster import max_resources, slots, waits_for, worker_resources
 from raylab.trials.study import Resources
 
 
@@ -35,7 +35,7 @@ def reported(cluster: None) -> Iterator[None]:
 
 def test_a_part_of_the_gpus_that_can_be_started(can_start: None) -> None:
     """`gpu: auto` takes its part, the slots are those of the grown cluster, and the run says what it waits for."""
-    each = per_trial(Resources())
+    each = worker_resources(Resources())
     assert {"cpu": 1, "gpu": 0.25} == each
     assert 16 == slots(each)
     assert "a trial waits until the cluster has 0.25 GPU: it has 0 now and can start 4" == waits_for(each)
@@ -44,7 +44,7 @@ def test_a_part_of_the_gpus_that_can_be_started(can_start: None) -> None:
 
 def test_a_gpu_that_nobody_is_known_to_start_is_waited_for_and_said(cluster: None) -> None:
     """A study that names a fraction gets it or waits: the sentence names what the driver was not told."""
-    each = per_trial(Resources(gpu=0.25))
+    each = worker_resources(Resources(gpu=0.25))
     expected = "a trial waits until the cluster has 0.25 GPU: it has 0 now and is not known to start more (RAYLAB_CAN_START)"
     assert (expected, 1) == (waits_for(each), slots(each))
 
@@ -52,7 +52,7 @@ def test_a_gpu_that_nobody_is_known_to_start_is_waited_for_and_said(cluster: Non
 def test_what_a_managed_autoscaler_reports_is_used(reported: None) -> None:
     """3 nodes of 8 CPUs and 2 GPUs: 24 slots; what a trial waits for is said."""
     assert {"CPU": 24, "GPU": 6} == {name: max_resources()[name] for name in ("CPU", "GPU")}
-    assert 24 == slots(per_trial(Resources()))
+    assert 24 == slots(worker_resources(Resources()))
 
 
 def test_what_is_there_counts_where_less_is_promised(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:

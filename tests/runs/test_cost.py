@@ -31,7 +31,7 @@ def test_the_counts_are_those_of_the_run(cohort: Path, tmp_path: Path) -> None:
     """Trials, trainings and window-epochs before the run are what its records say after it; then nothing is left to do."""
     before = estimate(study(), str(cohort), str(tmp_path), "here")
     assert (15, 15, 15) == (before.trials, before.pending, len(before.needed))
-    start(study(), str(cohort), str(tmp_path), "here", say=lambda line: None)
+    start(study(), str(cohort), str(tmp_path), "here", log=lambda line: None)
     records = RunFolder(str(tmp_path)).records()
     assert sum(row["windows_trained"] for row in records) == sum(i.epochs * len(i.stage.train) for i in before.needed)
     after = estimate(study(), str(cohort), str(tmp_path), "here")
@@ -45,7 +45,7 @@ def test_the_time_is_that_of_the_run(cohort: Path, tmp_path: Path) -> None:
     asked = study(["P01", "P02"], epochs=12)
     predicted = estimate(asked, str(cohort), None, "here").seconds(lambda item: item.epochs) - START_S
     began = time.process_time()
-    start(asked, str(cohort), str(tmp_path), "here", say=lambda line: None)
+    start(asked, str(cohort), str(tmp_path), "here", log=lambda line: None)
     assert 0.5 < predicted / (time.process_time() - began) < 1.5
 
 
@@ -55,7 +55,7 @@ def test_early_stopping_makes_it_a_range(cohort: Path, tmp_path: Path) -> None:
     fresh = estimate(asked, str(cohort), None, "here")
     assert {3, 15} == {item.earliest for item in fresh.needed}  # a calibration has nothing to validate on
     assert "if every training stops as early as its patience allows" in fresh.lines()[-2]
-    start(study(["P01"], epochs=15, patience=2), str(cohort), str(tmp_path), "here", say=lambda line: None)
+    start(study(["P01"], epochs=15, patience=2), str(cohort), str(tmp_path), "here", log=lambda line: None)
     known = estimate(asked, str(cohort), str(tmp_path), "here")
     share, count = known.shares["everyone_else"]
     assert (12, 1) == (len(known.needed), count)

@@ -21,7 +21,7 @@ import sys
 from raylab.files import Folder
 from raylab.runs.lease import Lease, RunHeldError
 try:
-    with Lease(Folder(sys.argv[1]), silence_s=float(sys.argv[2]), beat_s=0.05) as lease:
+    with Lease(Folder(sys.argv[1]), timeout_s=float(sys.argv[2]), heartbeat_s=0.05) as lease:
         print("holds", flush=True)
         sys.stdin.readline()
         lease.check()
@@ -31,9 +31,9 @@ except Exception as error:
 """
 
 
-def driver(folder: Path, silence_s: float) -> "subprocess.Popen[str]":
+def driver(folder: Path, timeout_s: float) -> "subprocess.Popen[str]":
     """A second process that takes the lease; its first line says whether it holds it."""
-    command = [sys.executable, "-c", HOLDS, str(folder), str(silence_s)]
+    command = [sys.executable, "-c", HOLDS, str(folder), str(timeout_s)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -52,7 +52,7 @@ def as_left_behind(folder: Folder, age_s: float) -> None:
     with Lease(folder) as lease:
         pass
     number = latest(folder)[0]
-    elsewhere = replace(lease.me, host="far", machine="another", released=False)
+    elsewhere = replace(lease.owner, host="far", machine="another", released=False)
     folder.write_json(f"lease/{number:06d}.json", vars(elsewhere))
     then = time.time() - age_s
     os.utime(folder.at(f"lease/{number:06d}.json"), (then, then))
@@ -60,7 +60,7 @@ def as_left_behind(folder: Folder, age_s: float) -> None:
 
 def test_the_second_driver_is_refused_with_who_holds_the_folder(tmp_path: Path) -> None:
     """User, machine, process, since when, and what to do; when the first has ended, the second may start."""
-    first = driver(tmp_path, silence_s=60)
+    first = driver(tmp_path, timeout_s=60)
     assert "holds" == line(first)
     with pytest.raises(RunHeldError) as refused, Lease(Folder(tmp_path)):
         pass
@@ -71,13 +71,13 @@ def test_the_second_driver_is_refused_with_who_holds_the_folder(tmp_path: Path) 
     assert f"process {first.pid}" in describe_holder(Folder(tmp_path))
     assert "still" == finish(first)
     with Lease(Folder(tmp_path)) as lease:
-        assert lease.before is None
+        assert lease.replaced is None
     assert "no driver" == describe_holder(Folder(tmp_path))
 
 
 def test_a_killed_driver_of_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
     """kill -9 leaves a lease behind; its process is known to be gone, so nobody waits for the silence."""
-    first = driver(tmp_path, silence_s=60)
+    first = driver(tmp_path, timeout_s=60)
     assert "holds" == line(first)
     first.kill()
     while "no driver" != describe_holder(
@@ -85,7 +85,7 @@ def test_a_killed_driver_of_this_machine_is_replaced_at_once(tmp_path: Path) -> 
     ):  # the signal takes its time; the process stays a zombie until it is waited for
         time.sleep(0.01)
     with Lease(Folder(tmp_path)) as lease:
-        assert lease.before and lease.before.pid == first.pid
+        assert lease.replaced and lease.replaced.pid == first.pid
     first.communicate()
 
 
@@ -97,17 +97,17 @@ def test_a_silent_driver_of_another_machine_is_taken_over_after_60_s(tmp_path: P
         pass
     as_left_behind(Folder(tmp_path / "later"), age_s=61)
     with Lease(Folder(tmp_path / "later")) as lease:
-        assert lease.before and lease.before.host == "far"
+        assert lease.replaced and lease.replaced.host == "far"
 
 
 def test_a_suspended_driver_notices_that_it_was_taken_over_and_stops(tmp_path: Path) -> None:
     """SIGSTOP stops the beat; another takes over; after SIGCONT the first one raises before it would write."""
-    first = driver(tmp_path, silence_s=0.5)
+    first = driver(tmp_path, timeout_s=0.5)
     assert "holds" == line(first)
     os.kill(first.pid, signal.SIGSTOP)
     time.sleep(0.7)
-    with Lease(Folder(tmp_path), silence_s=0.5, beat_s=0.05) as lease:
-        assert lease.before and lease.before.pid == first.pid
+    with Lease(Folder(tmp_path), timeout_s=0.5, heartbeat_s=0.05) as lease:
+        assert lease.replaced and lease.replaced.pid == first.pid
         os.kill(first.pid, signal.SIGCONT)
         assert "LeaseLostError" == finish(first)
         lease.check()
@@ -115,15 +115,15 @@ def test_a_suspended_driver_notices_that_it_was_taken_over_and_stops(tmp_path: P
 
 def test_a_holder_goes_on_beating(tmp_path: Path) -> None:
     """A driver that lives is not taken over, however long it works."""
-    with Lease(Folder(tmp_path), silence_s=1.5, beat_s=0.05):
+    with Lease(Folder(tmp_path), timeout_s=1.5, heartbeat_s=0.05):
         time.sleep(2.0)
-        with pytest.raises(RunHeldError), Lease(Folder(tmp_path), silence_s=1.5):
+        with pytest.raises(RunHeldError), Lease(Folder(tmp_path), timeout_s=1.5):
             pass
 
 
 def test_removing_the_lease_by_hand_ends_the_holder(tmp_path: Path) -> None:
     """It stops at its next beat, and says why on leaving too."""
-    lease = Lease(Folder(tmp_path), beat_s=0.01)
+    lease = Lease(Folder(tmp_path), heartbeat_s=0.01)
     lease.__enter__()
     Folder(tmp_path).remove("lease")
     time.sleep(0.1)

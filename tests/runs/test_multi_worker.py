@@ -75,7 +75,7 @@ def test_a_trial_of_two_workers_ends_as_any_other(cohort: Path, tmp_path: Path) 
 
     out = tmp_path / "run"
     with every(0.5, look):
-        summary = start(two_workers(), str(cohort), str(out), say=quiet)
+        summary = start(two_workers(), str(cohort), str(out), log=quiet)
 
     assert ({"ok": 1}, 2, 2, 0) == (
         summary.statuses, summary.stages_needed, summary.trainings_completed, summary.trainings_interrupted,
@@ -118,7 +118,7 @@ def test_tables_say_that_workers_were_several(cohort: Path) -> None:
 def test_several_workers_need_ray(cohort: Path, tmp_path: Path) -> None:
     """In process there is one worker: a study that asks for two is refused with what to do, before anything is written."""
     with pytest.raises(StudyError, match=r"resources.workers: 2 needs Ray"):
-        start(two_workers(), str(cohort), str(tmp_path / "run"), "here", say=quiet)
+        start(two_workers(), str(cohort), str(tmp_path / "run"), "here", log=quiet)
     assert not (tmp_path / "run").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_killed_worker_of_two_is_a_trial_run_again(cohort: Path, tmp_path: Pat
 
     with every(0.2, look):
         summary = start(
-            two_workers(protocol={"epochs": 150, "patience": 150, "batch_size": 4}), str(cohort), str(out), say=quiet
+            two_workers(protocol={"epochs": 150, "patience": 150, "batch_size": 4}), str(cohort), str(out), log=quiet
         )
 
     assert killed
@@ -147,7 +147,7 @@ def test_a_failure_on_two_workers_is_named(cohort: Path, tmp_path: Path) -> None
     """A learning rate that makes the loss infinite fails the trial with that sentence, once: it is not taken for a death and not run again."""
     out = tmp_path / "run"
 
-    summary = start(two_workers(protocol={"epochs": 20, "learning_rate": 1e30}), str(cohort), str(out), say=quiet)
+    summary = start(two_workers(protocol={"epochs": 20, "learning_rate": 1e30}), str(cohort), str(out), log=quiet)
 
     assert ({"failed": 1}, 0, 1) == (summary.statuses, summary.trainings_completed, summary.trainings_interrupted)
     (record,) = RunFolder(str(out)).records()

@@ -57,7 +57,7 @@ def paper(**changes: Any) -> Study:
 
 def run(study: Study, windows: Path, out: Path, where: Any) -> Any:
     """Run and compare; nothing may fail, and what is missing says why."""
-    summary = start(study, str(windows), str(out), where, say=print if where == "ray" else lambda line: None)
+    summary = start(study, str(windows), str(out), where, log=print if where == "ray" else lambda line: None)
     assert summary.complete
     assert summary.trainings_completed == summary.stages_needed
     frames = analysis.load(out)

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import analysis
 import analysis.report.write
-from raylab.runs.cluster import connect, per_trial, slots
+from raylab.runs.cluster import connect, slots, worker_resources
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.folder import RunFolder
 from raylab.runs.prepare import PrepareRequest, prepare
@@ -53,7 +53,7 @@ def quiet(line: str) -> None:
 def done(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
     """The small study, run on Ray with two workers."""
     out = tmp_path_factory.mktemp("run") / "two-workers"
-    return out, start(small(), str(cohort), str(out), say=quiet)
+    return out, start(small(), str(cohort), str(out), log=quiet)
 
 
 def test_every_way_to_run_gives_the_same_bits(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
@@ -61,15 +61,15 @@ def test_every_way_to_run_gives_the_same_bits(done: tuple[Path, Summary], cohort
     expected = predictions(done[0])
     assert len(expected) == 15
     shuffled = random.Random(1)
-    start(small(resources={"cpu": 2}), str(cohort), str(tmp_path / "one-worker"), say=quiet)
-    start(small(), str(cohort), str(tmp_path / "here"), "here", say=quiet)
+    start(small(resources={"cpu": 2}), str(cohort), str(tmp_path / "one-worker"), log=quiet)
+    start(small(), str(cohort), str(tmp_path / "here"), "here", log=quiet)
     start(
         small(),
         str(cohort),
         str(tmp_path / "order"),
         "here",
-        say=quiet,
-        order=lambda trials: shuffled.sample(trials, len(trials)),
+        log=quiet,
+        reorder=lambda trials: shuffled.sample(trials, len(trials)),
     )
     for name in ("one-worker", "here", "order"):
         found = predictions(tmp_path / name)
@@ -90,12 +90,12 @@ def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort:
     """A finished run is only read; a trial whose record is lost is the only one that runs again, on stored stages."""
     out = tmp_path / "again"
     shutil.copytree(done[0], out)
-    assert 15 == start(small(), str(cohort), str(out), say=quiet).trainings_completed
+    assert 15 == start(small(), str(cohort), str(out), log=quiet).trainings_completed
     before = predictions(out)
     lost = next(iter(before))
     (out / "trials" / f"{lost}.json").unlink()
     (out / "trials.parquet").unlink()
-    resumed = start(small(), str(cohort), str(out), "here", say=quiet)
+    resumed = start(small(), str(cohort), str(out), "here", log=quiet)
     assert ({"ok": 15}, 15) == (resumed.statuses, resumed.trainings_completed)
     assert before[lost].equals(predictions(out)[lost])
 
@@ -103,9 +103,9 @@ def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort:
 def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
     """Another budget adds its trials on the bases that are there; trials that the plan no longer asks for are named, not reported."""
     out = tmp_path / "changed"
-    start(small(), str(cohort), str(out), "here", say=quiet)
+    start(small(), str(cohort), str(out), "here", log=quiet)
     other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
-    summary = start(other, str(cohort), str(out), "here", say=quiet)
+    summary = start(other, str(cohort), str(out), "here", log=quiet)
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
     people = "P01, P02, P03, P04, P05"
     prefix = "simulated / stress / fcn w0.015625 / fine_tuning"
@@ -120,7 +120,7 @@ def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
     """It is stored with the study, the report is about it unless told otherwise, and no trial depends on it."""
     out = tmp_path / "other-metric"
     shutil.copytree(done[0], out)
-    assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", say=quiet).trainings_completed
+    assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", log=quiet).trainings_completed
     assert "primary_metric: balanced_accuracy" in (out / "study.yaml").read_text(encoding="utf-8")
     assert {"balanced_accuracy"} == set(analysis.report.write.report_data(out).comparison["metric"])
     assert {"auroc"} == set(analysis.report.write.report_data(out, metric="auroc").comparison["metric"])
@@ -157,8 +157,8 @@ def test_report_and_status_read_the_run(done: tuple[Path, Summary]) -> None:
 
 def test_a_fraction_of_a_gpu_where_there_are_any(cluster: None) -> None:
     """`gpu: auto` asks for nothing here; a named fraction is kept, and bounds the slots."""
-    assert per_trial(Resources()) == {"cpu": 1, "gpu": 0.0}
-    assert per_trial(Resources(gpu=0.25)) == {"cpu": 1, "gpu": 0.25}
+    assert worker_resources(Resources()) == {"cpu": 1, "gpu": 0.0}
+    assert worker_resources(Resources(gpu=0.25)) == {"cpu": 1, "gpu": 0.25}
     assert slots({"cpu": 1, "gpu": 0.0}) == 2
     connect()  # connected already: nothing happens
 
@@ -188,7 +188,7 @@ TWO_MINUTES = {"participants": 3, "minutes": 2}
             "raylab.runs.dataset_check",
             lambda out: check_dataset(PrepareRequest("simulated", ".", out, options=TWO_MINUTES), say=quiet),
         ),
-        ("raylab.validity.validate", lambda out: validate(jobs_of(("blocks",), 1, 1), 4, out, say=quiet)),
+        ("raylab.validity.validate", lambda out: validate(jobs_of(("blocks",), 1, 1), 4, out, log=quiet)),
     ],
 )
 def test_connects_before_ray_starts_a_cluster_of_its_own(
@@ -243,7 +243,7 @@ def test_searcher_hands_out_again_what_came_back() -> None:
     searcher = StageScheduler(_trials(("a",), ("a", "b"), ("x",)), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t2", None]
     searcher.on_trial_complete("p", error=True)
-    searcher.again("p")
+    searcher.retry("p")
     assert [_asked(searcher, name) for name in "st"] == ["t0", None]
     searcher.on_trial_result("s", {"stage_done": "a"})
     assert _asked(searcher, "u") == "t1"
@@ -255,7 +255,7 @@ def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
     searcher = StageScheduler(_trials(("a",), ("a", "b")), set())
     assert _asked(searcher, "p") == "t0"
     searcher.on_trial_complete("p", error=True)
-    searcher.given_up("p", "its worker died, 4 times")
+    searcher.give_up("p", "its worker died, 4 times")
     assert "its worker died, 4 times" in searcher.blocked["t1"]
     assert _asked(searcher, "q") == StageScheduler.FINISHED
 

@@ -45,17 +45,17 @@ def windows(cohort: Path, bucket: Callable[[str], str]) -> str:
 def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Callable[[str], str], tmp_path: Path) -> None:
     """Run on Ray, lose a record, resume, status, report, ResultGrid: all on the URI; the predictions are those of a local run, to the bit."""
     uri = bucket("run")
-    assert {"ok": 5} == start(tiny(), windows, uri, say=quiet).statuses
+    assert {"ok": 5} == start(tiny(), windows, uri, log=quiet).statuses
     run = RunFolder(uri)
     lost = run.records()[0]["trial"]
     run.folder.remove(f"trials/{lost}.json")
     run.folder.remove("trials.parquet")
     before = {name: run.folder.changed(f"predictions/{name}") for name in run.folder.names("predictions")}
-    again = start(tiny(), windows, uri, "here", say=quiet)
+    again = start(tiny(), windows, uri, "here", log=quiet)
     assert ({"ok": 5}, 5) == (again.statuses, again.trainings_completed)
     assert {f"{lost}.parquet"} >= {name for name, then in before.items() if run.folder.changed(f"predictions/{name}") != then}
     assert "5/5 ended: 5 ok" == status_lines(uri)[0]
-    start(tiny(), str(cohort), str(tmp_path / "run"), "here", say=quiet)
+    start(tiny(), str(cohort), str(tmp_path / "run"), "here", log=quiet)
     found, expected = analysis.load(uri), analysis.load(tmp_path / "run")
     assert expected.predictions.equals(found.predictions)
     write_report(uri)
@@ -67,7 +67,7 @@ def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Ca
 def test_the_lease_on_s3(bucket: Callable[[str], str]) -> None:
     """The second driver is refused; one that a later number took the folder from stops at its next beat."""
     folder = Folder(bucket("held"))
-    first = Lease(folder, settle_s=0.1, beat_s=0.1).__enter__()
+    first = Lease(folder, settle_s=0.1, heartbeat_s=0.1).__enter__()
     with pytest.raises(RunHeldError, match="is held by"):
         Lease(folder, settle_s=0.1).__enter__()
     folder.write_json("lease/000002.json", {**vars(first.me), "id": "another"})

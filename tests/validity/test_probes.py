@@ -56,7 +56,7 @@ def store(windows: Windows, where: Path) -> Path:
     columns = stored_columns(index.card)
     entries = []
     for number, entry in enumerate(index.card["participants"]):
-        rows = index.person == number
+        rows = index.participant_index == number
         labels = {name: y[rows] for name, y in index.labels.items()}
         signals = {name: x[rows] for name, x in windows.signals.items()}
         lengths = {name: n[rows] for name, n in windows.lengths.items()}
@@ -105,7 +105,7 @@ def study(*techniques: Any, windows: str = "made", **changes: Any) -> Study:
 
 
 def of(index: WindowIndex, label: str, person: int) -> npt.NDArray[np.int8]:
-    return np.asarray(index.labels[label][index.person == person])
+    return np.asarray(index.labels[label][index.participant_index == person])
 
 
 def test_shuffled_labels_keep_each_persons_counts_and_signals(source: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_duplicated_person_stands_twice(source: Path, tmp_path: Path, noise: f
     probe("duplicated_person", str(source / "made"), str(tmp_path / "out"), person="P2", noise=noise)
     after = read_windows(Folder(tmp_path / "out"))
     assert ("P1", "P2", "P3", "P4", "P5", "P6", "P2_copy") == after.index.participants
-    one, two = after.index.person == 1, after.index.person == 6
+    one, two = after.index.participant_index == 1, after.index.participant_index == 6
     assert len(np.unique(after.index.window)) == len(after.index.window)
     assert np.array_equal(after.index.start_s[one], after.index.start_s[two])
     assert np.array_equal(after.index.labels["mood"][one], after.index.labels["mood"][two])
@@ -237,7 +237,7 @@ def test_shuffled_labels_leave_no_signal(tmp_path: Path) -> None:
     probe("shuffled_labels", str(store(windows, tmp_path / "made")), str(tmp_path / "out"))
     after = read_index(Folder(tmp_path / "out"))
     score = np.stack([1.0 - windows.index.labels["stress"], windows.index.labels["stress"]], axis=1)
-    people = [after.person == person for person in range(60)]
+    people = [after.participant_index == person for person in range(60)]
     found = np.array([auroc(after.labels["stress"][rows], score[rows]) for rows in people])
     assert abs(found.mean() - 0.5) < 4 * found.std() / np.sqrt(60)
     assert found.std() > 0.03
@@ -246,7 +246,7 @@ def test_shuffled_labels_leave_no_signal(tmp_path: Path) -> None:
 def test_no_technique_depends_on_test_labels(source: Path) -> None:
     """Every prediction of every technique is equal to the bit when all test labels are others; both times everything was trained."""
     said: list[str] = []
-    flips = flipped_labels(study(*PANEL), str(source), limit=7, say=said.append)
+    flips = flipped_labels(study(*PANEL), str(source), limit=7, log=said.append)
     assert 7 == len({(flip.trial.technique, str(flip.trial.variant)) for flip in flips.trials}) == len(said)
     assert len({flip.trial.target for flip in flips.trials}) > 1
     assert flips.clean
