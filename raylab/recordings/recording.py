@@ -1,6 +1,6 @@
-"""What a dataset's reader returns, and how a dataset declares itself."""
+"""A recording as a dataset's reader returns it, and the declaration of a dataset."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 Trait = float | str
+DatasetKind = Literal[
+    "signals", "utterances"
+]  # running signals, of which windows are cut; utterances, each of which is a window
+Decision = Literal["mode", "majority", "above_own_mean"]
 Options = Mapping[str, Any]
 
 
@@ -18,11 +22,11 @@ class Channel:
 
     Attributes:
         name: unique in the recording, e.g. ``wrist_acc_x``.
-        modality: what is measured, e.g. ``acc``, ``bvp``, ``eda``.
+        modality: the measured quantity, e.g. ``acc``, ``bvp``, ``eda``.
         rate_hz: samples a second as recorded.
         target_rate_hz: samples a second in the windows; divides ``rate_hz``.
         unit: of the samples as recorded.
-        file: where it was read from, for messages.
+        file: the file it was read from, for messages.
         longest: of a channel of variable length, the steps that every window is padded to; 0: windows are cut from a running signal.
     """
 
@@ -50,7 +54,7 @@ class LabelTrack:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch without gaps or trial borders. Where the channels are of variable length it is one utterance, and one window.
+    """A stretch without gaps or trial borders. In a dataset of utterances it is one utterance, and one window.
 
     Attributes:
         session: names the trial or session.
@@ -70,7 +74,7 @@ class Recording:
     """One participant: channels, segments in time order, and traits (numbers, or text for categories).
 
     Attributes:
-        notes: sentences on what the reader left out or found otherwise than published; the card keeps them.
+        notes: sentences on data that the reader left out, or that differ from the publication; the card keeps them.
     """
 
     participant: str
@@ -88,16 +92,21 @@ class Label:
         name: of the label, e.g. ``stress``.
         track: the track it is read from.
         decide: ``mode`` of the window's codes; ``majority`` of them, a tie drops the window; ``above_own_mean``:
-            class 1 where the window's mean exceeds the participant's own mean of the track.
+            class 1 if the window's mean exceeds the participant's own mean of the track.
         classes: class names, in order of their index.
         codes: track value to class index; windows that decide for another value carry no label.
     """
 
     name: str
     track: str
-    decide: Literal["mode", "majority", "above_own_mean"]
+    decide: Decision
     classes: tuple[str, ...]
     codes: Mapping[int, int] = field(default_factory=dict)
+
+
+def no_notes(channels: Sequence[str]) -> tuple[str, ...]:
+    """Most datasets: no choice of channels needs a note."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -108,12 +117,16 @@ class Dataset:
         participants: (root, options) -> names, in the order of the publication.
         read: (root, participant, options) -> Recording.
         labels: every label it offers; ``default_labels`` are those prepared unless asked otherwise.
-        options: what ``--option name=value`` may set, with defaults.
+        options: the names that ``--option name=value`` may set, with defaults.
         needs_root: whether it reads files.
-        caution: what every table of this data must say, if anything.
+        caution: the sentence that every table of this data must carry, if any.
         published: names of all published participants, to say who is missing from a folder.
         describe: for data that describe themselves: the dataset as the folder says it is.
-        utterances: whether a segment is an utterance and one window (``raylab.windows.utterances``); such a dataset has an option ``longest_s``.
+        kind: ``signals``: windows are cut from running signals (``raylab.windows.segmentation``); ``utterances``: a segment is an utterance
+            and one window (``raylab.windows.utterances``); such a dataset has an option ``longest_s``.
+        channel_notes: names of the channels that a study uses -> sentences that its tables must carry because of this choice.
+        sentences: unit of a channel of words -> every sentence that a recognizer of a live stream may hear. Empty if words of this
+            dataset cannot be recognized live.
     """
 
     name: str
@@ -131,7 +144,9 @@ class Dataset:
     caution: str = ""
     published: tuple[str, ...] = ()
     describe: Callable[[Path], "Dataset"] | None = None
-    utterances: bool = False
+    kind: DatasetKind = "signals"
+    channel_notes: Callable[[Sequence[str]], tuple[str, ...]] = no_notes
+    sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def at(self, root: Path) -> "Dataset":
         """This dataset as found at the root: itself, or what the folder describes."""

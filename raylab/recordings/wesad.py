@@ -5,7 +5,7 @@ traits. A release or a cut of it may hold the wrist only; which devices are read
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,13 @@ def _agree(
             )
 
 
+def _device_notes(channels: Sequence[str]) -> tuple[str, ...]:
+    """The paper uses both devices; channels are named by theirs."""
+    if {"chest", "wrist"} <= {channel.split("_")[0] for channel in channels}:
+        return ()
+    return ("one device only, not the paper's input of 14 channels from chest and wrist.",)
+
+
 WESAD = Dataset(
     name="wesad",
     signals="wrist E4: ACC x3, BVP, EDA, TEMP; chest RespiBAN: ACC x3, ECG, EMG, EDA, Temp, Resp",
@@ -150,6 +157,7 @@ WESAD = Dataset(
     participants=participants,
     read=read,
     options={"devices": "all"},
+    channel_notes=_device_notes,
     caution="WESAD has one run per label: calibration and test windows of a label share the run, so a gain of a technique that "
     "uses target labels may be the run's identity.",
 )

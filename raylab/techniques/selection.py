@@ -115,7 +115,7 @@ class Nearest(Similar):
 
 def by_people(fold: Fold, people: tuple[str, ...]) -> StageSplit:
     """A fifth of the people, rounded up, validate."""
-    train, validation = fold.split_people(people)
+    train, validation = fold.split_participants(people)
     return StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold)
 
 

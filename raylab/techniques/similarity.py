@@ -51,7 +51,7 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
 
 
 def _traits(fold: Fold) -> tuple[Vectors, Vectors]:
-    names = list(fold.index.card["similarity_traits"])
+    names = fold.index.card.similarity_traits
     table = {person: fold.index.traits(person) for person in (*fold.others, fold.target)}
     for person, traits in table.items():
         missing = [name for name in names if traits.get(name) is None]

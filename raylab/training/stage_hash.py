@@ -66,7 +66,7 @@ def stage_hash(stage: PlannedStage, subject: TrainingContext) -> str:
             "numerics": NUMERICS,
             "parent": stage.parent,
             "data": fold.index.fingerprint,
-            "preprocessing": fold.index.card["preprocessing"],
+            "preprocessing": fold.index.card.preprocessing.as_dict(),
             "classes": list(fold.index.classes(fold.label)),
             "channels": [[name, *shape] for name, shape in subject.shapes.items()],
             "train": hash_array(window[stage.train]),

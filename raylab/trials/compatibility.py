@@ -1,8 +1,5 @@
 """Which models, techniques and data go together; each refusal is a sentence that says why and what to do."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
@@ -10,6 +7,7 @@ from raylab.models.registry import CLASSICAL_MODELS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
+from raylab.windows.card import WindowsCard
 
 
 def model_problems(model: ModelSpec) -> list[str]:
@@ -55,26 +53,26 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
     return ""
 
 
-def channels_of(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any]) -> tuple[str, ...]:
+def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:
     """Those of the channels that the model sees: all, or those of its modalities."""
     if not model.modalities:
         return channels
-    modality = {entry["name"]: entry["modality"] for entry in card["channels"]}
+    modality = {channel.name: channel.modality for channel in card.channels}
     return tuple(name for name in channels if modality[name] in model.modalities)
 
 
-def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], where: str) -> list[str]:
+def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard, where: str) -> list[str]:
     """What these channels of a dataset do not give the model.
 
     Args:
         where: names the dataset in messages.
     """
-    entries = {entry["name"]: entry for entry in card["channels"] if entry["name"] in channels}
-    offered = sorted({entry["modality"] for entry in entries.values()}) if model.modalities else []
+    cards = {channel.name: channel for channel in card.channels if channel.name in channels}
+    offered = sorted({channel.modality for channel in cards.values()}) if model.modalities else []
     if unknown := [name for name in model.modalities if name not in offered]:
         return [f"{where} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
     seen = channels_of(model, channels, card)
-    variable = [name for name in seen if entries[name].get("variable")]
+    variable = [name for name in seen if cards[name].variable]
     encoder = ENCODERS.get(model.encoder)
     if encoder and not encoder.variable and variable:
         return [

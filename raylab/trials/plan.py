@@ -52,43 +52,43 @@ class CheckedDataset:
 def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LEAVE_ONE_OUT) -> str:
     """How tables call the dataset: its own name, and in brackets a normalization that is not the usual one, the leak probes that it
     was put through, a number of people, and the kind of folds, which stands behind a name given in the study too."""
-    how = index.card["preprocessing"]["normalization"]
-    marks = [] if how in ("recording", "none") else [how.replace("_", " ")]
-    marks += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
+    marks = [index.card.preprocessing.suffix] if index.card.preprocessing.suffix else []
+    marks += [probe.suffix for probe in index.card.probes]
     marks += [f"{entry.people} people"] if entry.people else []
     marks = [*([] if entry.name else marks), *([kind.suffix] if kind.suffix else [])]
     return (entry.name or index.name) + (f" ({', '.join(marks)})" if marks else "")
 
 
-def _unknown(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list[str]:
+def _unknown(entry: DatasetEntry, index: WindowIndex) -> list[str]:
     """What the entry names and the windows do not have; of two joined datasets, what they do not share."""
-    problems, unshared = [], index.card.get("unshared", {"channels": {}, "labels": {}})
+    problems = []
+    other_labels = index.joined.unshared_labels if index.joined else {}
+    other_channels = index.joined.unshared_channels if index.joined else {}
     if entry.label not in index.labels:
         offered = ", ".join(index.labels)
         problems.append(
-            f"{entry.windows}: {unshared['labels'][entry.label]}"
-            if entry.label in unshared["labels"]
+            f"{entry.windows}: {other_labels[entry.label]}"
+            if entry.label in other_labels
             else f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}"
         )
-    available = [channel["name"] for channel in index.card["channels"]]
-    differing = {name: why for name, why in unshared["channels"].items() if entry.channels is None or name in entry.channels}
+    available = [channel.name for channel in index.card.channels]
+    differing = {name: why for name, why in other_channels.items() if entry.channels is None or name in entry.channels}
     problems += [f"{entry.windows}: {why}; name the channels to use with `channels:`" for why in differing.values()]
     if unknown := [name for name in entry.channels or [] if name not in available and name not in differing]:
         problems.append(f"{entry.windows} has no channel {', '.join(unknown)} (it has {', '.join(available)})")
-    if unknown := [name for name in entry.participants or [] if name not in tested]:
+    if unknown := [name for name in entry.participants or [] if name not in index.tested]:
         problems.append(f"{entry.windows} has no participant {', '.join(unknown)}")
     return problems
 
 
 def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[CheckedDataset | None, list[str]]:
-    tested = list(index.card.get("tested", index.participants))
-    problems = _unknown(entry, index, tested)
-    kind = study.division(entry).kind(str(index.card.get("trained_on", "")))
+    problems = _unknown(entry, index)
+    kind = study.division(entry).kind(index.joined.trained_on if index.joined else "")
     if len(index.participants) < MIN_PARTICIPANTS:
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    everyone = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
+    everyone = tuple(name for name in labelled_participants(index, entry.label) if name in index.tested)
     if kind.groups > len(everyone):
         return None, [
             f"{entry.windows} has {len(everyone)} people with the label {entry.label}, too few for {kind.groups} groups"
@@ -97,7 +97,7 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
         entry=entry,
         index=index,
         name=dataset_name(entry, index, kind),
-        channels=tuple(entry.channels or [channel["name"] for channel in index.card["channels"]]),
+        channels=tuple(entry.channels or [channel.name for channel in index.card.channels]),
         targets=tuple(name for name in everyone if name in (entry.participants or everyone)),
         everyone=everyone,
         kind=kind,
@@ -136,7 +136,7 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
 
 def _missing_requirements(ready: CheckedDataset, study: Study) -> list[str]:
     """What techniques of the study need and the dataset does not have."""
-    if any(entry["traits"] for entry in ready.index.card["participants"]) and ready.index.card["similarity_traits"]:
+    if ready.index.card.has_traits:
         return []
     wanting = {
         entry.name
@@ -149,14 +149,14 @@ def _missing_requirements(ready: CheckedDataset, study: Study) -> list[str]:
 
 def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
     """What a trial's stages have in common, rebuilt from its record."""
-    cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
+    shapes = {channel.name: (channel.length, channel.n_features) for channel in index.card.channels}
     return TrainingContext(
         fold=Fold(
             index, trial.label, trial.target, trial.seed, trial.people, trial.channels, trial.held_out_with, trial.shares
         ),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
-        shapes={name: cards[name] for name in trial.channels},
+        shapes={name: shapes[name] for name in trial.channels},
         workers=trial.workers,
     )
 
