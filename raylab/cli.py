@@ -83,10 +83,10 @@ def _normalization(
     dataset: str, name: str | None, step: float | None
 ) -> tuple[Preprocessing | None, Literal["none", "per_speaker"] | None]:
     """What an order says of signals, and of utterances."""
-    allowed = ("none", "per_speaker") if DATASETS[dataset].utterances else ("recording", "past")
+    allowed = ("none", "per_speaker") if DATASETS[dataset].kind == "utterances" else ("recording", "past")
     if name is not None and name not in allowed:
         raise RaylabError(f"--normalization {name!r} is unknown for {dataset}; use {' or '.join(allowed)}")
-    if not DATASETS[dataset].utterances:
+    if DATASETS[dataset].kind == "signals":
         return Preprocessing(step_s=step or 5.0, normalization=name or "recording"), None  # type: ignore[arg-type]  # one of the two, see above
     if step is not None:
         raise RaylabError(f"--step is for running signals; a window of {dataset} is one utterance")
@@ -243,8 +243,8 @@ def probe(
     if out is None:
         raise RaylabError("give a folder for the changed windows with --out")
     card = run_probe(kind, source, out, seed, person, noise)
-    _say(card["caution"])
-    _say(f"{out}: {len(card['participants'])} people, fingerprint {card['fingerprint']}")
+    _say(card.caution)
+    _say(f"{out}: {len(card.participants)} people, fingerprint {card.fingerprint}")
 
 
 @app.command()

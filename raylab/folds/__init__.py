@@ -1,1 +1,1 @@
-"""Who is held out, and which windows train, validate, calibrate and test: from indices only."""
+"""Held-out participants, and the windows that train, validate, calibrate and test: from indices only."""

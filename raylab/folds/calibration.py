@@ -1,4 +1,4 @@
-"""Which of the target's windows are given to calibrate with (PROTOCOL, Folds and techniques)."""
+"""The target's windows that are given as labelled examples, to calibrate with (PROTOCOL, Folds and techniques)."""
 
 import math
 
@@ -9,7 +9,7 @@ from raylab.folds.fold import NO_ROWS, Draw, Fold, FoldError, RowIds, Unit
 
 
 def wanted(budget: float, count: int) -> int:
-    """How many of ``count`` windows a budget asks for: an integer is a number of windows, a fraction a share rounded up.
+    """The number of windows, of ``count``, that a budget asks for: an integer is a number of windows, a fraction a share rounded up.
 
     Raises:
         FoldError: on a share outside 0..1 or a negative number.
@@ -29,31 +29,33 @@ def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = 
     With ``unit="block"`` whole runs of one label are taken, first ones first (or drawn), until the budget is reached.
 
     Raises:
-        FoldError: where a label has fewer windows than the budget asks for.
+        FoldError: if a label has fewer windows than the budget asks for.
     """
     rows = fold.target_windows
     chosen: list[npt.NDArray[np.int64]] = [NO_ROWS]
     for label in np.unique(fold.y[rows]):
-        mine = rows[fold.y[rows] == label]
-        count = wanted(budget, len(mine))
-        if count > len(mine):
+        candidates = rows[fold.y[rows] == label]
+        count = wanted(budget, len(candidates))
+        if count > len(candidates):
             name = fold.index.classes(fold.label)[label]
-            raise FoldError(f"participant {fold.target} has {len(mine)} windows of {name!r}, the budget asks for {count}")
+            raise FoldError(f"participant {fold.target} has {len(candidates)} windows of {name!r}, the budget asks for {count}")
         rng = fold.draws.generator(f"calibration of label {label}")
-        chosen.append(_windows(mine, count, draw, rng) if unit == "window" else _blocks(fold, mine, count, draw, rng))
+        choose = _windows if unit == "window" else _blocks
+        chosen.append(choose(fold, candidates, count, draw, rng))
     return np.sort(np.concatenate(chosen))
 
 
-def _windows(mine: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
-    return mine[:count] if draw == "initial" else mine[rng.permutation(len(mine))[:count]]
+def _windows(fold: Fold, candidates: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
+    return candidates[:count] if draw == "initial" else candidates[rng.permutation(len(candidates))[:count]]
 
 
-def _blocks(fold: Fold, mine: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
-    numbers = fold.label_runs(fold.target_windows)[np.searchsorted(fold.target_windows, mine)]
-    order = np.unique(numbers) if draw == "initial" else rng.permutation(np.unique(numbers))
-    taken: list[RowIds] = [NO_ROWS]
-    for number in order:
-        if sum(len(part) for part in taken) >= count:
+def _blocks(fold: Fold, candidates: RowIds, count: int, draw: Draw, rng: np.random.Generator) -> RowIds:
+    """Whole runs of the label, as many as it takes to have ``count`` windows."""
+    runs = fold.label_runs(fold.target_windows)[np.searchsorted(fold.target_windows, candidates)]
+    order = np.unique(runs) if draw == "initial" else rng.permutation(np.unique(runs))
+    blocks: list[RowIds] = [NO_ROWS]
+    for run in order:
+        if sum(len(block) for block in blocks) >= count:
             break
-        taken.append(mine[numbers == number])
-    return np.concatenate(taken)
+        blocks.append(candidates[runs == run])
+    return np.concatenate(blocks)

@@ -1,6 +1,7 @@
-"""One fold: a held-out participant, everyone else, and which windows may serve what."""
+"""One fold: a held-out participant, the other participants, and the windows that may train, validate, calibrate and test."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -28,37 +29,38 @@ class FoldError(ValueError):
 @dataclass(frozen=True)
 class Fold:
     """Leave one participant out; with ``held_out_with`` several are held out, each the target of a fold of its own; with
-    ``shares`` nobody is.
+    ``shares`` none is.
 
     All windows are row numbers into the index (only rows that carry the label), int64, rising.
 
     Attributes:
         index: the windows of the dataset.
-        label: which label is learned.
+        label: the label that is learned.
         target: the held-out participant.
         seed: of the study.
-        people: train on so many people drawn at random (a smaller number's are among a larger one's); everyone where None.
-        channels: those that a model sees; all where None.
-        held_out_with: people held out together with the target: nobody of them is trained or validated on.
-        shares: of a random split of windows into training, validation and test; it leaks people. Empty for folds by people.
+        n_participants: train on so many participants drawn at random (a smaller number's are among a larger one's); on all if None.
+        channels: those that a model sees; all if None.
+        held_out_with: participants held out together with the target: none of them is trained or validated on.
+        shares: of a random split of windows into training, validation and test; participants leak. Empty for folds by participants.
     """
 
     index: WindowIndex
     label: str
     target: str
     seed: int
-    people: int | None = None
+    n_participants: int | None = None
     channels: tuple[str, ...] | None = None
     held_out_with: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
 
     @cached_property
     def draws(self) -> FoldSeeds:
+        """The fold's random streams."""
         return FoldSeeds(self.seed, self.index.name, self.label, self.held_out)
 
     @property
     def held_out(self) -> str:
-        """What draws call the fold: folds that hold out the same people share their draws, and with them what is trained on everyone else."""
+        """The fold's name in draws: folds that hold out the same participants share their draws, and with them the training on all others."""
         if self.shares:
             return f"random split {'/'.join(map(str, self.shares))}"
         return held_out_key(self.target, self.held_out_with)
@@ -68,21 +70,21 @@ class Fold:
         """Class index of every row of the index, -1 for none."""
         return self.index.labels[self.label]
 
-    def windows_of(self, people: tuple[str, ...] | list[str]) -> RowIds:
+    def windows_of(self, participants: Sequence[str]) -> RowIds:
         """Labelled rows of these participants."""
-        numbers = [self.index.participants.index(name) for name in people]
+        numbers = [self.index.participants.index(name) for name in participants]
         return np.flatnonzero(np.isin(self.index.participant_index, numbers) & (self.y != NO_LABEL))
 
     @cached_property
     def target_windows(self) -> RowIds:
         """Those of the target that may be tested on; in a random split, the part of them that it gives to the test."""
-        mine = self.windows_of([self.target])
-        return np.intersect1d(mine, self.parts[2]) if self.shares else mine
+        rows = self.windows_of([self.target])
+        return np.intersect1d(rows, self.parts[2]) if self.shares else rows
 
     @cached_property
     def parts(self) -> tuple[RowIds, RowIds, RowIds]:
-        """A random split of everyone's windows by ``shares``: training, validation, test. Of two windows that share samples the one in the
-        earlier part is left out."""
+        """A random split of all participants' windows by ``shares``: training, validation, test. Of two windows that share samples the one
+        in the earlier part is left out."""
         rows = np.flatnonzero(self.y != NO_LABEL)
         ends = np.round(np.cumsum(self.shares)[:2] * len(rows)).astype(np.int64)
         train, validation, test = np.split(self.draws.generator("random split").permutation(rows), ends)
@@ -92,20 +94,21 @@ class Fold:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """Everyone one may train on: all who have labelled windows and are not held out, in the card's order, or a random ``people``.
+        """Participants that may be trained on: all who have labelled windows and are not held out, in the card's order, or
+        ``n_participants`` of them drawn at random.
 
         Raises:
-            FoldError: where there are fewer than ``people``.
+            FoldError: if there are fewer than ``n_participants``.
         """
         with_label = np.unique(self.index.participant_index[self.y != NO_LABEL])
-        held = {self.target, *self.held_out_with}
-        everyone = [self.index.participants[i] for i in with_label if self.index.participants[i] not in held]
-        if self.people is None:
-            return tuple(everyone)
-        if self.people > len(everyone):
-            raise FoldError(f"{self.people} people to train on were asked for, there are {len(everyone)}")
-        drawn = self.draws.generator("people").permutation(len(everyone))[: self.people]
-        return tuple(everyone[i] for i in sorted(drawn))
+        held_out = {self.target, *self.held_out_with}
+        candidates = [self.index.participants[i] for i in with_label if self.index.participants[i] not in held_out]
+        if self.n_participants is None:
+            return tuple(candidates)
+        if self.n_participants > len(candidates):
+            raise FoldError(f"{self.n_participants} people to train on were asked for, there are {len(candidates)}")
+        sample = self.draws.generator("people").permutation(len(candidates))[: self.n_participants]
+        return tuple(candidates[i] for i in sorted(sample))
 
     @cached_property
     def statistics(self) -> npt.NDArray[np.float32]:
@@ -113,53 +116,52 @@ class Fold:
         names = self.channels or tuple(self.index.statistics)
         return np.concatenate([self.index.statistics[name] for name in names], axis=1)
 
-    def split_people(self, people: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(training people, validation people): a fifth of them, rounded up, drawn once per fold.
+    def split_participants(self, participants: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(training participants, validation participants): a fifth of them, rounded up, drawn once per fold.
 
-        The draw ranks everyone else once, and each group takes its first fifth in that order, so that groups of
-        different techniques validate on the same people where they can.
+        The draw ranks all others once, and each group takes its first fifth in that order, so that groups of
+        different techniques validate on the same participants if they can.
+
+        Raises:
+            FoldError: if there are fewer than two.
         """
-        if len(people) < 2:
-            raise FoldError(f"{len(people)} person(s) to train on cannot give one for validation")
-        rank = {
-            name: int(i)
-            for i, name in zip(
-                self.draws.generator("validation people").permutation(len(self.others)), self.others, strict=True
-            )
-        }
-        count = math.ceil(VALIDATION_SHARE * len(people) - 1e-9)
-        chosen = set(sorted(people, key=rank.__getitem__)[:count])
-        return tuple(p for p in people if p not in chosen), tuple(p for p in people if p in chosen)
+        if len(participants) < 2:
+            raise FoldError(f"{len(participants)} person(s) to train on cannot give one for validation")
+        ranks = self.draws.generator("validation people").permutation(len(self.others))
+        rank = {name: int(i) for i, name in zip(ranks, self.others, strict=True)}
+        count = math.ceil(VALIDATION_SHARE * len(participants) - 1e-9)
+        validation = set(sorted(participants, key=rank.__getitem__)[:count])
+        return tuple(p for p in participants if p not in validation), tuple(p for p in participants if p in validation)
 
     def label_runs(self, rows: RowIds) -> npt.NDArray[np.int64]:
-        """(n,) number of the run of one label that each row (of one person, in time order) belongs to.
+        """(n,) number of the run of one label that each row (of one participant, in time order) belongs to.
 
-        A run ends where the label or the segment changes, or where a stretch without label lies between.
+        A run ends at a change of label or segment, and at a stretch without label.
         """
         if not len(rows):
             return np.zeros(0, dtype=np.int64)
-        # Windows further apart than they are long are no gap where the stride is that wide.
+        # Windows further apart than they are long are no gap if the stride is that wide.
         gap = np.diff(self.index.start_s[rows]) > max(self.index.window_s, self.index.step_s) + 1e-6
         change = (np.diff(self.y[rows]) != 0) | (np.diff(self.index.segment[rows]) != 0) | gap
         return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
 
     def overlapping(self, rows: RowIds, others: RowIds) -> RowIds:
-        """Those of ``rows`` that share a sample with one of ``others``: same person and segment, starts nearer than a window."""
+        """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than a window."""
         if not len(rows) or not len(others):
             return rows[:0]
         index = self.index
-        # One axis on which windows of different people or segments lie far apart: then the nearest start decides.
+        # One axis on which windows of different participants or segments lie far apart: then the nearest start decides.
         apart = float(index.start_s.max()) + 2 * index.window_s
-        place = (
+        position = (
             index.participant_index.astype(np.float64) * (int(index.segment.max()) + 1) + index.segment
         ) * apart + index.start_s
-        there = np.concatenate([[-np.inf], np.sort(place[others]), [np.inf]])
-        right = np.searchsorted(there, place[rows])
-        nearest = np.minimum(there[right] - place[rows], place[rows] - there[right - 1])
+        sorted_others = np.concatenate([[-np.inf], np.sort(position[others]), [np.inf]])
+        right = np.searchsorted(sorted_others, position[rows])
+        nearest = np.minimum(sorted_others[right] - position[rows], position[rows] - sorted_others[right - 1])
         return np.asarray(rows[nearest < index.window_s - 1e-6])
 
     def as_dict(self) -> dict[str, Any]:
-        """What, beside the windows themselves, decides this fold's draws."""
+        """All that decides this fold's draws, apart from the windows themselves."""
         return {"dataset": self.index.name, "label": self.label, "target": self.held_out, "seed": self.seed}
 
 
@@ -179,12 +181,12 @@ class StageSplit:
         """Refuse samples on both sides.
 
         Raises:
-            FoldError: where a training window is, or overlaps, a validation window.
+            FoldError: if a training window is, or overlaps, a validation window.
         """
         if len(np.intersect1d(self.train, self.validation)):
             raise FoldError("a window is in training and validation")
-        people = np.intersect1d(fold.index.participant_index[self.train], fold.index.participant_index[self.validation])
-        shared = self.validation[np.isin(fold.index.participant_index[self.validation], people)]
+        participants = np.intersect1d(fold.index.participant_index[self.train], fold.index.participant_index[self.validation])
+        shared = self.validation[np.isin(fold.index.participant_index[self.validation], participants)]
         if len(fold.overlapping(shared, self.train)):
             raise FoldError("a validation window shares samples with a training window")
         return self

@@ -8,9 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FoldSeeds:
-    """Random streams of one fold. They depend on what the fold is and on the purpose, never on the technique, the variant,
-    the order of trials or who asked first, so all techniques of a fold share validation people, initial weights and shuffles
-    (common random numbers) and a restart repeats them."""
+    """Random streams of one fold. They depend on the fold and on the purpose, never on the technique, the variant or the order of trials
+    and draws, so all techniques of a fold share validation participants, initial weights and shuffles (common random numbers) and a
+    restart repeats them.
+
+    Attributes:
+        seed: of the study.
+        target: the held-out participant, or all of them if several are held out (``raylab.folds.fold.Fold.held_out``).
+    """
 
     seed: int
     dataset: str

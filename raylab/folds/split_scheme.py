@@ -1,4 +1,4 @@
-"""Kinds of folds: who is held out together."""
+"""Kinds of folds: the participants that are held out together."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ Participants = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SplitScheme:
-    """How a dataset is divided; leave one participant out unless something is said.
+    """The way a dataset is divided; leave one participant out if no field is set.
 
     Attributes:
-        groups: people are drawn into so many groups, and a group is held out.
-        shares: windows are drawn into training, validation and test, whosever they are: people leak.
-        corpus: name of the other dataset whose people are trained on; everybody of this one is held out.
+        groups: participants are drawn into so many groups, and a group is held out.
+        shares: windows are drawn into training, validation and test, regardless of the participant: participants leak.
+        corpus: name of the other dataset, the participants of which are trained on; all of this one are held out.
     """
 
     groups: int = 0
@@ -27,7 +27,7 @@ class SplitScheme:
 
     @property
     def suffix(self) -> str:
-        """What stands behind the dataset's name in every table; nothing for leave-one-participant-out."""
+        """The mark behind the dataset's name in every table; nothing for leave-one-participant-out."""
         if self.shares:
             return f"LEAKING: random {'-'.join(f'{100 * share:g}' for share in self.shares)} split of windows"
         if self.corpus:
@@ -55,33 +55,34 @@ class SplitScheme:
         return ""
 
     def held_out_with(self, index: WindowIndex, label: str, seed: int, target: str, candidates: Participants) -> Participants:
-        """Who is held out together with the target.
+        """Participants held out together with the target.
 
         Args:
-            candidates: the people who are held out in turn.
+            candidates: the participants that are held out in turn.
         """
         if self.corpus:
             return tuple(name for name in candidates if name != target)
         if self.groups:
-            mine = next(group for group in participant_groups(index, label, seed, self.groups, candidates) if target in group)
-            return tuple(name for name in mine if name != target)
+            groups = participant_groups(index, label, seed, self.groups, candidates)
+            group = next(group for group in groups if target in group)
+            return tuple(name for name in group if name != target)
         return ()
 
 
-def held_out_key(target: str, apart: Participants) -> str:
-    """One name for all who are held out together."""
-    return "+".join(sorted({target, *apart}))
+def held_out_key(target: str, held_out_with: Participants) -> str:
+    """One name for all participants that are held out together."""
+    return "+".join(sorted({target, *held_out_with}))
 
 
 def labelled_participants(index: WindowIndex, label: str) -> Participants:
-    """Everyone who has a window with the label, in the card's order."""
+    """Participants that have a window with the label, in the card's order."""
     return tuple(index.participants[i] for i in np.unique(index.participant_index[index.labels[label] != NO_LABEL]))
 
 
 def participant_groups(
     index: WindowIndex, label: str, seed: int, count: int, candidates: Participants
 ) -> tuple[Participants, ...]:
-    """These people drawn into ``count`` groups whose sizes differ by one at most; the draw depends on who they are, not on their order."""
-    people = sorted(candidates)
-    order = FoldSeeds(seed, index.name, label, "+".join(people)).generator("groups").permutation(len(people))
-    return tuple(tuple(people[i] for i in sorted(part)) for part in np.array_split(order, count))
+    """The candidates drawn into ``count`` groups, their sizes differ by one at most; the draw depends on their names, not on their order."""
+    names = sorted(candidates)
+    order = FoldSeeds(seed, index.name, label, "+".join(names)).generator("groups").permutation(len(names))
+    return tuple(tuple(names[i] for i in sorted(part)) for part in np.array_split(order, count))

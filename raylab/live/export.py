@@ -9,11 +9,10 @@ import yaml
 
 import analysis
 from raylab.errors import RaylabError
-from raylab.features.text import ENGLISH
-from raylab.live.core.model_file import CAUSAL, CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
+from raylab.live.core.model_file import CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
 from raylab.models.network import PARTS
 from raylab.models.registry import batch_size, build_model
-from raylab.recordings.ravdess import TEXTS
+from raylab.recordings import DATASETS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
 from raylab.techniques.registry import TECHNIQUES
@@ -74,12 +73,11 @@ def _planned(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key:
 
 
 def _refuse_not_causal(index: WindowIndex) -> None:
-    how = index.card["preprocessing"]["normalization"]
-    if how not in CAUSAL:
-        remedy = "--normalization past" if how == "recording" else "--normalization none"
+    settings = index.card.preprocessing
+    if settings.normalization != settings.causal:
         raise RaylabError(
-            f"{index.name} was normalized by {how!r}, which uses what a stream has not brought yet: live numbers would not be those of the study. "
-            f"Prepare it with {remedy} and run the study on that"
+            f"{index.name} was normalized by {settings.normalization!r}, which uses what a stream has not brought yet: live numbers would not be "
+            f"those of the study. Prepare it with --normalization {settings.causal} and run the study on that"
         )
 
 
@@ -107,9 +105,10 @@ def _card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str, ...]]) -> 
 
 
 def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]:
-    """What RAVDESS's actors say, where a model hears English words."""
-    words = [entry for entry in index.card["channels"] if entry["name"] in channels and entry["unit"] == ENGLISH]
-    return tuple(TEXTS.values()) if words and index.card["dataset"] == "ravdess" else ()
+    """The sentences that a recognizer may hear, if words are among the channels and the dataset declares them."""
+    dataset = DATASETS.get(index.name)
+    units = {channel.unit for channel in index.card.channels if channel.name in channels}
+    return tuple(text for unit, texts in dataset.sentences.items() if unit in units for text in texts) if dataset else ()
 
 
 def _weights(run: RunFolder, trial: Trial, subject: TrainingContext, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
@@ -151,7 +150,7 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
     weights, before = _weights(run, trial, subject, stages)
     calibration, why_not = _calibration(trial)
     last = np.concatenate([stages[-1].train, stages[-1].validation])
-    entries = {entry["name"]: entry for entry in index.card["channels"]}
+    channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
         format=1,
         raylab=version("raylab"),
@@ -159,7 +158,7 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
         study=study.name,
         trial=trial.key,
         dataset=trial.dataset,
-        reader=str(index.card["dataset"]),
+        reader=index.name,
         label=trial.label,
         classes=index.classes(trial.label),
         model=trial.model.as_dict(),
@@ -171,14 +170,14 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
         seed=trial.seed,
         draws=draws_of(subject.fold.draws),
         stages=trial.stages,
-        channels=tuple(ModelChannel(**entries[name]) for name in trial.channels),  # in the order of the towers
-        preprocessing=index.card["preprocessing"],
-        options=index.card["options"],
+        channels=tuple(ModelChannel(**dict(channels[name])) for name in trial.channels),  # in the order of the towers
+        preprocessing=index.card.preprocessing.as_dict(),
+        options=index.card.options,
         fingerprint=index.fingerprint,
         n_test=int(record["n_test"]),
         auroc=record["auroc"],
-        caution=str(index.card.get("caution", "")),
-        licence=str(index.card["licence"]),
+        caution=index.card.caution,
+        licence=index.card.licence,
         calibration=calibration,
         no_calibration=why_not,
         sentences=_sentences(index, trial.channels),

@@ -120,6 +120,6 @@ EMODB = Dataset(
     participants=participants,
     read=read,
     options=OPTIONS,
-    utterances=True,
+    kind="utterances",
     caution="Emo-DB's emotions are acted, and each of its ten sentences is spoken in all of them: the words carry no emotion.",
 )

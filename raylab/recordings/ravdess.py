@@ -114,6 +114,7 @@ RAVDESS = Dataset(
     participants=participants,
     read=read,
     options={**OPTIONS, "visual": False},
-    utterances=True,
+    kind="utterances",
+    sentences={ENGLISH: tuple(TEXTS.values())},
     caution="RAVDESS's emotions are acted, and both of its sentences are spoken in all of them: the words carry no emotion.",
 )

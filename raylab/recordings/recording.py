@@ -1,6 +1,6 @@
 """The types that a reader returns (``Recording`` and its parts), and ``Dataset``, by which a dataset declares itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 Trait = float | str
+DatasetKind = Literal[
+    "signals", "utterances"
+]  # running signals, of which windows are cut; utterances, each of which is a window
+Decision = Literal["mode", "majority", "above_own_mean"]
 Options = Mapping[str, Any]
 
 
@@ -106,9 +110,14 @@ class Label:
 
     name: str
     track: str
-    decide: Literal["mode", "majority", "above_own_mean"]
+    decide: Decision
     classes: tuple[str, ...]
     codes: Mapping[int, int] = field(default_factory=dict)
+
+
+def no_notes(channels: Sequence[str]) -> tuple[str, ...]:
+    """Most datasets: no choice of channels needs a note."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -119,12 +128,16 @@ class Dataset:
         participants: (root, options) -> names, in the order of the publication.
         read: (root, participant, options) -> Recording.
         labels: every label it offers; ``default_labels`` are those prepared unless asked otherwise.
-        options: what ``--option name=value`` may set, with defaults.
+        options: the names that ``--option name=value`` may set, with defaults.
         needs_root: whether it reads files.
-        caution: what every table of this data must say, if anything.
+        caution: the sentence that every table of this data must carry, if any.
         published: names of all published participants, to say who is missing from a folder.
         describe: for data that describe themselves: the dataset as the folder says it is.
-        utterances: whether a segment is an utterance and one window (``raylab.windows.utterances``); such a dataset has an option ``longest_s``.
+        kind: ``signals``: windows are cut from running signals (``raylab.windows.segmentation``); ``utterances``: a segment is an utterance
+            and one window (``raylab.windows.utterances``); such a dataset has an option ``longest_s``.
+        channel_notes: names of the channels that a study uses -> sentences that its tables must carry because of this choice.
+        sentences: unit of a channel of words -> every sentence that a recognizer of a live stream may hear. Empty if words of this
+            dataset cannot be recognized live.
     """
 
     name: str
@@ -142,7 +155,9 @@ class Dataset:
     caution: str = ""
     published: tuple[str, ...] = ()
     describe: Callable[[Path], "Dataset"] | None = None
-    utterances: bool = False
+    kind: DatasetKind = "signals"
+    channel_notes: Callable[[Sequence[str]], tuple[str, ...]] = no_notes
+    sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def at(self, root: Path) -> "Dataset":
         """This dataset as found at the root: itself, or what the folder describes."""

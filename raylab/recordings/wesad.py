@@ -8,7 +8,7 @@ input is both devices, 14 channels.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,13 @@ def _check_durations(
             )
 
 
+def _device_notes(channels: Sequence[str]) -> tuple[str, ...]:
+    """The paper uses both devices; channels are named by theirs."""
+    if {"chest", "wrist"} <= {channel.split("_")[0] for channel in channels}:
+        return ()
+    return ("one device only, not the paper's input of 14 channels from chest and wrist.",)
+
+
 WESAD = Dataset(
     name="wesad",
     signals="wrist E4: ACC x3, BVP, EDA, TEMP; chest RespiBAN: ACC x3, ECG, EMG, EDA, Temp, Resp",
@@ -170,6 +177,7 @@ WESAD = Dataset(
     participants=participants,
     read=read,
     options={"devices": "all"},
+    channel_notes=_device_notes,
     caution="WESAD has one run per label: calibration and test windows of a label share the run, so a gain of a technique that "
     "uses target labels may be the run's identity.",
 )

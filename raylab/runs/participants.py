@@ -1,16 +1,17 @@
-"""What a run keeps of the people it holds out, so that scores can be told by group (participants.json), and of which utterances have one
-transcript, so that tables can say what the transcript alone tells (transcripts.parquet).
+"""A run's records of the participants it holds out, so that scores can be told by group (participants.json), and of the utterances that
+share a transcript, so that tables can state how far the transcript alone goes (transcripts.parquet).
 
-Only numbers, a gender out of a short list and counts: text that somebody wrote about a person (a name, a diagnosis, a remark) and
+Only numbers, a gender out of a short list and counts: text that somebody wrote about a participant (a name, a diagnosis, a remark) and
 signals never enter a run folder, so no report can show them.
 """
 
-import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from raylab.recordings.recording import Trait
 from raylab.trials.plan import CheckedDataset
 from raylab.windows.transcripts import UNKNOWN, transcripts
 
@@ -21,40 +22,41 @@ GENDERS = {
 }
 
 
-def _kept(traits: dict[str, Any], numbers: list[str]) -> dict[str, float | str]:
-    """Age, the numbers that similarity is computed from, and gender where it is one of ``GENDERS`` (or a number code)."""
-    found: dict[str, float | str] = {}
+def _shareable(traits: Mapping[str, Trait], numbers: Sequence[str]) -> dict[str, float | str]:
+    """Age, the numbers that similarity is computed from, and gender if it is one of ``GENDERS`` (or a number code)."""
+    shareable: dict[str, float | str] = {}
     for name, value in traits.items():
         plain = "gender" if name.casefold() in ("gender", "sex") else name
         if isinstance(value, str):
-            said = GENDERS.get(value.strip().casefold())
-            found |= {plain: said} if plain == "gender" and said else {}
-        elif (plain in ("age", "gender") or name in numbers) and isinstance(value, int | float) and math.isfinite(value):
-            found[plain] = float(value)
-    return found
+            gender = GENDERS.get(value.strip().casefold())
+            shareable |= {plain: gender} if plain == "gender" and gender else {}
+        elif plain in ("age", "gender") or name in numbers:
+            shareable[plain] = float(value)
+    return shareable
 
 
 def participants(datasets: list[CheckedDataset]) -> list[dict[str, Any]]:
-    """One record per dataset, label and person held out: dataset, label, participant, traits (see ``_kept``) and windows (class to count)."""
-    rows = []
-    for ready in datasets:
-        index, label = ready.index, ready.entry.label
-        for name in ready.targets:
-            own = index.labels[label][index.participant_index == index.participants.index(name)]
-            counts = {text: int(np.sum(own == k)) for k, text in enumerate(index.classes(label))}
-            traits = _kept(index.traits(name), list(index.card["similarity_traits"]))
-            rows.append({"dataset": ready.name, "label": label, "participant": name, "traits": traits, "windows": counts})
-    return rows
+    """One record per dataset, label and held-out participant: dataset, label, participant, traits (see ``_shareable``) and windows
+    (class to count)."""
+    records = []
+    for dataset in datasets:
+        index, label = dataset.index, dataset.entry.label
+        for name in dataset.targets:
+            y = index.labels[label][index.participant_index == index.participants.index(name)]
+            counts = {text: int(np.sum(y == k)) for k, text in enumerate(index.classes(label))}
+            traits = _shareable(index.traits(name), index.card.similarity_traits)
+            records.append({"dataset": dataset.name, "label": label, "participant": name, "traits": traits, "windows": counts})
+    return records
 
 
 def transcripts_table(datasets: list[CheckedDataset]) -> pa.Table | None:
-    """dataset, window, transcript (a number, not the text) of every utterance; None where no dataset has transcripts."""
+    """dataset, window, transcript (a number, not the text) of every utterance; None if no dataset has transcripts."""
     parts = []
-    for ready in {ready.name: ready for ready in datasets}.values():  # a dataset may be there with several labels
-        numbers = transcripts(ready.index)
+    for dataset in {dataset.name: dataset for dataset in datasets}.values():  # a dataset may be there with several labels
+        numbers = transcripts(dataset.index)
         if numbers is None:
             continue
-        known = np.flatnonzero(numbers != UNKNOWN)
-        columns = {"window": ready.index.window[known], "transcript": numbers[known]}
-        parts.append(pa.table({"dataset": pa.array([ready.name] * len(known), pa.string()), **columns}))
+        rows = np.flatnonzero(numbers != UNKNOWN)
+        columns = {"window": dataset.index.window[rows], "transcript": numbers[rows]}
+        parts.append(pa.table({"dataset": pa.array([dataset.name] * len(rows), pa.string()), **columns}))
     return pa.concat_tables(parts) if parts else None

@@ -11,31 +11,42 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import ray
+from pydantic import BaseModel, ConfigDict
 
 import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
-from raylab.hashing import hash_record
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options, Recording
+from raylab.recordings.recording import Dataset, Label, Options
 from raylab.runs.cluster import Executor, connect
-from raylab.windows.dataset import CARD, channel_cards, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.card import (
+    FORMAT,
+    ChannelCard,
+    ParticipantSummary,
+    WindowsCard,
+    channel_cards,
+    joint_fingerprint,
+    label_card,
+    participant_summary,
+    stored_participant,
+)
+from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import ParticipantWindows, cut, summary
-from raylab.windows.utterances import Utterances, cut_utterances
+from raylab.windows.utterances import Utterances
+from raylab.windows.windowing import cut_windows
 
 PROGRESS_EVERY_S = 3.0
-NOTES = "making"  # what the tasks tell the driver, one small file a participant; removed when the card is written
+NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
 
 
 @dataclass(frozen=True)
 class PrepareRequest:
-    """What to prepare.
+    """A dataset to prepare.
 
     Attributes:
-        labels: label names; the dataset's default labels where empty.
-        preprocessing: of signals; the paper's where None.
-        normalization: of utterances; none where None.
+        labels: label names; the dataset's default labels if empty.
+        preprocessing: of signals; the paper's if None.
+        normalization: of utterances; none if None.
         without: participants to leave out.
     """
 
@@ -50,6 +61,7 @@ class PrepareRequest:
 
     @cached_property
     def reader(self) -> Dataset:
+        """The dataset, as the root describes it if it describes itself."""
         return DATASETS[self.dataset].at(Path(self.root))
 
     @property
@@ -62,9 +74,9 @@ class PrepareRequest:
         """How this dataset becomes windows.
 
         Raises:
-            RaylabError: where the settings asked for are of the other kind.
+            RaylabError: if the settings asked for are of the other kind.
         """
-        if self.reader.utterances:
+        if self.reader.kind == "utterances":
             if self.preprocessing is not None:
                 raise RaylabError(f"{self.dataset} holds utterances: they have no step, and are normalized none or per_speaker")
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
@@ -72,39 +84,53 @@ class PrepareRequest:
             raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
         return self.preprocessing or Preprocessing()
 
-    def cut(self, recording: Recording, labels: list[Label]) -> ParticipantWindows:
-        """One participant's windows."""
-        if isinstance(self.settings, Utterances):
-            return cut_utterances(recording, labels, self.settings)
-        return cut(recording, labels, self.settings)
-
     @property
     def label_names(self) -> tuple[str, ...]:
+        """Names of the labels asked for, or the default ones."""
         return self.labels or self.reader.default_labels
 
+    @property
+    def label_rules(self) -> list[Label]:
+        """The labels asked for.
 
-def _one(batch: pa.Table, order: PrepareRequest) -> pa.Table:
-    """The windows of one participant; what the card will say of them, or what was wrong, goes beside."""
+        Raises:
+            ValueError: if the dataset does not offer one of them.
+        """
+        return [self.reader.label(name) for name in self.label_names]
+
+
+class _Note(BaseModel):
+    """The note of one participant's task: the problem, or the parts of the card that it can tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: str = ""
+    summary: ParticipantSummary | None = None
+    channels: tuple[ChannelCard, ...] = ()
+
+
+def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
+    """The windows of one participant; a note for the card, or on the problem, goes into a file."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
-    folder = Folder(order.out)
+    folder, name = Folder(order.out), f"{NOTES}/{participant}.json"
     try:
-        labels = [order.reader.label(name) for name in order.label_names]
+        labels = order.label_rules
         recording = order.reader.read(Path(order.root), participant, order.all_options)
-        made = order.cut(recording, labels)
+        windows = cut_windows(recording, labels, order.settings)
+        note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
-        folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
+        text = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
+        folder.write_json(name, _Note(error=text).model_dump(mode="json"))
         raise
-    note = {"summary": summary(recording, made, labels), "channels": channel_cards(recording, made)}
-    folder.write_json(f"{NOTES}/{participant}.json", note)
-    return to_table(made, participant, number, list(order.label_names))
+    folder.write_json(name, note.model_dump(mode="json"))
+    return to_table(windows, participant, number, list(order.label_names))
 
 
-def people_of(order: PrepareRequest) -> list[str]:
+def participants_of(order: PrepareRequest) -> list[str]:
     """The participants to read, in the dataset's order.
 
     Raises:
-        RaylabError: where the folder is missing, a name is unknown, an option does not exist, or nobody is left.
+        RaylabError: if the folder is missing, a name is unknown, an option does not exist, or no participant is left.
     """
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
@@ -112,13 +138,13 @@ def people_of(order: PrepareRequest) -> list[str]:
         raise RaylabError(
             f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
         )
-    people = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.without) - set(people)):
-        raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
-    kept = [name for name in people if name not in order.without]
-    if not kept:
-        raise RaylabError(f"--without leaves nobody of {order.dataset}'s {len(people)} participants")
-    return kept
+    available = order.reader.participants(Path(order.root), order.all_options)
+    if unknown := sorted(set(order.without) - set(available)):
+        raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
+    names = [name for name in available if name not in order.without]
+    if not names:
+        raise RaylabError(f"--without leaves nobody of {order.dataset}'s {len(available)} participants")
+    return names
 
 
 def _claim(folder: Folder, overwrite: bool) -> None:
@@ -135,7 +161,7 @@ def _claim(folder: Folder, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None]) -> Iterator[None]:
+def _progress(folder: Folder, participants: list[str], say: Callable[[str], None]) -> Iterator[None]:
     """Say every few seconds how many participants are done: Ray Data's own lines speak of blocks."""
     stop = threading.Event()
 
@@ -144,7 +170,7 @@ def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None])
         while not stop.wait(PROGRESS_EVERY_S):
             done = len(folder.names(NOTES, ".json")) - 1  # less the note that it started
             if done > last:
-                say(f"  {done}/{len(people)} participants")
+                say(f"  {done}/{len(participants)} participants")
                 last = done
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -156,54 +182,55 @@ def _said_as_done(folder: Folder, people: list[str], say: Callable[[str], None])
         thread.join()
 
 
-def _write(order: PrepareRequest, people: list[str]) -> None:
+def _write(order: PrepareRequest, participants: list[str]) -> None:
     connect()  # before Ray Data starts a Ray of its own, which would listen on every interface
-    items = [{"participant": name, "number": i} for i, name in enumerate(people)]
+    items = [{"participant": name, "number": i} for i, name in enumerate(participants)]
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
     folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    made = rows.map_batches(_one, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
-    made.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+    windows = rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
+    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
 
 
-def _write_here(order: PrepareRequest, people: list[str]) -> None:
+def _write_here(order: PrepareRequest, participants: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
-    for number, name in enumerate(people):
-        table = _one(pa.table({"participant": [name], "number": [number]}), order)
+    for number, name in enumerate(participants):
+        table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
         Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
 
 
-def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
-    """What the tasks said, in the participants' order.
+def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
+    """The tasks' notes: of every participant in order, and of the channels, which are the same for all.
 
     Raises:
         RaylabError: with every problem.
     """
-    there = set(folder.names(NOTES, ".json"))
-    notes = [
-        folder.read_json(f"{NOTES}/{name}.json")
-        if f"{name}.json" in there
-        else {"error": f"participant {name}: its task was lost"}
-        for name in people
-    ]
-    problems = [note["error"] for note in notes if "error" in note]
-    first = notes[0].get("channels")
-    odd = [name for name, note in zip(people, notes, strict=True) if "channels" in note and first and note["channels"] != first]
+    written = set(folder.names(NOTES, ".json"))
+    notes = {
+        name: _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
+        if f"{name}.json" in written
+        else _Note(error=f"participant {name}: its task was lost")
+        for name in participants
+    }
+    problems = [note.error for note in notes.values() if note.error]
+    channels = notes[participants[0]].channels
+    odd = [name for name, note in notes.items() if channels and note.channels and note.channels != channels]
     if odd:
         problems.append(
-            f"participant(s) {', '.join(odd)} have other channels or rates than {people[0]}; prepare them apart, or set a device by --option"
+            f"participant(s) {', '.join(odd)} have other channels or rates than {participants[0]}; prepare them apart, "
+            "or set a device by --option"
         )
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    return notes
+    return [note.summary for note in notes.values() if note.summary], channels
 
 
 def prepare(
     order: PrepareRequest, overwrite: bool = False, say: Callable[[str], None] = print, where: Executor = "ray"
-) -> dict[str, Any]:
+) -> WindowsCard:
     """Prepare a dataset on the connected Ray (a local one is started if there is none), or ``here``, in this process.
 
     Returns:
@@ -212,62 +239,69 @@ def prepare(
     Raises:
         RaylabError: with every participant's problem; no card is written then.
     """
-    folder, people = Folder(order.out), people_of(order)
-    for name in order.label_names:
-        order.reader.label(name)
+    folder, participants = Folder(order.out), participants_of(order)
+    labels = order.label_rules
     _claim(folder, overwrite)
     say(
-        f"{order.dataset}: {len(people)} participants, label(s) {', '.join(order.label_names)}, normalization {order.settings.normalization}"
+        f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
+        f"normalization {order.settings.normalization}"
     )
-    folder.write_json(f"{NOTES}/started.json", {"participants": people})
+    folder.write_json(f"{NOTES}/started.json", {"participants": participants})
     try:
-        with _said_as_done(folder, people, say):
-            (_write if where == "ray" else _write_here)(order, people)
+        with _progress(folder, participants, say):
+            (_write if where == "ray" else _write_here)(order, participants)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
-        _notes(folder, people)
+        _notes(folder, participants)
         raise RaylabError(f"writing the windows failed: {error}") from error
-    card = _card(order, people, _notes(folder, people), folder)
-    folder.write_json(CARD, card)
+    card = _card(order, labels, *_notes(folder, participants), folder)
+    folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)
     for line in _report(card):
         say(line)
     return card
 
 
-def _card(order: PrepareRequest, people: list[str], notes: list[dict[str, Any]], folder: Folder) -> dict[str, Any]:
-    reader = order.reader
-    labels = [reader.label(name) for name in order.label_names]
-    card: dict[str, Any] = {
-        "format": 1,
-        "dataset": reader.name,
-        "raylab": raylab.__version__,
-        "caution": f"{reader.caution} {order.settings.caution}".strip(),
-        "licence": reader.licence,
-        "citation": reader.citation,
-        "options": dict(order.all_options),
-        "preprocessing": order.settings.as_dict(),
-        "labels": [{"name": label.name, "classes": list(label.classes), "decide": label.decide} for label in labels],
-        "channels": notes[0]["channels"],
-        "similarity_traits": list(reader.traits),
-        "participants": [note["summary"] for note in notes],
-    }
-    columns = stored_columns(card)
-    for entry in card["participants"]:
-        entry["fingerprint"] = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
-    card["fingerprint"] = hash_record([[entry["name"], entry["fingerprint"]] for entry in card["participants"]])
-    return card
+def _card(
+    order: PrepareRequest,
+    labels: list[Label],
+    summaries: list[ParticipantSummary],
+    channels: tuple[ChannelCard, ...],
+    folder: Folder,
+) -> WindowsCard:
+    """The card of windows that are written; their fingerprints are of the rows as they are read again."""
+    reader, label_cards = order.reader, tuple(label_card(label) for label in labels)
+    columns = stored_columns(label_cards, channels)
+    participants = tuple(
+        stored_participant(summary, fingerprint_of(read_rows(folder, summary.name, columns), columns)) for summary in summaries
+    )
+    return WindowsCard(
+        format=FORMAT,
+        dataset=reader.name,
+        raylab=raylab.__version__,
+        caution=f"{reader.caution} {order.settings.caution}".strip(),
+        licence=reader.licence,
+        citation=reader.citation,
+        options=dict(order.all_options),
+        preprocessing=order.settings,
+        labels=label_cards,
+        channels=channels,
+        similarity_traits=tuple(reader.traits),
+        participants=participants,
+        fingerprint=joint_fingerprint(participants),
+    )
 
 
-def _report(card: dict[str, Any]) -> list[str]:
+def _report(card: WindowsCard) -> list[str]:
+    """Lines on every participant, and on all of them."""
     lines = []
-    for entry in card["participants"]:
+    for entry in card.participants:
         counts = "; ".join(
-            f"{label}: " + ", ".join(f"{n} {name}" for name, n in by.items()) for label, by in entry["counts"].items()
+            f"{label}: " + ", ".join(f"{n} {name}" for name, n in by_class.items()) for label, by_class in entry.counts.items()
         )
-        lines.append(f"  {entry['name']:>5}  {entry['duration_s']:8.1f} s  {entry['windows']:5d} windows  {counts}")
-        lines += [f"         {note}" for note in entry["notes"]]
-    total = sum(entry["windows"] for entry in card["participants"])
+        lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
+        lines += [f"         {note}" for note in entry.notes]
+    total = sum(entry.windows for entry in card.participants)
     lines.append(
-        f"{total:,} windows over {len(card['participants'])} people, {len(card['channels'])} channels, fingerprint {card['fingerprint']}"
+        f"{total:,} windows over {len(card.participants)} people, {len(card.channels)} channels, fingerprint {card.fingerprint}"
     )
     return lines

@@ -148,7 +148,7 @@ def by_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
     Raises:
         FoldError: if there are fewer than two participants.
     """
-    train, validation = fold.split_people(participants)
+    train, validation = fold.split_participants(participants)
     return StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold)
 
 

@@ -58,7 +58,7 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
 
 def _traits(fold: Fold) -> tuple[Vectors, Vectors]:
     """Coordinates by the traits that the dataset's card lists for similarity: of the other participants, and of the target."""
-    names = list(fold.index.card["similarity_traits"])
+    names = fold.index.card.similarity_traits
     table = {participant: fold.index.traits(participant) for participant in (*fold.others, fold.target)}
     for participant, traits in table.items():
         missing = [name for name in names if traits.get(name) is None]

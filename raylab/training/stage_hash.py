@@ -88,7 +88,7 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages
             "data": fold.index.fingerprint,
-            "preprocessing": fold.index.card["preprocessing"],
+            "preprocessing": fold.index.card.preprocessing.as_dict(),
             "classes": list(fold.index.classes(fold.label)),
             "channels": [[name, *shape] for name, shape in context.shapes.items()],
             "train": hash_array(window[stage.train]),

@@ -3,9 +3,6 @@
 All checks are made before a run starts, from the study and the datasets' cards alone, and all problems are reported at once.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from raylab.models.encoders import ENCODERS
 from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
@@ -13,6 +10,7 @@ from raylab.models.registry import CLASSICAL_MODELS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
+from raylab.windows.card import WindowsCard
 
 
 def model_problems(model: ModelSpec) -> list[str]:
@@ -61,7 +59,7 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
     return ""
 
 
-def channels_of(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any]) -> tuple[str, ...]:
+def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:
     """The channels that the model gets, in their order: all of them, or those of its modalities if it names some.
 
     Args:
@@ -70,11 +68,11 @@ def channels_of(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, 
     """
     if not model.modalities:
         return channels
-    modality = {entry["name"]: entry["modality"] for entry in card["channels"]}
+    modality = {channel.name: channel.modality for channel in card.channels}
     return tuple(name for name in channels if modality[name] in model.modalities)
 
 
-def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[str, Any], dataset: str) -> list[str]:
+def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard, dataset: str) -> list[str]:
     """Problems of a model with the channels of a dataset; empty if there are none.
 
     Args:
@@ -82,12 +80,12 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: Mapping[
         card: the card of the windows.
         dataset: the dataset's name in messages.
     """
-    entries = {entry["name"]: entry for entry in card["channels"] if entry["name"] in channels}
-    offered = sorted({entry["modality"] for entry in entries.values()}) if model.modalities else []
+    cards = {channel.name: channel for channel in card.channels if channel.name in channels}
+    offered = sorted({channel.modality for channel in cards.values()}) if model.modalities else []
     if unknown := [name for name in model.modalities if name not in offered]:
         return [f"{dataset} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
     used = channels_of(model, channels, card)
-    variable = [name for name in used if entries[name].get("variable")]
+    variable = [name for name in used if cards[name].variable]
     encoder = ENCODERS.get(model.encoder)
     if encoder and not encoder.variable and variable:
         return [

@@ -64,50 +64,47 @@ def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LE
     In brackets: a normalization other than the usual one, validity probes that the windows went through, a number of participants, and the
     split scheme. A name that the study gives replaces all of these except the scheme: a leaking split must be seen under any name.
     """
-    how = index.card["preprocessing"]["normalization"]
-    suffixes = [] if how in ("recording", "none") else [how.replace("_", " ")]
-    suffixes += [probe["kind"].replace("_", " ") for probe in index.card.get("probes", [])]
+    suffixes = [index.card.preprocessing.suffix] if index.card.preprocessing.suffix else []
+    suffixes += [probe.suffix for probe in index.card.probes]
     suffixes += [f"{entry.people} people"] if entry.people else []
     suffixes = [*([] if entry.name else suffixes), *([kind.suffix] if kind.suffix else [])]
     return (entry.name or index.name) + (f" ({', '.join(suffixes)})" if suffixes else "")
 
 
-def _unknown_names(entry: DatasetEntry, index: WindowIndex, tested: list[str]) -> list[str]:
+def _unknown_names(entry: DatasetEntry, index: WindowIndex) -> list[str]:
     """Problems: a label, channels or participants that the entry names and the windows do not have.
 
     For two joined datasets also what they do not share, with the reason.
-
-    Args:
-        tested: participants who can be held out.
     """
-    problems, unshared = [], index.card.get("unshared", {"channels": {}, "labels": {}})
+    problems = []
+    other_labels = index.joined.unshared_labels if index.joined else {}
+    other_channels = index.joined.unshared_channels if index.joined else {}
     if entry.label not in index.labels:
         offered = ", ".join(index.labels)
         problems.append(
-            f"{entry.windows}: {unshared['labels'][entry.label]}"
-            if entry.label in unshared["labels"]
+            f"{entry.windows}: {other_labels[entry.label]}"
+            if entry.label in other_labels
             else f"{entry.windows} has no label {entry.label!r} (it has {offered}); prepare it again with --label {entry.label}"
         )
-    available = [channel["name"] for channel in index.card["channels"]]
-    differing = {name: why for name, why in unshared["channels"].items() if entry.channels is None or name in entry.channels}
+    available = [channel.name for channel in index.card.channels]
+    differing = {name: why for name, why in other_channels.items() if entry.channels is None or name in entry.channels}
     problems += [f"{entry.windows}: {why}; name the channels to use with `channels:`" for why in differing.values()]
     if unknown := [name for name in entry.channels or [] if name not in available and name not in differing]:
         problems.append(f"{entry.windows} has no channel {', '.join(unknown)} (it has {', '.join(available)})")
-    if unknown := [name for name in entry.participants or [] if name not in tested]:
+    if unknown := [name for name in entry.participants or [] if name not in index.tested]:
         problems.append(f"{entry.windows} has no participant {', '.join(unknown)}")
     return problems
 
 
 def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[CheckedDataset | None, list[str]]:
     """The entry with its index, or its problems."""
-    tested = list(index.card.get("tested", index.participants))
-    problems = _unknown_names(entry, index, tested)
-    kind = study.folds_of(entry).kind(str(index.card.get("trained_on", "")))
+    problems = _unknown_names(entry, index)
+    kind = study.folds_of(entry).kind(index.joined.trained_on if index.joined else "")
     if len(index.participants) < MIN_PARTICIPANTS:
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
     if problems:
         return None, problems
-    candidates = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
+    candidates = tuple(name for name in labelled_participants(index, entry.label) if name in index.tested)
     if kind.groups > len(candidates):
         return None, [
             f"{entry.windows} has {len(candidates)} people with the label {entry.label}, too few for {kind.groups} groups"
@@ -116,7 +113,7 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
         entry=entry,
         index=index,
         name=dataset_name(entry, index, kind),
-        channels=tuple(entry.channels or [channel["name"] for channel in index.card["channels"]]),
+        channels=tuple(entry.channels or [channel.name for channel in index.card.channels]),
         targets=tuple(name for name in candidates if name in (entry.participants or candidates)),
         candidates=candidates,
         kind=kind,
@@ -159,7 +156,7 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
 
 def _missing_requirements(dataset: CheckedDataset, study: Study) -> list[str]:
     """Problems: techniques of the study that need traits, if the dataset has none."""
-    if any(entry["traits"] for entry in dataset.index.card["participants"]) and dataset.index.card["similarity_traits"]:
+    if dataset.index.card.has_traits:
         return []
     need_traits = {
         entry.name
@@ -172,14 +169,14 @@ def _missing_requirements(dataset: CheckedDataset, study: Study) -> list[str]:
 
 def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
     """The fold, the model and the shapes that a trial's stages share, rebuilt from its record."""
-    cards = {channel["name"]: (channel["length"], channel["n_features"]) for channel in index.card["channels"]}
+    shapes = {channel.name: (channel.length, channel.n_features) for channel in index.card.channels}
     return TrainingContext(
         fold=Fold(
             index, trial.label, trial.target, trial.seed, trial.people, trial.channels, trial.held_out_with, trial.shares
         ),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
-        shapes={name: cards[name] for name in trial.channels},
+        shapes={name: shapes[name] for name in trial.channels},
         workers=trial.workers,
     )
 

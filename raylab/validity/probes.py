@@ -1,12 +1,13 @@
-"""Leak probes: prepared windows to windows of which the right result is known, whatever the dataset.
+"""Leak probes: prepared windows to windows with a known right result, whatever the dataset.
 
-- ``shuffled_labels``: of each label, each person's classes are permuted among that person's labelled windows: every technique must be at chance.
-- ``shuffled_traits``: whole trait records are permuted among people: techniques that choose people by traits lose what they gained.
-- ``shuffled_transcripts``: what was said is permuted among each speaker's utterances: a model of text falls to what the classes' shares give, and a
-  fusion to what its other modalities give.
-- ``duplicated_person``: a person stands there twice, under two names: the run must warn (``raylab.windows.duplicate_recordings``).
+- ``shuffled_labels``: of each label, each participant's classes are permuted among that participant's labelled windows: every technique must
+  be at chance.
+- ``shuffled_traits``: whole trait records are permuted among participants: techniques that choose participants by traits lose their gain.
+- ``shuffled_transcripts``: transcripts are permuted among each speaker's utterances: a model of text falls to the score that the classes'
+  shares give, and a fusion to that of its other modalities.
+- ``duplicated_person``: a participant is there twice, under two names: the run must warn (``raylab.windows.duplicate_recordings``).
 
-The fourth probe, flipped test labels, needs a study and not only windows: ``raylab.validity.label_flip_probe``.
+The fifth probe, flipped test labels, needs a study and not only windows: ``raylab.validity.label_flip_probe``.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,27 +20,27 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.seeding import FoldSeeds
-from raylab.hashing import hash_record
+from raylab.windows.card import ParticipantCard, ProbeCard, WindowsCard, joint_fingerprint
 from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
-from raylab.windows.transcripts import linguistic
 
 
 @dataclass(frozen=True)
-class Person:
-    """One participant's windows and what the card says of them."""
+class Participant:
+    """One participant's windows and its entry of the card."""
 
-    entry: dict[str, Any]
-    made: ParticipantWindows
+    card: ParticipantCard
+    windows: ParticipantWindows
 
     @property
     def name(self) -> str:
-        return str(self.entry["name"])
+        """As in the card."""
+        return self.card.name
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What a probe is asked to do: see ``probe``."""
+    """The arguments of a probe: see ``probe``."""
 
     seed: int
     person: str | None
@@ -47,80 +48,94 @@ class ProbeOptions:
     words: tuple[str, ...] = ()  # names of the linguistic channels
 
     def generator(self, name: str, purpose: str) -> np.random.Generator:
-        """A stream of each person and purpose, so that it does not matter who else is there."""
+        """A stream of each participant and purpose, so that it does not matter who else is there."""
         return FoldSeeds(self.seed, "probe", purpose, name).generator("permutation")
 
 
-Made = tuple[list[Person], dict[str, Any], str]  # the people, what the card says of the probe, the sentence for every table
+@dataclass(frozen=True)
+class ProbedWindows:
+    """The result of a probe.
+
+    Attributes:
+        details: fields of the probe's record in the card (``raylab.windows.card.ProbeCard``).
+        sentence: for every table.
+    """
+
+    participants: list[Participant]
+    details: Mapping[str, Any]
+    sentence: str
 
 
-def _shuffled_labels(people: list[Person], asked: ProbeOptions) -> Made:
-    """Counts stay as they are, and so does which windows have a label."""
+def _shuffled_labels(participants: list[Participant], options: ProbeOptions) -> ProbedWindows:
+    """Counts stay as they are, and so do the windows that have a label."""
 
-    def shuffled(person: Person) -> Person:
-        labels = {name: y.copy() for name, y in person.made.labels.items()}
+    def shuffled(participant: Participant) -> Participant:
+        labels = {name: y.copy() for name, y in participant.windows.labels.items()}
         for name, y in labels.items():
             rows = np.flatnonzero(y != NO_LABEL)
-            y[rows] = asked.generator(person.name, name).permutation(y[rows])
-        return replace(person, made=replace(person.made, labels=labels))
+            y[rows] = options.generator(participant.name, name).permutation(y[rows])
+        return replace(participant, windows=replace(participant.windows, labels=labels))
 
-    said = "each person's labels were permuted among that person's windows, so every technique must be at chance"
-    return [shuffled(person) for person in people], {}, said
-
-
-def _shuffled_traits(people: list[Person], asked: ProbeOptions) -> Made:
-    """Whole records move; by chance a person may get the own one, which the card counts."""
-    order = asked.generator("everyone", "traits").permutation(len(people))
-    traits = [people[int(i)].entry["traits"] for i in order]
-    kept = int((order == np.arange(len(people))).sum())
-    moved = [replace(person, entry={**person.entry, "traits": new}) for person, new in zip(people, traits, strict=True)]
-    said = f"traits were permuted among people ({kept} of {len(people)} kept their own), so choosing people by traits must gain nothing"
-    return moved, {"kept_own": kept}, said
+    sentence = "each person's labels were permuted among that person's windows, so every technique must be at chance"
+    return ProbedWindows([shuffled(participant) for participant in participants], {}, sentence)
 
 
-def _shuffled_transcripts(people: list[Person], asked: ProbeOptions) -> Made:
+def _shuffled_traits(participants: list[Participant], options: ProbeOptions) -> ProbedWindows:
+    """Whole records move; by chance a participant may get its own, which the card counts."""
+    order = options.generator("everyone", "traits").permutation(len(participants))
+    kept_own = int((order == np.arange(len(participants))).sum())
+    moved = [
+        replace(participant, card=participant.card.changed(traits=participants[int(giver)].card.traits))
+        for participant, giver in zip(participants, order, strict=True)
+    ]
+    sentence = f"traits were permuted among people ({kept_own} of {len(participants)} kept their own), so choosing people by traits must gain nothing"
+    return ProbedWindows(moved, {"kept_own": kept_own}, sentence)
+
+
+def _shuffled_transcripts(participants: list[Participant], options: ProbeOptions) -> ProbedWindows:
     """All linguistic channels move together, with their lengths; an utterance may keep its own, or get the same text from another one."""
 
-    def shuffled(person: Person) -> Person:
-        made = person.made
-        order = asked.generator(person.name, "transcripts").permutation(len(made.start_s))
-        signals = {name: x[order] if name in asked.words else x for name, x in made.signals.items()}
-        lengths = {name: x[order] if name in asked.words else x for name, x in made.lengths.items()}
-        return replace(person, made=replace(made, signals=signals, lengths=lengths))
+    def shuffled(participant: Participant) -> Participant:
+        windows = participant.windows
+        order = options.generator(participant.name, "transcripts").permutation(len(windows.start_s))
+        signals = {name: x[order] if name in options.words else x for name, x in windows.signals.items()}
+        lengths = {name: x[order] if name in options.words else x for name, x in windows.lengths.items()}
+        return replace(participant, windows=replace(windows, signals=signals, lengths=lengths))
 
-    said = f"transcripts ({', '.join(asked.words)}) were permuted among each speaker's utterances, so text must tell nothing of an utterance"
-    return [shuffled(person) for person in people], {"channels": list(asked.words)}, said
+    sentence = f"transcripts ({', '.join(options.words)}) were permuted among each speaker's utterances, so text must tell nothing of an utterance"
+    return ProbedWindows([shuffled(participant) for participant in participants], {"channels": options.words}, sentence)
 
 
-def _duplicated_person(people: list[Person], asked: ProbeOptions) -> Made:
-    """The copy stands last in the card; noise is drawn per channel."""
-    there = {person.name: person for person in people}
-    if asked.person not in there:
-        raise RaylabError(f"duplicated_person needs one of these people (--person): {', '.join(there)}; got {asked.person!r}")
-    original, name = there[asked.person], f"{asked.person}_copy"
-    if name in there:
+def _duplicated_person(participants: list[Participant], options: ProbeOptions) -> ProbedWindows:
+    """The copy is the last one in the card; noise is drawn per channel."""
+    by_name = {participant.name: participant for participant in participants}
+    if options.person not in by_name:
+        raise RaylabError(
+            f"duplicated_person needs one of these people (--person): {', '.join(by_name)}; got {options.person!r}"
+        )
+    original, name = by_name[options.person], f"{options.person}_copy"
+    if name in by_name:
         raise RaylabError(f"there is a participant {name} already; duplicate another person")
     signals = {
-        channel: _beyond_is_zero(
-            (x + asked.noise * asked.generator(original.name, channel).standard_normal(x.shape)).astype(np.float32),
-            original.made.lengths.get(channel),
+        channel: _valid_steps_only(
+            (x + options.noise * options.generator(original.name, channel).standard_normal(x.shape)).astype(np.float32),
+            original.windows.lengths.get(channel),
         )
-        for channel, x in original.made.signals.items()
+        for channel, x in original.windows.signals.items()
     }
-    copy = Person(
-        {**original.entry, "name": name}, replace(original.made, signals=signals if asked.noise else original.made.signals)
-    )
-    noise = f" with noise of SD {asked.noise:g}" if asked.noise else ""
-    said = f"{name} is {original.name} again{noise}, so holding out one of them leaves the other to train on"
-    return [*people, copy], {"person": original.name, "noise": asked.noise}, said
+    windows = replace(original.windows, signals=signals) if options.noise else original.windows
+    copy = Participant(original.card.changed(name=name), windows)
+    noise = f" with noise of SD {options.noise:g}" if options.noise else ""
+    sentence = f"{name} is {original.name} again{noise}, so holding out one of them leaves the other to train on"
+    return ProbedWindows([*participants, copy], {"person": original.name, "noise": options.noise}, sentence)
 
 
-def _beyond_is_zero(x: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] | None) -> npt.NDArray[np.float32]:
-    """Noise belongs on a window's valid steps only."""
+def _valid_steps_only(x: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] | None) -> npt.NDArray[np.float32]:
+    """Zeros beyond each window's valid steps: noise does not belong there."""
     return x if lengths is None else x * (np.arange(x.shape[1]) < lengths[:, None])[:, :, None]
 
 
-PROBES: Mapping[str, Callable[[list[Person], ProbeOptions], Made]] = {
+PROBES: Mapping[str, Callable[[list[Participant], ProbeOptions], ProbedWindows]] = {
     "shuffled_labels": _shuffled_labels,
     "shuffled_traits": _shuffled_traits,
     "shuffled_transcripts": _shuffled_transcripts,
@@ -130,36 +145,35 @@ PROBES: Mapping[str, Callable[[list[Person], ProbeOptions], Made]] = {
 
 def probe(
     kind: str, source: Folder | str, out: str, seed: int = 0, person: str | None = None, noise: float = 0.0
-) -> dict[str, Any]:
+) -> WindowsCard:
     """Write prepared windows again, changed as the probe says; without Ray.
 
     Args:
         source, out: folders on a local path or a URI; ``out`` must be empty.
-        person: who is duplicated.
+        person: the participant that is duplicated.
         noise: SD of the Gaussian noise on the duplicate's signals, in their unit (prepared signals go from 0 to 1).
 
     Returns:
-        the new card: ``probes`` lists kind, seed and the fingerprint of the windows it was made from; ``caution`` says what was done.
+        the new card: ``probes`` lists kind, seed and the fingerprint of the windows it was made from; ``caution`` names the change.
 
     Raises:
-        RaylabError: on windows that are not there or not whole, an ``out`` that holds something, or what the probe cannot be asked.
+        RaylabError: on windows that are not there or not whole, an ``out`` that holds something, or arguments that the probe does not have.
     """
     folder, to = source if isinstance(source, Folder) else Folder(source), Folder(out)
     _refuse(kind, to, person, noise)
     windows = read_windows(folder)
     card = windows.index.card
-    if kind == "shuffled_traits" and not (card["similarity_traits"] and any(entry["traits"] for entry in card["participants"])):
+    if kind == "shuffled_traits" and not card.has_traits:
         raise RaylabError(f"{folder.uri}: shuffled_traits needs traits, and {windows.index.name} has none")
-    words = linguistic(card)
-    if kind == "shuffled_transcripts" and not words:
+    if kind == "shuffled_transcripts" and not card.linguistic_channels:
         raise RaylabError(f"{folder.uri}: shuffled_transcripts needs a linguistic channel, and {windows.index.name} has none")
-    people, about, said = PROBES[kind](_people(folder, windows), ProbeOptions(seed, person, noise, words))
-    for number, one in enumerate(people):
-        table = to_table(one.made, one.name, number, list(windows.index.labels))
-        to.write_table(f"participant={one.name}/part-0.parquet", table.drop_columns(["participant"]))
-    record = {"kind": kind, "seed": seed, "from": windows.index.fingerprint, **about}
-    new = _card(card, people, record, f"Probe {kind} (seed {seed}): {said}.", to)
-    to.write_json(CARD, new)
+    probed = PROBES[kind](_participants(folder, windows), ProbeOptions(seed, person, noise, card.linguistic_channels))
+    for number, participant in enumerate(probed.participants):
+        table = to_table(participant.windows, participant.name, number, list(windows.index.labels))
+        to.write_table(f"participant={participant.name}/part-0.parquet", table.drop_columns(["participant"]))
+    record = ProbeCard(kind=kind, seed=seed, origin=windows.index.fingerprint, **probed.details)
+    new = _card(card, probed.participants, record, f"Probe {kind} (seed {seed}): {probed.sentence}.", to)
+    to.write_json(CARD, new.as_json())
     return new
 
 
@@ -174,34 +188,36 @@ def _refuse(kind: str, to: Folder, person: str | None, noise: float) -> None:
         raise RaylabError(f"{to.uri} is not empty; give another --out")
 
 
-def _people(folder: Folder, windows: Windows) -> list[Person]:
+def _participants(folder: Folder, windows: Windows) -> list[Participant]:
     """Every participant as it was cut."""
     index = windows.index
-    found = []
-    for number, entry in enumerate(index.card["participants"]):
+    participants = []
+    for number, entry in enumerate(index.card.participants):
         rows = np.flatnonzero(index.participant_index == number)
-        made = ParticipantWindows(
+        part = ParticipantWindows(
             start_s=index.start_s[rows],
             segment=index.segment[rows],
-            sessions=read_rows(folder, entry["name"], ["window", "session"])["session"].to_pylist(),
+            sessions=read_rows(folder, entry.name, ["window", "session"])["session"].to_pylist(),
             labels={name: y[rows] for name, y in index.labels.items()},
             signals={name: values[rows] for name, values in windows.signals.items()},
-            duration_s=entry["duration_s"],
+            duration_s=entry.duration_s,
             lengths={name: steps[rows] for name, steps in windows.lengths.items()},
         )
-        found.append(Person(entry, made))
-    return found
+        participants.append(Participant(entry, part))
+    return participants
 
 
-def _card(card: dict[str, Any], people: list[Person], record: dict[str, Any], said: str, to: Folder) -> dict[str, Any]:
-    """The card of the new windows. Traits are no part of anybody's rows, so the probe itself enters the fingerprint:
+def _card(card: WindowsCard, participants: list[Participant], record: ProbeCard, sentence: str, to: Folder) -> WindowsCard:
+    """The card of the new windows. Traits are no part of the rows, so the probe itself enters the fingerprint:
     no stage trained on one is ever taken for a stage of the other."""
-    columns = stored_columns(card)
-    entries = [{**one.entry, "fingerprint": fingerprint_of(read_rows(to, one.name, columns), columns)} for one in people]
-    return {
-        **card,
-        "participants": entries,
-        "probes": [*card.get("probes", []), record],
-        "caution": f"{card['caution']} {said}".strip(),
-        "fingerprint": hash_record([*([entry["name"], entry["fingerprint"]] for entry in entries), record]),
-    }
+    columns = stored_columns(card.labels, card.channels)
+    entries = tuple(
+        participant.card.changed(fingerprint=fingerprint_of(read_rows(to, participant.name, columns), columns))
+        for participant in participants
+    )
+    return card.changed(
+        participants=entries,
+        probes=(*card.probes, record),
+        caution=f"{card.caution} {sentence}".strip(),
+        fingerprint=joint_fingerprint(entries, record.model_dump(mode="json", by_alias=True)),
+    )

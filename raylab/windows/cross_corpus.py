@@ -1,7 +1,7 @@
-"""Two datasets as one: everybody of the second is added to the first under a name of its own, for training on one corpus and testing on
-the other. What they do not share is left out, and said where a study asks for it."""
+"""Two datasets as one: all participants of the second are added to the first under names of their own, for training on one corpus and
+testing on the other. Channels and labels that they do not share are left out; a study that asks for one is told why."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,118 +9,129 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.files import Folder, within
 from raylab.hashing import hash_record
-from raylab.windows.dataset import PER_PARTICIPANT, WindowIndex, Windows, read_index, read_windows
+from raylab.windows.card import ChannelCard, LabelCard, WindowsCard
+from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index, read_windows
 
 FROM = " <- "  # tested on <- trained on
 
 
 def source(windows: str, train_on: str | None) -> str:
-    """What a study reads for a dataset entry: a path, or two."""
+    """The source of a study's dataset entry: a path, or two."""
     return f"{windows}{FROM}{train_on}" if train_on else windows
 
 
-def read_source(root: str, which: str) -> Windows:
+def read_source(root: str, source: str) -> Windows:
     """The windows of a source; errors as ``read_windows``'s, and those of ``join_windows``."""
-    tested, _, trained = which.partition(FROM)
+    tested, _, trained = source.partition(FROM)
     windows = read_windows(Folder(within(root, tested)))
     return join_windows(windows, read_windows(Folder(within(root, trained)))) if trained else windows
 
 
-def index_source(root: str, which: str) -> WindowIndex:
+def index_source(root: str, source: str) -> WindowIndex:
     """The index of a source."""
-    tested, _, trained = which.partition(FROM)
+    tested, _, trained = source.partition(FROM)
     index = read_index(Folder(within(root, tested)))
     return join_indexes(index, read_index(Folder(within(root, trained)))) if trained else index
 
 
-def _channels(tested: dict[str, Any], trained: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The channels that both have in one shape, padded to the longer where their length varies; and why others are not among them."""
-    there = {entry["name"]: entry for entry in trained["channels"]}
+def _channels(tested: WindowsCard, trained: WindowsCard) -> tuple[tuple[ChannelCard, ...], dict[str, str]]:
+    """The channels that both have in one shape, padded to the longer if their length varies; and why others are not among them."""
+    theirs = {channel.name: channel for channel in trained.channels}
     shared, unshared = [], {}
-    for entry in tested["channels"]:
-        name, other = entry["name"], there.get(entry["name"])
+    for channel in tested.channels:
+        name, other = channel.name, theirs.get(channel.name)
         if other is None:
-            unshared[name] = f"{trained['dataset']} has no channel {name} (it has {', '.join(there)})"
+            unshared[name] = f"{trained.dataset} has no channel {name} (it has {', '.join(theirs)})"
             continue
-        both = entry.get("variable", False) and other.get("variable", False)
-        for what in ("unit", "rate_hz", "n_features", *(() if both else ("length",))):
-            if entry.get(what) != other.get(what):
+        padded = channel.variable and other.variable
+        for field in ("unit", "rate_hz", "n_features", *(() if padded else ("length",))):
+            if getattr(channel, field) != getattr(other, field):
                 unshared[name] = (
-                    f"channel {name} differs: {what} {entry.get(what)} in {tested['dataset']}, {other.get(what)} in {trained['dataset']}"
+                    f"channel {name} differs: {field} {getattr(channel, field)} in {tested.dataset}, {getattr(other, field)} "
+                    f"in {trained.dataset}"
                 )
         if name not in unshared:
-            shared.append({**entry, "length": max(entry["length"], other["length"])})
-    return shared, unshared
+            shared.append(channel.changed(length=max(channel.length, other.length)))
+    return tuple(shared), unshared
 
 
-def _labels(tested: dict[str, Any], trained: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _labels(tested: WindowsCard, trained: WindowsCard) -> tuple[tuple[LabelCard, ...], dict[str, str]]:
     """The labels that both have with the same classes in the same order; and why others are not among them."""
-    there = {entry["name"]: list(entry["classes"]) for entry in trained["labels"]}
+    theirs = {label.name: label for label in trained.labels}
     shared, unshared = [], {}
-    for entry in tested["labels"]:
-        name, other = entry["name"], there.get(entry["name"])
-        if other == list(entry["classes"]):
-            shared.append(entry)
-        elif other is None:
-            unshared[name] = f"{trained['dataset']} has no label {name} (it has {', '.join(there)})"
+    for label in tested.labels:
+        name, other = label.name, theirs.get(label.name)
+        if other is None:
+            unshared[name] = f"{trained.dataset} has no label {name} (it has {', '.join(theirs)})"
+        elif other.classes == label.classes:
+            shared.append(label)
         else:
             unshared[name] = (
-                f"label {name} differs: {', '.join(entry['classes'])} in {tested['dataset']}; {', '.join(other)} in {trained['dataset']}; "
+                f"label {name} differs: {', '.join(label.classes)} in {tested.dataset}; {', '.join(other.classes)} in {trained.dataset}; "
                 "prepare both with the label set that they share"
             )
-    return shared, unshared
+    return tuple(shared), unshared
 
 
-def _card(tested: WindowIndex, trained: WindowIndex) -> dict[str, Any]:
-    """The first one's card with the second one's people, and what a study must know: who is tested, whom one trains on, what is not shared."""
+def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
+    """Datasets that are normalized in different ways, and two preparations of one dataset that share participants."""
     one, two = tested.card, trained.card
-    how = [card["preprocessing"]["normalization"] for card in (one, two)]
-    if how[0] != how[1]:
-        raise RaylabError(f"{one['dataset']} is normalized by {how[0]}, {two['dataset']} by {how[1]}; prepare them alike")
-    both = sorted(set(tested.participants) & set(trained.participants)) if one["dataset"] == two["dataset"] else []
+    if one.preprocessing.normalization != two.preprocessing.normalization:
+        raise RaylabError(
+            f"{one.dataset} is normalized by {one.preprocessing.normalization}, {two.dataset} by {two.preprocessing.normalization}; "
+            "prepare them alike"
+        )
+    both = sorted(set(tested.participants) & set(trained.participants)) if one.dataset == two.dataset else []
     if both:
         raise RaylabError(
-            f"{', '.join(both)} stand in both preparations of {one['dataset']}: who is tested would be trained on; train on another corpus, or "
+            f"{', '.join(both)} stand in both preparations of {one.dataset}: who is tested would be trained on; train on another corpus, or "
             "prepare them without each other's people (--without)"
         )
-    probes = [*one.get("probes", []), *two.get("probes", [])]
-    (channels, no_channels), (labels, no_labels) = _channels(one, two), _labels(one, two)
-    traits = [name for name in one["similarity_traits"] if name in two["similarity_traits"]]
-    window_s = max(tested.window_s, trained.window_s)
-    return {
-        **one,
-        **({"probes": probes} if probes else {}),
-        "preprocessing": {**one["preprocessing"], "window_s": window_s},
-        "participants": [*one["participants"], *({**p, "name": f"{trained.name} {p['name']}"} for p in two["participants"])],
-        "channels": channels,
-        "labels": labels,
-        "similarity_traits": traits,
-        "caution": " ".join(filter(None, [one["caution"], two["caution"]])),
-        "fingerprint": hash_record([tested.fingerprint, trained.fingerprint]),
-        "tested": list(tested.participants),
-        "trained_on": trained.name,
-        "unshared": {"channels": no_channels, "labels": no_labels},
-    }
+
+
+def _joined(tested: WindowIndex, trained: WindowIndex) -> tuple[WindowsCard, CrossCorpus]:
+    """The first one's card with the second one's participants, and what a study must know of the two."""
+    one, two = tested.card, trained.card
+    (channels, other_channels), (labels, other_labels) = _channels(one, two), _labels(one, two)
+    names = [*tested.participants, *(f"{trained.name} {name}" for name in trained.participants)]
+    card = one.changed(
+        probes=(*one.probes, *two.probes),
+        preprocessing=replace(one.preprocessing, window_s=max(tested.window_s, trained.window_s)),
+        participants=tuple(
+            entry.changed(name=name, counts={label.name: entry.counts[label.name] for label in labels})
+            for name, entry in zip(names, (*one.participants, *two.participants), strict=True)
+        ),
+        channels=channels,
+        labels=labels,
+        similarity_traits=tuple(name for name in one.similarity_traits if name in two.similarity_traits),
+        caution=" ".join(filter(None, [one.caution, two.caution])),
+        fingerprint=hash_record([tested.fingerprint, trained.fingerprint]),
+    )
+    return card, CrossCorpus(tested.participants, trained.name, other_channels, other_labels)
 
 
 def join_indexes(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
     """The windows of both; ids of the tested ones stay as they are.
 
     Raises:
-        RaylabError: where the two are normalized in different ways.
+        RaylabError: if the two are normalized in different ways, or are preparations of one dataset that share participants.
     """
-    card = _card(tested, trained)
-    names = [entry["name"] for entry in card["participants"]]
+    _refuse_misfits(tested, trained)
+    card, joined = _joined(tested, trained)
     first = len(tested.participants)
     return WindowIndex(
         card=card,
-        participants=tuple(names),
+        participants=tuple(entry.name for entry in card.participants),
         window=np.concatenate([tested.window, trained.window + first * PER_PARTICIPANT]),
         participant_index=np.concatenate([tested.participant_index, trained.participant_index + np.int32(first)]),
         segment=np.concatenate([tested.segment, trained.segment]),
         start_s=np.concatenate([tested.start_s, trained.start_s]),
-        labels={x["name"]: np.concatenate([i.labels[x["name"]] for i in (tested, trained)]) for x in card["labels"]},
-        statistics={c["name"]: np.concatenate([i.statistics[c["name"]] for i in (tested, trained)]) for c in card["channels"]},
+        labels={label.name: np.concatenate([part.labels[label.name] for part in (tested, trained)]) for label in card.labels},
+        statistics={
+            channel.name: np.concatenate([part.statistics[channel.name] for part in (tested, trained)])
+            for channel in card.channels
+        },
+        joined=joined,
     )
 
 
@@ -128,14 +139,14 @@ def join_windows(tested: Windows, trained: Windows) -> Windows:
     """Both with their signals: see ``join_indexes``."""
     index = join_indexes(tested.index, trained.index)
     signals, lengths = {}, {}
-    for channel in index.card["channels"]:
-        name, length = channel["name"], channel["length"]
-        signals[name] = np.concatenate([_padded(part.signals[name], length) for part in (tested, trained)])
-        if channel.get("variable"):
+    for channel in index.card.channels:
+        name = channel.name
+        signals[name] = np.concatenate([_padded(part.signals[name], channel.length) for part in (tested, trained)])
+        if channel.variable:
             lengths[name] = np.concatenate([part.lengths[name] for part in (tested, trained)])
     return Windows(index, signals, lengths)
 
 
 def _padded(values: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
-    """(n, length, n_features) with zeros behind what is there."""
+    """(n, length, n_features) with zeros behind the samples."""
     return np.pad(values, ((0, 0), (0, length - values.shape[1]), (0, 0)))

@@ -3,9 +3,10 @@
 Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet`` with the
 columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and, per channel, one fixed-size float32
 list flattened from (length, n_features) and one of its statistics, ``s_<channel>``. A channel of variable length (``"variable": true``
-in the card) has its valid steps beside it, ``n_<channel>``, and zeros beyond them.
+in the card) has its valid steps in a column of its own, ``n_<channel>``, and zeros beyond them.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,8 @@ import pyarrow.dataset as pads
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
-from raylab.recordings.recording import Recording
+from raylab.recordings.recording import Trait
+from raylab.windows.card import ChannelCard, LabelCard, WindowsCard, parse_card
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
@@ -25,17 +27,35 @@ PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * 
 
 
 @dataclass(frozen=True)
+class CrossCorpus:
+    """Two datasets that were joined (``raylab.windows.cross_corpus``): a study tests on the one and trains on the other.
+
+    Attributes:
+        tested: names of the participants that may be tested.
+        trained_on: name of the other dataset.
+        unshared_channels, unshared_labels: those of the tested dataset that the other one does not have alike, each with the reason.
+    """
+
+    tested: tuple[str, ...]
+    trained_on: str
+    unshared_channels: Mapping[str, str]
+    unshared_labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class WindowIndex:
     """Everything but the signals: enough to build folds and to name every training.
 
     Attributes:
-        card: the parsed card.
-        participants: names; ``person`` (n,) holds positions in it.
-        window: (n,) window ids; segment, start_s: (n,); labels: label name to class index (n,), -1 for none.
+        card: of the windows.
+        participants: names; ``participant_index`` (n,) holds positions in it.
+        window: (n,) window ids; segment, start_s: (n,).
+        labels: label name to class index (n,), -1 for none.
         statistics: channel name to (n, 3 n_features), see ``raylab.windows.segmentation.statistics``.
+        joined: of two joined datasets, which is which; None for one.
     """
 
-    card: dict[str, Any]
+    card: WindowsCard
     participants: tuple[str, ...]
     window: npt.NDArray[np.int64]
     participant_index: npt.NDArray[np.int32]
@@ -43,28 +63,40 @@ class WindowIndex:
     start_s: npt.NDArray[np.float64]
     labels: dict[str, npt.NDArray[np.int8]]
     statistics: dict[str, npt.NDArray[np.float32]]
+    joined: CrossCorpus | None = None
 
     @property
     def name(self) -> str:
-        return str(self.card["dataset"])
+        """The dataset's name."""
+        return self.card.dataset
 
     @property
     def fingerprint(self) -> str:
-        return str(self.card["fingerprint"])
+        """Digest of all windows."""
+        return self.card.fingerprint
 
     @property
     def window_s(self) -> float:
-        return float(self.card["preprocessing"]["window_s"])
+        """Seconds that a window holds."""
+        return float(self.card.preprocessing.window_s)
 
     @property
     def step_s(self) -> float:
-        return float(self.card["preprocessing"]["step_s"])
+        """Seconds from one window's start to the next."""
+        return float(self.card.preprocessing.step_s)
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Names of the participants that may be tested: all, or those of the first of two joined datasets."""
+        return self.joined.tested if self.joined else self.participants
 
     def classes(self, label: str) -> tuple[str, ...]:
-        return tuple(next(entry["classes"] for entry in self.card["labels"] if entry["name"] == label))
+        """Names of a label's classes, in the order of their index."""
+        return self.card.label(label).classes
 
-    def traits(self, participant: str) -> dict[str, Any]:
-        return next(dict(entry["traits"]) for entry in self.card["participants"] if entry["name"] == participant)
+    def traits(self, participant: str) -> Mapping[str, Trait]:
+        """A participant's traits: numbers, or text for categories."""
+        return self.card.participant(participant).traits
 
 
 @dataclass(frozen=True)
@@ -82,21 +114,21 @@ class Windows:
     lengths: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
 
 
-def to_table(made: ParticipantWindows, participant: str, number: int, labels: list[str]) -> pa.Table:
+def to_table(windows: ParticipantWindows, participant: str, number: int, labels: list[str]) -> pa.Table:
     """The rows of one participant, whose position in the card is ``number``."""
-    count = len(made.start_s)
+    count = len(windows.start_s)
     columns: dict[str, Any] = {
         "window": pa.array(number * PER_PARTICIPANT + np.arange(count), pa.int64()),
         "participant": pa.array([participant] * count, pa.string()),
-        "session": pa.array(made.sessions, pa.string()),
-        "segment": pa.array(made.segment, pa.int32()),
-        "start_s": pa.array(made.start_s, pa.float64()),
+        "session": pa.array(windows.sessions, pa.string()),
+        "segment": pa.array(windows.segment, pa.int32()),
+        "start_s": pa.array(windows.start_s, pa.float64()),
     }
-    columns |= {f"y_{name}": pa.array(made.labels[name], pa.int8()) for name in labels}
-    for name, values in made.signals.items():
+    columns |= {f"y_{name}": pa.array(windows.labels[name], pa.int8()) for name in labels}
+    for name, values in windows.signals.items():
         columns[name] = _lists(values)
-        columns[f"s_{name}"] = _lists(valid_statistics(values, made.lengths.get(name)))
-    columns |= {f"n_{name}": pa.array(lengths, pa.int32()) for name, lengths in made.lengths.items()}
+        columns[f"s_{name}"] = _lists(valid_statistics(values, windows.lengths.get(name)))
+    columns |= {f"n_{name}": pa.array(lengths, pa.int32()) for name, lengths in windows.lengths.items()}
     return pa.table(columns)
 
 
@@ -106,36 +138,28 @@ def _lists(values: npt.NDArray[np.float32]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), int(np.prod(values.shape[1:])))
 
 
-def _array(column: pa.ChunkedArray, *shape: int) -> npt.NDArray[np.float32]:
-    """The inverse of ``_lists``: (n, *shape)."""
-    flat: npt.NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
+def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArray[np.float32]:
+    """The inverse of ``_lists``: (n, *shape) of a column.
+
+    Raises:
+        RaylabError: if the column holds more or less; then the card was edited.
+    """
+    flat: npt.NDArray[np.float32] = table[name].combine_chunks().flatten().to_numpy()
+    if flat.size != table.num_rows * int(np.prod(shape)):
+        raise RaylabError(
+            f"{folder.uri}: column {name} holds {flat.size / max(table.num_rows, 1):g} values a window, {CARD} says "
+            f"{' x '.join(map(str, shape))}; prepare the dataset again"
+        )
     return flat.reshape(-1, *shape)
-
-
-def channel_cards(recording: Recording, made: ParticipantWindows) -> list[dict[str, Any]]:
-    """What the card says of each channel."""
-    return [
-        {
-            "name": channel.name,
-            "modality": channel.modality,
-            "recorded_hz": channel.rate_hz,
-            "rate_hz": channel.target_rate_hz,
-            "unit": channel.unit,
-            "length": made.signals[channel.name].shape[1],
-            "n_features": made.signals[channel.name].shape[2],
-            **({"variable": True} if channel.variable else {}),
-        }
-        for channel in recording.channels
-    ]
 
 
 def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     """One participant's rows in time order, these columns only."""
-    where = f"participant={participant}"
-    if not folder.exists(where):
+    part = f"participant={participant}"
+    if not folder.exists(part):
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
     try:
-        table = pads.dataset(folder.at(where), filesystem=folder.system, format="parquet").to_table(columns=columns)
+        table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=columns)
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise RaylabError(
             f"{folder.uri}: windows of participant {participant} cannot be read ({str(error).splitlines()[0]}); prepare the dataset again"
@@ -154,73 +178,72 @@ def fingerprint_of(table: pa.Table, columns: list[str]) -> str:
     return hash_record(parts)
 
 
-def stored_columns(card: dict[str, Any]) -> list[str]:
-    labels = [f"y_{entry['name']}" for entry in card["labels"]]
-    signals = [entry["name"] for entry in card["channels"]]
-    return ["window", "session", "segment", "start_s", *labels, *signals, *[f"n_{name}" for name in variable_channels(card)]]
+def stored_columns(labels: Iterable[LabelCard], channels: Sequence[ChannelCard]) -> list[str]:
+    """The columns that a fingerprint is of, in its order: all but the statistics, which follow from the signals."""
+    return [
+        "window",
+        "session",
+        "segment",
+        "start_s",
+        *[f"y_{label.name}" for label in labels],
+        *[channel.name for channel in channels],
+        *[f"n_{channel.name}" for channel in channels if channel.variable],
+    ]
 
 
-def variable_channels(card: dict[str, Any]) -> list[str]:
-    """Names of the channels whose windows carry their own length."""
-    return [entry["name"] for entry in card["channels"] if entry.get("variable")]
+def _lengths(table: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.int32]]:
+    return {name: table[f"n_{name}"].to_numpy() for name in card.variable_channels}
 
 
-def _lengths(table: pa.Table, card: dict[str, Any]) -> dict[str, npt.NDArray[np.int32]]:
-    return {name: table[f"n_{name}"].to_numpy() for name in variable_channels(card)}
+def _statistics_columns(card: WindowsCard) -> list[str]:
+    return [f"s_{channel.name}" for channel in card.channels]
 
 
-def _statistics_columns(card: dict[str, Any]) -> list[str]:
-    return [f"s_{entry['name']}" for entry in card["channels"]]
-
-
-def read_card(folder: Folder) -> dict[str, Any]:
+def read_card(folder: Folder) -> WindowsCard:
     """The card of prepared windows.
 
     Raises:
-        RaylabError: where there is none (nothing prepared here, or half written).
+        RaylabError: if there is none (nothing prepared here, or half written), or it is damaged (``raylab.windows.card.parse_card``).
     """
     if not folder.exists(CARD):
         raise RaylabError(
             f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}"
         )
-    card = folder.read_json(CARD)
-    if card.get("format") != 1:
-        raise RaylabError(
-            f"{folder.uri}/{CARD} has format {card.get('format')!r}, this raylab reads 1; prepare the dataset again"
-        )
-    return dict(card)
+    return parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
 
 
-def _index(card: dict[str, Any], tables: list[pa.Table]) -> WindowIndex:
-    joined = pa.concat_tables(tables)
-    people = [entry["name"] for entry in card["participants"]]
+def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowIndex:
+    rows = pa.concat_tables(tables)
+    names = [entry.name for entry in card.participants]
     return WindowIndex(
         card=card,
-        participants=tuple(people),
-        window=joined["window"].to_numpy(),
-        participant_index=np.repeat(np.arange(len(people), dtype=np.int32), [table.num_rows for table in tables]),
-        segment=joined["segment"].to_numpy(),
-        start_s=joined["start_s"].to_numpy(),
-        labels={entry["name"]: joined[f"y_{entry['name']}"].to_numpy() for entry in card["labels"]},
-        statistics={c["name"]: _array(joined[f"s_{c['name']}"], 3 * c["n_features"]) for c in card["channels"]},
+        participants=tuple(names),
+        window=rows["window"].to_numpy(),
+        participant_index=np.repeat(np.arange(len(names), dtype=np.int32), [table.num_rows for table in tables]),
+        segment=rows["segment"].to_numpy(),
+        start_s=rows["start_s"].to_numpy(),
+        labels={label.name: rows[f"y_{label.name}"].to_numpy() for label in card.labels},
+        statistics={
+            channel.name: _array(folder, rows, f"s_{channel.name}", 3 * channel.n_features) for channel in card.channels
+        },
     )
 
 
 def read_index(folder: Folder) -> WindowIndex:
     """The index alone: small, for planning."""
     card = read_card(folder)
-    columns = ["window", "segment", "start_s", *[f"y_{entry['name']}" for entry in card["labels"]], *_statistics_columns(card)]
-    return _index(card, [read_rows(folder, entry["name"], columns) for entry in card["participants"]])
+    columns = ["window", "segment", "start_s", *[f"y_{label.name}" for label in card.labels], *_statistics_columns(card)]
+    return _index(folder, card, [read_rows(folder, entry.name, columns) for entry in card.participants])
 
 
-def _statistics_follow(table: pa.Table, card: dict[str, Any]) -> bool:
+def _statistics_follow(folder: Folder, table: pa.Table, card: WindowsCard) -> bool:
     """Whether the stored statistics are those of the stored signals."""
     lengths = _lengths(table, card)
-    for channel in card["channels"]:
-        signals = _array(table[channel["name"]], channel["length"], channel["n_features"])
-        stored = _array(table[f"s_{channel['name']}"], 3 * channel["n_features"])
-        found = valid_statistics(signals, lengths.get(channel["name"]))
-        if not np.allclose(found, stored, atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
+    for channel in card.channels:
+        signals = _array(folder, table, channel.name, channel.length, channel.n_features)
+        stored = _array(folder, table, f"s_{channel.name}", 3 * channel.n_features)
+        expected = valid_statistics(signals, lengths.get(channel.name))
+        if not np.allclose(expected, stored, atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
             return False
     return True
 
@@ -232,18 +255,18 @@ def read_windows(folder: Folder) -> Windows:
         RaylabError: naming the participant whose rows are not those that were prepared.
     """
     card = read_card(folder)
-    columns = stored_columns(card)
+    columns = stored_columns(card.labels, card.channels)
     tables = []
-    for entry in card["participants"]:
-        table = read_rows(folder, entry["name"], [*columns, *_statistics_columns(card)])
-        if fingerprint_of(table, columns) != entry["fingerprint"] or not _statistics_follow(table, card):
+    for entry in card.participants:
+        table = read_rows(folder, entry.name, [*columns, *_statistics_columns(card)])
+        if fingerprint_of(table, columns) != entry.fingerprint or not _statistics_follow(folder, table, card):
             raise RaylabError(
-                f"{folder.uri}: the windows of participant {entry['name']} are not the ones its card describes "
+                f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes "
                 "(a file was changed, added or lost); prepare the dataset again"
             )
         tables.append(table)
-    joined = pa.concat_tables(tables)
-    signals = {}
-    for channel in card["channels"]:
-        signals[channel["name"]] = _array(joined[channel["name"]], channel["length"], channel["n_features"])
-    return Windows(_index(card, tables), signals, _lengths(joined, card))
+    rows = pa.concat_tables(tables)
+    signals = {
+        channel.name: _array(folder, rows, channel.name, channel.length, channel.n_features) for channel in card.channels
+    }
+    return Windows(_index(folder, card, tables), signals, _lengths(rows, card))

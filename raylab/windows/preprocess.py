@@ -1,43 +1,71 @@
 """From recorded samples to normalized, downsampled signals (PROTOCOL, Windows, steps 1-4)."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field
 from scipy.signal import butter, lfilter, lfilter_zi
 from scipy.stats import mstats
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Recording
+from raylab.windows.number_types import NotNegative, Positive
 
 Signal = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The paper's preprocessing, to the number.
+    """The paper's preprocessing of running signals, to the number. The card keeps it, and checks it when it is read.
 
     Attributes:
+        kind: the kind of data it is for.
+        causal: the normalization that uses nothing that a stream has not brought yet.
+        window_s: seconds that a window holds.
+        step_s: seconds from one window's start to the next.
+        winsor_share: of the lowest and of the highest samples, replaced by their neighbours in rank.
+        lowpass_hz, lowpass_order: of the Butterworth low-pass.
         normalization: ``recording`` looks at the participant's whole recording, test part included (the paper's way);
             ``past`` uses nothing after the window: no winsorizing, running minimum and maximum; filters begin at rest.
         skip_s: seconds from the recording's start that give no windows under ``past``.
     """
 
-    window_s: float = 10.0
-    step_s: float = 5.0
-    winsor_share: float = 0.03
-    lowpass_hz: float = 10.0
-    lowpass_order: int = 3
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    kind: ClassVar[Literal["signals"]] = "signals"
+    causal: ClassVar[Literal["past"]] = "past"
+
+    window_s: Positive = 10.0
+    step_s: Positive = 5.0
+    winsor_share: NotNegative = 0.03
+    lowpass_hz: Positive = 10.0
+    lowpass_order: Annotated[int, Field(ge=1)] = 3
     normalization: Literal["recording", "past"] = "recording"
-    skip_s: float = 60.0
+    skip_s: NotNegative = 60.0
 
     @property
     def caution(self) -> str:
-        """What every table of this data must say of it: nothing; the notes of a run name the normalization."""
+        """The sentence that every table of this data must carry: none; the notes of a run name the normalization."""
         return ""
 
+    @property
+    def suffix(self) -> str:
+        """The mark behind a dataset's name in every table; nothing for the paper's way."""
+        return "" if self.normalization == "recording" else "past"
+
+    @property
+    def description(self) -> str:
+        """The windows and their normalization, for the notes of a run."""
+        how = (
+            "normalized over each participant's whole recording, test part included (the paper's way)"
+            if self.normalization == "recording"
+            else "normalized by the running minimum and maximum of the past only"
+        )
+        return f"windows of {self.window_s:g} s every {self.step_s:g} s, {how}"
+
     def as_dict(self) -> dict[str, Any]:
+        """As the card holds it, and as a stage's hash reads it."""
         return asdict(self)
 
 
@@ -47,7 +75,7 @@ def winsorize(samples: Signal, share: float) -> Signal:
 
 
 def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
-    """Butterworth, applied forward only (it delays, but sees no future); nothing where rate/2 is not above the cut-off.
+    """Butterworth, applied forward only (it delays, but sees no future); nothing happens if rate/2 is not above the cut-off.
 
     Under ``past`` it begins at rest on the first sample. From zero, as the paper's (``recording``), it would climb to the signal, and the running
     minimum and maximum would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
@@ -65,16 +93,16 @@ def downsample(samples: Signal, channel: Channel) -> Signal:
 
 
 def min_max(samples: Signal, low: Signal, high: Signal) -> Signal:
-    """(samples - low) / (high - low); 0 where nothing has moved yet."""
+    """(samples - low) / (high - low); 0 as long as nothing has moved."""
     span = high - low
     return np.asarray((samples - low) / np.where(span > 0, span, 1.0))
 
 
 def check(recording: Recording) -> None:
-    """Refuse what would silently become a number: NaN, a channel that never moves, a rate that cannot be reached.
+    """Refuse samples that would silently become numbers: NaN, a channel that never moves, a rate that cannot be reached.
 
     Raises:
-        RecordingError: naming participant, channel, file, what was found and the remedy.
+        RecordingError: naming participant, channel, file, the problem and the remedy.
     """
     for channel in recording.channels:
         samples = np.concatenate([segment.signals[channel.name] for segment in recording.segments])

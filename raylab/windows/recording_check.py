@@ -1,4 +1,4 @@
-"""What a recording holds, before it is windowed: for `raylab prepare --check`."""
+"""Examines a recording before it is windowed, for `raylab prepare --check`."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from raylab.recordings.recording import Channel, Label, Recording
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import NO_LABEL, classes_of, grid_of
-from raylab.windows.utterances import Utterances, classes_of_utterances
+from raylab.windows.segmentation import NO_LABEL
+from raylab.windows.utterances import Utterances
+from raylab.windows.windowing import possible_classes
 
 FLAT_S = 10.0  # a stretch without any change of at least this long is flat
 
@@ -56,17 +57,14 @@ def _finding(recording: Recording, channel: Channel, count: int, middle: float) 
     parts = [segment.signals[channel.name] for segment in recording.segments]
     bad = sum(int((~np.isfinite(part)).any(axis=1).sum()) for part in parts)
     flat = sum(_flat(part, channel.rate_hz) for part in parts if len(part))
-    found = count / middle if middle else 0.0
-    if channel.variable:  # features of an utterance: their number is its own
-        found = channel.rate_hz
-    return Finding(channel.name, count / channel.rate_hz, channel.rate_hz, found, bad / max(count, 1), flat / max(count, 1))
+    # The number of steps of a channel of variable length is its own, so it has no rate to be checked.
+    measured_hz = channel.rate_hz if channel.variable else count / middle if middle else 0.0
+    return Finding(
+        channel.name, count / channel.rate_hz, channel.rate_hz, measured_hz, bad / max(count, 1), flat / max(count, 1)
+    )
 
 
 def coverage(recording: Recording, labels: list[Label], settings: Preprocessing | Utterances) -> dict[str, float]:
     """Label name to the share of the participant's possible windows that would carry it."""
-    if isinstance(settings, Utterances):
-        return {label.name: float((classes_of_utterances(recording, label) != NO_LABEL).mean()) for label in labels}
-    grid = grid_of(recording, settings)
-    total = sum(len(begins) for begins in grid)
-    found = {label.name: classes_of(recording, grid, label, settings.window_s) for label in labels}
-    return {name: float((values != NO_LABEL).sum()) / max(total, 1) for name, values in found.items()}
+    classes = possible_classes(recording, labels, settings)
+    return {name: float((values != NO_LABEL).sum()) / max(len(values), 1) for name, values in classes.items()}

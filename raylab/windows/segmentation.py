@@ -1,7 +1,6 @@
 """One participant's recording to windows and their classes (PROTOCOL, Windows step 5 and Labels)."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ class ParticipantWindows:
         start_s: (n,) seconds from the recording's start.
         segment: (n,) index of the recording's segment.
         sessions: (n,) the segment's session name.
-        labels: label name to class index (n,), ``NO_LABEL`` where the window has none.
+        labels: label name to class index (n,), ``NO_LABEL`` if the window has none.
         signals: channel name to (n, length, n_features), float32.
         duration_s: of the whole recording.
         lengths: of each channel of variable length, (n,) valid steps of each window; the samples beyond are 0.
@@ -60,8 +59,8 @@ def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: 
     seconds = np.round(np.diff(np.append(np.maximum(times[first:last], begin), end)), 6)
     if label.decide == "above_own_mean":
         return int((values * seconds).sum() / seconds.sum() > own_mean)
-    codes, which = np.unique(values, return_inverse=True)
-    share = np.round(np.bincount(which, weights=seconds), 4)
+    codes, code_of = np.unique(values, return_inverse=True)
+    share = np.round(np.bincount(code_of, weights=seconds), 4)
     if label.decide == "majority" and (share == share.max()).sum() > 1:
         return NO_LABEL
     return label.codes.get(int(codes[share.argmax()]), NO_LABEL)
@@ -74,13 +73,13 @@ def _step(times: npt.NDArray[np.float64]) -> float:
 def _own_mean(tracks: list[LabelTrack]) -> float:
     """Mean of a participant's label over the time it was given, as in a window: each value counts for as long as it holds."""
     values = np.concatenate([track.values for track in tracks])
-    held = np.concatenate([np.append(np.diff(track.times_s), _step(track.times_s)) for track in tracks])
-    known = np.isfinite(values) & (held > 0)
-    return float(np.average(values[known], weights=held[known])) if known.any() else float("nan")
+    seconds = np.concatenate([np.append(np.diff(track.times_s), _step(track.times_s)) for track in tracks])
+    valid = np.isfinite(values) & (seconds > 0)
+    return float(np.average(values[valid], weights=seconds[valid])) if valid.any() else float("nan")
 
 
 def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
-    """Window starts per segment, in segment seconds, where every channel has samples."""
+    """Window starts per segment, in segment seconds: of windows in which every channel has samples."""
     grid = []
     for segment in recording.segments:
         shortest = min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
@@ -94,6 +93,7 @@ def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[n
 def classes_of(
     recording: Recording, grid: list[npt.NDArray[np.float64]], label: Label, window_s: float
 ) -> npt.NDArray[np.int8]:
+    """(n,) class index of every window of the grid, ``NO_LABEL`` if it has none."""
     tracks = [segment.tracks[label.track] for segment in recording.segments]
     own_mean = _own_mean(tracks) if label.decide == "above_own_mean" else 0.0
     decided = [
@@ -107,7 +107,7 @@ def classes_of(
 def _signals(
     recording: Recording, grid: list[npt.NDArray[np.float64]], keep: npt.NDArray[np.bool_], settings: Preprocessing
 ) -> dict[str, npt.NDArray[np.float32]]:
-    made = {}
+    signals = {}
     for channel in recording.channels:
         parts = clean(recording, channel, settings)
         low, high = limits(parts, settings)
@@ -129,8 +129,8 @@ def _signals(
         )[keep]
         rows = first[:, None] + np.arange(length)
         last = first + length - 1
-        made[channel.name] = min_max(joined[rows], low[last][:, None], high[last][:, None]).astype(np.float32)
-    return made
+        signals[channel.name] = min_max(joined[rows], low[last][:, None], high[last][:, None]).astype(np.float32)
+    return signals
 
 
 def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> ParticipantWindows:
@@ -168,7 +168,7 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> P
 def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(n, length, n_features) to (n, 3 n_features): mean, standard deviation and mean absolute step of each window.
 
-    A coarse description of what a person's signals do, for similarity by data.
+    A coarse description of a participant's signals, for similarity by data.
     """
     x = signals.astype(np.float64)
     steps = np.abs(np.diff(x, axis=1)).mean(axis=1) if x.shape[1] > 1 else np.zeros(x.shape[::2])
@@ -176,27 +176,11 @@ def statistics(signals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def valid_statistics(signals: npt.NDArray[np.float32], lengths: npt.NDArray[np.int32] | None) -> npt.NDArray[np.float32]:
-    """``statistics`` of each window's valid steps; 0 where there are none. None: every window is full."""
+    """``statistics`` of each window's valid steps; 0 if there are none. None: every window is full."""
     if lengths is None:
         return statistics(signals)
-    made = np.zeros((len(signals), 3 * signals.shape[2]), dtype=np.float32)
+    described = np.zeros((len(signals), 3 * signals.shape[2]), dtype=np.float32)
     for row, length in enumerate(lengths):
         if length:
-            made[row] = statistics(signals[row : row + 1, :length])[0]
-    return made
-
-
-def summary(recording: Recording, made: ParticipantWindows, labels: list[Label]) -> dict[str, Any]:
-    """What the card says of one participant: windows, seconds, windows per class of each label, traits, the reader's notes."""
-    counts = {
-        label.name: {name: int((made.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)}
-        for label in labels
-    }
-    return {
-        "name": recording.participant,
-        "windows": len(made.start_s),
-        "duration_s": round(made.duration_s, 3),
-        "counts": counts,
-        "traits": dict(recording.traits),
-        "notes": list(recording.notes),
-    }
+            described[row] = statistics(signals[row : row + 1, :length])[0]
+    return described

@@ -1,7 +1,5 @@
 """Which windows say the same: utterances of one transcript have one and the same linguistic channel."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,20 +9,15 @@ UNKNOWN = -1
 CLOSE = 1e-3  # statistics of one embedding, whose last bits may differ between processors
 
 
-def linguistic(card: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the channels that hold what was said."""
-    return tuple(channel["name"] for channel in card["channels"] if channel.get("modality") == "linguistic")
-
-
 def transcripts(index: WindowIndex) -> npt.NDArray[np.int64] | None:
-    """(n,) a number for each window's transcript, ``UNKNOWN`` where it has none; None for a dataset without a linguistic channel."""
-    words = linguistic(index.card)
-    if not words:
+    """(n,) a number for each window's transcript, ``UNKNOWN`` if it has none; None for a dataset without a linguistic channel."""
+    channels = index.card.linguistic_channels
+    if not channels:
         return None
-    said = np.concatenate([index.statistics[name] for name in words], axis=1)
-    different, numbers = np.unique(said, axis=0, return_inverse=True)
+    words = np.concatenate([index.statistics[name] for name in channels], axis=1)
+    different, numbers = np.unique(words, axis=0, return_inverse=True)
     first = np.arange(len(different))
     for row in range(1, len(different)):
         near = np.flatnonzero(np.abs(different[:row] - different[row]).max(axis=1) < CLOSE)
         first[row] = first[near[0]] if len(near) else row
-    return np.where(said.any(axis=1), first[numbers.reshape(-1)], UNKNOWN).astype(np.int64)
+    return np.where(words.any(axis=1), first[numbers.reshape(-1)], UNKNOWN).astype(np.int64)

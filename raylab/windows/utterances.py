@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Label, Recording
+from raylab.windows.number_types import NotNegative, Positive
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
@@ -26,33 +28,52 @@ Signal = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Utterances:
-    """How utterances become windows.
+    """How utterances become windows. The card keeps it, and checks it when it is read.
 
     Attributes:
+        kind: the kind of data it is for.
+        causal: the normalization that uses nothing that a stream has not brought yet.
         window_s: the longest part of an utterance that a window holds; the reader cuts there.
-        normalization: ``none``: nothing that a person's other utterances decide; ``per_speaker``: z-score of each feature over all
+        normalization: ``none``: nothing that a participant's other utterances decide; ``per_speaker``: z-score of each feature over all
             valid steps of the speaker's utterances, the held-out speaker's unlabelled ones included.
+        step_s: utterances do not overlap, so this is ``window_s`` unless given. Of two joined datasets (``raylab.windows.cross_corpus``) it
+            is the first one's, while ``window_s`` is the longer one's.
     """
 
-    window_s: float
-    normalization: Literal["none", "per_speaker"] = "none"
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    kind: ClassVar[Literal["utterances"]] = "utterances"
+    causal: ClassVar[Literal["none"]] = "none"
 
-    @property
-    def step_s(self) -> float:
-        """Utterances do not overlap."""
-        return self.window_s
+    window_s: Positive
+    normalization: Literal["none", "per_speaker"] = "none"
+    step_s: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.step_s:
+            object.__setattr__(self, "step_s", self.window_s)
 
     @property
     def caution(self) -> str:
-        """What every table of this data must say of the normalization, if anything."""
+        """The sentence that every table of this data must carry about the normalization, if any."""
         return f"Normalized {self.normalization}: {USES[self.normalization]}." if self.normalization != "none" else ""
 
+    @property
+    def suffix(self) -> str:
+        """The mark behind a dataset's name in every table; nothing for features as they are."""
+        return "" if self.normalization == "none" else "per speaker"
+
+    @property
+    def description(self) -> str:
+        """The windows and their normalization, for the notes of a run."""
+        return f"utterances of at most {self.window_s:g} s, {USES[self.normalization]}"
+
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "step_s": self.step_s}
+        """As the card holds it, and as a stage's hash reads it."""
+        return asdict(self)
 
 
 def classes_of_utterances(recording: Recording, label: Label) -> npt.NDArray[np.int8]:
-    """(n_segments,) class index, ``NO_LABEL`` where the code has no class: the track holds one value an utterance."""
+    """(n_segments,) class index, ``NO_LABEL`` if the code has no class: the track holds one value an utterance."""
     codes = [int(segment.tracks[label.track].values[0]) for segment in recording.segments]
     return np.array([label.codes.get(code, NO_LABEL) for code in codes], dtype=np.int8)
 
@@ -93,10 +114,10 @@ def standardized(parts: Sequence[Signal]) -> list[Signal]:
 
 def _padded(parts: Sequence[Signal], channel: Channel) -> npt.NDArray[np.float32]:
     """(n, longest, n_features), zeros behind each part."""
-    made = np.zeros((len(parts), channel.longest, parts[0].shape[1]), dtype=np.float32)
+    padded = np.zeros((len(parts), channel.longest, parts[0].shape[1]), dtype=np.float32)
     for row, part in enumerate(parts):
-        made[row, : len(part)] = part
-    return made
+        padded[row, : len(part)] = part
+    return padded
 
 
 def cut_utterances(recording: Recording, labels: list[Label], settings: Utterances) -> ParticipantWindows:
@@ -109,8 +130,8 @@ def cut_utterances(recording: Recording, labels: list[Label], settings: Utteranc
     """
     _check(recording)
     classes = {label.name: classes_of_utterances(recording, label) for label in labels}
-    kept = np.flatnonzero(np.any([values != NO_LABEL for values in classes.values()], axis=0))
-    if not len(kept):
+    labelled = np.flatnonzero(np.any([values != NO_LABEL for values in classes.values()], axis=0))
+    if not len(labelled):
         raise RecordingError(
             f"none of {len(recording.segments)} utterances has a label ({', '.join(classes)})",
             participant=recording.participant,
@@ -121,15 +142,15 @@ def cut_utterances(recording: Recording, labels: list[Label], settings: Utteranc
         parts = [segment.signals[channel.name] for segment in recording.segments]
         if settings.normalization == "per_speaker" and channel.modality in OF_THE_SPEAKER:
             parts = standardized(parts)
-        chosen = [parts[i] for i in kept]
+        chosen = [parts[i] for i in labelled]
         signals[channel.name] = _padded(chosen, channel)
         lengths[channel.name] = np.array([len(part) for part in chosen], dtype=np.int32)
     last = recording.segments[-1]
     return ParticipantWindows(
-        start_s=np.array([recording.segments[i].start_s for i in kept]),
-        segment=kept.astype(np.int32),
-        sessions=[recording.segments[i].session for i in kept],
-        labels={name: values[kept] for name, values in classes.items()},
+        start_s=np.array([recording.segments[i].start_s for i in labelled]),
+        segment=labelled.astype(np.int32),
+        sessions=[recording.segments[i].session for i in labelled],
+        labels={name: values[labelled] for name, values in classes.items()},
         signals=signals,
         duration_s=last.start_s + _seconds(recording, len(recording.segments) - 1),
         lengths=lengths,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,6 @@ TRAITS: dict[str, dict[str, Any]] = {
         "name": HOSTILE,
         "partner": "m",
         "pss": 10.0 * i,
-        "nan": np.nan,
         "shoe": 44.0,
     }
     for i in range(5)
@@ -176,7 +176,8 @@ TRAITS: dict[str, dict[str, Any]] = {
 def test_a_run_keeps_numbers_and_gender_of_people_and_nothing_else() -> None:
     """Age, gender out of a short list, numbers that similarity is computed from, and windows of each class; no text, no other number."""
     index = make_windows({name: [0, 0, 0, 1, 1, -1] for name in TRAITS}, traits=TRAITS).index
-    index.card["similarity_traits"].remove("shoe")
+    similarity = tuple(name for name in index.card.similarity_traits if name != "shoe")
+    index = replace(index, card=index.card.changed(similarity_traits=similarity))
     study = {
         "name": "s",
         "datasets": [{"windows": "made", "label": "stress"}],

@@ -16,8 +16,8 @@ import pytest
 
 from builders.nodes import Nodes, wait_until
 from raylab.files import Folder
-from raylab.hashing import hash_record
 from raylab.trials.trial import Trial
+from raylab.windows.card import joint_fingerprint
 from raylab.windows.dataset import CARD, fingerprint_of, read_card, read_rows, stored_columns
 from raylab.windows.segmentation import statistics
 
@@ -38,22 +38,22 @@ def with_a_nan(source: Path, target: Path, rng: np.random.Generator) -> str:
     shutil.copytree(source, target)
     folder = Folder(target)
     card = read_card(folder)
-    entry, channel = rng.choice(card["participants"]), rng.choice(card["channels"])
-    columns = [*stored_columns(card), *[f"s_{one['name']}" for one in card["channels"]]]
-    table = read_rows(folder, entry["name"], columns)
-    shape = (table.num_rows, channel["length"], channel["n_features"])
-    values = table[channel["name"]].combine_chunks().flatten().to_numpy().reshape(shape).copy()
+    number, channel = int(rng.integers(len(card.participants))), card.channels[int(rng.integers(len(card.channels)))]
+    entry, stored = card.participants[number], stored_columns(card.labels, card.channels)
+    table = read_rows(folder, entry.name, [*stored, *[f"s_{one.name}" for one in card.channels]])
+    shape = (table.num_rows, channel.length, channel.n_features)
+    values = table[channel.name].combine_chunks().flatten().to_numpy().reshape(shape).copy()
     window, sample = int(rng.integers(shape[0])), int(rng.integers(shape[1]))
     values[window, sample, 0] = np.nan
-    for name, content in ((channel["name"], values), (f"s_{channel['name']}", statistics(values))):
+    for name, content in ((channel.name, values), (f"s_{channel.name}", statistics(values))):
         lists = pa.FixedSizeListArray.from_arrays(pa.array(content.reshape(-1), pa.float32()), int(content[0].size))
         table = table.set_column(table.schema.get_field_index(name), name, lists)
-    folder.remove(f"participant={entry['name']}")
-    folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
-    entry["fingerprint"] = fingerprint_of(table, stored_columns(card))
-    card["fingerprint"] = hash_record([[one["name"], one["fingerprint"]] for one in card["participants"]])
-    folder.write_json(CARD, card)
-    return f"{target.name}: {entry['name']}, window {window}, channel {channel['name']}, sample {sample}"
+    folder.remove(f"participant={entry.name}")
+    folder.write_table(f"participant={entry.name}/part-0.parquet", table)
+    changed = entry.changed(fingerprint=fingerprint_of(table, stored))
+    entries = (*card.participants[:number], changed, *card.participants[number + 1 :])
+    folder.write_json(CARD, card.changed(participants=entries, fingerprint=joint_fingerprint(entries)).as_json())
+    return f"{target.name}: {entry.name}, window {window}, channel {channel.name}, sample {sample}"
 
 
 @contextmanager

@@ -1,11 +1,66 @@
 """Windows made of class lists, for tests of folds, plans and training."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from raylab.windows.card import ChannelCard, LabelCard, ParticipantCard, WindowsCard
 from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import statistics
+
+
+def make_card(
+    names: Sequence[str],
+    channels: Mapping[str, int],
+    classes: Mapping[str, Sequence[str]],
+    traits: Mapping[str, Mapping[str, Any]] | None = None,
+    **changes: Any,
+) -> WindowsCard:
+    """A card of ``made`` windows: channel to length, label to classes; counts are 0. ``changes``: other fields of the card."""
+    fields = {
+        "format": 1,
+        "raylab": "0",
+        "dataset": "made",
+        "caution": "",
+        "licence": "none",
+        "citation": "none",
+        "options": {},
+        "preprocessing": Preprocessing(),
+        "labels": tuple(label_card(name, texts) for name, texts in classes.items()),
+        "channels": tuple(channel_card(name, length) for name, length in channels.items()),
+        "participants": tuple(participant_card(name, classes, (traits or {}).get(name, {})) for name in names),
+        "similarity_traits": tuple(sorted({trait for values in (traits or {}).values() for trait in values})),
+        "fingerprint": "made",
+    }
+    return WindowsCard.model_validate({**fields, **changes})
+
+
+def channel_card(name: str, length: int, modality: str = "a.u.", variable: bool = False) -> ChannelCard:
+    """A channel of one feature, as many steps a second as fill 10 s."""
+    return ChannelCard(
+        name=name,
+        modality=modality,
+        recorded_hz=length / 10,
+        rate_hz=length / 10,
+        unit="a.u.",
+        length=length,
+        n_features=1,
+        variable=variable,
+    )
+
+
+def label_card(name: str, classes: Sequence[str]) -> LabelCard:
+    """A label whose windows take the most frequent class."""
+    return LabelCard(name=name, classes=tuple(classes), decide="mode")
+
+
+def participant_card(name: str, classes: Mapping[str, Sequence[str]], traits: Mapping[str, Any]) -> ParticipantCard:
+    """A participant of whom nothing was counted."""
+    counts = {label: dict.fromkeys(texts, 0) for label, texts in classes.items()}
+    return ParticipantCard(name=name, windows=0, duration_s=0.0, counts=counts, traits=dict(traits), fingerprint="made")
 
 
 def make_windows(
@@ -29,17 +84,38 @@ def make_windows(
         name: (rng.normal(0, 1, (len(y), n, 1)) + y[:, None, None]).astype(np.float32)
         for name, n in (("a", length), ("b", 2 * length))
     }
-    card = {
-        "dataset": "made",
-        "fingerprint": f"made-{seed}",
-        "caution": "",
-        "preprocessing": {"window_s": 10.0, "step_s": step_s, "normalization": "recording"},
-        "labels": [{"name": "stress", "classes": [f"class{k}" for k in range(classes)]}],
-        "channels": [{"name": name, "length": v.shape[1], "n_features": 1} for name, v in signals.items()],
-        "participants": [{"name": name, "traits": (traits or {}).get(name, {})} for name in people],
-        "similarity_traits": sorted({trait for values in (traits or {}).values() for trait in values}),
-    }
+    card = make_card(
+        list(people),
+        {name: values.shape[1] for name, values in signals.items()},
+        {"stress": [f"class{k}" for k in range(classes)]},
+        traits,
+        preprocessing=Preprocessing(step_s=step_s),
+        fingerprint=f"made-{seed}",
+    )
     ids = person * 1_000_000 + position.astype(np.int64)
     described = {name: statistics(values) for name, values in signals.items()}
     index = WindowIndex(card, tuple(people), ids, person, np.zeros(len(y), np.int32), start, {"stress": y}, described)
     return Windows(index, signals)
+
+
+def with_card(windows: Windows, **changes: Any) -> Windows:
+    """The same windows with other fields of the card."""
+    return replace(windows, index=replace(windows.index, card=windows.index.card.changed(**changes)))
+
+
+def with_labels(card: WindowsCard, classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The fields of a card that has these labels, for ``with_card``."""
+    counts = {label: dict.fromkeys(texts, 0) for label, texts in classes.items()}
+    return {
+        "labels": tuple(label_card(name, texts) for name, texts in classes.items()),
+        "participants": tuple(entry.changed(counts=counts) for entry in card.participants),
+    }
+
+
+def with_traits(windows: Windows, traits: Mapping[str, Mapping[str, Any]], similarity: Sequence[str]) -> Windows:
+    """The same windows of participants with these traits; those who are not named keep their own."""
+    entries = tuple(
+        entry.changed(traits=dict(traits[entry.name])) if entry.name in traits else entry
+        for entry in windows.index.card.participants
+    )
+    return with_card(windows, participants=entries, similarity_traits=tuple(similarity))

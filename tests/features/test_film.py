@@ -129,11 +129,11 @@ def test_ravdess_films_are_prepared_with_the_face(tmp_path: Path) -> None:
     assert RAVDESS.participants(tmp_path / "in", {**RAVDESS.options, "visual": True}) == ["Actor_01"]
     options = {**SOUND_ONLY, "visual": True, "longest_s": 2.0}
     card = prepare(PrepareRequest("ravdess", root, str(tmp_path / "out"), options=options), say=lambda line: None, where="here")
-    assert [(entry["name"], entry["modality"], entry["length"]) for entry in card["channels"]] == [
+    assert [(channel.name, channel.modality, channel.length) for channel in card.channels] == [
         ("acoustic", "acoustic", 201),
         ("visual", "visual", 21),
     ]
-    (note,) = card["participants"][0]["notes"][-1:]
+    (note,) = card.participants[0].notes[-1:]
     assert note == "01-01-04-01-01-01-01: no face in 10 frames looked at: the picture counts as missing"
 
 

@@ -19,7 +19,7 @@ def test_validation_is_a_fifth_of_the_people_rounded_up() -> None:
     """14 remaining people give 3 for validation, 4 give 1, and nobody is on both sides."""
     for count, expected in ((15, 3), (5, 1), (6, 1), (7, 2)):
         fold = _fold(make_windows({f"P{i}": [0, 1] for i in range(count)}), "P0")
-        train, validation = fold.split_people(fold.others)
+        train, validation = fold.split_participants(fold.others)
         assert expected == len(validation)
         assert sorted(fold.others) == sorted(train + validation)
 
@@ -27,7 +27,7 @@ def test_validation_is_a_fifth_of_the_people_rounded_up() -> None:
 def test_one_person_cannot_be_split() -> None:
     """With one person to train on there is nobody left to validate on, and the sentence says so."""
     with pytest.raises(FoldError, match="cannot give one for validation"):
-        _fold(make_windows({"P0": [0, 1], "P1": [0, 1]}), "P0").split_people(("P1",))
+        _fold(make_windows({"P0": [0, 1], "P1": [0, 1]}), "P0").split_participants(("P1",))
 
 
 def test_draws_depend_on_the_fold_and_the_purpose_only() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.windows import make_windows
+from builders.windows import make_windows, with_card, with_labels
 from test_plan import study
 from test_probes import store
 
@@ -34,8 +34,7 @@ def _plan(windows: Windows, where: str = "made", **changes: Any) -> list[Trial]:
 
 def _renamed(windows: Windows, name: str, **card: Any) -> Windows:
     """The same windows as another dataset."""
-    changed = {**windows.index.card, "dataset": name, "fingerprint": f"{name}-f", **card}
-    return replace(windows, index=replace(windows.index, card=changed))
+    return with_card(windows, dataset=name, fingerprint=f"{name}-f", **card)
 
 
 def _people_of(windows: Windows, rows: np.ndarray) -> set[str]:
@@ -183,9 +182,12 @@ def test_joined_corpora_are_read_from_both_paths(tmp_path: Path) -> None:
 
 def test_channels_of_variable_length_are_padded_to_the_longer() -> None:
     """Zeros behind the shorter corpus's windows, whose lengths stay."""
-    one, two = _corpora()
-    for windows, length in ((one, 8), (two, 5)):
-        windows.index.card["channels"][0] |= {"variable": True, "length": length}
+    one, two = (
+        with_card(
+            windows, channels=(windows.index.card.channels[0].changed(variable=True, length=n), windows.index.card.channels[1])
+        )
+        for windows, n in zip(_corpora(), (8, 5), strict=True)
+    )
     lengths = [np.full(len(w.index.window), n, np.int32) for w, n in ((one, 8), (two, 5))]
     one = replace(one, lengths={"a": lengths[0]})
     two = replace(two, lengths={"a": lengths[1]}, signals={**two.signals, "a": two.signals["a"][:, :5]})
@@ -197,18 +199,21 @@ def test_channels_of_variable_length_are_padded_to_the_longer() -> None:
 def test_corpora_that_do_not_fit_are_refused_with_what_differs() -> None:
     """Other classes, other channels and another normalization are sentences; a channel that is not asked for may differ."""
     one, two = _corpora()
-    label = [{"name": "stress", "classes": ["calm", "angry"]}]
     entry = {"windows": "here", "label": "stress", "folds": {"train_on": "there"}}
     where = source("here", "there")
     with pytest.raises(StudyError, match="label stress differs: class0, class1 in here; calm, angry in there"):
-        _plan(join_windows(one, _renamed(two, "there", labels=label)), where, datasets=[entry])
-    longer = [{**two.index.card["channels"][0], "length": 9}, two.index.card["channels"][1]]
+        _plan(
+            join_windows(one, _renamed(two, "there", **with_labels(two.index.card, {"stress": ["calm", "angry"]}))),
+            where,
+            datasets=[entry],
+        )
+    longer = (two.index.card.channels[0].changed(length=9), two.index.card.channels[1])
     differing = join_indexes(one.index, _renamed(two, "there", channels=longer).index)
     with pytest.raises(StudyError, match="channel a differs: length 8 in here, 9 in there"):
         list(plan(parse_study(study(datasets=[entry]), "s"), {where: differing}))
     named = parse_study(study(datasets=[{**entry, "channels": ["b"]}]), "s")
     assert {trial.channels for trial in plan(named, {where: differing})} == {("b",)}
-    how = {**two.index.card["preprocessing"], "normalization": "past"}
+    how = replace(two.index.card.preprocessing, normalization="past")
     with pytest.raises(RaylabError, match="here is normalized by recording, there by past"):
         join_indexes(one.index, _renamed(two, "there", preprocessing=how).index)
 

@@ -104,7 +104,7 @@ def test_prepared_under_its_own_name(tmp_path: Path) -> None:
     card = prepare(
         PrepareRequest("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="here"
     )
-    assert ("my_data", ["age", "gender"]) == (card["dataset"], card["similarity_traits"])
+    assert ("my_data", ("age", "gender")) == (card.dataset, card.similarity_traits)
     assert 17 + 34 == len(read_windows(Folder(tmp_path / "out")).index.window)
 
 

@@ -16,6 +16,7 @@ from raylab.recordings.ravdess import RAVDESS
 from raylab.recordings.utterances import Utterance, in_order
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import read_windows
+from raylab.windows.utterances import Utterances
 
 
 def quiet(line: str) -> None:
@@ -156,14 +157,15 @@ def test_prepared_utterances_are_padded_windows(tmp_path: Path) -> None:
     windows = read_windows(Folder(tmp_path / "out"))
     lengths, y = windows.lengths["acoustic"], windows.index.labels["emotion"]
     assert windows.signals["acoustic"].shape == (12, 101, 41)
-    angry, neutral = (card["labels"][0]["classes"].index(name) for name in ("angry", "neutral"))
+    angry, neutral = (card.labels[0].classes.index(name) for name in ("angry", "neutral"))
     assert lengths[y == angry].min() > lengths[y == neutral].max()
     for signal, length in zip(windows.signals["acoustic"], lengths, strict=True):
         assert signal[:length].any(axis=1).all() and not signal[length:].any()
-    assert card["channels"][0] | {"name": "acoustic", "variable": True, "rate_hz": 100.0} == card["channels"][0]
-    assert card["preprocessing"] == {"window_s": 1.0, "normalization": "none", "step_s": 1.0}
-    assert card["options"]["longest_s"] == 1.0
-    assert "the words carry no emotion" in card["caution"] and "unlabelled" not in card["caution"]
+    channel = card.channels[0]
+    assert ("acoustic", True, 100.0) == (channel.name, channel.variable, channel.rate_hz)
+    assert (card.kind, card.preprocessing) == ("utterances", Utterances(window_s=1.0, normalization="none", step_s=1.0))
+    assert card.options["longest_s"] == 1.0
+    assert "the words carry no emotion" in card.caution and "unlabelled" not in card.caution
 
 
 def test_per_speaker_is_named_in_the_caution(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_per_speaker_is_named_in_the_caution(tmp_path: Path) -> None:
     card = prepare(
         PrepareRequest("emodb", str(root), str(out), normalization="per_speaker", options=SOUND_ONLY), say=quiet, where="here"
     )
-    assert "of the target too, without its labels" in card["caution"]
+    assert "of the target too, without its labels" in card.caution
     windows = read_windows(Folder(out))
     for person in range(2):
         mine = windows.index.participant_index == person

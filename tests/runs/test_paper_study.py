@@ -42,7 +42,7 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(root / "raw" / name)
         order = PrepareRequest(name, str(root / "raw" / name), str(root / "windows" / name), options=OPTIONS.get(name, {}))
         card = prepare(order, say=lambda line: None, where="here")
-        assert 7 == len(card["participants"])
+        assert 7 == len(card.participants)
     return root / "windows"
 
 

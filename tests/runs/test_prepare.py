@@ -51,7 +51,7 @@ def test_index_alone_equals_the_windows_index(cohort: Path) -> None:
     """Planning reads the same index as training does."""
     alone, whole = read_index(Folder(cohort / "simulated")), read_windows(Folder(cohort / "simulated")).index
     assert (alone.card, alone.participants) == (whole.card, whole.participants)
-    for name in ("window", "person", "segment", "start_s"):
+    for name in ("window", "participant_index", "segment", "start_s"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name), strict=True)
     np.testing.assert_array_equal(alone.labels["stress"], whole.labels["stress"], strict=True)
 
@@ -68,13 +68,13 @@ def test_card_describes_what_is_stored(cohort: Path) -> None:
     """The card names dataset, preprocessing, classes and traits, and counts the windows that are there."""
     index = read_index(Folder(cohort / "simulated"))
     assert (index.name, index.window_s, index.classes("stress")) == ("simulated", 10.0, ("calm", "stress"))
-    assert index.card["preprocessing"] == PAPER.as_dict()
+    assert (index.card.preprocessing, index.card.kind) == (PAPER, "signals")
     assert set(index.traits("P02")) == set(SIMULATED.traits)
-    assert [entry["windows"] for entry in index.card["participants"]] == np.bincount(index.participant_index).tolist()
-    counts = [entry["counts"]["stress"] for entry in index.card["participants"]]
+    assert [entry.windows for entry in index.card.participants] == np.bincount(index.participant_index).tolist()
+    counts = [entry.counts["stress"] for entry in index.card.participants]
     stress = [int(index.labels["stress"][index.participant_index == person].sum()) for person in range(5)]
     assert [count["stress"] for count in counts] == stress
-    lengths = {channel["name"]: (channel["length"], channel["rate_hz"]) for channel in index.card["channels"]}
+    lengths = {channel.name: (channel.length, channel.rate_hz) for channel in index.card.channels}
     assert lengths == {"ecg": (640, 64.0), "ppg": (640, 64.0), "eda": (40, 4.0), "rsp": (80, 8.0)}
 
 
@@ -195,7 +195,7 @@ def test_overwriting_replaces_everything(cluster: None, copied: Path) -> None:
         "participant=P03",
         "participant=P04",
     ]
-    assert card["fingerprint"] in said[-1] and "over 3 people" in said[-1]
+    assert card.fingerprint in said[-1] and "over 3 people" in said[-1]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_wesad_windows_are_the_golden_ones(cluster: None, real_data: Path, tmp_p
     rows = windows.index.participant_index == windows.index.participants.index("S2")
     with np.load(real_data / "golden" / "wesad_wrist_S2.npz") as golden:
         np.testing.assert_array_equal(windows.index.labels["stress"][rows], golden["y"])
-        names = [channel["name"] for channel in windows.index.card["channels"]]
+        names = [channel.name for channel in windows.index.card.channels]
         assert names == ["wrist_acc_x", "wrist_acc_y", "wrist_acc_z", "wrist_bvp", "wrist_eda", "wrist_temp"]
         for number, name in enumerate(names):
             np.testing.assert_allclose(windows.signals[name][rows][:, :, 0], golden[f"x_{number}"], rtol=0, atol=1e-5)

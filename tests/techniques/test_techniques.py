@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.windows import make_windows
+from builders.windows import make_windows, with_traits
 
 import raylab.techniques.selection
 import raylab.techniques.stage
@@ -151,7 +151,7 @@ def test_traits_missing_for_a_dataset_are_refused_before_anything_runs(made: Win
 
 def test_a_trait_missing_for_one_person_is_carried_as_missing(people: Windows) -> None:
     """Nobody can be compared with a person whose age is unknown: the trials are planned with that sentence."""
-    people.index.card["participants"][2]["traits"] = {"gender": "male"}
+    people = with_traits(people, {"P3": {"gender": "male"}}, ["age"])
     trials = list(plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index}))
     assert {"participant P3 has no value for the trait(s) age"} == {trial.problem for trial in trials}
 
@@ -164,13 +164,10 @@ def test_k_larger_than_the_people_is_carried_as_missing(people: Windows) -> None
 
 def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_path: Path) -> None:
     """With one person far from the rest, k=2 isolates them; a target like them trains on that person, validated on the last fifth."""
-    for entry in people.index.card["participants"]:
-        entry["traits"] = {"age": 90.0 if entry["name"] in ("P1", "P2") else 20.0 + int(entry["name"][1])}
-    people.index.card["similarity_traits"] = ["age"]
+    ages = {name: 90.0 if name in ("P1", "P2") else 20.0 + int(name[1]) for name in people.index.participants}
+    people = with_traits(people, {name: {"age": age} for name, age in ages.items()}, ["age"])
     trial = next(
-        t
-        for t in plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index})
-        if t.participant == "P1"
+        t for t in plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index}) if t.target == "P1"
     )
     outcome = run_trial(trial, people, StageStore(Folder(tmp_path)))
     assert ("ok", 1) == (outcome.status, outcome.record["people"])
@@ -198,9 +195,8 @@ def test_hybrid_is_everyone_else_and_the_calibration(people: Windows) -> None:
 
 def test_everyone_tied_for_nearest_is_trained_on(people: Windows) -> None:
     """Two people at the same distance are both the most similar."""
-    for entry, age in zip(people.index.card["participants"], (30, 28, 32, 50, 60, 70, 80, 90), strict=True):
-        entry["traits"] = {"age": float(age)}
-    people.index.card["similarity_traits"] = ["age"]
+    ages = zip(people.index.participants, (30, 28, 32, 50, 60, 70, 80, 90), strict=True)
+    people = with_traits(people, {name: {"age": float(age)} for name, age in ages}, ["age"])
     fold = Fold(people.index, "stress", "P1", 0)
     assert {1, 2} == set(people.index.participant_index[Nearest("traits").choose(fold).train])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from builders.windows import make_windows
+from builders.windows import make_windows, with_labels
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -28,6 +28,7 @@ from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stage
 from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
+from raylab.windows.preprocess import Preprocessing
 
 CPU = torch.device("cpu")
 NOBODY: RowIds = np.zeros(0, dtype=np.int64)
@@ -529,7 +530,7 @@ def with_model(**changes: Any) -> Callable[[Case], Case]:
 def with_card(**changes: Any) -> Callable[[Case], Case]:
     def change(case: Case) -> Case:
         index = case[1].fold.index
-        return with_fold(index=replace(index, card={**index.card, **changes}))(case)
+        return with_fold(index=replace(index, card=index.card.changed(**changes)))(case)
 
     return change
 
@@ -541,7 +542,12 @@ def with_hyper(name: str) -> Callable[[Case], Case]:
     return change
 
 
-STRESS = {"name": "stress", "classes": ["class0", "class1"]}
+def with_classes(**classes: list[str]) -> Callable[[Case], Case]:
+    """Labels of these classes."""
+    return lambda case: with_card(**with_labels(case[1].fold.index.card, classes))(case)
+
+
+TWO = ["class0", "class1"]
 CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.train: one less": lambda case: with_stage(train=case[0].train[:-1])(case),
     "stage.train: another": lambda case: with_stage(train=np.sort(np.append(case[0].train[1:], people(case[1], "P5")[0])))(
@@ -575,12 +581,12 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "subject.fold.target": with_fold(target="P5"),
     "subject.fold.held_out_with": with_fold(held_out_with=("P5",)),
     "subject.fold.shares": with_fold(shares=(0.8, 0.1, 0.1)),
-    "subject.fold.label": lambda case: with_fold(label="other")(with_card(labels=[STRESS, {**STRESS, "name": "other"}])(case)),
+    "subject.fold.label": lambda case: with_fold(label="other")(with_classes(stress=TWO, other=TWO)(case)),
     "subject.fold.index: dataset": with_card(dataset="another"),
     "subject.fold.index: data": with_card(fingerprint="made-1"),
-    "subject.fold.index: preprocessing": with_card(preprocessing={"window_s": 10.0, "step_s": 5.0, "normalization": "past"}),
-    "subject.fold.index: class names": with_card(labels=[{"name": "stress", "classes": ["calm", "stress"]}]),
-    "subject.fold.index: classes": with_card(labels=[{"name": "stress", "classes": ["class0", "class1", "class2"]}]),
+    "subject.fold.index: preprocessing": with_card(preprocessing=Preprocessing(normalization="past")),
+    "subject.fold.index: class names": with_classes(stress=["calm", "stress"]),
+    "subject.fold.index: classes": with_classes(stress=[*TWO, "class2"]),
 }
 
 
@@ -611,9 +617,10 @@ def test_every_field_is_changed_by_a_test() -> None:
     assert {f"subject.model.{field.name}" for field in fields(ModelSpec)} - {"subject.model.modalities"} == {
         n for n in named if n.startswith("subject.model")
     }
-    assert {f"subject.fold.{field.name}" for field in fields(Fold)} - {"subject.fold.people", "subject.fold.channels"} == {
-        n for n in named if n.startswith("subject.fold")
-    }
+    assert {f"subject.fold.{field.name}" for field in fields(Fold)} - {
+        "subject.fold.n_participants",
+        "subject.fold.channels",
+    } == {n for n in named if n.startswith("subject.fold")}
 
 
 def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
 """Every fusion with every encoder and every technique: listed here, each runs on a small cohort or is refused with its reason."""
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from builders.windows import make_windows
+from builders.windows import make_windows, with_card
 
 from raylab.errors import StudyError
 from raylab.files import Folder
@@ -39,9 +38,8 @@ def people() -> Windows:
     """Five people with traits, 12 windows each."""
     traits = {f"P{i}": {"age": float(20 + 5 * i)} for i in range(1, 6)}
     made = make_windows({name: [0] * 6 + [1] * 6 for name in traits}, traits=traits)
-    for entry, modality in zip(made.index.card["channels"], ("pulse", "voice"), strict=True):
-        entry["modality"] = modality
-    return made
+    a, b = made.index.card.channels
+    return with_card(made, channels=(a.changed(modality="pulse"), b.changed(modality="voice")))
 
 
 def shortened(windows: Windows) -> Windows:
@@ -49,9 +47,8 @@ def shortened(windows: Windows) -> Windows:
     count = len(windows.index.window)
     steps = np.where(np.arange(count) % 7 == 3, 0, 6 + np.arange(count) % 11).astype(np.int32)
     b = windows.signals["b"] * (np.arange(16) < steps[:, None])[:, :, None]
-    channels = [{**entry, **({"variable": True} if entry["name"] == "b" else {})} for entry in windows.index.card["channels"]]
-    index = replace(windows.index, card={**windows.index.card, "channels": channels})
-    return Windows(index, {**windows.signals, "b": b}, {"b": steps})
+    channels = tuple(channel.changed(variable=channel.name == "b") for channel in windows.index.card.channels)
+    return Windows(with_card(windows, channels=channels).index, {**windows.signals, "b": b}, {"b": steps})
 
 
 def study(model: dict[str, Any], *techniques: Any) -> Study:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import yaml
-from builders.windows import make_windows
+from builders.windows import make_windows, with_card, with_labels
 from test_cli import _run
 
 import raylab.trials.run_trial
@@ -17,7 +17,6 @@ from analysis.scores.metrics import auroc
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.fold import Fold, StageSplit
-from raylab.hashing import hash_record
 from raylab.runs.provenance import notes
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import by_people
@@ -27,6 +26,7 @@ from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study, parse_study
 from raylab.validity.label_flip_probe import flipped_labels
 from raylab.validity.probes import PROBES, probe
+from raylab.windows.card import joint_fingerprint
 from raylab.windows.dataset import (
     CARD,
     WindowIndex,
@@ -53,9 +53,8 @@ PANEL: list[Any] = [
 def store(windows: Windows, where: Path) -> Path:
     """Write made windows as ``prepare`` does."""
     folder, index = Folder(where), windows.index
-    columns = stored_columns(index.card)
-    entries = []
-    for number, entry in enumerate(index.card["participants"]):
+    columns, entries = stored_columns(index.card.labels, index.card.channels), []
+    for number, entry in enumerate(index.card.participants):
         rows = index.participant_index == number
         labels = {name: y[rows] for name, y in index.labels.items()}
         signals = {name: x[rows] for name, x in windows.signals.items()}
@@ -63,13 +62,12 @@ def store(windows: Windows, where: Path) -> Path:
         cut = ParticipantWindows(
             index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
         )
-        table = to_table(cut, entry["name"], number, list(labels)).drop_columns(["participant"])
-        folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
-        digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
-        entries.append({**entry, "fingerprint": digest, "duration_s": 100.0, "windows": len(table)})
-    fingerprint = hash_record([[entry["name"], entry["fingerprint"]] for entry in entries])
-    card = {**index.card, "format": 1, "participants": entries, "caution": "Made windows.", "fingerprint": fingerprint}
-    folder.write_json(CARD, card)
+        table = to_table(cut, entry.name, number, list(labels)).drop_columns(["participant"])
+        folder.write_table(f"participant={entry.name}/part-0.parquet", table)
+        digest = fingerprint_of(read_rows(folder, entry.name, columns), columns)
+        entries.append(entry.changed(fingerprint=digest, duration_s=100.0, windows=len(table)))
+    card = index.card.changed(participants=tuple(entries), caution="Made windows.", fingerprint=joint_fingerprint(entries))
+    folder.write_json(CARD, card.as_json())
     return where
 
 
@@ -81,12 +79,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     traits = {name: {"age": 20.0 + i, "gender": "female" if i % 2 else "male"} for i, name in enumerate(names)}
     windows = make_windows({name: [0] * 12 + [1] * 18 for name in names}, traits=traits)
     mood = np.tile(np.array([-1, 0, 1, 2, 2, -1], np.int8), 30)
-    card = {
-        **windows.index.card,
-        "labels": [*windows.index.card["labels"], {"name": "mood", "classes": ["low", "mid", "high"]}],
-        "channels": [{**channel, "modality": "linguistic"} for channel in windows.index.card["channels"]],
-    }
-    index = replace(windows.index, card=card, labels={**windows.index.labels, "mood": mood})
+    card = windows.index.card
+    channels = tuple(channel.changed(modality="linguistic") for channel in card.channels)
+    labels = with_labels(card, {"stress": ["class0", "class1"], "mood": ["low", "mid", "high"]})
+    windows = with_card(windows, channels=channels, **labels)
+    index = replace(windows.index, labels={**windows.index.labels, "mood": mood})
     root = tmp_path_factory.mktemp("probes")
     store(replace(windows, index=index), root / "made")
     return root
@@ -129,7 +126,7 @@ def test_the_seed_decides_the_permutation(source: Path, tmp_path: Path) -> None:
         probe("shuffled_labels", str(source / "made"), str(tmp_path / str(i)), seed=seed) for i, seed in enumerate((1, 1, 2))
     ]
     assert made[0] == made[1]
-    assert made[0]["participants"][0]["fingerprint"] != made[2]["participants"][0]["fingerprint"]
+    assert made[0].participants[0].fingerprint != made[2].participants[0].fingerprint
 
 
 def test_shuffled_traits_move_whole_records_and_nothing_else(source: Path, tmp_path: Path) -> None:
@@ -138,8 +135,8 @@ def test_shuffled_traits_move_whole_records_and_nothing_else(source: Path, tmp_p
     one, two = ([index.traits(name) for name in index.participants] for index in (before, after))
     assert sorted(one, key=str) == sorted(two, key=str)
     kept = sum(a == b for a, b in zip(one, two, strict=True))
-    assert kept == card["probes"][0]["kept_own"] < 6
-    prints = [[entry["fingerprint"] for entry in index.card["participants"]] for index in (before, after)]
+    assert kept == card.probes[0].kept_own < 6
+    prints = [[entry.fingerprint for entry in index.card.participants] for index in (before, after)]
     assert prints[0] == prints[1]
 
 
@@ -165,12 +162,12 @@ def test_the_card_says_what_was_done_and_no_stage_is_mistaken(source: Path, tmp_
     card = probe(kind, Folder(source / "made"), f"file://{tmp_path}/out", seed=3, person=person)
     before, after = read_index(Folder(source / "made")), read_index(Folder(tmp_path / "out"))
     assert card == after.card
-    assert {"kind": kind, "seed": 3, "from": before.fingerprint}.items() <= card["probes"][0].items()
-    assert card["caution"].startswith("Made windows. Probe " + kind)
+    assert (kind, 3, before.fingerprint) == (card.probes[0].kind, card.probes[0].seed, card.probes[0].origin)
+    assert card.caution.startswith("Made windows. Probe " + kind)
     two = study(*PANEL, datasets=[{"windows": name, "label": "stress"} for name in ("made", "out")])
     ready = check_datasets(two, {"made": before, "out": after})
     assert ["made", f"made ({kind.replace('_', ' ')})"] == [one.name for one in ready]
-    assert any(card["caution"] in note for note in notes(two, ready))
+    assert any(card.caution in note for note in notes(two, ready))
     plans = [{stage for trial in plan(study(*PANEL), {"made": index}) for stage in trial.stages} for index in (before, after)]
     assert not plans[0] & plans[1]
 
@@ -225,10 +222,8 @@ def test_traits_that_are_not_there_cannot_be_shuffled(made: Windows, tmp_path: P
 def test_a_probe_of_a_probe_tells_of_both(source: Path, tmp_path: Path) -> None:
     first = probe("shuffled_labels", str(source / "made"), str(tmp_path / "one"))
     both = probe("duplicated_person", str(tmp_path / "one"), str(tmp_path / "two"), person="P1")
-    assert [read_index(Folder(source / "made")).fingerprint, first["fingerprint"]] == [
-        record["from"] for record in both["probes"]
-    ]
-    assert both["caution"].startswith(first["caution"])
+    assert [read_index(Folder(source / "made")).fingerprint, first.fingerprint] == [record.origin for record in both.probes]
+    assert both.caution.startswith(first.caution)
 
 
 def test_shuffled_labels_leave_no_signal(tmp_path: Path) -> None:

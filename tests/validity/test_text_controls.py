@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders.windows import make_windows
+from builders.windows import make_windows, with_card
 from test_plan import study
 from test_probes import store
 
@@ -33,10 +33,9 @@ def _speech() -> Windows:
     length[-1] = 0
     texts = np.random.default_rng(1).normal(0, 1, (SENTENCES, 8, 1)).astype(np.float32)
     words = texts[number] * (np.arange(8)[None, :, None] < length[:, None, None])
-    channels = [{**made.index.card["channels"][0], "modality": "acoustic"}]
-    channels += [{**made.index.card["channels"][1], "modality": "linguistic", "variable": True}]
-    described = {**made.index.statistics, "b": valid_statistics(words, length)}
-    index = replace(made.index, card={**made.index.card, "channels": channels}, statistics=described)
+    a, b = made.index.card.channels
+    made = with_card(made, channels=(a.changed(modality="acoustic"), b.changed(modality="linguistic", variable=True)))
+    index = replace(made.index, statistics={**made.index.statistics, "b": valid_statistics(words, length)})
     return Windows(index, {**made.signals, "b": words}, {"b": length})
 
 
@@ -62,7 +61,7 @@ def test_shuffled_transcripts_move_text_within_a_speaker_and_nothing_else(tmp_pa
         rows = windows.index.participant_index == person
         before = sorted(zip(windows.lengths["b"][rows], map(tuple, windows.signals["b"][rows, :, 0]), strict=True))
         assert before == sorted(zip(after.lengths["b"][rows], map(tuple, after.signals["b"][rows, :, 0]), strict=True))
-    assert "transcripts (b) were permuted" in card["caution"]
+    assert "transcripts (b) were permuted" in card.caution
     assert dataset_name(DatasetEntry(windows="x", label="stress"), after.index) == "made (shuffled transcripts)"
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from builders.windows import make_card
 
 from raylab.windows.dataset import WindowIndex
 from raylab.windows.duplicate_recordings import MIN_DISTINCT, SHARE, DuplicatePair, duplicate_recordings
+from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import statistics
 
 LENGTHS = {"smooth": 40, "lively": 320}
@@ -34,10 +36,10 @@ def index_of(people: dict[str, dict[str, npt.NDArray[np.float32]]], starts: dict
     person = np.repeat(np.arange(len(people), dtype=np.int32), counts)
     channels = list(next(iter(people.values())))
     return WindowIndex(
-        card={"preprocessing": {"window_s": 10.0, "step_s": 10.0}},
+        card=make_card(list(people), LENGTHS, {}, preprocessing=Preprocessing(step_s=10.0)),
         participants=tuple(people),
         window=np.arange(len(person)),
-        person=person,
+        participant_index=person,
         segment=np.zeros(len(person), np.int32),
         start_s=np.concatenate(begin),
         labels={},

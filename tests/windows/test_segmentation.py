@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from raylab.errors import RecordingError
 from raylab.recordings import Channel, Label, Recording
+from raylab.windows.card import ParticipantSummary, participant_summary
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import NO_LABEL, cut, decide, starts, summary
+from raylab.windows.segmentation import NO_LABEL, cut, decide, starts
 
 # --- normalization: past -----------------------------------------------------------------------------------------
 
@@ -232,16 +233,16 @@ def test_missing_and_empty_labels_give_none(label: Label) -> None:
 def test_summary_counts_windows_per_class() -> None:
     """The card's counts per label are those of the cut's classes."""
     made = cut(recording(segment(110)), [MAJORITY], PAPER)
-    found = summary(replace(recording(segment(110)), traits={"age": 30.0}), made, [MAJORITY])
+    found = participant_summary(replace(recording(segment(110)), traits={"age": 30.0}), made, [MAJORITY])
     calm, stress = (int((made.labels["stress"] == index).sum()) for index in (0, 1))
-    assert found == {
-        "name": "P1",
-        "windows": calm + stress,
-        "duration_s": 110.0,
-        "counts": {"stress": {"calm": calm, "stress": stress}},
-        "traits": {"age": 30.0},
-        "notes": [],
-    }
+    assert found == ParticipantSummary(
+        name="P1",
+        windows=calm + stress,
+        duration_s=110.0,
+        counts={"stress": {"calm": calm, "stress": stress}},
+        traits={"age": 30.0},
+        notes=(),
+    )
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------

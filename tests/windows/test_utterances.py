@@ -2,18 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from builders.windows import make_card
 
 from raylab.errors import RecordingError
 from raylab.files import Folder
 from raylab.recordings import Channel, Label, LabelTrack, Recording, Segment
 from raylab.validity.probes import probe
-from raylab.windows.dataset import CARD, Windows, channel_cards, fingerprint_of, read_windows, stored_columns, to_table
-from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, statistics, summary
+from raylab.windows.card import WindowsCard, channel_cards, label_card, participant_summary, stored_participant
+from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_windows, stored_columns, to_table
+from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, statistics
 from raylab.windows.utterances import Utterances, cut_utterances
 
 SOUND = Channel("acoustic", "acoustic", 100.0, 100.0, "", "a.wav", longest=8)
@@ -36,26 +37,18 @@ def speaker(name: str = "A", lengths: tuple[int, ...] = (8, 3, 0, 5)) -> Recordi
     return Recording(name, (SOUND, WORDS), tuple(parts), {"gender": "female"})
 
 
-def write(folder: Folder, people: list[Recording], settings: Utterances = NONE) -> dict[str, Any]:
+def write(folder: Folder, people: list[Recording], settings: Utterances = NONE) -> WindowsCard:
     """The windows and the card as `prepare` stores them."""
     made = [(one, cut_utterances(one, [EMOTION], settings)) for one in people]
-    card: dict[str, Any] = {
-        "format": 1,
-        "dataset": "made",
-        "caution": "",
-        "fingerprint": "made",
-        "preprocessing": settings.as_dict(),
-        "labels": [{"name": "emotion", "classes": list(EMOTION.classes)}],
-        "channels": channel_cards(*made[0]),
-        "similarity_traits": [],
-        "participants": [summary(one, cut, [EMOTION]) for one, cut in made],
-    }
-    columns = stored_columns(card)
+    labels, channels, entries = (label_card(EMOTION),), channel_cards(*made[0]), []
+    columns = stored_columns(labels, channels)
     for number, (one, cut) in enumerate(made):
         table = to_table(cut, one.participant, number, ["emotion"])
         folder.write_table(f"participant={one.participant}/part-0.parquet", table.drop_columns(["participant"]))
-        card["participants"][number]["fingerprint"] = fingerprint_of(table, columns)
-    folder.write_json(CARD, card)
+        entries.append(stored_participant(participant_summary(one, cut, [EMOTION]), fingerprint_of(table, columns)))
+    changes = {"preprocessing": settings, "labels": labels, "channels": channels, "participants": tuple(entries)}
+    card = make_card([], {}, {}, **changes)
+    folder.write_json(CARD, card.as_json())
     return card
 
 
@@ -90,7 +83,7 @@ def test_lengths_come_back_from_disk(tmp_path: Path) -> None:
     people = [speaker("A"), speaker("B", (2, 8, 7, 1))]
     card = write(Folder(tmp_path), people)
     found = read_windows(Folder(tmp_path))
-    assert [(entry["name"], entry["length"], entry["variable"]) for entry in card["channels"]] == [
+    assert [(channel.name, channel.length, channel.variable) for channel in card.channels] == [
         ("acoustic", 8, True),
         ("linguistic", 5, True),
     ]
@@ -101,7 +94,7 @@ def test_lengths_come_back_from_disk(tmp_path: Path) -> None:
 def test_the_fingerprint_follows_the_lengths() -> None:
     """A length that changes changes the fingerprint, though every sample stays."""
     made = cut_utterances(speaker(), [EMOTION], NONE)
-    columns = stored_columns({"labels": [{"name": "emotion"}], "channels": channel_cards(speaker(), made)})
+    columns = stored_columns([label_card(EMOTION)], channel_cards(speaker(), made))
     other = replace(made, lengths={**made.lengths, "acoustic": made.lengths["acoustic"] + np.array([0, 1, 0], np.int32)})
     first, second = (fingerprint_of(to_table(one, "A", 0, ["emotion"]), columns) for one in (made, other))
     assert first != second

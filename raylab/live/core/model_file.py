@@ -20,8 +20,10 @@ from raylab.models.fusions import FUSIONS
 from raylab.models.network import PARTS, ModelSpec
 from raylab.models.registry import MODEL_NAMES, Model, build_model
 from raylab.recordings import DATASETS
+from raylab.recordings.recording import DatasetKind
 from raylab.training.augment import Augmentation
 from raylab.training.protocol import Hyperparameters
+from raylab.windows.card import kind_of
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.utterances import Utterances
 
@@ -29,7 +31,7 @@ T = TypeVar("T", Preprocessing, Utterances)
 
 NOW, BEFORE = "now", "before"  # weights of the model; of the parts that a calibration starts from
 CARD = "raylab"
-CAUSAL = ("past", "none")  # normalizations that use nothing of the person that is still to come
+CAUSAL = (Preprocessing.causal, Utterances.causal)  # normalizations that use nothing of the person that is still to come
 READ_AGAIN = "export it again with this raylab, or use the raylab that wrote it"
 
 
@@ -123,9 +125,9 @@ class ModelCard(_CardPart):
         return {channel.name: (channel.length, channel.n_features) for channel in self.channels}
 
     @property
-    def utterances(self) -> bool:
-        """Whether a window is an utterance."""
-        return "lowpass_hz" not in self.preprocessing
+    def kind(self) -> DatasetKind:
+        """``signals``: windows are cut from running signals; ``utterances``: each is one utterance."""
+        return kind_of(self.preprocessing)
 
     @property
     def signals(self) -> Preprocessing:
@@ -135,7 +137,7 @@ class ModelCard(_CardPart):
     @property
     def speech(self) -> Utterances:
         """How utterances become windows."""
-        return _of(Utterances, {name: value for name, value in self.preprocessing.items() if name != "step_s"})
+        return _of(Utterances, self.preprocessing)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -283,12 +285,12 @@ def _check(card: ModelCard) -> None:
         hyper_of(card.calibration)
     if card.reader not in DATASETS:
         raise ValueError(f"dataset {card.reader!r} is unknown")
-    how = card.speech if card.utterances else card.signals
-    if how.normalization not in CAUSAL:
+    how = card.speech if card.kind == "utterances" else card.signals
+    if how.normalization != how.causal:
         raise ValueError(f"normalization {how.normalization!r} is none that a stream can have ({' or '.join(CAUSAL)})")
     if not (0 < how.window_s < 3600 and 0 < how.step_s < 3600):
         raise ValueError(f"windows of {how.window_s} s every {how.step_s} s")
-    if isinstance(how, Utterances):
+    if how.kind == "utterances":
         if lacking := [name for name in ("trim_db", "step_ms") if name not in card.options]:
             raise ValueError(f"the options {', '.join(lacking)} are missing")
         return

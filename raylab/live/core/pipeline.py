@@ -110,7 +110,7 @@ class Stream:
         self._threads: list[Thread] = []
         self._counts: Callable[[], dict[str, dict[str, int]]] = dict
         self._end_of: Callable[[Chunk], float] = lambda chunk: chunk.time_s + len(chunk.samples) / RATE_HZ
-        if model.card.utterances:
+        if model.card.kind == "utterances":
             self._lay_out_speech()
         else:
             self._lay_out_signals()

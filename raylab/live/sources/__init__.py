@@ -52,8 +52,9 @@ def open_source(card: ModelCard, asked: SourceOptions) -> Source:
     if name not in SOURCES:
         raise RaylabError(f"unknown source {name!r}; there are " + "; ".join(kind.description for kind in SOURCES.values()))
     kind = SOURCES[name]
-    if kind.utterances != card.utterances:
-        fitting = ", ".join(other.name for other in SOURCES.values() if other.utterances == card.utterances)
-        needs = "utterances" if card.utterances else "running signals"
+    speech = card.kind == "utterances"
+    if kind.utterances != speech:
+        fitting = ", ".join(other.name for other in SOURCES.values() if other.utterances == speech)
+        needs = "utterances" if speech else "running signals"
         raise RaylabError(f"this model decides {needs}, which {name} does not bring; use {fitting}")
     return kind.open(card, asked)

@@ -1,0 +1,372 @@
+"""The card of prepared windows: everything that a reader has to know of them besides the numbers themselves.
+
+``card.json`` is written last, so a folder without it is half written, and read strictly: a card that lacks a field, has one that raylab does
+not write, or contradicts itself is refused, because windows that are taken for others give results without a warning.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from raylab.errors import RaylabError
+from raylab.hashing import hash_record
+from raylab.recordings.recording import DatasetKind, Decision, Label, Recording
+from raylab.windows.number_types import NotNegative, Positive, finite
+from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import ParticipantWindows
+from raylab.windows.utterances import Utterances
+
+FORMAT: Literal[1] = 1
+REMEDY = "prepare the dataset again"
+SHOWN_PROBLEMS = 5
+SHOWN_CHARACTERS = 60  # of a value that is refused
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+def kind_of(preprocessing: Mapping[str, Any]) -> DatasetKind:
+    """The kind of data that a card's ``preprocessing`` is for. A card does not state it: only running signals are filtered."""
+    return "signals" if "lowpass_hz" in preprocessing else "utterances"
+
+
+def _tag(settings: Any) -> DatasetKind | None:
+    """The kind of these settings or of this part of a file; None if they are neither."""
+    if isinstance(settings, Preprocessing | Utterances):
+        return settings.kind
+    return kind_of(settings) if isinstance(settings, Mapping) else None
+
+
+def _trait(value: Any) -> float | str:
+    return value if isinstance(value, str) else finite(value)
+
+
+CardTrait = Annotated[int | float | str, PlainValidator(_trait)]
+Settings = Annotated[
+    Annotated[Preprocessing, Tag("signals")] | Annotated[Utterances, Tag("utterances")],
+    Discriminator(_tag, custom_error_type="settings", custom_error_message="it has to be an object with the settings"),
+]
+
+
+class CardPart(BaseModel):
+    """A part of the card: nothing of it is changed in place, nothing unknown is in it, and no value is converted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def changed(self, **values: Any) -> Self:
+        """The same with other values in some fields, checked as when it is read.
+
+        Raises:
+            ValidationError: if they do not fit.
+        """
+        return type(self).model_validate({**dict(self), **values})
+
+
+class ChannelCard(CardPart):
+    """One channel as recorded, and as its windows hold it.
+
+    Attributes:
+        name: unique in the card; the column of its samples.
+        modality: the measured quantity, which models select channels by.
+        recorded_hz: samples a second as recorded; ``rate_hz``: in the windows.
+        unit: of the samples as recorded; of features it names the method that computed them.
+        length: steps of a window; of a channel of variable length the most that a window holds.
+        n_features: values a step.
+        variable: whether each window has its own number of valid steps.
+    """
+
+    name: Name
+    modality: str
+    recorded_hz: Positive
+    rate_hz: Positive
+    unit: str
+    length: Annotated[int, Field(ge=1)]
+    n_features: Annotated[int, Field(ge=1)]
+    variable: bool = False
+
+    @model_serializer(mode="wrap")
+    def _variable_if_so(self, content: Any) -> dict[str, Any]:
+        """``variable`` is written if it is true: cards of running signals stay as they were before there were others."""
+        return {name: value for name, value in content(self).items() if name != "variable" or value}
+
+
+class LabelCard(CardPart):
+    """One label.
+
+    Attributes:
+        classes: names of the classes, in the order of their index.
+        decide: how the codes within a window become its class; see ``raylab.recordings.recording.Label``.
+    """
+
+    name: Name
+    classes: tuple[Name, ...]
+    decide: Decision
+
+    @model_validator(mode="after")
+    def _each_class_once(self) -> Self:
+        _refuse_repeated(f"label {self.name} has the class", self.classes)
+        return self
+
+
+class ParticipantSummary(CardPart):
+    """One participant, as its windows are cut.
+
+    Attributes:
+        windows: their number; ``duration_s``: of the whole recording.
+        counts: label -> class -> number of windows.
+        traits: numbers, or text for categories.
+        notes: the reader's sentences on data that it left out, or that differ from the publication.
+    """
+
+    name: Name
+    windows: Count
+    duration_s: NotNegative
+    counts: dict[str, dict[str, Count]]
+    traits: dict[str, CardTrait]
+    notes: tuple[str, ...] = ()  # the first cards had none
+
+
+class ParticipantCard(ParticipantSummary):
+    """One participant, as its windows are stored.
+
+    Attributes:
+        fingerprint: digest of the stored windows.
+    """
+
+    fingerprint: Name
+
+
+class ProbeCard(CardPart):
+    """A leak probe that these windows went through (``raylab.validity.probes``).
+
+    Attributes:
+        kind, seed: of the probe.
+        origin: fingerprint of the windows that it was made from; ``from`` in the file.
+        kept_own: of shuffled traits: how many participants got their own by chance.
+        channels: of shuffled transcripts: the channels that were permuted.
+        person, noise: of a duplicated participant: the name, and the standard deviation of the noise on its copy.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Name
+    seed: int
+    origin: Annotated[str, Field(alias="from")]
+    kept_own: Count | None = None
+    channels: tuple[str, ...] | None = None
+    person: str | None = None
+    noise: NotNegative | None = None
+
+    @model_serializer(mode="wrap")
+    def _of_this_kind(self, content: Any) -> dict[str, Any]:
+        """Fields of other kinds of probes are not written."""
+        return {name: value for name, value in content(self).items() if value is not None}
+
+    @property
+    def suffix(self) -> str:
+        """The mark behind a dataset's name in every table."""
+        return self.kind.replace("_", " ")
+
+
+class WindowsCard(CardPart):
+    """A dataset's prepared windows.
+
+    Attributes:
+        format: of the card and of the Parquet files beside it.
+        raylab: the version that prepared them.
+        dataset: its name, by which ``raylab.recordings.DATASETS`` knows it unless it described itself.
+        caution: the sentence that every table of this data must carry; may be empty.
+        licence: of the data; ``citation``: the publication.
+        options: of the reader, all of them.
+        preprocessing: how recordings became windows.
+        labels: in the order they were asked for.
+        channels: in the order of the recording.
+        participants: in the order of the dataset; ids of windows count them.
+        similarity_traits: the traits that similarity of participants is computed from.
+        probes: leak probes that the windows went through, first ones first.
+        fingerprint: digest of all participants' windows; part of the hash of every stage trained on them.
+    """
+
+    format: Literal[1]
+    raylab: str
+    dataset: Name
+    caution: str
+    licence: str
+    citation: str
+    options: dict[str, Any]
+    preprocessing: Settings
+    labels: tuple[LabelCard, ...]
+    channels: tuple[ChannelCard, ...]
+    participants: tuple[ParticipantCard, ...]
+    similarity_traits: tuple[str, ...]
+    probes: tuple[ProbeCard, ...] = ()
+    fingerprint: Name
+
+    @property
+    def kind(self) -> DatasetKind:
+        """``signals``: windows were cut from running signals; ``utterances``: each is one utterance."""
+        return self.preprocessing.kind
+
+    def label(self, name: str) -> LabelCard:
+        """The label of this name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        return {label.name: label for label in self.labels}[name]
+
+    def participant(self, name: str) -> ParticipantCard:
+        """The participant of this name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        return {entry.name: entry for entry in self.participants}[name]
+
+    @property
+    def variable_channels(self) -> tuple[str, ...]:
+        """Names of the channels of which each window has its own number of valid steps."""
+        return tuple(channel.name for channel in self.channels if channel.variable)
+
+    @property
+    def linguistic_channels(self) -> tuple[str, ...]:
+        """Names of the channels that hold the spoken words."""
+        return tuple(channel.name for channel in self.channels if channel.modality == "linguistic")
+
+    @property
+    def has_traits(self) -> bool:
+        """Whether participants can be compared by traits."""
+        return bool(self.similarity_traits) and any(entry.traits for entry in self.participants)
+
+    @field_serializer("preprocessing")
+    def _as_the_settings_write(self, settings: Preprocessing | Utterances) -> dict[str, Any]:
+        return settings.as_dict()
+
+    @model_serializer(mode="wrap")
+    def _probes_if_any(self, content: Any) -> dict[str, Any]:
+        """``probes`` is written if there are any."""
+        return {name: value for name, value in content(self).items() if name != "probes" or value}
+
+    @model_validator(mode="after")
+    def _one_of_each_name(self) -> Self:
+        for part, entries in (("label", self.labels), ("channel", self.channels), ("participant", self.participants)):
+            _refuse_repeated(f"it has the {part}", [entry.name for entry in entries])
+        return self
+
+    @model_validator(mode="after")
+    def _counts_of_these_classes(self) -> Self:
+        classes = {label.name: set(label.classes) for label in self.labels}
+        for entry in self.participants:
+            if {name: set(counts) for name, counts in entry.counts.items()} != classes:
+                raise ValueError(f"the counts of participant {entry.name} are not of the labels and classes that the card has")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of ``card.json``."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def _refuse_repeated(what: str, names: Iterable[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what} {', '.join(repeated)} twice")
+
+
+def channel_cards(recording: Recording, windows: ParticipantWindows) -> tuple[ChannelCard, ...]:
+    """The channels of a recording and of the windows that were cut from it."""
+    return tuple(
+        ChannelCard(
+            name=channel.name,
+            modality=channel.modality,
+            recorded_hz=channel.rate_hz,
+            rate_hz=channel.target_rate_hz,
+            unit=channel.unit,
+            length=windows.signals[channel.name].shape[1],
+            n_features=windows.signals[channel.name].shape[2],
+            variable=channel.variable,
+        )
+        for channel in recording.channels
+    )
+
+
+def label_card(label: Label) -> LabelCard:
+    """A label as the card holds it."""
+    return LabelCard(name=label.name, classes=tuple(label.classes), decide=label.decide)
+
+
+def participant_summary(recording: Recording, windows: ParticipantWindows, labels: Iterable[Label]) -> ParticipantSummary:
+    """A participant's windows, counted by label and class, with traits and the reader's notes."""
+    return ParticipantSummary(
+        name=recording.participant,
+        windows=len(windows.start_s),
+        duration_s=round(windows.duration_s, 3),
+        counts={
+            label.name: {name: int((windows.labels[label.name] == i).sum()) for i, name in enumerate(label.classes)}
+            for label in labels
+        },
+        traits=dict(recording.traits),
+        notes=tuple(recording.notes),
+    )
+
+
+def stored_participant(summary: ParticipantSummary, fingerprint: str) -> ParticipantCard:
+    """The participant with the digest of the windows as they were stored."""
+    return ParticipantCard.model_validate({**dict(summary), "fingerprint": fingerprint})
+
+
+def joint_fingerprint(participants: Iterable[ParticipantCard], *more: Any) -> str:
+    """Digest of all participants' windows and of what else (JSON) tells them from others."""
+    return hash_record([*([entry.name, entry.fingerprint] for entry in participants), *more])
+
+
+def parse_card(content: bytes, path: str) -> WindowsCard:
+    """The card from the content of ``card.json``; ``path`` is named in messages.
+
+    Raises:
+        RaylabError: if it is no JSON, of another format, damaged, or edited into something that raylab does not write; it names each field.
+    """
+    try:
+        parsed = json.loads(content)
+    except ValueError as error:
+        raise RaylabError(f"{path} is damaged: it is no JSON ({error}); {REMEDY}") from error
+    written = parsed.get("format") if isinstance(parsed, dict) else None
+    if written != FORMAT:
+        raise RaylabError(f"{path} has format {written!r}, this raylab reads {FORMAT}; {REMEDY}")
+    try:
+        return WindowsCard.model_validate_json(content)
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors()]
+        more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
+        text = "; ".join([*problems[:SHOWN_PROBLEMS], *more])
+        raise RaylabError(f"{path} is damaged, or was edited into no card: {text}. What to do: {REMEDY}") from error
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """A sentence on one field."""
+    steps = [str(step) for step in detail["loc"]]
+    if steps[:1] == ["preprocessing"]:
+        del steps[1:2]  # pydantic's own step between the settings and their fields: the kind
+    field = ".".join(steps)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return f"{field} is missing"
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{field} is no field of it"
+    if isinstance(detail["input"], dict | list) or not field:
+        return f"{field}: {message}" if field else message
+    return f"{field} is {str(detail['input'])[:SHOWN_CHARACTERS]!r}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,49 @@
+"""Numbers of a card: checked when a card is read, and kept as they were written.
+
+A stage's hash is of the preprocessing as the card states it, and to a hash 5 and 5.0 are different records. pydantic's ``float`` would turn
+the one into the other, and every trained stage of such windows would be trained again.
+"""
+
+import math
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+
+
+def finite(value: Any) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: if it is no number, NaN or infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("has to be a finite number")
+    return value
+
+
+def positive(value: Any) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: if it is not finite, or not above 0.
+    """
+    number = finite(value)
+    if number <= 0:
+        raise ValueError("has to be above 0")
+    return number
+
+
+def not_negative(value: Any) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: if it is not finite, or below 0.
+    """
+    number = finite(value)
+    if number < 0:
+        raise ValueError("has to be 0 or more")
+    return number
+
+
+Positive = Annotated[int | float, PlainValidator(positive)]
+NotNegative = Annotated[int | float, PlainValidator(not_negative)]
