@@ -186,7 +186,7 @@ def _peeking(trial: Trial, fold: Fold, flipped: WindowIndex) -> tuple[str, ...]:
             continue
         before, after = stage.windows.choose(fold), stage.windows.choose(flipped_fold)
         if not all(
-            np.array_equal(getattr(before, part), getattr(after, part)) for part in ("train", "validation", "looked_at")
+            np.array_equal(getattr(before, part), getattr(after, part)) for part in ("train", "validation", "signals_used")
         ):
             peeking.append(stage.name)
     return tuple(peeking)
