@@ -6,7 +6,11 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+import analysis
+from raylab.runs.folder import TRIAL_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("raylab", "analysis", "jobs", "benchmarks")
@@ -16,7 +20,7 @@ SOURCES = sorted(path for folder in (*CODE, "tests") for path in (ROOT / folder)
 
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*")
 DOTTED = re.compile(rf"(?:{'|'.join(CODE)})(?:\.\w+)+")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)  # in the text, or below it
 DECISION = re.compile(r"decisions?[ /](\d{4})")
 REFERENCE = re.compile(r"\bdocs/[\w/-]+\.(?:md|py)(?:, (?P<heading>[A-Z][^),.;:]*))?")
 
@@ -69,6 +73,16 @@ def _exists(dotted: str) -> bool:
     return body is not None
 
 
+def test_a_name_is_found_where_it_is_defined() -> None:
+    """Modules, classes, their fields and methods, constants and what a package re-exports; nothing that is not there."""
+    there = [
+        "raylab.folds", "raylab.folds.fold", "raylab.folds.fold.Fold", "raylab.folds.fold.Fold.target", "raylab.folds.fold.Fold.others",
+        "raylab.models.fusions.FUSIONS", "analysis.score", "benchmarks.sweep",
+    ]  # fmt: skip
+    absent = ["raylab.fold", "raylab.folds.fold.Folder", "raylab.folds.fold.Fold.nobody", "raylab.folds.fold.Fold.target.name"]
+    assert there == [name for name in there + absent if _exists(name)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_relative)
 def test_names_in_backticks_exist(page: Path) -> None:
     """Each `path/of/a/file` and each `dotted.name` of the code on a page exists."""
@@ -85,7 +99,7 @@ def test_names_in_backticks_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     """Each relative link leads to a file that exists, and each anchor to a heading."""
     broken = []
-    for link in LINK.findall(_without_code_blocks(page)):
+    for link in map("".join, LINK.findall(_without_code_blocks(page))):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -113,6 +127,22 @@ def test_the_list_of_decisions_is_whole() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
     assert sorted(path.name for path in folder.glob("[0-9]*.md")) == sorted(listed)
+
+
+def test_every_column_has_its_sentence() -> None:
+    """The tables of docs/architecture.md explain the columns that the code stores, all of them and no others."""
+    nothing = pd.DataFrame()
+    scores = analysis.score(analysis.RunTables(plan=nothing, trials=nothing, predictions=nothing, notes=()))
+    columns = {
+        "trials.parquet": TRIAL_COLUMNS.names,
+        "report/scores.csv": scores.columns,
+        "report/comparison.csv": analysis.compare(scores).columns,
+    }
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name, stored in columns.items():
+        table = text.split(f"### `{name}`\n")[1].split("\n#")[0]
+        explained = [column for row in re.findall(r"^\|(.*?)\|", table, re.MULTILINE) for column in re.findall(r"`(\w+)`", row)]
+        assert sorted(stored) == sorted(explained), name
 
 
 def test_one_class_name_has_one_meaning() -> None:
