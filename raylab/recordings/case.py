@@ -12,7 +12,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
@@ -272,6 +271,8 @@ def _segment(video: int, physiology: _Log, annotations: _Log, participant: str) 
 
 
 def _traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
+    import pandas as pd
+
     metadata = _metadata(root)
     if metadata is None:
         return (

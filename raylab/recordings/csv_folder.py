@@ -6,17 +6,19 @@ hold session folders instead, each with the same files: windows never cross a se
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYOUT = "docs/add-a-dataset.md describes the layout"
 
@@ -89,7 +91,9 @@ def participants(root: Path, options: Options) -> list[str]:
     return found
 
 
-def _table(root: Path, relative: str, participant: str | None, channel: str | None = None) -> pd.DataFrame:
+def _table(root: Path, relative: str, participant: str | None, channel: str | None = None) -> "pd.DataFrame":
+    import pandas as pd
+
     path = safe_path(root, relative, participant)
     try:
         frame = pd.read_csv(path)
@@ -104,6 +108,8 @@ def _table(root: Path, relative: str, participant: str | None, channel: str | No
 
 def _samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDArray[np.float64]:
     """(n_samples, n_features)."""
+    import pandas as pd
+
     relative = f"{folder}/{channel}.csv"
     frame = _table(root, relative, participant, channel)
     text = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
@@ -122,6 +128,8 @@ def _samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDA
 
 def _tracks(root: Path, folder: str, participant: str, said: Description, seconds: float) -> dict[str, LabelTrack]:
     """A value holds until the next row, the last one until the recording ends; an empty cell is no label."""
+    import pandas as pd
+
     relative = f"{folder}/labels.csv"
     frame = _table(root, relative, participant, "labels")
     missing = [name for name in ("time_s", *said.labels) if name not in frame.columns]
@@ -144,6 +152,8 @@ def _tracks(root: Path, folder: str, participant: str, said: Description, second
 
 
 def _traits(root: Path, participant: str, said: Description) -> dict[str, Trait]:
+    import pandas as pd
+
     if not said.traits:
         return {}
     frame = _table(root, "traits.csv", None)

@@ -4,15 +4,17 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AGAIN = "download the file again, or compare it with the published layout"
 RATE_TOLERANCE = 0.02
@@ -28,7 +30,7 @@ def read_table(
     text: Sequence[str] | Literal["all"] = (),
     header: bool = True,
     separator: str = ",",
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The columns of a text table: ``numbers`` as float64 (an empty cell is NaN), and those of ``text`` that are there
     (``all``: every other one).
 
@@ -37,6 +39,8 @@ def read_table(
     Raises:
         RecordingError: on a missing, empty or cut file, a missing column, or text where a number should be.
     """
+    import pandas as pd
+
     path = safe_path(root, relative, participant)
     head, tail = _ends(path)
     if head.startswith(_POINTER):
@@ -81,6 +85,8 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
 
 def _first_text(path: Path, numbers: Sequence[str], settings: dict[str, Any]) -> str:
     """Where the first cell stands that is no number."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, dtype=str, header=None, **settings)
     except (ValueError, pd.errors.ParserWarning):
@@ -125,7 +131,7 @@ def number_of(value: object) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def person_traits(frame: pd.DataFrame, number: int, file: object, participant: str) -> tuple[dict[str, Trait], str]:
+def person_traits(frame: "pd.DataFrame", number: int, file: object, participant: str) -> tuple[dict[str, Trait], str]:
     """Age and gender of participant ``number`` from a table with one row a person, and a sentence on the headers found.
 
     Headers are matched loosely (published ones are unconfirmed); a trait without a column is left out.
@@ -133,6 +139,8 @@ def person_traits(frame: pd.DataFrame, number: int, file: object, participant: s
     Raises:
         RecordingError: where the person has no row or several, or the age is no age.
     """
+    import pandas as pd
+
     names = {str(name).strip().lower(): name for name in frame.columns}
     who = next((names[name] for name in names if re.search(r"\bid\b|pid|sub|particip|num", name)), None)
     sex = next((names[name] for name in names if re.search(r"sex|gender", name)), None)

@@ -6,8 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 
-import openpyxl
-
 from raylab.errors import RecordingError
 from raylab.recordings.safe_path import safe_path
 
@@ -17,6 +15,8 @@ Cells = tuple[tuple[object, ...], ...]
 @lru_cache(maxsize=16)
 def _rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, tuple[str, ...]]:
     """The sheet's rows, and the names of all sheets."""
+    import openpyxl
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns of styles and validations, which hold no data
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)

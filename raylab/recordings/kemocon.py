@@ -8,16 +8,19 @@ the debate is read. Folders doubled by unzipping (``e4_data/e4_data``) and the a
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
 # Those with all of E4 and Polar: the authors' list, and the one of Han et al. 2024.
@@ -88,7 +91,7 @@ def participants(root: Path, options: Options) -> list[str]:
     return found
 
 
-def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
+def _subject(root: Path, pid: int, participant: str) -> "tuple[pd.DataFrame, str, float, float]":
     """metadata/subjects.csv, its path, and the participant's debate from and to (unix ms)."""
     relative = f"{_folder(root, 'metadata')}/subjects.csv"
     frame = read_table(root, relative, participant, ["pid", "startTime", "endTime"], "all")
@@ -102,7 +105,7 @@ def _subject(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str,
     return frame, relative, float(times[0]), float(times[1])
 
 
-def _one_device(frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str) -> tuple[pd.DataFrame, list[str]]:
+def _one_device(frame: "pd.DataFrame", pid: int, name: str, file: Path, participant: str) -> "tuple[pd.DataFrame, list[str]]":
     """The rows of one device.
 
     Raises:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io
 
 from raylab.errors import RecordingError
 from raylab.recordings.safe_path import safe_path
@@ -27,6 +26,8 @@ def read_mat(
     Raises:
         RecordingError: where the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
     """
+    import scipy.io  # before warnings become errors below: those of an import are no matter of the file
+
     path = safe_path(root, relative, participant)
     try:
         with warnings.catch_warnings():
@@ -59,6 +60,8 @@ def read_mat(
 
 
 def _whosmat(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    import scipy.io
+
     try:
         return list(scipy.io.whosmat(path))
     except Exception:  # only to say what a damaged file holds

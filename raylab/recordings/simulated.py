@@ -6,7 +6,6 @@ every card and table made from it says ``simulated``.
 
 from pathlib import Path
 
-import neurokit2 as nk
 import numpy as np
 import numpy.typing as npt
 
@@ -46,6 +45,8 @@ def _stretch(
     stressed: int, seconds: int, person: dict[str, float], noise: float, rng: np.random.Generator
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The four signals of one run. Stress raises heart rate, breathing rate and the rate of skin conductance responses."""
+    import neurokit2 as nk
+
     seed = int(rng.integers(2**31))
     state = rng.normal(0, 1, 3) * noise
     heart = float(np.clip(person["heart"] + 4 * state[0] + stressed * person["heart_gain"], 45, 160))

@@ -6,17 +6,19 @@ second on the device's own unix clock, so windows are labelled by time; ``Proces
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import openpyxl
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
@@ -27,7 +29,9 @@ STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
 
 
 @lru_cache(maxsize=4)
-def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
+def _labels(path: Path, changed_ns: int) -> "pd.DataFrame":
+    import pandas as pd
+
     frame = pd.read_csv(path)
     needed = {"Participant", "Time(sec)", "Label"}
     if not needed <= set(frame.columns):
@@ -40,7 +44,7 @@ def _labels(path: Path, changed_ns: int) -> pd.DataFrame:
     return frame
 
 
-def _label_rows(root: Path, participant: str | None = None) -> pd.DataFrame:
+def _label_rows(root: Path, participant: str | None = None) -> "pd.DataFrame":
     path = safe_path(root, LABELS, participant)
     return _labels(path, path.stat().st_mtime_ns)
 
@@ -57,6 +61,8 @@ def _before(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, obje
 
     A sheet has names in row 1 over column pairs, Before / After in row 3, one item a row below.
     """
+    import openpyxl
+
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         rows = list(book[sheet].iter_rows(values_only=True))

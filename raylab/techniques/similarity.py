@@ -9,9 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
-from sklearn.preprocessing import MinMaxScaler
 
 from raylab.folds.fold import Fold, FoldError, RowIds
 
@@ -65,6 +62,8 @@ def _traits(fold: Fold) -> tuple[Vectors, Vectors]:
 def _trait(table: Mapping[str, Mapping[str, Any]], fold: Fold, name: str) -> Vectors:
     """(n_people + 1, 1 or n_categories), the target last: numbers scaled to 0..1 on everyone else; two categories 0/1, more one-hot / sqrt 2,
     so that two people who differ are 1 apart."""
+    from sklearn.preprocessing import MinMaxScaler
+
     values = [table[person][name] for person in (*fold.others, fold.target)]
     if not any(isinstance(value, str) for value in values):
         numbers = np.array(values, dtype=np.float64)[:, None]
@@ -76,6 +75,7 @@ def _trait(table: Mapping[str, Mapping[str, Any]], fold: Fold, name: str) -> Vec
 
 def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
     """People by the mean and SD, over their windows, of what each window's channels do; scaled to 0..1 on everyone else."""
+    from sklearn.preprocessing import MinMaxScaler
 
     def describe(rows: RowIds) -> Vectors:
         of_windows = fold.statistics[rows].astype(np.float64)
@@ -115,6 +115,8 @@ def cluster(fold: Fold, by: By, k: int | str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _k_means(points: tuple[tuple[float, ...], ...], k: int, seed: int) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
     """Labels and centres; the same points, k and seed are clustered once, whichever technique asks."""
+    from sklearn.cluster import KMeans
+
     distinct = len(set(points))
     if k > distinct:
         raise FoldError(f"k={k} is larger than the {distinct} different people that can be clustered (of {len(points)})")
@@ -124,6 +126,8 @@ def _k_means(points: tuple[tuple[float, ...], ...], k: int, seed: int) -> tuple[
 
 @lru_cache(maxsize=4096)
 def _k_by_silhouette(points: tuple[tuple[float, ...], ...], seed: int, rule: str) -> int:
+    from sklearn.metrics import silhouette_score
+
     possible = [k for k in SILHOUETTE_K if k <= min(len(set(points)), len(points) - 1)]
     if not possible:
         raise FoldError(f"{len(set(points))} different people are too few to choose k by silhouette (2..5)")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -131,6 +130,8 @@ def channel_cards(recording: Recording, made: ParticipantWindows) -> list[dict[s
 
 def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     """One participant's rows in time order, these columns only."""
+    import pyarrow.dataset as pads
+
     where = f"participant={participant}"
     if not folder.exists(where):
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
