@@ -20,9 +20,7 @@ from raylab.live.core.pipeline import StreamSettings
 from raylab.live.export import export as run_export
 from raylab.live.sources import SOURCES
 from raylab.live.sources.source import SourceOptions
-from raylab.models.encoders import ENCODERS
-from raylab.models.fusions import FUSIONS
-from raylab.models.registry import CLASSICAL_MODELS
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.recordings import DATASETS
 from raylab.recordings.availability import availability
 from raylab.runs.cluster import Executor, connect

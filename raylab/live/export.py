@@ -11,8 +11,9 @@ import analysis
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH
 from raylab.live.core.model_file import CAUSAL, CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
+from raylab.models.build import build_model
 from raylab.models.network import PARTS
-from raylab.models.registry import batch_size, build_model
+from raylab.models.registry import batch_size
 from raylab.recordings.ravdess import TEXTS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of

@@ -5,10 +5,8 @@ probabilities. It has no parts, so that a technique of several stages, which con
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,27 +52,6 @@ class Estimator(ABC):
     def to(self, device: torch.device) -> Self:
         """It stays on the processor."""
         return self
-
-
-@dataclass(frozen=True)
-class ClassicalModel:
-    """An entry of the table.
-
-    Attributes:
-        needs: a library that is not among raylab's own requirements; its extra brings it.
-    """
-
-    name: str
-    build: Callable[[Sequence[str], int, int], Estimator]
-    description: str
-    needs: str = ""
-
-    MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
-
-    @property
-    def missing(self) -> str:
-        """The sentence that says what to install; empty where nothing is missing."""
-        return self.MISSING.format(name=self.name, needs=self.needs) if self.needs and find_spec(self.needs) is None else ""
 
 
 def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]]:

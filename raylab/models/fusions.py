@@ -5,15 +5,16 @@ is marked as missing in `stacked`, no weight in `attention`.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import raylab.models.encoders
+import raylab.models.sequence  # noqa: F401  with encoders: the classes behind ENCODERS, known once imported
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS
 from raylab.models.layers import scaled
+from raylab.models.registry import ENCODERS, FUSIONS, implements
 from raylab.models.timebase import TimeBase
 
 Shapes = Mapping[str, tuple[int, int]]
@@ -24,14 +25,10 @@ class Fusion(nn.Module):
     """What all fusions offer.
 
     Attributes:
-        about: for people.
-        adaptable: whether an adapter can stand between its features and its head.
         n_out: features that come out.
         channels: names, in order.
     """
 
-    description: ClassVar[str]
-    adaptable: ClassVar[bool] = True
     n_out: int
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
@@ -69,8 +66,9 @@ class _Towers(Fusion):
         return found
 
 
+@implements(FUSIONS["late"])
 class Late(_Towers):
-    about = "one tower per channel, their features side by side (the paper's)"
+    """The features of the towers, concatenated: (batch, sum of their units)."""
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -80,14 +78,15 @@ class Late(_Towers):
         return torch.cat(self.encoded(batch), dim=1)
 
 
+@implements(FUSIONS["early"])
 class Early(Fusion):
-    about = "all channels on one time base, their features side by side in every step, one encoder"
+    """One encoder for all channels, concatenated step by step on a common time base (``raylab.models.timebase``)."""
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.base = TimeBase({name: length for name, (length, _) in shapes.items()})
         self.encoder = ENCODERS[encoder].build(self.base.steps, sum(n for _, n in shapes.values()), width)
-        self.n_out = int(self.encoder.n_out)  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
+        self.n_out = int(self.encoder.n_out)
 
     def forward(self, batch: Batch) -> Tensor:
         x, lengths = self.base.join(batch)
@@ -129,25 +128,25 @@ class _Average(nn.Module):
         return torch.logsumexp(each + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
 
 
+@implements(FUSIONS["weighted"])
 class Weighted(_Votes):
-    about = "a classifier per channel; the average of their probabilities with learned weights"
-    adaptable = False
+    """The votes' probabilities, averaged with one learned weight per channel."""
 
     def head(self, units: int, n_classes: int) -> nn.Module:
         return _Average(len(self.channels), n_classes)
 
 
+@implements(FUSIONS["stacked"])
 class Stacked(_Votes):
-    about = "a classifier per channel; a linear classifier on their logits"
+    """A linear classifier on the votes (the head that every fusion has by default)."""
 
 
+@implements(FUSIONS["attention"])
 class Attention(_Towers):
     """Tokens are the towers' features through a dense layer of 128 each; a token's weight is a softmax over those present.
 
     Pooling after Ilse, Tomczak and Welling 2018 (attention-based deep multiple instance learning), equation 8, with channels as the bag's instances.
     """
-
-    about = "one tower per channel, their features averaged with weights that each window decides"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -175,12 +174,3 @@ def masked_softmax(scores: Tensor, present: Tensor) -> Tensor:
     """Softmax over the last axis among those present; exactly 0 for the others, and for all where none is."""
     hidden = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
     return torch.softmax(hidden, dim=-1) * present
-
-
-FUSIONS: dict[str, type[Fusion]] = {
-    "late": Late,
-    "early": Early,
-    "weighted": Weighted,
-    "stacked": Stacked,
-    "attention": Attention,
-}

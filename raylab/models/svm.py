@@ -10,6 +10,7 @@ from sklearn.svm import SVC
 
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, windows_of
+from raylab.models.registry import CLASSICAL_MODELS, implements
 
 C = 5.0
 STILL = 1e-9  # a spread of this share of the mean is rounding, and the feature stands still
@@ -50,6 +51,7 @@ def _quantiles(x: Array, valid: npt.NDArray[np.bool_]) -> list[Array]:
     return found
 
 
+@implements(CLASSICAL_MODELS["svm"])
 class SVM(Estimator):
     """scikit-learn's SVC (radial kernel, C = 5, gamma 'scale') on statistics normalized by the training windows; one machine for each pair of
     classes, as SVC itself does, so that their arrays can be stored.

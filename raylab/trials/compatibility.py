@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from raylab.models.encoders import ENCODERS
-from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.registry import CLASSICAL_MODELS
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
