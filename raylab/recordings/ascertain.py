@@ -99,7 +99,7 @@ def _array(root: Path, relative: str, modality: str, participant: str, clip: int
             participant=participant,
             channel=f"{variable} column 0",
             remedy="download the file again, leave such trials out by their grade (--option max_quality=), or the participant "
-            "(--without)",
+            "(--exclude)",
         )
     return samples
 
@@ -125,7 +125,7 @@ def _missing(root: Path, modality: str, participant: str, clip: int, grade: floa
         file=root / f"{_base(root)}{modality}Data/Movie_{participant}/{modality}_Clip{clip}.mat",
         participant=participant,
         channel=f"Data_{modality}",
-        remedy="unpack ASCERTAIN_Raw.zip again, or leave the participant out with --without",
+        remedy="unpack ASCERTAIN_Raw.zip again, or leave the participant out with --exclude",
     )
 
 
@@ -184,7 +184,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             f"has no usable clip ({'; '.join(left_out(left))})",
             file=root / base,
             participant=participant,
-            remedy="raise --option max_quality=, or leave the participant out with --without",
+            remedy="raise --option max_quality=, or leave the participant out with --exclude",
         )
     shown = tables.presentation(root, person, participant) if order == "presentation" else sorted(clips)
     channels = tuple(

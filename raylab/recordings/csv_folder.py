@@ -121,7 +121,7 @@ def _samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDA
             file=root / relative,
             participant=participant,
             channel=channel,
-            remedy="repair the row, or leave the participant out with --without",
+            remedy="repair the row, or leave the participant out with --exclude",
         )
     return frame.to_numpy(dtype=np.float64)
 

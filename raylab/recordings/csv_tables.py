@@ -154,7 +154,7 @@ def person_traits(frame: "pd.DataFrame", number: int, file: object, participant:
             f"has {len(rows)} rows for the participant, expected 1",
             file=file,
             participant=participant,
-            remedy="keep one row" if len(rows) else "check the table, or leave the participant out with --without",
+            remedy="keep one row" if len(rows) else "check the table, or leave the participant out with --exclude",
         )
     traits: dict[str, Trait] = {}
     if age is not None:
@@ -164,7 +164,7 @@ def person_traits(frame: "pd.DataFrame", number: int, file: object, participant:
                 f"gives the age {rows[age].iloc[0]!r}, expected a number of years {AGES[0]}..{AGES[1]}",
                 file=file,
                 participant=participant,
-                remedy="repair the table, or leave the participant out with --without",
+                remedy="repair the table, or leave the participant out with --exclude",
             )
         traits["age"] = float(years)
     if sex is not None and pd.notna(rows[sex].iloc[0]):

@@ -126,7 +126,7 @@ def _one_device(frame: "pd.DataFrame", pid: int, name: str, file: Path, particip
             file=file,
             participant=participant,
             channel=name,
-            remedy="keep the rows of the device that was worn, or leave the participant out with --without",
+            remedy="keep the rows of the device that was worn, or leave the participant out with --exclude",
         )
     kept = frame[frame["device_serial"] == keep]
     return kept, [f"{name}: {len(frame) - len(kept)} rows of the second device {', '.join({*devices} - {keep})} left out"]
@@ -269,7 +269,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             "no second of the debate has all four signals",
             file=home,
             participant=participant,
-            remedy="leave the participant out with --without",
+            remedy="leave the participant out with --exclude",
         )
     traits, headers = person_traits(subjects, pid, root / relative, participant)
     return Recording(participant, channels, tuple(segments), traits, (*notes, headers))

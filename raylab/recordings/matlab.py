@@ -14,8 +14,8 @@ from raylab.recordings.safe_path import safe_path
 
 Array = npt.NDArray[np.float64]
 
-AGAIN = "download the file again from the publisher, or leave the participant out with --without"
-LAYOUT = "compare the file with the published layout, or leave the participant out with --without"
+AGAIN = "download the file again from the publisher, or leave the participant out with --exclude"
+LAYOUT = "compare the file with the published layout, or leave the participant out with --exclude"
 
 
 def read_mat(

@@ -103,7 +103,7 @@ def _traits(root: Path, participant: str) -> dict[str, Trait]:
         }
     except (ValueError, KeyError, IndexError, BadZipFile) as error:
         raise RecordingError(
-            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --without"
+            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --exclude"
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""Where trials run: Ray Data prepares, Ray Tune sweeps, `here` runs in process. The only place that imports ray."""
+"""Where trials run: Ray Data prepares, Ray Tune sweeps, `local` runs in process. The only place that imports ray."""

@@ -115,7 +115,7 @@ def estimate(
     needed = [item for key, item in items.items() if key in asked]
     longest = {item.kind: item for item in sorted(needed, key=lambda item: item.steps)}  # timed for their kind
     windows = {which: read_source(root, which) for which in {item.trial.windows for item in longest.values()}}
-    if where == "here":
+    if where == "local":
         timings, at_once = timings_here(list(longest.values()), windows), 1
     else:
         timings, at_once = timings_on_ray(list(longest.values()), windows, study.resources, address, say)

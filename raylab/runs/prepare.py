@@ -36,7 +36,7 @@ class PrepareRequest:
         labels: label names; the dataset's default labels where empty.
         preprocessing: of signals; the paper's where None.
         normalization: of utterances; none where None.
-        without: participants to leave out.
+        exclude: participants to leave out.
     """
 
     dataset: str
@@ -46,7 +46,7 @@ class PrepareRequest:
     preprocessing: Preprocessing | None = None
     normalization: Literal["none", "per_speaker"] | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @cached_property
     def reader(self) -> Dataset:
@@ -66,7 +66,7 @@ class PrepareRequest:
         """
         if self.reader.utterances:
             if self.preprocessing is not None:
-                raise RaylabError(f"{self.dataset} holds utterances: they have no step, and are normalized none or per_speaker")
+                raise RaylabError(f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker")
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
         if self.normalization is not None:
             raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
@@ -113,11 +113,11 @@ def people_of(order: PrepareRequest) -> list[str]:
             f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
         )
     people = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.without) - set(people)):
-        raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
-    kept = [name for name in people if name not in order.without]
+    if unknown := sorted(set(order.exclude) - set(people)):
+        raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
+    kept = [name for name in people if name not in order.exclude]
     if not kept:
-        raise RaylabError(f"--without leaves nobody of {order.dataset}'s {len(people)} participants")
+        raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(people)} participants")
     return kept
 
 
@@ -169,7 +169,7 @@ def _write(order: PrepareRequest, people: list[str]) -> None:
     made.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
 
 
-def _write_here(order: PrepareRequest, people: list[str]) -> None:
+def _write_local(order: PrepareRequest, people: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
     for number, name in enumerate(people):
         table = _one(pa.table({"participant": [name], "number": [number]}), order)
@@ -204,7 +204,7 @@ def _notes(folder: Folder, people: list[str]) -> list[dict[str, Any]]:
 def prepare(
     order: PrepareRequest, overwrite: bool = False, say: Callable[[str], None] = print, where: Executor = "ray"
 ) -> dict[str, Any]:
-    """Prepare a dataset on the connected Ray (a local one is started if there is none), or ``here``, in this process.
+    """Prepare a dataset on the connected Ray (a local one is started if there is none), or in this process (``local``).
 
     Returns:
         the card.
@@ -222,7 +222,7 @@ def prepare(
     folder.write_json(f"{NOTES}/started.json", {"participants": people})
     try:
         with _said_as_done(folder, people, say):
-            (_write if where == "ray" else _write_here)(order, people)
+            (_write if where == "ray" else _write_local)(order, people)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
         _notes(folder, people)
         raise RaylabError(f"writing the windows failed: {error}") from error

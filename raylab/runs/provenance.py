@@ -60,7 +60,7 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
             said.append(f"{ready.name}: one device only, not the paper's input of 14 channels from chest and wrist.")
         said += [
             f"{ready.name}: warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
-            f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --without {pair.second}."
+            f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --exclude {pair.second}."
             for pair in duplicate_recordings(ready.index)
         ]
     changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})

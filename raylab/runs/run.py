@@ -114,8 +114,8 @@ def start(
         RunHeldError: where another driver holds the run folder; LeaseLostError: where one took it over.
     """
     began = time.monotonic()
-    if where == "here" and study.resources.workers > 1:
-        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
+    if where == "local" and study.resources.workers > 1:
+        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
     indexes = indexes_of(study, root)
     ready = check_datasets(study, indexes)
     origin, people = provenance(study, ready, {"windows": root}), participants(ready)

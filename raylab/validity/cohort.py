@@ -63,10 +63,10 @@ def run_cohort(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
         order = PrepareRequest(
             "known_truth", ".", str(made), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
         )
-        prepare(order, say=_quiet, where="here")
+        prepare(order, say=_quiet, where="local")
         if case.shuffled:
             probe("shuffled_labels", str(made), str(Path(place) / "cohort"), seed=seed)
-        summary = start(parse_study(study_of(case, seed), case.name), place, str(Path(place) / "run"), "here", say=_quiet)
+        summary = start(parse_study(study_of(case, seed), case.name), place, str(Path(place) / "run"), "local", say=_quiet)
         if not summary.complete:
             raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
         scores = analysis.score(analysis.load(Path(place) / "run"))

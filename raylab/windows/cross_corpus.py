@@ -81,7 +81,7 @@ def _card(tested: WindowIndex, trained: WindowIndex) -> dict[str, Any]:
     if both:
         raise RaylabError(
             f"{', '.join(both)} stand in both preparations of {one['dataset']}: who is tested would be trained on; train on another corpus, or "
-            "prepare them without each other's people (--without)"
+            "prepare them without each other's people (--exclude)"
         )
     probes = [*one.get("probes", []), *two.get("probes", [])]
     (channels, no_channels), (labels, no_labels) = _channels(one, two), _labels(one, two)

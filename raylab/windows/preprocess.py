@@ -97,7 +97,7 @@ def check(recording: Recording) -> None:
                 file=channel.file,
                 participant=recording.participant,
                 channel=channel.name,
-                remedy="leave the participant out (--without), drop the channel, or repair the file",
+                remedy="leave the participant out (--exclude), drop the channel, or repair the file",
             )
 
 
