@@ -20,9 +20,7 @@ from raylab.live.core.pipeline import StreamSettings
 from raylab.live.export import export as run_export
 from raylab.live.sources import SOURCES
 from raylab.live.sources.source import SourceOptions
-from raylab.models.encoders import ENCODERS
-from raylab.models.fusions import FUSIONS
-from raylab.models.registry import CLASSICAL_MODELS
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.recordings import DATASETS
 from raylab.recordings.availability import availability
 from raylab.runs.cluster import Executor, connect
@@ -89,7 +87,7 @@ def _normalization(
     if DATASETS[dataset].kind == "signals":
         return Preprocessing(step_s=step or 5.0, normalization=name or "recording"), None  # type: ignore[arg-type]  # one of the two, see above
     if step is not None:
-        raise RaylabError(f"--step is for running signals; a window of {dataset} is one utterance")
+        raise RaylabError(f"--stride is for running signals; a window of {dataset} is one utterance")
     return None, name  # type: ignore[return-value]  # one of the two, see above
 
 
@@ -119,7 +117,7 @@ def prepare(
     if dataset not in DATASETS:
         raise RaylabError(f"unknown dataset {dataset!r}; there are {', '.join(DATASETS)}")
     if step is not None and step <= 0:
-        raise RaylabError(f"--step {step:g} is not above 0")
+        raise RaylabError(f"--stride {step:g} is not above 0")
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     how = _normalization(dataset, normalization, step)
@@ -139,11 +137,11 @@ def run(
         str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")
     ] = None,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
-    here: Annotated[bool, typer.Option("--here", help="in this process, without Ray")] = False,
+    here: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
 ) -> None:
     """Run what is missing of a study; the same command resumes it."""
-    where: Executor = "here" if here else "ray"
+    where: Executor = "local" if here else "ray"
     root = windows or str(study.absolute().parent)
     if plan:
         for line in estimate(read_study(study), root, out, where, address, _say).lines():
@@ -265,7 +263,9 @@ def live(
     model: Annotated[Path, typer.Argument(help="a model file of `raylab export`")],
     source: Annotated[str, typer.Option(help="; ".join(kind.description for kind in SOURCES.values()))],
     participant: Annotated[str, typer.Option(help="folder: whose recording")] = "",
-    marks: Annotated[bool, typer.Option("--marks", help="folder: its own labels are replayed as the wearer's marks")] = False,
+    marks: Annotated[
+        bool, typer.Option("--replay-labels", help="folder: its own labels are replayed as the wearer's marks")
+    ] = False,
     speed: Annotated[
         float, typer.Option(help="recordings: 1 is real time, 0 as fast as possible, dropping nothing", min=0)
     ] = 1.0,

@@ -11,7 +11,7 @@ from raylab.errors import RecordingError
 from raylab.features.optional_packages import load
 
 RATE_HZ = 16_000
-REMEDY = "download the file again, or leave the participant out with --without"
+REMEDY = "download the file again, or leave the participant out with --exclude"
 _ENDLESS = 0xFFFFFFFF  # written by programs that stream the file and do not know its size
 _HEAD = 12
 

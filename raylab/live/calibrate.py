@@ -19,7 +19,7 @@ from raylab.folds.fold import NO_ROWS
 from raylab.folds.seeding import FoldSeeds
 from raylab.live.core.messages import LabelMark, Note, Notify, Window
 from raylab.live.core.model_file import LiveModel, as_bytes, from_bytes
-from raylab.models.registry import Model
+from raylab.models.build import Model
 from raylab.training.batches import Signals
 from raylab.training.loop import CPU, train
 from raylab.training.stage_hash import PlannedStage

@@ -10,9 +10,9 @@ import yaml
 import analysis
 from raylab.errors import RaylabError
 from raylab.live.core.model_file import CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
+from raylab.models.build import build_model
 from raylab.models.network import PARTS
-from raylab.models.registry import batch_size, build_model
-from raylab.recordings import DATASETS
+from raylab.models.registry import batch_size
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
 from raylab.techniques.registry import TECHNIQUES

@@ -7,8 +7,6 @@ classification: a review). Layer sizes are those of the study's public code; ``w
 change the features. None means that every step is valid.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -17,9 +15,10 @@ from torch.nn import functional as F
 
 from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import Convolution, mask_of, mean_over_steps, normalized, scaled, silenced
-from raylab.models.sequence import CNN, CNNRNN, RNN, Transformer
+from raylab.models.registry import ENCODERS, implements
 
 
+@implements(ENCODERS["fcn"])
 class FCN(nn.Module):
     """Fully convolutional: Conv(128, k8), Conv(256, k5), Conv(128, k3), each with batch norm and ReLU; global average pooling.
 
@@ -60,6 +59,7 @@ class _Residual(nn.Module):
         return F.relu(out + (normalized(shortcut, x, mask) if isinstance(shortcut, nn.BatchNorm1d) else shortcut(x, mask)))
 
 
+@implements(ENCODERS["resnet"])
 class ResNet(nn.Module):
     """Three residual blocks of 64, 128, 128 maps (k8, k5, k3), then global average pooling.
 
@@ -80,6 +80,7 @@ class ResNet(nn.Module):
         return mean_over_steps(x, mask)
 
 
+@implements(ENCODERS["mlp_lstm"])
 class MLPLSTM(nn.Module):
     """The window as 2 steps of half a window: per step dropout and three dense layers of 500, then an LSTM of 500; its last output.
 
@@ -113,36 +114,3 @@ class MLPLSTM(nn.Module):
         steps = x[:, : self.half_length * self.STEPS].reshape(len(x), self.STEPS, -1)
         out, _ = self.lstm(self.dense(steps))
         return torch.as_tensor(out[:, -1])
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An entry of the table of encoders.
-
-    Attributes:
-        name: the value of ``encoder:`` in a study.
-        build: makes the module from a channel's length, its number of features and the width.
-        batch_size: the study's, before the cap of a tenth of the training windows; for raylab's own encoders that of ``mlp_lstm``.
-        description: printed by ``raylab models``.
-        variable: whether it accepts channels of variable length.
-    """
-
-    name: str
-    build: Callable[[int, int, float], nn.Module]
-    batch_size: int
-    description: str
-    variable: bool = True
-
-
-ENCODERS: dict[str, Encoder] = {
-    encoder.name: encoder
-    for encoder in (
-        Encoder("fcn", FCN, 4, "fully convolutional: 3 convolutions (128, 256, 128 maps), global average pooling"),
-        Encoder("resnet", ResNet, 4, "residual: 3 blocks of 3 convolutions (64, 128, 128 maps), global average pooling"),
-        Encoder("mlp_lstm", MLPLSTM, 16, "2 half-windows through 3 dense layers of 500, then an LSTM of 500", variable=False),
-        Encoder("cnn", CNN, 16, "3 convolutions (64, 128, 256 maps) with max pooling and dropout, global average pooling"),
-        Encoder("rnn", RNN, 16, "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time"),
-        Encoder("cnn_rnn", CNNRNN, 16, "2 convolutions (64, 128 maps) with max pooling, then an LSTM of 64 each way"),
-        Encoder("transformer", Transformer, 16, "frames as tokens of 64, 2 layers of 4 heads, averaged over time"),
-    )
-}

@@ -6,10 +6,8 @@ continue from weights, is refused for it (``raylab.trials.compatibility``).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -62,30 +60,6 @@ class Estimator(ABC):
     def to(self, device: torch.device) -> Self:
         """The estimator itself: it stays on the processor, whatever the device."""
         return self
-
-
-@dataclass(frozen=True)
-class ClassicalModel:
-    """An entry of the table of classical models.
-
-    Attributes:
-        name: the value of ``encoder:`` in a study.
-        build: makes the estimator from the channels, the number of classes and the seed.
-        description: printed by ``raylab models``.
-        needs: a library that is not among raylab's own requirements and comes with an extra; empty if there is none.
-    """
-
-    name: str
-    build: Callable[[Sequence[str], int, int], Estimator]
-    description: str
-    needs: str = ""
-
-    MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
-
-    @property
-    def missing(self) -> str:
-        """The sentence that says what to install; empty if nothing is missing."""
-        return self.MISSING.format(name=self.name, needs=self.needs) if self.needs and find_spec(self.needs) is None else ""
 
 
 def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]]:

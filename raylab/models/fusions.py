@@ -7,15 +7,16 @@ A channel that a window lacks (0 valid steps) must not influence the prediction,
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import raylab.models.encoders
+import raylab.models.sequence  # noqa: F401  with encoders: the classes behind ENCODERS, known once imported
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS
 from raylab.models.layers import scaled
+from raylab.models.registry import ENCODERS, FUSIONS, implements
 from raylab.models.timebase import TimeBase
 
 Shapes = Mapping[str, tuple[int, int]]  # channel name to (length, n_features)
@@ -26,14 +27,10 @@ class Fusion(nn.Module):
     """The trunk of a network: windows to fused features (batch, n_out), and the head that such features need.
 
     Attributes:
-        description: printed by ``raylab models``.
-        accepts_adapter: whether a dense layer (the adapter of ``multi_task``) can be put between the features and the head.
         n_out: number of fused features.
         channels: names of the channels, in the order of the trial.
     """
 
-    description: ClassVar[str]
-    accepts_adapter: ClassVar[bool] = True
     n_out: int
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
@@ -76,10 +73,9 @@ class _Towers(Fusion):
         return features
 
 
+@implements(FUSIONS["late"])
 class Late(_Towers):
     """Late fusion, the study's: the towers' features are concatenated."""
-
-    description = "one tower per channel, their features side by side (the paper's)"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -89,16 +85,15 @@ class Late(_Towers):
         return torch.cat(self.encode(batch), dim=1)
 
 
+@implements(FUSIONS["early"])
 class Early(Fusion):
     """Early fusion: the channels are resampled to one time base (``raylab.models.timebase``) and share one encoder."""
-
-    description = "all channels on one time base, their features side by side in every step, one encoder"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
         self.base = TimeBase({name: length for name, (length, _) in shapes.items()})
         self.encoder = ENCODERS[encoder].build(self.base.steps, sum(n for _, n in shapes.values()), width)
-        self.n_out = int(self.encoder.n_out)  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
+        self.n_out = int(self.encoder.n_out)
 
     def forward(self, batch: Batch) -> Tensor:
         x, lengths = self.base.join(batch)
@@ -152,16 +147,15 @@ class _Average(nn.Module):
         return torch.logsumexp(log_p + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
 
 
+@implements(FUSIONS["weighted"])
 class Weighted(_Votes):
     """Decision fusion by a weighted average of the channels' probabilities; there is no feature vector for an adapter to adapt."""
-
-    description = "a classifier per channel; the average of their probabilities with learned weights"
-    accepts_adapter = False
 
     def head(self, units: int, n_classes: int) -> nn.Module:
         return _Average(len(self.channels), n_classes)
 
 
+@implements(FUSIONS["stacked"])
 class Stacked(_Votes):
     """Decision fusion by stacking: a linear classifier on the votes and the flags.
 
@@ -169,9 +163,8 @@ class Stacked(_Votes):
     several times.
     """
 
-    description = "a classifier per channel; a linear classifier on their logits"
 
-
+@implements(FUSIONS["attention"])
 class Attention(_Towers):
     """Attention over channels: each tower's features pass a dense layer of 128 (a token), and tokens are averaged with weights per window.
 
@@ -180,8 +173,6 @@ class Attention(_Towers):
 
     A weight says what the network used, not what would have been useful (measured in docs/decisions/0015-masks-and-fusion.md).
     """
-
-    description = "one tower per channel, their features averaged with weights that each window decides"
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__(shapes, encoder, width, n_classes)
@@ -214,12 +205,3 @@ def masked_softmax(scores: Tensor, present: Tensor) -> Tensor:
     # The smallest finite number, not minus infinity: a row without any entry would be 0 / 0. The product makes missing ones exactly 0.
     masked = scores.masked_fill(~present, torch.finfo(scores.dtype).min)
     return torch.softmax(masked, dim=-1) * present
-
-
-FUSIONS: dict[str, type[Fusion]] = {
-    "late": Late,
-    "early": Early,
-    "weighted": Weighted,
-    "stacked": Stacked,
-    "attention": Attention,
-}

@@ -11,6 +11,7 @@ import torch
 
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, softmax, windows_of
+from raylab.models.registry import CLASSICAL_MODELS, implements
 from raylab.models.timebase import aggregated
 
 STATES, MIXTURES = 3, 2
@@ -22,6 +23,7 @@ PARTS = ("startprob", "transmat", "weights", "means", "covars")
 PRIORS = {"covars_prior": -1.0, "covars_weight": 0.05, "weights_prior": 1.1, "means_weight": 0.01}
 
 
+@implements(CLASSICAL_MODELS["hmm_gmm"])
 class HMMGMM(Estimator):
     """For each channel and class a left-to-right model of 3 states with 2 Gaussians each (diagonal covariance), by hmmlearn.
 

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
-from raylab.models.fusions import FUSIONS
+from raylab.models.fusions import Fusion
 from raylab.models.keras_defaults import initialize
 from raylab.models.layers import scaled
+from raylab.models.registry import FUSIONS
 
 PARTS = ("trunk", "adapter", "head")
 ADAPTER_UNITS = 128
@@ -80,7 +81,7 @@ class Network(nn.Module):
 
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
         super().__init__()
-        self.trunk = FUSIONS[spec.fusion](shapes, spec.encoder, spec.width, n_classes)
+        self.trunk: Fusion = FUSIONS[spec.fusion].build(shapes, spec.encoder, spec.width, n_classes)
         units = scaled(ADAPTER_UNITS, spec.width) if adapter else self.trunk.n_out
         self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
         self.head = self.trunk.head(units, n_classes)

@@ -1,22 +1,131 @@
-"""All models that ``encoder:`` of a study may name, networks and classical models, and one way to make any of them."""
+"""The models that a study may name: one list of declarations. It loads no library of networks, so that it can be printed at once.
 
-from collections.abc import Mapping
+The class that a declaration stands for says so with ``implements``; ``raylab.models.build`` imports every such class.
+"""
 
-from raylab.folds.seeding import FoldSeeds
-from raylab.models.encoders import ENCODERS
-from raylab.models.estimators import ClassicalModel, Estimator
-from raylab.models.hmm import HMMGMM
-from raylab.models.network import ModelSpec, Network, build
-from raylab.models.svm import SVM
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, ClassVar, TypeVar
 
-Model = Network | Estimator
+Implementation = TypeVar("Implementation", bound=type)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A name that a study may use, and what a user is told about it."""
+
+    name: str
+    description: str
+
+    def build(self, *arguments: Any) -> Any:
+        """An instance of the class that implements this declaration.
+
+        Raises:
+            RuntimeError: if the module of the class has not been imported.
+        """
+        if self not in _CLASSES:
+            raise RuntimeError(f"no class implements {self.name!r} yet; import raylab.models.build first")
+        return _CLASSES[self](*arguments)
+
+
+@dataclass(frozen=True)
+class Encoder(Declaration):
+    """An encoder; built from a channel's length, its number of features and the width of its layers.
+
+    Attributes:
+        batch_size: the paper's batch size for it.
+        variable: whether it takes channels of variable length.
+    """
+
+    batch_size: int
+    variable: bool = True
+
+
+@dataclass(frozen=True)
+class FusionMethod(Declaration):
+    """A fusion; built from the channels' shapes, the encoder's name, the width of its layers and the number of classes.
+
+    Attributes:
+        accepts_adapter: whether an adapter fits between its features and its head.
+    """
+
+    accepts_adapter: bool = True
+
+
+@dataclass(frozen=True)
+class ClassicalModel(Declaration):
+    """A model without a network; built from the channels' names, the number of classes and a seed.
+
+    Attributes:
+        needs: a library that is not among raylab's own requirements; its extra brings it.
+    """
+
+    needs: str = ""
+
+    MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
+
+    @property
+    def missing(self) -> str:
+        """The sentence that says what to install; empty if nothing is missing."""
+        return self.MISSING.format(name=self.name, needs=self.needs) if self.needs and find_spec(self.needs) is None else ""
+
+
+_CLASSES: dict[Declaration, type] = {}  # filled by `implements`, when the modules of the classes are imported
+
+
+def implements(declaration: Declaration) -> Callable[[Implementation], Implementation]:
+    """Decorate the class that a declaration stands for.
+
+    Raises:
+        RuntimeError: if another class implements it already.
+    """
+
+    def register(implementation: Implementation) -> Implementation:
+        if declaration in _CLASSES:
+            raise RuntimeError(
+                f"{_CLASSES[declaration].__name__} and {implementation.__name__} both implement {declaration.name!r}"
+            )
+        _CLASSES[declaration] = implementation
+        return implementation
+
+    return register
+
+
+ENCODERS: dict[str, Encoder] = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("fcn", "fully convolutional: 3 convolutions (128, 256, 128 maps), global average pooling", 4),
+        Encoder("resnet", "residual: 3 blocks of 3 convolutions (64, 128, 128 maps), global average pooling", 4),
+        Encoder("mlp_lstm", "2 half-windows through 3 dense layers of 500, then an LSTM of 500", 16, variable=False),
+        Encoder("cnn", "3 convolutions (64, 128, 256 maps) with max pooling and dropout, global average pooling", 16),
+        Encoder("rnn", "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time", 16),
+        Encoder("cnn_rnn", "2 convolutions (64, 128 maps) with max pooling, then an LSTM of 64 each way", 16),
+        Encoder("transformer", "frames as tokens of 64, 2 layers of 4 heads, averaged over time", 16),
+    )
+}
+
+FUSIONS: dict[str, FusionMethod] = {
+    fusion.name: fusion
+    for fusion in (
+        FusionMethod("late", "one tower per channel, their features side by side (the paper's)"),
+        FusionMethod("early", "all channels on one time base, their features side by side in every step, one encoder"),
+        FusionMethod(
+            "weighted",
+            "a classifier per channel; the average of their probabilities with learned weights",
+            accepts_adapter=False,
+        ),
+        FusionMethod("stacked", "a classifier per channel; a linear classifier on their logits"),
+        FusionMethod("attention", "one tower per channel, their features averaged with weights that each window decides"),
+    )
+}
 
 CLASSICAL_MODELS: dict[str, ClassicalModel] = {
-    entry.name: entry
-    for entry in (
-        ClassicalModel("svm", SVM, "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
+    model.name: model
+    for model in (
+        ClassicalModel("svm", "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
         ClassicalModel(
-            "hmm_gmm", HMMGMM, "a hidden Markov model of 3 states with 2 Gaussians for each class and channel", "hmmlearn"
+            "hmm_gmm", "a hidden Markov model of 3 states with 2 Gaussians for each class and channel", needs="hmmlearn"
         ),
     )
 }
@@ -24,22 +133,5 @@ MODEL_NAMES = (*ENCODERS, *CLASSICAL_MODELS)
 
 
 def batch_size(encoder: str) -> int:
-    """Default batch size of an encoder, before the cap of a tenth of the training windows; 1 for a classical model, which has no batches."""
+    """The batch size that a study gets if it names none; a classical model has no batches, so that its 1 changes nothing."""
     return ENCODERS[encoder].batch_size if encoder in ENCODERS else 1
-
-
-def build_model(
-    spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds
-) -> Model:
-    """A network with its initial weights, or a classical model that is not fitted yet.
-
-    Args:
-        spec: encoder, fusion and width.
-        shapes: channel name to (length, n_features), in the order of the trial.
-        n_classes: number of classes of the label.
-        adapter: whether the network has an adapter; ignored by a classical model.
-        draws: the random streams of the fold.
-    """
-    if spec.encoder in CLASSICAL_MODELS:
-        return CLASSICAL_MODELS[spec.encoder].build(list(shapes), n_classes, draws.integer(f"baseline: {spec.encoder}"))
-    return build(spec, shapes, n_classes, adapter, draws)

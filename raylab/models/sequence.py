@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from raylab.models.batch import valid
 from raylab.models.layers import BothWays, Convolution, FrameLayer, mask_of, mean_over_steps, scaled, silenced
+from raylab.models.registry import ENCODERS, implements
 
 STEPS = 128  # at most so many steps are read by recurrence and attention
 HEADS = 4  # of attention
@@ -45,6 +46,7 @@ class _Pooled(nn.Module):
         return x, lengths
 
 
+@implements(ENCODERS["cnn"])
 class CNN(nn.Module):
     """Conv(64, k5), Conv(128, k5), Conv(256, k3), each with batch norm, ReLU, max pooling and dropout 0.2; global average pooling.
 
@@ -63,6 +65,7 @@ class CNN(nn.Module):
         return mean_over_steps(x, mask_of(x.transpose(1, 2), steps))
 
 
+@implements(ENCODERS["rnn"])
 class RNN(nn.Module):
     """Dense(128) ReLU on each of at most 128 frames, dropout 0.3, a bidirectional LSTM of 128 per direction; the mean of its outputs.
 
@@ -83,6 +86,7 @@ class RNN(nn.Module):
         return torch.as_tensor(self.recurrent(self.dropout(F.relu(x)), steps))
 
 
+@implements(ENCODERS["cnn_rnn"])
 class CNNRNN(nn.Module):
     """Conv(64, k5) and Conv(128, k5) as in ``CNN``, then a bidirectional LSTM of 64 per direction; the mean of its outputs.
 
@@ -102,6 +106,7 @@ class CNNRNN(nn.Module):
         return torch.as_tensor(self.recurrent(x.transpose(1, 2), steps))
 
 
+@implements(ENCODERS["transformer"])
 class Transformer(nn.Module):
     """At most 128 frames as tokens of 64, sinusoidal positions, two layers of 4 heads (256 hidden units, dropout 0.1); the mean token.
 

@@ -10,6 +10,7 @@ from sklearn.svm import SVC
 
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, windows_of
+from raylab.models.registry import CLASSICAL_MODELS, implements
 
 C = 5.0
 STILL = 1e-9  # a standard deviation below this share of the mean is rounding: such a feature is constant and is not scaled
@@ -57,6 +58,7 @@ def _quantiles(x: Array, valid: npt.NDArray[np.bool_]) -> list[Array]:
     return quantiles
 
 
+@implements(CLASSICAL_MODELS["svm"])
 class SVM(Estimator):
     """scikit-learn's SVC (radial kernel, C = 5, gamma 'scale') on statistics that are normalized by the training windows.
 

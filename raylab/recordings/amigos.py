@@ -329,7 +329,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             f"has no usable trial ({'; '.join(left_out(omitted)) or 'none is there'})",
             file=root / relative,
             participant=participant,
-            remedy="leave the participant out with --without",
+            remedy="leave the participant out with --exclude",
         )
     layout, file = _ORIGINAL if release == "original" else _PREPROCESSED, root / relative
     channels = tuple(

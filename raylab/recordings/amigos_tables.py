@@ -20,7 +20,7 @@ ORDER = "Metadata_xlsx/Experiment_Data.xlsx"
 SHORT_VIDEOS = ("4", "5", "9", "10", "13", "18", "19", "20", "23", "30", "31", "34", "36", "58", "80", "138")
 SCALE = (1.0, 9.0)
 TRAIT_SCALE = (1.0, 7.0)
-AGAIN = "download the metadata again, or leave the participant out with --without"
+AGAIN = "download the metadata again, or leave the participant out with --exclude"
 
 # How a row of the sheet starts (in American or British spelling), and the trait's name.
 _BIG_FIVE = (

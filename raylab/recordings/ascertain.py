@@ -113,7 +113,7 @@ def _read_clip(root: Path, relative: str, modality: str, participant: str, clip:
             participant=participant,
             channel=f"{variable} column 0",
             remedy="download the file again, leave such trials out by their grade (--option max_quality=), or the participant "
-            "(--without)",
+            "(--exclude)",
         )
     return samples
 
@@ -140,7 +140,7 @@ def _check_published_as_missing(root: Path, modality: str, participant: str, cli
         file=root / f"{_raw_folder(root)}{modality}Data/Movie_{participant}/{modality}_Clip{clip}.mat",
         participant=participant,
         channel=f"Data_{modality}",
-        remedy="unpack ASCERTAIN_Raw.zip again, or leave the participant out with --without",
+        remedy="unpack ASCERTAIN_Raw.zip again, or leave the participant out with --exclude",
     )
 
 
@@ -201,7 +201,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             f"has no usable clip ({'; '.join(left_out(omitted))})",
             file=root / base,
             participant=participant,
-            remedy="raise --option max_quality=, or leave the participant out with --without",
+            remedy="raise --option max_quality=, or leave the participant out with --exclude",
         )
     order_of_clips = tables.presentation(root, number, participant) if order == "presentation" else sorted(clips)
     channels = tuple(

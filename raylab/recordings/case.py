@@ -15,7 +15,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
@@ -311,6 +310,8 @@ def _read_traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
     Raises:
         RecordingError: if the book cannot be read, or does not have one row for the participant.
     """
+    import pandas as pd
+
     metadata = _metadata_folder(root)
     if metadata is None:
         return (

@@ -6,17 +6,19 @@ hold session folders instead, each with the same files: windows never cross a se
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYOUT = "docs/add-a-dataset.md describes the layout"
 
@@ -117,12 +119,14 @@ def participants(root: Path, options: Options) -> list[str]:
     return names
 
 
-def _read_csv(root: Path, relative: str, participant: str | None, channel: str | None = None) -> pd.DataFrame:
+def _read_csv(root: Path, relative: str, participant: str | None, channel: str | None = None) -> "pd.DataFrame":
     """The rows of a csv.
 
     Raises:
         RecordingError: if it is missing, cannot be read or has no rows.
     """
+    import pandas as pd
+
     path = safe_path(root, relative, participant)
     try:
         frame = pd.read_csv(path)
@@ -141,6 +145,8 @@ def _read_samples(root: Path, folder: str, participant: str, channel: str) -> np
     Raises:
         RecordingError: naming the first cell that is no number.
     """
+    import pandas as pd
+
     relative = f"{folder}/{channel}.csv"
     frame = _read_csv(root, relative, participant, channel)
     text = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
@@ -152,7 +158,7 @@ def _read_samples(root: Path, folder: str, participant: str, channel: str) -> np
             file=root / relative,
             participant=participant,
             channel=channel,
-            remedy="repair the row, or leave the participant out with --without",
+            remedy="repair the row, or leave the participant out with --exclude",
         )
     return frame.to_numpy(dtype=np.float64)
 
@@ -165,6 +171,8 @@ def _read_tracks(root: Path, folder: str, participant: str, description: Descrip
     Raises:
         RecordingError: if a column is missing, the times do not rise, or a code of a ``majority`` label is unknown.
     """
+    import pandas as pd
+
     relative = f"{folder}/labels.csv"
     frame = _read_csv(root, relative, participant, "labels")
     missing = [name for name in ("time_s", *description.labels) if name not in frame.columns]
@@ -194,6 +202,8 @@ def _read_traits(root: Path, participant: str, description: Description) -> dict
     Raises:
         RecordingError: if a column is missing, or the participant has several rows.
     """
+    import pandas as pd
+
     if not description.traits:
         return {}
     frame = _read_csv(root, "traits.csv", None)

@@ -4,15 +4,17 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AGAIN = "download the file again, or compare it with the published layout"
 RATE_TOLERANCE = 0.02
@@ -28,7 +30,7 @@ def read_table(
     text: Sequence[str] | Literal["all"] = (),
     header: bool = True,
     separator: str = ",",
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The columns of a text table: ``numbers`` as float64 (an empty cell is NaN), then those of ``text`` that exist (``all``: every other column).
 
     Args:
@@ -37,6 +39,8 @@ def read_table(
     Raises:
         RecordingError: on a missing, empty or truncated file, a missing column, or text where a number should be.
     """
+    import pandas as pd
+
     path = safe_path(root, relative, participant)
     first_line, last_line = _first_and_last_line(path)
     if first_line.startswith(_POINTER):
@@ -87,6 +91,8 @@ def _first_and_last_line(path: Path) -> tuple[bytes, bytes]:
 
 def _describe_first_non_number(path: Path, numbers: Sequence[str], settings: dict[str, Any]) -> str:
     """A message that names column and row of the first cell that is no number; "" if there is none."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, dtype=str, header=None, **settings)
     except (ValueError, pd.errors.ParserWarning):
@@ -131,7 +137,7 @@ def number_of(value: object) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def person_traits(frame: pd.DataFrame, number: int, file: object, participant: str) -> tuple[dict[str, Trait], str]:
+def person_traits(frame: "pd.DataFrame", number: int, file: object, participant: str) -> tuple[dict[str, Trait], str]:
     """Age (years) and gender of participant ``number`` from a table with one row per participant, and a sentence on the headers found.
 
     Headers are matched loosely, because the published ones are not confirmed; a trait without a column is left out.
@@ -139,6 +145,8 @@ def person_traits(frame: pd.DataFrame, number: int, file: object, participant: s
     Raises:
         RecordingError: if the participant has no row or several, or the age is not between 10 and 110.
     """
+    import pandas as pd
+
     names = {str(name).strip().lower(): name for name in frame.columns}
     id_column = next((names[name] for name in names if re.search(r"\bid\b|pid|sub|particip|num", name)), None)
     gender_column = next((names[name] for name in names if re.search(r"sex|gender", name)), None)
@@ -152,7 +160,7 @@ def person_traits(frame: pd.DataFrame, number: int, file: object, participant: s
             f"has {len(rows)} rows for the participant, expected 1",
             file=file,
             participant=participant,
-            remedy="keep one row" if len(rows) else "check the table, or leave the participant out with --without",
+            remedy="keep one row" if len(rows) else "check the table, or leave the participant out with --exclude",
         )
     traits: dict[str, Trait] = {}
     if age_column is not None:
@@ -162,7 +170,7 @@ def person_traits(frame: pd.DataFrame, number: int, file: object, participant: s
                 f"gives the age {rows[age_column].iloc[0]!r}, expected a number of years {AGES[0]}..{AGES[1]}",
                 file=file,
                 participant=participant,
-                remedy="repair the table, or leave the participant out with --without",
+                remedy="repair the table, or leave the participant out with --exclude",
             )
         traits["age"] = float(years)
     if gender_column is not None and pd.notna(rows[gender_column].iloc[0]):

@@ -6,8 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 
-import openpyxl
-
 from raylab.errors import RecordingError
 from raylab.recordings.safe_path import safe_path
 
@@ -21,6 +19,8 @@ def _read_rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, t
     Args:
         changed_ns: time of the file's last change, so that a changed file is read again.
     """
+    import openpyxl
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns of styles and validations that it drops; they hold no data
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)

@@ -10,16 +10,19 @@ Read are the six E4 channels of the paper's table; the study's public code also 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 33))
 # The participants with complete E4 and Polar data: the list of the authors, and that of Han et al. 2024.
@@ -100,7 +103,7 @@ def participants(root: Path, options: Options) -> list[str]:
     return present
 
 
-def _read_subjects(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame, str, float, float]:
+def _read_subjects(root: Path, pid: int, participant: str) -> "tuple[pd.DataFrame, str, float, float]":
     """metadata/subjects.csv, its path relative to the root, and start and end of the participant's debate (unix ms).
 
     Raises:
@@ -119,8 +122,8 @@ def _read_subjects(root: Path, pid: int, participant: str) -> tuple[pd.DataFrame
 
 
 def _rows_of_one_device(
-    frame: pd.DataFrame, pid: int, name: str, file: Path, participant: str
-) -> tuple[pd.DataFrame, list[str]]:
+    frame: "pd.DataFrame", pid: int, name: str, file: Path, participant: str
+) -> "tuple[pd.DataFrame, list[str]]":
     """The rows of one device, and notes.
 
     Raises:
@@ -142,7 +145,7 @@ def _rows_of_one_device(
             file=file,
             participant=participant,
             channel=name,
-            remedy="keep the rows of the device that was worn, or leave the participant out with --without",
+            remedy="keep the rows of the device that was worn, or leave the participant out with --exclude",
         )
     worn = frame[frame["device_serial"] == kept_serial]
     return worn, [
@@ -287,7 +290,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             "no second of the debate has all four signals",
             file=e4_folder,
             participant=participant,
-            remedy="leave the participant out with --without",
+            remedy="leave the participant out with --exclude",
         )
     traits, headers = person_traits(subjects, pid, root / relative, participant)
     return Recording(participant, channels, tuple(segments), traits, (*notes, headers))

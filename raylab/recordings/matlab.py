@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io
 
 from raylab.errors import RecordingError
 from raylab.recordings.safe_path import safe_path
 
 Array = npt.NDArray[np.float64]
 
-AGAIN = "download the file again from the publisher, or leave the participant out with --without"
-LAYOUT = "compare the file with the published layout, or leave the participant out with --without"
+AGAIN = "download the file again from the publisher, or leave the participant out with --exclude"
+LAYOUT = "compare the file with the published layout, or leave the participant out with --exclude"
 
 
 def read_mat(
@@ -27,6 +26,8 @@ def read_mat(
     Raises:
         RecordingError: if the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
     """
+    import scipy.io  # before warnings become errors below: those of an import are no matter of the file
+
     path = safe_path(root, relative, participant)
     try:
         with warnings.catch_warnings():
@@ -60,6 +61,8 @@ def read_mat(
 
 def _list_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """Name, shape and type of each variable in the file; empty if it cannot be read."""
+    import scipy.io
+
     try:
         return list(scipy.io.whosmat(path))
     except Exception:  # only for a message on what a damaged file holds

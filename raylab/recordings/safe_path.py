@@ -23,6 +23,6 @@ def safe_path(root: Path, relative: str, participant: str | None = None) -> Path
             "is missing",
             file=path,
             participant=participant,
-            remedy="check --root against the layout that `raylab datasets` describes, or leave the participant out with --without",
+            remedy="check --root against the layout that `raylab datasets` describes, or leave the participant out with --exclude",
         )
     return path

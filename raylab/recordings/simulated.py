@@ -6,7 +6,6 @@ every card and table made from it says ``simulated``.
 
 from pathlib import Path
 
-import neurokit2 as nk
 import numpy as np
 import numpy.typing as npt
 
@@ -57,6 +56,8 @@ def _simulate_run(
         physiology: see ``_draw_physiology``.
         noise: scales the noise of the signals, and how much the levels differ between runs.
     """
+    import neurokit2 as nk
+
     seed = int(rng.integers(2**31))
     run_offsets = rng.normal(0, 1, 3) * noise
     heart = float(np.clip(physiology["heart"] + 4 * run_offsets[0] + stressed * physiology["heart_gain"], 45, 160))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
@@ -90,6 +89,8 @@ class Session:
 
     def in_noise(self, signal: Signal, share: float = 1.0) -> Signal:
         """(n, n_features): the signal plus ``share`` times autoregressive noise of SD ``noise`` and a little white noise."""
+        from scipy.signal import lfilter
+
         clean = signal.reshape(len(signal), -1)
         keep = float(np.exp(-1 / (MEMORY_S * RATE_HZ)))
         white = self.rng.normal(0, self.noise, (len(clean) + 100, clean.shape[1]))

@@ -8,17 +8,19 @@ It is not among the datasets of Han et al. 2024. Its traits are the questionnair
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import openpyxl
-import pandas as pd
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
@@ -29,7 +31,7 @@ STAI_TRAIT_REVERSED = (21, 23, 26, 27, 30, 33, 34, 36, 39)
 
 
 @lru_cache(maxsize=4)
-def _read_label_table(path: Path, changed_ns: int) -> pd.DataFrame:
+def _read_label_table(path: Path, changed_ns: int) -> "pd.DataFrame":
     """The label table with the columns Participant, Time(sec) (unix s) and Label; read once for a version of the file.
 
     Args:
@@ -38,6 +40,8 @@ def _read_label_table(path: Path, changed_ns: int) -> pd.DataFrame:
     Raises:
         RecordingError: if a column is missing or a label is neither 0 nor 1.
     """
+    import pandas as pd
+
     frame = pd.read_csv(path)
     needed = {"Participant", "Time(sec)", "Label"}
     if not needed <= set(frame.columns):
@@ -50,7 +54,7 @@ def _read_label_table(path: Path, changed_ns: int) -> pd.DataFrame:
     return frame
 
 
-def _label_table(root: Path, participant: str | None = None) -> pd.DataFrame:
+def _label_table(root: Path, participant: str | None = None) -> "pd.DataFrame":
     """The label table of the dataset at this root, all participants."""
     path = safe_path(root, LABELS, participant)
     return _read_label_table(path, path.stat().st_mtime_ns)
@@ -72,6 +76,8 @@ def _answers_before_session(path: Path, changed_ns: int, sheet: str) -> dict[str
     Args:
         changed_ns: time of the file's last change, so that a changed file is read again.
     """
+    import openpyxl
+
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         rows = list(book[sheet].iter_rows(values_only=True))
@@ -123,7 +129,7 @@ def _questionnaire_scores(root: Path, participant: str) -> dict[str, Trait]:
         }
     except (ValueError, KeyError, IndexError, BadZipFile) as error:
         raise RecordingError(
-            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --without"
+            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --exclude"
         ) from error
 
 

@@ -10,7 +10,7 @@ from ray._private.state import state
 from raylab.errors import RaylabError
 from raylab.trials.study import Resources
 
-Executor = Literal["ray", "here"]  # on a cluster, or in this process without Ray
+Executor = Literal["ray", "local"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"
 SHARE_OF_A_GPU = 0.25  # for `gpu: auto` if the cluster has GPUs: the paper's models are small; untested on a real GPU
 

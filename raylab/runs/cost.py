@@ -121,7 +121,7 @@ def estimate(
     needed = [stage for key, stage in stages.items() if key in missing]
     longest = {stage.shape: stage for stage in sorted(needed, key=lambda stage: stage.steps)}  # the one that is timed
     windows = {source: read_source(root, source) for source in {stage.trial.windows for stage in longest.values()}}
-    if executor == "here":
+    if executor == "local":
         timings, n_slots = timings_in_process(list(longest.values()), windows), 1
     else:
         timings, n_slots = timings_on_ray(list(longest.values()), windows, study.resources, address, log)

@@ -13,7 +13,8 @@ from typing import Any
 import ray
 import torch
 
-from raylab.models.registry import CLASSICAL_MODELS, build_model
+from raylab.models.build import build_model
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.training.batches import Signals
 from raylab.training.loop import EVALUATION_BATCH, predict, train

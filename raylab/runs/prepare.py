@@ -47,7 +47,7 @@ class PrepareRequest:
         labels: label names; the dataset's default labels if empty.
         preprocessing: of signals; the paper's if None.
         normalization: of utterances; none if None.
-        without: participants to leave out.
+        exclude: participants to leave out.
     """
 
     dataset: str
@@ -57,7 +57,7 @@ class PrepareRequest:
     preprocessing: Preprocessing | None = None
     normalization: Literal["none", "per_speaker"] | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @cached_property
     def reader(self) -> Dataset:
@@ -78,7 +78,9 @@ class PrepareRequest:
         """
         if self.reader.kind == "utterances":
             if self.preprocessing is not None:
-                raise RaylabError(f"{self.dataset} holds utterances: they have no step, and are normalized none or per_speaker")
+                raise RaylabError(
+                    f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker"
+                )
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
         if self.normalization is not None:
             raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
@@ -139,11 +141,11 @@ def participants_of(order: PrepareRequest) -> list[str]:
             f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
         )
     available = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.without) - set(available)):
-        raise RaylabError(f"--without names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
-    names = [name for name in available if name not in order.without]
+    if unknown := sorted(set(order.exclude) - set(available)):
+        raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
+    names = [name for name in available if name not in order.exclude]
     if not names:
-        raise RaylabError(f"--without leaves nobody of {order.dataset}'s {len(available)} participants")
+        raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(available)} participants")
     return names
 
 
@@ -195,7 +197,7 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
 
 
-def _write_here(order: PrepareRequest, participants: list[str]) -> None:
+def _write_local(order: PrepareRequest, participants: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
     for number, name in enumerate(participants):
         table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
@@ -231,7 +233,7 @@ def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSum
 def prepare(
     order: PrepareRequest, overwrite: bool = False, say: Callable[[str], None] = print, where: Executor = "ray"
 ) -> WindowsCard:
-    """Prepare a dataset on the connected Ray (a local one is started if there is none), or ``here``, in this process.
+    """Prepare a dataset on the connected Ray (a local one is started if there is none), or in this process (``local``).
 
     Returns:
         the card.
@@ -249,7 +251,7 @@ def prepare(
     folder.write_json(f"{NOTES}/started.json", {"participants": participants})
     try:
         with _progress(folder, participants, say):
-            (_write if where == "ray" else _write_here)(order, participants)
+            (_write if where == "ray" else _write_local)(order, participants)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
         _notes(folder, participants)
         raise RaylabError(f"writing the windows failed: {error}") from error

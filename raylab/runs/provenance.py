@@ -42,7 +42,7 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
         *(reader.channel_notes(dataset.channels) if reader else ()),
         *(
             f"warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
-            f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --without {pair.second}."
+            f"compared). If that is one person under two names, a held-out person is trained on: prepare again with --exclude {pair.second}."
             for pair in duplicate_recordings(dataset.index)
         ),
     ]

@@ -122,8 +122,8 @@ def start(
         LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
-    if executor == "here" and study.resources.workers > 1:
-        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --here, or ask for one worker"])
+    if executor == "local" and study.resources.workers > 1:
+        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
     indexes = indexes_of(study, root)
     datasets = check_datasets(study, indexes)
     origin, records = provenance(study, datasets, {"windows": root}), participants(datasets)

@@ -9,8 +9,9 @@ from typing import Any
 import ray
 import torch
 
+from raylab.models.build import build_model
 from raylab.models.estimators import Estimator
-from raylab.models.registry import CLASSICAL_MODELS, build_model
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.runs.cluster import connect, slots, worker_resources
 from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.progress import Log

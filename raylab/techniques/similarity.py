@@ -10,9 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
-from sklearn.preprocessing import MinMaxScaler
 
 from raylab.folds.fold import Fold, FoldError, RowIds
 
@@ -76,6 +73,8 @@ def _trait(table: Mapping[str, Mapping[str, Any]], fold: Fold, name: str) -> Vec
     that two participants of different categories are always 1 apart. The study's public code encodes age by its rank; raylab uses the number
     (docs/protocol.md, Departures).
     """
+    from sklearn.preprocessing import MinMaxScaler
+
     values = [table[participant][name] for participant in (*fold.others, fold.target)]
     if not any(isinstance(value, str) for value in values):
         numbers = np.array(values, dtype=np.float64)[:, None]
@@ -91,6 +90,7 @@ def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
     A participant is the mean and the SD, over their windows, of each window's statistics (``Fold.statistics``); the target over the first
     windows only (``unlabelled``).
     """
+    from sklearn.preprocessing import MinMaxScaler
 
     def describe(rows: RowIds) -> Vectors:
         of_windows = fold.statistics[rows].astype(np.float64)
@@ -139,6 +139,8 @@ def _k_means(points: tuple[tuple[float, ...], ...], k: int, seed: int) -> tuple[
 
     Cached, because planning asks for the same clustering once per technique and variant; hence tuples, which can be cache keys.
     """
+    from sklearn.cluster import KMeans
+
     distinct = len(set(points))
     if k > distinct:
         raise FoldError(f"k={k} is larger than the {distinct} different people that can be clustered (of {len(points)})")
@@ -149,6 +151,8 @@ def _k_means(points: tuple[tuple[float, ...], ...], k: int, seed: int) -> tuple[
 @lru_cache(maxsize=4096)
 def _k_by_silhouette(points: tuple[tuple[float, ...], ...], seed: int, rule: str) -> int:
     """Of 2..5 clusters the number with the best mean silhouette by the rule. A silhouette needs at least one cluster of several points."""
+    from sklearn.metrics import silhouette_score
+
     possible = [k for k in SILHOUETTE_K if k <= min(len(set(points)), len(points) - 1)]
     if not possible:
         raise FoldError(f"{len(set(points))} different people are too few to choose k by silhouette (2..5)")

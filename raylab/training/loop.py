@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
+from raylab.models.build import Model
 from raylab.models.estimators import Estimator
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import Network
-from raylab.models.registry import Model
 from raylab.training.augment import Augmenter
 from raylab.training.batches import Signals
 from raylab.training.protocol import Hyperparameters

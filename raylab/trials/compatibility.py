@@ -3,10 +3,8 @@
 All checks are made before a run starts, from the study and the datasets' cards alone, and all problems are reported at once.
 """
 
-from raylab.models.encoders import ENCODERS
-from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.registry import CLASSICAL_MODELS
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol

@@ -20,7 +20,7 @@ import torch
 
 from analysis.scores.metrics import auroc
 from raylab.folds.fold import RowIds
-from raylab.models.registry import Model, build_model
+from raylab.models.build import Model, build_model
 from raylab.training.batches import Signals
 from raylab.training.loop import Epoch, TrainingError, attention, predict, train
 from raylab.training.stage_hash import PlannedStage, TrainingContext

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from raylab.errors import StudyError
-from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec
-from raylab.models.registry import CLASSICAL_MODELS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol, StageProtocol

@@ -81,10 +81,10 @@ def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, 
         request = PrepareRequest(
             "known_truth", ".", str(windows), preprocessing=Preprocessing(step_s=STEP_S), options=dict(settings["options"])
         )
-        prepare(request, say=_quiet, where="here")
+        prepare(request, say=_quiet, where="local")
         if case.shuffled:
             probe("shuffled_labels", str(windows), str(Path(root) / "cohort"), seed=seed)
-        summary = start(parse_study(study_of(case, seed), case.name), root, str(Path(root) / "run"), "here", log=_quiet)
+        summary = start(parse_study(study_of(case, seed), case.name), root, str(Path(root) / "run"), "local", log=_quiet)
         if not summary.complete:
             raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
         scores = analysis.score(analysis.load(Path(root) / "run"))

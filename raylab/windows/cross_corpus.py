@@ -85,7 +85,7 @@ def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
     if both:
         raise RaylabError(
             f"{', '.join(both)} stand in both preparations of {one.dataset}: who is tested would be trained on; train on another corpus, or "
-            "prepare them without each other's people (--without)"
+            "prepare them without each other's people (--exclude)"
         )
 
 

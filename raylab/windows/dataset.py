@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -155,6 +154,8 @@ def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArr
 
 def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     """One participant's rows in time order, these columns only."""
+    import pyarrow.dataset as pads
+
     part = f"participant={participant}"
     if not folder.exists(part):
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")

@@ -6,8 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
-from scipy.signal import butter, lfilter, lfilter_zi
-from scipy.stats import mstats
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Recording
@@ -71,6 +69,8 @@ class Preprocessing:
 
 def winsorize(samples: Signal, share: float) -> Signal:
     """Replace the lowest and highest share of ranks of each column (n, n_features); by rank, not by percentile."""
+    from scipy.stats import mstats
+
     return np.stack([np.asarray(mstats.winsorize(column, limits=(share, share))) for column in samples.T], axis=1)
 
 
@@ -80,6 +80,8 @@ def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
     Under ``past`` it begins at rest on the first sample. From zero, as the paper's (``recording``), it would climb to the signal, and the running
     minimum and maximum would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
     """
+    from scipy.signal import butter, lfilter, lfilter_zi
+
     if rate_hz / 2 <= settings.lowpass_hz or not len(samples):
         return samples
     b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
@@ -123,7 +125,7 @@ def check(recording: Recording) -> None:
                 file=channel.file,
                 participant=recording.participant,
                 channel=channel.name,
-                remedy="leave the participant out (--without), drop the channel, or repair the file",
+                remedy="leave the participant out (--exclude), drop the channel, or repair the file",
             )
 
 

@@ -117,7 +117,7 @@ def _signals(
                 file=channel.file,
                 participant=recording.participant,
                 channel=channel.name,
-                remedy="leave the participant out (--without), or drop the channel",
+                remedy="leave the participant out (--exclude), or drop the channel",
             )
         joined, offsets = np.concatenate(parts), np.cumsum([0, *[len(part) for part in parts]])
         length = round(settings.window_s * channel.target_rate_hz)
@@ -151,7 +151,7 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> P
         raise RecordingError(
             f"{duration:.1f} s give {len(keep)} windows of {settings.window_s:g} s, none with a label ({', '.join(classes)})",
             participant=recording.participant,
-            remedy="check the label track, choose another label, or leave the participant out with --without",
+            remedy="check the label track, choose another label, or leave the participant out with --exclude",
         )
     segment_of = np.concatenate([np.full(len(begins), i, dtype=np.int32) for i, begins in enumerate(grid)])[keep]
     start_s = np.concatenate([segment.start_s + begins for segment, begins in zip(recording.segments, grid, strict=True)])[keep]

@@ -95,7 +95,7 @@ def _check(recording: Recording) -> None:
                     file=channel.file,
                     participant=recording.participant,
                     channel=channel.name,
-                    remedy="repair the file, or leave the participant out (--without)",
+                    remedy="repair the file, or leave the participant out (--exclude)",
                 )
 
 
@@ -135,7 +135,7 @@ def cut_utterances(recording: Recording, labels: list[Label], settings: Utteranc
         raise RecordingError(
             f"none of {len(recording.segments)} utterances has a label ({', '.join(classes)})",
             participant=recording.participant,
-            remedy="choose another label, or leave the participant out with --without",
+            remedy="choose another label, or leave the participant out with --exclude",
         )
     signals, lengths = {}, {}
     for channel in recording.channels:

@@ -227,7 +227,7 @@ def test_what_somebody_wrote_about_a_person_is_in_no_file_of_a_run(cohort: Path,
         "protocol": {"epochs": 1},
     }
     run = tmp_path / "run"
-    start(parse_study(study, "test"), str(tmp_path / "windows"), str(run), "here", log=lambda line: None)
+    start(parse_study(study, "test"), str(tmp_path / "windows"), str(run), "local", log=lambda line: None)
     write_report(run)
     files = [path for path in run.rglob("*") if path.is_file()]
     assert {"report.html", "fairness.csv", "participants.json", "paper_table.tex"} <= {path.name for path in files}

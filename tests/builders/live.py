@@ -47,9 +47,9 @@ def make_run(root: Path) -> Path:
     """``root/windows`` and the run folders ``root/run`` and ``root/tuned``."""
     past = Preprocessing(normalization="past")
     order = PrepareRequest("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
-    prepare(order, say=lambda line: None, where="here")
+    prepare(order, say=lambda line: None, where="local")
     for name, study in (("run", STUDY), ("tuned", TUNED)):
-        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "here", log=lambda line: None)
+        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "local", log=lambda line: None)
         assert made.complete
     return root
 

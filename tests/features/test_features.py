@@ -54,7 +54,7 @@ def test_a_useless_sound_is_refused(tmp_path: Path, what: str, message: str) -> 
         path.write_text("not a sound")
     elif what in ("empty", "cut"):
         path.write_bytes(path.read_bytes()[: 9000 if what == "cut" else 0])
-    with pytest.raises(RecordingError, match=rf"file .*03a01Fa\.wav: {message}.*What to do: .*--without"):
+    with pytest.raises(RecordingError, match=rf"file .*03a01Fa\.wav: {message}.*What to do: .*--exclude"):
         read_wav(path)
 
 

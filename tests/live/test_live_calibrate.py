@@ -107,7 +107,7 @@ def test_stopping_ends_a_calibration(live_run: Path) -> None:
 def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
     """A replay with its own labels as marks: the base decides first, then the calibrated model, and it says so."""
     model = exported(live_run, "tuned")
-    source = open_source(model.card, SourceOptions("folder:.", "P01", marks=True, speed=0))
+    source = open_source(model.card, SourceOptions("folder:.", "P01", replay_labels=True, speed=0))
 
     def slowly(stop: Event) -> Iterator[Any]:
         """The calibration runs beside the stream: the last minute waits for it."""

@@ -88,7 +88,7 @@ def test_a_trial_that_is_not_there_is_refused_with_those_that_are(live_run: Path
 def test_windows_that_saw_the_future_are_refused(cohort: Path, tmp_path: Path) -> None:
     """A model of whole-recording normalization cannot follow a stream."""
     study = {**STUDY, "models": [{"encoder": "svm"}], "techniques": ["non_personalized"]}
-    start(parse_study(study, "s"), str(cohort), str(tmp_path / "run"), "here", log=lambda line: None)
+    start(parse_study(study, "s"), str(cohort), str(tmp_path / "run"), "local", log=lambda line: None)
     with pytest.raises(RaylabError, match=r"normalized by 'recording'.*--normalization past"):
         export(str(tmp_path / "run"), key_of(tmp_path / "run"), tmp_path / "m")
 

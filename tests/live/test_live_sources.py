@@ -37,7 +37,7 @@ def _joined(chunks: list[Any], channel: str) -> Any:
 
 def test_a_folder_brings_every_sample_and_its_labels(card: ModelCard) -> None:
     """All channels to the last sample, and the label track as marks."""
-    came = list(folder(card, SourceOptions("folder:.", "P02", marks=True, speed=0)).items(Event()))
+    came = list(folder(card, SourceOptions("folder:.", "P02", replay_labels=True, speed=0)).items(Event()))
     recording = SIMULATED.read(Path(), "P02", OPTIONS)
     (segment,) = recording.segments
     for channel in recording.channels:

@@ -174,7 +174,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
     prepare(
         PrepareRequest("emodb", str(root / "emodb"), str(root / "windows/emodb"), options=dict(OPTIONS)),
         say=lambda line: None,
-        where="here",
+        where="local",
     )
     study = {
         "name": "hums",
@@ -183,7 +183,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
         "techniques": ["non_personalized"],
         "protocol": {"epochs": 2},
     }
-    assert start(parse_study(study, "hums"), str(root / "windows"), str(root / "run"), "here", log=lambda line: None).complete
+    assert start(parse_study(study, "hums"), str(root / "windows"), str(root / "run"), "local", log=lambda line: None).complete
     return root, export(str(root / "run"), key_of(root / "run"), root / "m.raylab")
 
 

@@ -13,7 +13,7 @@ from hmmlearn.hmm import GMMHMM
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-import raylab.models.estimators
+import raylab.models.registry
 from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.models.batch import Batch
@@ -212,7 +212,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(model: dict[str, Any], t
 
 def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without hmmlearn a study with hmm_gmm is refused with the line that installs it; others are not."""
-    monkeypatch.setattr(raylab.models.estimators, "find_spec", lambda name: None)
+    monkeypatch.setattr(raylab.models.registry, "find_spec", lambda name: None)
 
     with pytest.raises(StudyError, match=r"hmm_gmm needs hmmlearn.*pip install 'raylab\[speech\]'"):
         _study({"encoder": "hmm_gmm"}, "non_personalized")

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from raylab.folds.fold import Fold
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
-from raylab.models.fusions import FUSIONS, masked_softmax
+from raylab.models.fusions import masked_softmax
 from raylab.models.network import ModelSpec, Network, build
+from raylab.models.registry import FUSIONS
 from raylab.models.timebase import TimeBase
 from raylab.training.batches import Signals
 from raylab.training.loop import attention, predict, train

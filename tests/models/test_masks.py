@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS
-from raylab.models.fusions import FUSIONS
 from raylab.models.network import ModelSpec, Network, build
+from raylab.models.registry import ENCODERS, FUSIONS
 
 VARIABLE = [name for name, encoder in ENCODERS.items() if encoder.variable]
 SHAPES = {"a": (12, 3), "b": (9, 2), "c": (30, 1)}

@@ -12,10 +12,10 @@ from torch import nn
 
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
-from raylab.models.encoders import ENCODERS
 from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import scaled
 from raylab.models.network import PARTS, ModelSpec, Network, build
+from raylab.models.registry import ENCODERS
 from raylab.training.batches import Signals
 from raylab.training.loop import predict
 

@@ -40,7 +40,7 @@ def test_run_status_and_report(
 ) -> None:
     """A study runs, its status is told, and the report prints n, difference and p for the variant."""
     run = str(tmp_path / "run")
-    assert _run(monkeypatch, "run", str(study), "--windows", str(cohort), "--out", run, "--here") == 0
+    assert _run(monkeypatch, "run", str(study), "--windows", str(cohort), "--out", run, "--local") == 0
     assert "distinct stages needed 10" in capsys.readouterr().out
     assert _run(monkeypatch, "status", run) == 0
     assert "10/10 ended: 10 ok" in capsys.readouterr().out
@@ -96,7 +96,7 @@ def test_report_of_the_best_variant_is_labelled(reported: Path, monkeypatch: pyt
         (["prepare", "simulated", "--out", "x", "--option", "people=3"], "has no option people"),
         (["prepare", "simulated", "--out", "x", "--option", "people"], "is not name=value"),
         (["prepare", "simulated", "--out", "x", "--label", "valence"], "has no label 'valence'"),
-        (["prepare", "simulated", "--out", "x", "--without", "P99"], "P99"),
+        (["prepare", "simulated", "--out", "x", "--exclude", "P99"], "P99"),
         (["prepare", "simulated", "--out", "x", "--normalization", "none"], "use recording or past"),
         (["run", "nowhere.yaml", "--out", "x"], "nowhere.yaml: No such file"),
         (["status", "nowhere"], "is no run folder"),

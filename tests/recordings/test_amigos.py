@@ -274,7 +274,7 @@ def _with(path: Path, variable: str, index: int, value: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda p: p.unlink(), r"P01\.mat: is missing.*--without"),
+        (lambda p: p.unlink(), r"P01\.mat: is missing.*--exclude"),
         (
             lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
             r"P01\.mat.*truncated or damaged|lacks the variable",
@@ -410,5 +410,5 @@ def test_empty_root_and_empty_person_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"holds no Data_Original_P##\.mat.*--option release="):
         AMIGOS.participants(tmp_path, AMIGOS.options)
     write_amigos(tmp_path, [1], seconds=1.0, signals="known", absent=VIDEOS)
-    with pytest.raises(RecordingError, match=r"participant P01.*has no usable trial \(left out, no EEG_DATA.*--without"):
+    with pytest.raises(RecordingError, match=r"participant P01.*has no usable trial \(left out, no EEG_DATA.*--exclude"):
         read(tmp_path)

@@ -102,7 +102,7 @@ def test_bad_input_names_what_is_wrong(what: str, tmp_path: Path) -> None:
 def test_prepared_under_its_own_name(tmp_path: Path) -> None:
     """`raylab prepare csv_folder` gives windows whose card carries the dataset's own name, labels and traits."""
     card = prepare(
-        PrepareRequest("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="here"
+        PrepareRequest("csv_folder", str(write(tmp_path / "in")), str(tmp_path / "out")), say=lambda line: None, where="local"
     )
     assert ("my_data", ("age", "gender")) == (card.dataset, card.similarity_traits)
     assert 17 + 34 == len(read_windows(Folder(tmp_path / "out")).index.window)

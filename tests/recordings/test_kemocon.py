@@ -163,7 +163,7 @@ def test_unknown_pair_of_devices_is_refused(tmp_path: Path, number: int, devices
     write_kemocon(tmp_path, [number], devices=devices, two_devices=False)
     with pytest.raises(
         RecordingError,
-        match=rf"participant P{number:02d}, channel ACC, file .*E4_ACC\.csv: .*devices A00F66, A01525.*--without",
+        match=rf"participant P{number:02d}, channel ACC, file .*E4_ACC\.csv: .*devices A00F66, A01525.*--exclude",
     ):
         read(tmp_path, f"P{number:02d}")
 

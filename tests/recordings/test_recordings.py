@@ -293,7 +293,7 @@ def test_link_inside_the_root_is_followed(tmp_path: Path) -> None:
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """A missing file is named with its participant and two remedies."""
-    with pytest.raises(RecordingError, match=r"participant S2, file .*S2\.pkl: is missing.*--root.*--without"):
+    with pytest.raises(RecordingError, match=r"participant S2, file .*S2\.pkl: is missing.*--root.*--exclude"):
         safe_path(tmp_path, "S2/S2.pkl", "S2")
 
 

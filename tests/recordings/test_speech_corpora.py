@@ -153,7 +153,7 @@ def test_prepared_utterances_are_padded_windows(tmp_path: Path) -> None:
     order = PrepareRequest(
         "emodb", str(write_emodb(tmp_path / "in")), str(tmp_path / "out"), options={**SOUND_ONLY, "longest_s": 1.0}
     )
-    card = prepare(order, say=quiet, where="here")
+    card = prepare(order, say=quiet, where="local")
     windows = read_windows(Folder(tmp_path / "out"))
     lengths, y = windows.lengths["acoustic"], windows.index.labels["emotion"]
     assert windows.signals["acoustic"].shape == (12, 101, 41)
@@ -172,7 +172,7 @@ def test_per_speaker_is_named_in_the_caution(tmp_path: Path) -> None:
     """Every table will say that the target's unlabelled utterances were used, and each speaker's steps have mean 0."""
     root, out = write_emodb(tmp_path / "in"), tmp_path / "out"
     card = prepare(
-        PrepareRequest("emodb", str(root), str(out), normalization="per_speaker", options=SOUND_ONLY), say=quiet, where="here"
+        PrepareRequest("emodb", str(root), str(out), normalization="per_speaker", options=SOUND_ONLY), say=quiet, where="local"
     )
     assert "of the target too, without its labels" in card.caution
     windows = read_windows(Folder(out))
@@ -188,7 +188,9 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
     root = write_emodb(tmp_path / "in", ("03",))
     cards = [
         prepare(
-            PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how), say=quiet, where="here"
+            PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how),
+            say=quiet,
+            where="local",
         )  # type: ignore[arg-type]
         for how in ("none", "per_speaker")
     ]
@@ -212,7 +214,7 @@ def test_other_views_of_the_sound_are_channels_of_their_own(tmp_path: Path, acou
     """Log-mel or the waveform stand in the place of MFCC, under their own name and of the same modality."""
     options = {**SOUND_ONLY, "acoustic": acoustic, "longest_s": 1.0}
     order = PrepareRequest("emodb", str(write_emodb(tmp_path / "in", ("03",))), str(tmp_path / "out"), options=options)
-    entry = prepare(order, say=quiet, where="here")["channels"][0]
+    entry = prepare(order, say=quiet, where="local")["channels"][0]
     assert (entry["name"], entry["modality"], entry["length"]) == (channel, "acoustic", steps)
 
 
@@ -220,7 +222,7 @@ def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
     """Prepared on a cluster, the windows are those that are prepared in this process."""
     root = write_ravdess(tmp_path / "in")
     cards = []
-    for where in ("ray", "here"):
+    for where in ("ray", "local"):
         order = PrepareRequest(
             "ravdess", str(root), str(tmp_path / where), options={**SOUND_ONLY, "acoustic": "waveform"}
         )  # nothing to compile
@@ -248,7 +250,7 @@ def test_a_bad_file_is_named_and_nothing_is_prepared(tmp_path: Path) -> None:
     root = write_emodb(tmp_path / "in")
     (root / "wav" / "08a01Na.wav").write_bytes(b"not a sound")
     with pytest.raises(RaylabError, match=r"08a01Na\.wav: cannot be read as sound"):
-        prepare(PrepareRequest("emodb", str(root), str(tmp_path / "out"), options=SOUND_ONLY), say=quiet, where="here")
+        prepare(PrepareRequest("emodb", str(root), str(tmp_path / "out"), options=SOUND_ONLY), say=quiet, where="local")
     assert not (tmp_path / "out" / "card.json").exists()
 
 

@@ -29,12 +29,12 @@ def study(people: list[str] | None = None, **protocol: Any) -> Study:
 
 def test_the_counts_are_those_of_the_run(cohort: Path, tmp_path: Path) -> None:
     """Trials, trainings and window-epochs before the run are what its records say after it; then nothing is left to do."""
-    before = estimate(study(), str(cohort), str(tmp_path), "here")
+    before = estimate(study(), str(cohort), str(tmp_path), "local")
     assert (15, 15, 15) == (before.trials, before.pending, len(before.needed))
-    start(study(), str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(study(), str(cohort), str(tmp_path), "local", log=lambda line: None)
     records = RunFolder(str(tmp_path)).records()
     assert sum(row["windows_trained"] for row in records) == sum(i.epochs * len(i.stage.train) for i in before.needed)
-    after = estimate(study(), str(cohort), str(tmp_path), "here")
+    after = estimate(study(), str(cohort), str(tmp_path), "local")
     assert (15, 0, []) == (after.trials, after.pending, after.needed)
     assert 0 == after.seconds(lambda item: item.epochs)
 
@@ -43,20 +43,20 @@ def test_the_counts_are_those_of_the_run(cohort: Path, tmp_path: Path) -> None:
 def test_the_time_is_that_of_the_run(cohort: Path, tmp_path: Path) -> None:
     """Processor time of a run in process, within a half of what was predicted: no training of it can stop early."""
     asked = study(["P01", "P02"], epochs=12)
-    predicted = estimate(asked, str(cohort), None, "here").seconds(lambda item: item.epochs) - START_S
+    predicted = estimate(asked, str(cohort), None, "local").seconds(lambda item: item.epochs) - START_S
     began = time.process_time()
-    start(asked, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(asked, str(cohort), str(tmp_path), "local", log=lambda line: None)
     assert 0.5 < predicted / (time.process_time() - began) < 1.5
 
 
 def test_early_stopping_makes_it_a_range(cohort: Path, tmp_path: Path) -> None:
     """From as early as the patience allows to all epochs; with trainings in the folder, what those took lies between."""
     asked = study(epochs=15, patience=2)
-    fresh = estimate(asked, str(cohort), None, "here")
+    fresh = estimate(asked, str(cohort), None, "local")
     assert {3, 15} == {item.earliest for item in fresh.needed}  # a calibration has nothing to validate on
     assert "if every training stops as early as its patience allows" in fresh.lines()[-2]
-    start(study(["P01"], epochs=15, patience=2), str(cohort), str(tmp_path), "here", log=lambda line: None)
-    known = estimate(asked, str(cohort), str(tmp_path), "here")
+    start(study(["P01"], epochs=15, patience=2), str(cohort), str(tmp_path), "local", log=lambda line: None)
+    known = estimate(asked, str(cohort), str(tmp_path), "local")
     share, count = known.shares["everyone_else"]
     assert (12, 1) == (len(known.needed), count)
     assert 3 / 15 <= share <= 1
@@ -71,7 +71,7 @@ def test_the_command_prints_it_and_runs_nothing(
     """`raylab run STUDY --plan` needs no run folder; without --plan one is asked for."""
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study().as_dict()))
-    monkeypatch.setattr(sys, "argv", ["raylab", "run", str(path), "--windows", str(cohort), "--plan", "--here"])
+    monkeypatch.setattr(sys, "argv", ["raylab", "run", str(path), "--windows", str(cohort), "--plan", "--local"])
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert 0 == end.value.code
@@ -87,7 +87,7 @@ def test_the_command_prints_it_and_runs_nothing(
 
 def test_steps_are_timed_on_ray_as_many_at_once_as_trials_run(cluster: None, cohort: Path) -> None:
     """Two slots on two CPUs; the same counts as in process."""
-    there, here = (estimate(study(), str(cohort), None, where) for where in ("ray", "here"))  # type: ignore[arg-type]
+    there, here = (estimate(study(), str(cohort), None, where) for where in ("ray", "local"))  # type: ignore[arg-type]
     assert (2, 1) == (there.slots, here.slots)
     assert there.timings.keys() == here.timings.keys()
     assert all(timing.step_s > 0 and timing.window_s > 0 for timing in there.timings.values())

@@ -66,8 +66,8 @@ def test_a_run_survives_a_killed_worker_a_cut_stage_and_a_nan(cohort: Path, tmp_
     with_a_nan(cohort / "simulated", root / "spoilt", np.random.default_rng(1))
     shutil.copytree(cohort / "simulated", root / "simulated")
     study = small(datasets=[DATASET, {"windows": "spoilt", "label": "stress", "name": "spoilt", "participants": ["P02"]}])
-    start(small(), str(cohort), str(tmp_path / "undisturbed"), "here", log=quiet)
-    start(small(techniques=["non_personalized"]), str(cohort), str(out), "here", log=quiet)
+    start(small(), str(cohort), str(tmp_path / "undisturbed"), "local", log=quiet)
+    start(small(techniques=["non_personalized"]), str(cohort), str(out), "local", log=quiet)
     trials = list(plan(study, indexes_of(study, str(root))))
     cut = next(trial for trial in trials if trial.technique == "fine_tuning")
     cut_short(out, cut.stages[0], 0.6)
@@ -142,7 +142,7 @@ def test_a_lost_node_and_the_heads_workers(tmp_path: Path) -> None:
     with nodes(2) as made:
         _prepare(made, tmp_path, participants=5, minutes=3)
         study = small(name="nodes", seeds=[0, 1, 2, 3])
-        start(study, str(tmp_path), str(tmp_path / "undisturbed"), "here", log=quiet)
+        start(study, str(tmp_path), str(tmp_path / "undisturbed"), "local", log=quiet)
         saboteur = Saboteur(made, out, [], np.random.default_rng(0))
         with _command(made, study, tmp_path, out) as driver:
             wait_until(lambda: len(saboteur.ended()) >= 20, "20 trials")
@@ -174,7 +174,7 @@ def test_fifty_faults_of_five_kinds(tmp_path: Path) -> None:
         _prepare(made, tmp_path, participants=8, minutes=3)
         variants = ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": [0.2, 0.3]}]
         basic = {"techniques": variants, "seeds": [0, 1, 2, 3], "protocol": {"epochs": 1, "batch_size": 16}}
-        start(small(**basic), str(tmp_path), str(tmp_path / "undisturbed"), "here", log=quiet)
+        start(small(**basic), str(tmp_path), str(tmp_path / "undisturbed"), "local", log=quiet)
         expected = predictions(tmp_path / "undisturbed")
         total = sum((_one_run(number, made, tmp_path, basic, expected, rng) for number in range(1, 6)), Counter[str]())
     say(f"all runs: {dict(total)}")

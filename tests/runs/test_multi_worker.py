@@ -118,7 +118,7 @@ def test_tables_say_that_workers_were_several(cohort: Path) -> None:
 def test_several_workers_need_ray(cohort: Path, tmp_path: Path) -> None:
     """In process there is one worker: a study that asks for two is refused with what to do, before anything is written."""
     with pytest.raises(StudyError, match=r"resources.workers: 2 needs Ray"):
-        start(two_workers(), str(cohort), str(tmp_path / "run"), "here", log=quiet)
+        start(two_workers(), str(cohort), str(tmp_path / "run"), "local", log=quiet)
     assert not (tmp_path / "run").exists()
 
 

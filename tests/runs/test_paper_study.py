@@ -41,7 +41,7 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, write in WRITERS.items():
         write(root / "raw" / name)
         order = PrepareRequest(name, str(root / "raw" / name), str(root / "windows" / name), options=OPTIONS.get(name, {}))
-        card = prepare(order, say=lambda line: None, where="here")
+        card = prepare(order, say=lambda line: None, where="local")
         assert 7 == len(card.participants)
     return root / "windows"
 
@@ -80,7 +80,7 @@ def test_a_cut_of_the_paper_runs_on_all_nine_targets(windows: Path, tmp_path: Pa
     ]
     few = {"epochs": 1, "batch_size": 64}
     study = paper(datasets=datasets, techniques=techniques, models=[{"encoder": "mlp_lstm", "width": 0.02}], protocol=few)
-    frames, comparison = run(study, windows, tmp_path / "run", "here")
+    frames, comparison = run(study, windows, tmp_path / "run", "local")
     assert 9 * 5 == len(frames.plan)
     shown = comparison[~comparison["technique"].isin(["majority_class", "random_guess"])]
     assert {9} == set(shown.groupby("technique").size())

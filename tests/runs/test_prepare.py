@@ -186,7 +186,7 @@ def test_prepared_once(copied: Path) -> None:
 def test_overwriting_replaces_everything(cluster: None, copied: Path) -> None:
     """With overwrite, other options replace all windows; nobody of the old cohort stays and no notes are left."""
     said: list[str] = []
-    order = simulated(copied, options={**SMALL, "participants": 4, "minutes": 2}, without=("P02",))
+    order = simulated(copied, options={**SMALL, "participants": 4, "minutes": 2}, exclude=("P02",))
     card = prepare(order, overwrite=True, say=said.append)
     assert read_windows(Folder(copied)).index.participants == ("P01", "P03", "P04")
     assert sorted(path.name for path in copied.iterdir()) == [
@@ -201,10 +201,10 @@ def test_overwriting_replaces_everything(cluster: None, copied: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"without": ("P09", "P01")}, "--without names P09; simulated has P01, P02, P03, P04, P05"),
+        ({"exclude": ("P09", "P01")}, "--exclude names P09; simulated has P01, P02, P03, P04, P05"),
         ({"options": {"people": 3}}, r"simulated has no option people \(it has participants, minutes"),
         ({"labels": ("joy",)}, "simulated has no label 'joy'; it offers stress"),
-        ({"without": tuple(f"P0{i}" for i in range(1, 6))}, "without"),
+        ({"exclude": tuple(f"P0{i}" for i in range(1, 6))}, "exclude"),
     ],
 )
 def test_impossible_orders_are_refused(tmp_path: Path, more: dict[str, Any], what: str) -> None:

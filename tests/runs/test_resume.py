@@ -81,7 +81,7 @@ def killed_and_resumed(content: dict[str, Any], how: list[str], total: int, coho
     for key, row in at_kill.items():
         stages = [t for t in RunFolder(str(run)).store.trainings() if t["stage"] == row["stages"][-1]]
         assert ["completed"] == [training["status"] for training in stages], key
-    start(parse_study(content, "test"), str(cohort), str(tmp_path / "whole"), "here", log=lambda line: None)
+    start(parse_study(content, "test"), str(cohort), str(tmp_path / "whole"), "local", log=lambda line: None)
     expected, found = predictions(tmp_path / "whole"), predictions(run)
     assert expected.keys() == found.keys()
     assert all(table.equals(found[key]) for key, table in expected.items())
@@ -89,7 +89,7 @@ def killed_and_resumed(content: dict[str, Any], how: list[str], total: int, coho
 
 def test_a_killed_driver_is_resumed(cohort: Path, tmp_path: Path) -> None:
     """20 trials in one process: half of them run before kill -9, the others after it, none twice."""
-    killed_and_resumed(study_of([0.2, 0.3, 0.4], ["last"], [0]), ["--here"], 20, cohort, tmp_path)
+    killed_and_resumed(study_of([0.2, 0.3, 0.4], ["last"], [0]), ["--local"], 20, cohort, tmp_path)
 
 
 @pytest.mark.slow
@@ -101,21 +101,21 @@ def test_a_killed_driver_of_60_trials_on_ray_is_resumed(cohort: Path, tmp_path: 
 def test_the_same_command_on_a_finished_run_changes_no_file(cohort: Path, tmp_path: Path) -> None:
     """Not even its time of change."""
     content = parse_study(study_of([0.2], ["last"], [0]), "test")
-    start(content, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(content, str(cohort), str(tmp_path), "local", log=lambda line: None)
     before = files(tmp_path)
-    start(content, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(content, str(cohort), str(tmp_path), "local", log=lambda line: None)
     assert before == files(tmp_path)
 
 
 def test_what_another_version_began_is_named(cohort: Path, tmp_path: Path) -> None:
     """The provenance of the start before is kept beside that of the one that went on."""
     content = parse_study(study_of([0.2], ["last"], [0]), "test")
-    start(content, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(content, str(cohort), str(tmp_path), "local", log=lambda line: None)
     folder = RunFolder(str(tmp_path)).folder
     first = folder.read_json("provenance.json")
     assert [] == first["earlier"]
     folder.write_json("provenance.json", {**first, "commit": "another"})
-    start(content, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(content, str(cohort), str(tmp_path), "local", log=lambda line: None)
     now = folder.read_json("provenance.json")
     assert (first["commit"], ["another"]) == (now["commit"], [start["commit"] for start in now["earlier"]])
 
@@ -123,7 +123,7 @@ def test_what_another_version_began_is_named(cohort: Path, tmp_path: Path) -> No
 def test_a_failed_trial_is_tried_again_and_the_others_stay(cohort: Path, tmp_path: Path) -> None:
     """Its record goes from the table and from its object; the other predictions keep their time of change."""
     content = parse_study(study_of([0.2], ["last"], [0]), "test")
-    start(content, str(cohort), str(tmp_path), "here", log=lambda line: None)
+    start(content, str(cohort), str(tmp_path), "local", log=lambda line: None)
     run = RunFolder(str(tmp_path))
     failed = sorted(run.finished())[0]
     record = run.folder.read_json(f"trials/{failed}.json")
@@ -131,7 +131,7 @@ def test_a_failed_trial_is_tried_again_and_the_others_stay(cohort: Path, tmp_pat
     run.folder.remove("trials.parquet")
     run.finalize(set(run.finished()))
     before = files(tmp_path)
-    assert {"ok": 10} == start(content, str(cohort), str(tmp_path), "here", log=lambda line: None).statuses
+    assert {"ok": 10} == start(content, str(cohort), str(tmp_path), "local", log=lambda line: None).statuses
     after = files(tmp_path)
     changed = {name.split("/")[-1] for name in before if before[name] != after[name]}
     assert {f"{failed}.json", f"{failed}.parquet", "trials.parquet"} == changed

@@ -62,16 +62,16 @@ def test_every_way_to_run_gives_the_same_bits(done: tuple[Path, Summary], cohort
     assert len(expected) == 15
     shuffled = random.Random(1)
     start(small(resources={"cpu": 2}), str(cohort), str(tmp_path / "one-worker"), log=quiet)
-    start(small(), str(cohort), str(tmp_path / "here"), "here", log=quiet)
+    start(small(), str(cohort), str(tmp_path / "local"), "local", log=quiet)
     start(
         small(),
         str(cohort),
         str(tmp_path / "order"),
-        "here",
+        "local",
         log=quiet,
         reorder=lambda trials: shuffled.sample(trials, len(trials)),
     )
-    for name in ("one-worker", "here", "order"):
+    for name in ("one-worker", "local", "order"):
         found = predictions(tmp_path / name)
         assert expected.keys() == found.keys()
         assert all(table.equals(found[key]) for key, table in expected.items()), name
@@ -95,7 +95,7 @@ def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort:
     lost = next(iter(before))
     (out / "trials" / f"{lost}.json").unlink()
     (out / "trials.parquet").unlink()
-    resumed = start(small(), str(cohort), str(out), "here", log=quiet)
+    resumed = start(small(), str(cohort), str(out), "local", log=quiet)
     assert ({"ok": 15}, 15) == (resumed.statuses, resumed.trainings_completed)
     assert before[lost].equals(predictions(out)[lost])
 
@@ -103,9 +103,9 @@ def test_the_same_command_again_runs_nothing(done: tuple[Path, Summary], cohort:
 def test_a_changed_study_keeps_what_still_matches(done: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
     """Another budget adds its trials on the bases that are there; trials that the plan no longer asks for are named, not reported."""
     out = tmp_path / "changed"
-    start(small(), str(cohort), str(out), "here", log=quiet)
+    start(small(), str(cohort), str(out), "local", log=quiet)
     other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
-    summary = start(other, str(cohort), str(out), "here", log=quiet)
+    summary = start(other, str(cohort), str(out), "local", log=quiet)
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
     people = "P01, P02, P03, P04, P05"
     prefix = "simulated / stress / fcn w0.015625 / fine_tuning"
@@ -120,7 +120,7 @@ def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
     """It is stored with the study, the report is about it unless told otherwise, and no trial depends on it."""
     out = tmp_path / "other-metric"
     shutil.copytree(done[0], out)
-    assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "here", log=quiet).trainings_completed
+    assert 15 == start(small(primary_metric="balanced_accuracy"), str(cohort), str(out), "local", log=quiet).trainings_completed
     assert "primary_metric: balanced_accuracy" in (out / "study.yaml").read_text(encoding="utf-8")
     assert {"balanced_accuracy"} == set(analysis.report.write.report_data(out).comparison["metric"])
     assert {"auroc"} == set(analysis.report.write.report_data(out, metric="auroc").comparison["metric"])

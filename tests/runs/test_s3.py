@@ -51,11 +51,11 @@ def test_a_run_on_s3_equals_one_on_a_path(windows: str, cohort: Path, bucket: Ca
     run.folder.remove(f"trials/{lost}.json")
     run.folder.remove("trials.parquet")
     before = {name: run.folder.changed(f"predictions/{name}") for name in run.folder.names("predictions")}
-    again = start(tiny(), windows, uri, "here", log=quiet)
+    again = start(tiny(), windows, uri, "local", log=quiet)
     assert ({"ok": 5}, 5) == (again.statuses, again.trainings_completed)
     assert {f"{lost}.parquet"} >= {name for name, then in before.items() if run.folder.changed(f"predictions/{name}") != then}
     assert "5/5 ended: 5 ok" == status_lines(uri)[0]
-    start(tiny(), str(cohort), str(tmp_path / "run"), "here", log=quiet)
+    start(tiny(), str(cohort), str(tmp_path / "run"), "local", log=quiet)
     found, expected = analysis.load(uri), analysis.load(tmp_path / "run")
     assert expected.predictions.equals(found.predictions)
     write_report(uri)

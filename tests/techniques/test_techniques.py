@@ -16,8 +16,8 @@ import raylab.techniques.stage
 from raylab.errors import StudyError
 from raylab.files import Folder
 from raylab.folds.fold import Fold, FoldError, RowIds
-from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, build
+from raylab.models.registry import ENCODERS
 from raylab.techniques import registry
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people

@@ -16,8 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from raylab.files import Folder
 from raylab.folds.fold import Fold, RowIds
-from raylab.models.encoders import ENCODERS
 from raylab.models.network import PARTS, ModelSpec, Network, build
+from raylab.models.registry import ENCODERS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training import stage_hash as stage_hash_module
 from raylab.training.augment import Augmentation

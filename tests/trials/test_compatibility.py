@@ -10,8 +10,7 @@ from builders.windows import make_windows, with_card
 
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.models.fusions import FUSIONS
-from raylab.models.registry import CLASSICAL_MODELS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
 from raylab.runs.folder import RunFolder
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training.stage_store import StageStore

@@ -153,7 +153,7 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
         search={"learning_rate": [1e-9, 0.003], "folds": {"group_k_fold": 2}}, models=[{"encoder": "fcn", "width": 1 / 128}]
     )
     out = tmp_path / "run"
-    done = start(read, str(tmp_path), str(out), "here", log=lambda line: None)
+    done = start(read, str(tmp_path), str(out), "local", log=lambda line: None)
     assert done.complete and done.statuses == {"ok": 4}
     assert not done.stale
     inner = analysis.load(out / "search")
@@ -164,7 +164,7 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
     assert list(made.searched.columns) == ["dataset", "label", "model", "participant", "seed", "searched"]
     assert 4 == len(made.searched)
     assert (
-        0 == start(read, str(tmp_path), str(out), "here", log=lambda line: None).trainings_completed - done.trainings_completed
+        0 == start(read, str(tmp_path), str(out), "local", log=lambda line: None).trainings_completed - done.trainings_completed
     )
     (out / "plan.parquet").unlink()
     assert status_lines(str(out))[0] == "hyperparameters are searched:"
@@ -179,7 +179,7 @@ def test_a_search_runs_on_ray_and_ends_as_in_process(cohort: Path, tmp_path: Pat
     }
     read = _study(**small, search={"learning_rate": [1e-9, 0.003], "folds": {"group_k_fold": 2}})
     plans = []
-    for where in ("ray", "here"):
+    for where in ("ray", "local"):
         assert start(read, str(cohort), str(tmp_path / where), where, log=lambda line: None).complete
         plans.append(analysis.load(tmp_path / where).plan)
     pd.testing.assert_frame_equal(*plans)

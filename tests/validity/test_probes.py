@@ -188,7 +188,7 @@ def test_a_run_with_a_duplicated_person_warns(source: Path, tmp_path: Path) -> N
     assert [] == said[0]
     assert 1 == len(said[1])
     assert "P2 and P2_copy are near-identical (100%" in said[1][0]
-    assert "--without P2_copy" in said[1][0]
+    assert "--exclude P2_copy" in said[1][0]
 
 
 @pytest.mark.parametrize(

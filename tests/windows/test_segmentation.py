@@ -270,7 +270,7 @@ def _spoilt(value: float) -> Values:
 )
 def test_useless_channel_is_refused(samples: Values, what: str, settings_: Preprocessing) -> None:
     """NaN, infinity and a constant channel are refused with participant, channel, file, finding and remedy."""
-    with pytest.raises(RecordingError, match=rf"participant P1, channel eda, file P1\.csv: {what}.*What to do: .*--without"):
+    with pytest.raises(RecordingError, match=rf"participant P1, channel eda, file P1\.csv: {what}.*What to do: .*--exclude"):
         cut(_with(samples), [MAJORITY], settings_)
 
 
@@ -288,7 +288,7 @@ def test_impossible_rate_is_refused(rate_hz: float, target_hz: float) -> None:
 @pytest.mark.parametrize("seconds", [3, 10])
 def test_too_short_recording_is_refused(seconds: float) -> None:
     """A recording without room for one window says how long it is, and what to do."""
-    with pytest.raises(RecordingError, match=rf"participant P1: {seconds}\.0 s give 0 windows of 10 s.*stress.*--without"):
+    with pytest.raises(RecordingError, match=rf"participant P1: {seconds}\.0 s give 0 windows of 10 s.*stress.*--exclude"):
         cut(recording(segment(seconds)), [MAJORITY], PAPER)
 
 

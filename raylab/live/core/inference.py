@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from raylab.live.core.messages import Window
 from raylab.live.core.model_file import LiveModel
 from raylab.models.batch import Batch
+from raylab.models.build import Model
 from raylab.models.encoders import MLPLSTM
 from raylab.models.estimators import Estimator
-from raylab.models.registry import Model
 
 WARM = 3
 SWITCH_S = 0.0005  # after which a thread of Python that waits gets its turn; 5 ms otherwise

@@ -16,9 +16,9 @@ from torch import Tensor
 from raylab.errors import RaylabError
 from raylab.folds.seeding import FoldSeeds
 from raylab.hashing import hash_array, hash_record
-from raylab.models.fusions import FUSIONS
+from raylab.models.build import Model, build_model
 from raylab.models.network import PARTS, ModelSpec
-from raylab.models.registry import MODEL_NAMES, Model, build_model
+from raylab.models.registry import FUSIONS, MODEL_NAMES
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import DatasetKind
 from raylab.training.augment import Augmentation

@@ -25,7 +25,7 @@ from raylab.live.core.utterance_features import WAIT_S, SpeechWindows
 from raylab.live.core.voice_activity import SpeechSegment, VoiceActivityDetector
 from raylab.live.core.windows import WindowAssembler
 from raylab.live.sources.source import Source
-from raylab.models.registry import Model
+from raylab.models.build import Model
 
 CHUNKS, PICTURES, WINDOWS = 512, 16, 8  # that wait between two parts
 SILENT_S = 5.0  # without anything from the source: it is said

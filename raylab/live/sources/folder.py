@@ -34,7 +34,7 @@ def folder(card: ModelCard, asked: SourceOptions) -> Source:
         if channel.name not in offered or offered[channel.name].rate_hz != channel.recorded_hz:
             raise RaylabError(f"{asked.participant} has no channel {channel.name} of {channel.recorded_hz:g} Hz")
     label = dataset.label(card.label)
-    pieces = _pieces(recording, tuple(offered), label if asked.marks else None)
+    pieces = _pieces(recording, tuple(offered), label if asked.replay_labels else None)
     seconds = sum(_seconds(recording, segment) for segment in recording.segments)
     about = f"{dataset.name} {asked.participant}, {seconds / 60:.1f} min"
     return Source(about, lambda stop: paced(pieces, asked.speed, stop), recorded=True)

@@ -20,13 +20,13 @@ class SourceOptions:
     Attributes:
         where: ``NAME`` or ``NAME:PLACE``.
         participant: of a folder.
-        marks: whether a folder's own labels are replayed as the wearer's marks.
+        replay_labels: whether a folder's own labels are replayed as the wearer's marks.
         speed: of a recording: 1 is real time; 0: as fast as it is decided.
     """
 
     where: str
     participant: str = ""
-    marks: bool = False
+    replay_labels: bool = False
     speed: float = 1.0
 
     @property

@@ -1,0 +1,24 @@
+"""How a model of any kind is made from what a study says of it."""
+
+from collections.abc import Mapping
+
+import raylab.models.hmm
+import raylab.models.svm  # noqa: F401  with hmm: the classes behind CLASSICAL_MODELS, known once imported
+from raylab.folds.seeding import FoldSeeds
+from raylab.models.estimators import Estimator
+from raylab.models.network import ModelSpec, Network, build
+from raylab.models.registry import CLASSICAL_MODELS
+
+Model = Network | Estimator
+
+
+def build_model(
+    spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds
+) -> Model:
+    """A network with its initial weights, or a classical model that has seen nothing."""
+    if spec.encoder in CLASSICAL_MODELS:
+        model: Estimator = CLASSICAL_MODELS[spec.encoder].build(
+            list(shapes), n_classes, draws.integer(f"baseline: {spec.encoder}")
+        )
+        return model
+    return build(spec, shapes, n_classes, adapter, draws)
