@@ -1,7 +1,10 @@
 """From a run folder to tables: reads files, imports neither ray nor torch nor raylab.
 
-``load(run) -> RunTables``, ``score(frames) -> scores``, ``compare(scores, frames.primary_metric) -> comparison``; ``score_common`` for
-what ranks variants against each other.
+``load(run) -> RunTables``, ``score(tables) -> scores``, ``compare(scores, tables.primary_metric) -> comparison``; ``score_common`` for ranking
+variants against each other.
+
+Packages in the order in which they may import each other: the modules of this folder, ``scores``, ``statistics``, ``figures``, ``report``,
+``validation``; none imports one that comes after it.
 """
 
 from analysis.scores.run_folder import RunTables, load

@@ -6,26 +6,27 @@ import pandas as pd
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
-    """Rounded; nothing where it is missing."""
+    """Rounded; empty if it is missing."""
     return "" if pd.isna(value) else f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
 def p_value(value: float) -> str:
-    """Four digits; nothing where it is missing."""
+    """Four digits; empty if it is missing."""
     return "" if pd.isna(value) else "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def mean_sd(mean: float, sd: float) -> str:
-    """``0.890 (0.254)``; the mean alone where one participant gives no SD."""
+    """``0.890 (0.254)``; the mean alone if one participant gives no SD."""
     return number(mean) + ("" if pd.isna(sd) else f" ({number(sd)})")
 
 
 def interval(low: float, high: float, sign: bool = True) -> str:
+    """``[-0.012, +0.104]``; empty if an end is missing."""
     return "" if pd.isna(low) or pd.isna(high) else f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
 
 
 def metric_name(metric: str) -> str:
-    """As a caption calls a column of the scores."""
+    """The name of a column of the scores in a caption."""
     names = {"auroc": "AUROC", "balanced_accuracy": "unweighted average recall (UAR)"}
     names |= {f"{name}_macro": f"macro {name}" for name in ("precision", "recall")} | {"f1_macro": "macro F1"}
     return names.get(metric, metric.replace("_", " "))
@@ -37,9 +38,9 @@ def n_with_missing(n: int, missing: int) -> str:
 
 
 def int_range(values: Iterable[float]) -> str:
-    """``15``, or ``14 to 15`` where the values differ."""
-    whole = sorted({int(value) for value in values})
-    return f"{whole[0]}" if len(whole) == 1 else f"{whole[0]} to {whole[-1]}"
+    """``15``, or ``14 to 15`` if the values differ."""
+    integers = sorted({int(value) for value in values})
+    return f"{integers[0]}" if len(integers) == 1 else f"{integers[0]} to {integers[-1]}"
 
 
 def escape(text: object) -> str:

@@ -1,15 +1,15 @@
-"""The frames that figures show: one function each, of pairs, comparison or predictions; each is written as a csv beside its figure."""
+"""The frames that figures show: one function each, of paired scores, comparison or predictions; each is written as a csv beside its figure."""
 
 import re
 
 import numpy as np
 import pandas as pd
 
-from analysis.scores.metrics import BINS, bin_of
+from analysis.scores.keys import CELL, variant_label
+from analysis.scores.metrics import BINS, confidence_bin
 from analysis.scores.paired_scores import gain_sign
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import scored_windows
-from analysis.scores.scores import CELL, variant_label
 from analysis.statistics.sign_flip_test import leave_one_out_choice
 
 
@@ -19,22 +19,23 @@ def differences(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def gain_table(cell: pd.DataFrame) -> pd.DataFrame:
-    """``pairs`` of one cell as differences, variants (index) by participants (columns), both in their first order."""
+    """``paired_scores`` of one cell as differences: variants (index), in their first order, by participants (columns), in natural order."""
     names = [variant_label(*row) for row in zip(cell["technique"], cell["variant"], strict=True)]
     wide = cell.assign(name=names).pivot(index="name", columns="participant", values="difference")
     return wide.loc[list(dict.fromkeys(names)), sorted(wide.columns, key=natural_sort_key)]
 
 
 def selected_variant_pairs(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """``pairs`` of one cell, for each technique and participant the one variant that the other participants choose (``flips.choose``)."""
-    kept = []
+    """``paired_scores`` of one cell, for each technique and participant the one variant that the other participants choose
+    (``leave_one_out_choice``)."""
+    parts = []
     for _, part in cell.groupby("technique", sort=False):
         wide = part.pivot(index="participant", columns="variant", values="difference")
-        which = leave_one_out_choice(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
-        taken = [(name, wide.columns[place]) for name, place in zip(wide.index, which, strict=True) if place >= 0]
-        rows = pd.MultiIndex.from_frame(part[["participant", "variant"]]).isin(taken)
-        kept.append(part[rows])
-    return pd.concat(kept, ignore_index=True) if kept else cell
+        choice = leave_one_out_choice(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
+        selected = [(name, wide.columns[place]) for name, place in zip(wide.index, choice, strict=True) if place >= 0]
+        rows = pd.MultiIndex.from_frame(part[["participant", "variant"]]).isin(selected)
+        parts.append(part[rows])
+    return pd.concat(parts, ignore_index=True) if parts else cell
 
 
 def natural_sort_key(name: object) -> list[tuple[bool, int, str]]:
@@ -47,7 +48,7 @@ def axis_curves(comparison: pd.DataFrame, axis: str) -> pd.DataFrame:
 
     Returns:
         technique, line (the technique and its other axes), value (as text, in the order to show: numbers first), mean, difference, ci_low, ci_high,
-        n_participants. No rows where fewer than two values were run: there is no curve.
+        n_participants. No rows if fewer than two values were run: there is no curve.
     """
     rows = []
     for row in comparison.to_dict("records"):
@@ -84,25 +85,21 @@ def reliability(frames: RunTables) -> pd.DataFrame:
     Returns:
         dataset, label, model, technique, bin, confidence (mean), accuracy, windows, ece (expected calibration error of the technique).
     """
-    told = scored_windows(frames.predictions, frames.trials)
-    p = np.nan_to_num(told.p, nan=-1.0)  # a class that this label does not have
+    windows = scored_windows(frames.predictions, frames.trials)
+    p = np.nan_to_num(windows.p, nan=-1.0)  # a class that this label does not have
     confidence = p.max(axis=1, initial=-1.0).astype(np.float64)
-    place = told.trial.astype(np.int64) * BINS + bin_of(confidence)
-    right = p.argmax(axis=1) == told.y if len(p) else np.empty(0)
-    weights = {"confidence": confidence, "accuracy": right, "windows": np.ones(len(p))}
+    trial_bin = windows.trial.astype(np.int64) * BINS + confidence_bin(confidence)
+    correct = p.argmax(axis=1) == windows.y if len(p) else np.empty(0)
+    weights = {"confidence": confidence, "accuracy": correct, "windows": np.ones(len(p))}
     sums = pd.DataFrame(
-        {name: np.bincount(place, weight, minlength=len(frames.trials) * BINS) for name, weight in weights.items()}
+        {name: np.bincount(trial_bin, weight, minlength=len(frames.trials) * BINS) for name, weight in weights.items()}
     )
-    named = (
-        frames.trials[[*CELL, "technique"]]
-        .iloc[sums.index // BINS]
-        .reset_index(drop=True)
-        .assign(bin=sums.index % BINS, **sums)
-    )
-    named = named[named["windows"] > 0]
     keys = [*CELL, "technique"]
-    bins = named.groupby([*keys, "bin"])[["confidence", "accuracy", "windows"]].sum().reset_index().astype({"windows": int})
+    trial_bins = frames.trials[keys].iloc[sums.index // BINS].reset_index(drop=True).assign(bin=sums.index % BINS, **sums)
+    trial_bins = trial_bins[trial_bins["windows"] > 0]
+    bins = trial_bins.groupby([*keys, "bin"])[["confidence", "accuracy", "windows"]].sum()
+    bins = bins.reset_index().astype({"windows": int})
     bins[["confidence", "accuracy"]] = bins[["confidence", "accuracy"]].div(bins["windows"], axis=0)
     gap = (bins["confidence"] - bins["accuracy"]).abs() * bins["windows"]
-    by = bins.assign(gap=gap).groupby(keys)[["gap", "windows"]].transform("sum")
-    return bins.assign(ece=by["gap"] / by["windows"])
+    totals = bins.assign(gap=gap).groupby(keys)[["gap", "windows"]].transform("sum")
+    return bins.assign(ece=totals["gap"] / totals["windows"])

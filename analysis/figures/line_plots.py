@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
-from analysis.figures.plots import GAIN, INK, LOSS, SAME, WIDTH, fit, panels, style_of
+from analysis.figures.plots import GAIN, INK, LOSS, SAME, WIDTH, panels, style_of, truncate
 from analysis.formatting import int_range, metric_name
 from analysis.statistics.ranking import Friedman
 
 
 def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
-    """Score and difference to the baseline over one axis of the techniques.
+    """Score and difference to the reference technique over one axis of the techniques.
 
     Args:
         frame: technique, line (technique and its other axes), value (of the axis, in the order to show), mean, difference, ci_low, ci_high,
@@ -35,12 +35,12 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
         style = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 5, "linewidth": 1.5}
         style |= {"markerfacecolor": "white"} if same else {}
         x = np.array([values.index(value) for value in part["value"]]) + 0.06 * (index - (len(lines) - 1) / 2)
-        axes[0].plot(x, part["mean"], label=fit(name), **style)
+        axes[0].plot(x, part["mean"], label=truncate(name), **style)
         if differs:
             reach = np.abs(part[["ci_low", "ci_high"]].to_numpy().T - part["difference"].to_numpy())
             axes[1].errorbar(x, part["difference"], yerr=reach, elinewidth=1, **style)
     for panel in axes:
-        panel.set_xticks(range(len(values)), [fit(value, 14) for value in values])
+        panel.set_xticks(range(len(values)), [truncate(value, 14) for value in values])
         panel.set_xlabel(axis)
     axes[0].set_ylabel(f"{metric_name(metric)}, mean over participants")
     axes[0].set_title(f"n = {int_range(frame['n_participants'])}")
@@ -61,14 +61,13 @@ def training(frame: pd.DataFrame) -> Figure:
     stages = frame[["technique", "stage"]].drop_duplicates()
     figure, axes = panels(len(stages), 2.3)
     for panel, (technique, stage) in zip(axes, stages.to_numpy(), strict=True):
-        own = frame[frame["technique"].eq(technique) & frame["stage"].eq(stage)]
+        of_stage = frame[frame["technique"].eq(technique) & frame["stage"].eq(stage)]
         for part, colour, dash in (("training", GAIN, "-"), ("validation", LOSS, "--")):
-            some = own[own["part"].eq(part)]
-            panel.plot(some["epoch"], some["median"], dash, color=colour, label=part, marker="." if len(some) < 3 else "")
-            panel.fill_between(some["epoch"], some["low"], some["high"], color=colour, alpha=0.2, linewidth=0)
-        panel.set_title(
-            f"{fit(technique, 30)}\n{fit(stage, 34)}\n{own['trainings'].max()} trainings", fontsize=8, fontweight="normal"
-        )
+            curve = of_stage[of_stage["part"].eq(part)]
+            panel.plot(curve["epoch"], curve["median"], dash, color=colour, label=part, marker="." if len(curve) < 3 else "")
+            panel.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
+        title = f"{truncate(technique, 30)}\n{truncate(stage, 34)}\n{of_stage['trainings'].max()} trainings"
+        panel.set_title(title, fontsize=8, fontweight="normal")
         panel.set_xlabel("epoch")
         panel.set_ylabel("cross-entropy (nats)")
         panel.set_ylim(bottom=0)
@@ -92,7 +91,7 @@ def reliability(frame: pd.DataFrame) -> Figure:
         panel.plot([0, 1], [0, 1], color=SAME, linewidth=0.9, linestyle=":")
         panel.plot(part["confidence"], part["accuracy"], color=colour, linewidth=1.3)
         panel.scatter(part["confidence"], part["accuracy"], 12 + 160 * share, color=colour, marker=marker, clip_on=False)
-        panel.set_title(f"{fit(name, 30)}\nECE {part['ece'].iloc[0]:.3f}, {part['windows'].sum():,} windows", fontsize=8)
+        panel.set_title(f"{truncate(name, 30)}\nECE {part['ece'].iloc[0]:.3f}, {part['windows'].sum():,} windows", fontsize=8)
         panel.set_xlim(-0.03, 1.03)
         panel.set_ylim(-0.03, 1.03)
         panel.set_xlabel("confidence")
@@ -101,18 +100,19 @@ def reliability(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def critical_difference(found: Friedman) -> Figure:
+def critical_difference(test: Friedman) -> Figure:
     """Average ranks (1 is best); a bar joins variants that Nemenyi's test does not tell apart (Demsar 2006)."""
-    ranks, p, cd = found.ranks.rename(fit), found.nemenyi.rename(index=fit, columns=fit), found.critical_difference
+    ranks, cd = test.ranks.rename(truncate), test.critical_difference
+    p = test.nemenyi.rename(index=truncate, columns=truncate)
     figure = Figure(figsize=(WIDTH, 1.4 + 0.16 * len(ranks)), layout="constrained")
     axes = figure.subplots()
-    known = [str(name).split(" ")[0] for name in ranks.index]
-    palette = {name: style_of(technique, known)[0] for name, technique in zip(ranks.index, known, strict=True)}
-    made: dict[str, Any] = critical_difference_diagram(
+    techniques = [str(name).split(" ")[0] for name in ranks.index]
+    palette = {name: style_of(technique, techniques)[0] for name, technique in zip(ranks.index, techniques, strict=True)}
+    diagram: dict[str, Any] = critical_difference_diagram(
         ranks, p, ax=axes, color_palette=palette, label_props={"fontsize": 8}, crossbar_props={"color": INK, "linewidth": 2},
         elbow_props={"linewidth": 0.9}, label_fmt_left="{label} ({rank:.2f})", label_fmt_right="({rank:.2f}) {label}",
     )  # fmt: skip
-    for text in made["labels"]:
+    for text in diagram["labels"]:
         text.set_color(INK)
     below, start = axes.get_ylim()[0] - 0.3, ranks.min()
     axes.errorbar(start + cd / 2, below, xerr=cd / 2, color=INK, capsize=3, linewidth=1)
@@ -121,5 +121,5 @@ def critical_difference(found: Friedman) -> Figure:
     )
     axes.spines["top"].set_visible(True)
     axes.grid(visible=False)
-    axes.set_title(f"average rank over {found.n} participants, 1 is best; joined: not told apart")
+    axes.set_title(f"average rank over {test.n} participants, 1 is best; joined: not told apart")
     return figure

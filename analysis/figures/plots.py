@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,14 +17,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from analysis.arrays import Bools, Floats
+from analysis.constants import ALPHA
 from analysis.formatting import int_range, interval, metric_name, number
+from analysis.scores.keys import REFERENCE_TECHNIQUE, variant_label
 from analysis.scores.paired_scores import gain_sign
-from analysis.scores.scores import variant_label
 
 INK = "#1a1a1a"  # text and axes; a page replaces it with its own text colour
 GAIN, LOSS, SAME = "#0072b2", "#d55e00", "#777777"
 TECHNIQUE_STYLES = {
-    "non_personalized": (SAME, "D", ":"),
+    REFERENCE_TECHNIQUE: (SAME, "D", ":"),
     "fine_tuning": ("#0072b2", "o", "-"),
     "hybrid": ("#009e73", "s", "--"),
     "cluster_specific": ("#d55e00", "^", "-."),
@@ -48,11 +49,11 @@ DPI = 150
 
 def style_of(technique: str, known: list[str]) -> tuple[str, str, Any]:
     """Colour, marker and dash of a technique; one that is not of the study gets the next that is free."""
-    own = sorted(set(known) - set(TECHNIQUE_STYLES))
-    return TECHNIQUE_STYLES[technique] if technique in TECHNIQUE_STYLES else OTHERS[own.index(technique) % len(OTHERS)]
+    unstyled = sorted(set(known) - set(TECHNIQUE_STYLES))
+    return TECHNIQUE_STYLES[technique] if technique in TECHNIQUE_STYLES else OTHERS[unstyled.index(technique) % len(OTHERS)]
 
 
-def fit(name: object, letters: int = 48) -> str:
+def truncate(name: object, letters: int = 48) -> str:
     """A name that leaves a figure its room; the whole stands in the numbers behind it."""
     text = str(name)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
@@ -84,7 +85,7 @@ def panels(count: int, height: float, across: int = 3, **options: Any) -> tuple[
 
 
 def forest(frame: pd.DataFrame) -> Figure:
-    """Mean differences to the baseline with their intervals, one line a variant.
+    """Mean differences to the reference technique with their intervals, one line a variant.
 
     Args:
         frame: rows of the comparison of one cell that have a difference: technique, variant, metric, n_participants, difference, ci_low,
@@ -96,13 +97,13 @@ def forest(frame: pd.DataFrame) -> Figure:
     for y, row in enumerate(frame.to_dict("records")):
         colour, marker, _ = style_of(row["technique"], techniques)
         axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
-        face = colour if row["p_adjusted"] < 0.05 else "white"
+        face = colour if row["p_adjusted"] < ALPHA else "white"
         axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
         text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
         axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.set_yticks(
-        range(len(frame)), [fit(variant_label(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
+        range(len(frame)), [truncate(variant_label(*names)) for names in zip(frame["technique"], frame["variant"], strict=True)]
     )
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -116,20 +117,20 @@ def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
     """Who gains and who loses: a cell per participant and variant.
 
     Args:
-        frame: difference to the baseline, variants (index) by participants (columns); NaN where a score is missing.
+        frame: difference to the reference technique, variants (index) by participants (columns); NaN if a score is missing.
     """
     values, sign = frame.to_numpy(dtype=np.float64), gain_sign(metric)
-    most = np.nanmax(np.abs(values), initial=0.0) or 1.0
+    largest = np.nanmax(np.abs(values), initial=0.0) or 1.0
     figure = Figure(figsize=(max(WIDTH, 2.6 + 0.36 * frame.shape[1]), 1.3 + 0.22 * len(frame)), layout="constrained")
     axes = figure.subplots()
     colours = DIVERGING if sign > 0 else DIVERGING.reversed()
-    mesh = axes.pcolormesh(values, cmap=colours, norm=TwoSlopeNorm(0, -most, most), edgecolors="white", linewidth=0.8)
+    mesh = axes.pcolormesh(values, cmap=colours, norm=TwoSlopeNorm(0, -largest, largest), edgecolors="white", linewidth=0.8)
     dark = _is_dark(mesh.to_rgba(values))
     for (y, x), value in np.ndenumerate(values):
         colour = "#ffffff" if dark[y, x] else "#111111"
-        axes.text(x + 0.5, y + 0.5, short(value), ha="center", va="center", fontsize=6.5, color=colour)
-    axes.set_xticks(np.arange(frame.shape[1]) + 0.5, [fit(name, 14) for name in frame.columns], rotation=90)
-    axes.set_yticks(np.arange(len(frame)) + 0.5, [fit(name) for name in frame.index])
+        axes.text(x + 0.5, y + 0.5, short_difference(value), ha="center", va="center", fontsize=6.5, color=colour)
+    axes.set_xticks(np.arange(frame.shape[1]) + 0.5, [truncate(name, 14) for name in frame.columns], rotation=90)
+    axes.set_yticks(np.arange(len(frame)) + 0.5, [truncate(name) for name in frame.index])
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xlabel(f"participant (n = {frame.shape[1]})")
@@ -137,21 +138,21 @@ def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def short(value: float) -> str:
-    """A difference in as few letters as can be: +.08; 0 only where nothing changed, a dash where a score is missing."""
+def short_difference(value: float) -> str:
+    """A difference in as few letters as can be: +.08; 0 only if nothing changed, a dash if a score is missing."""
     return "–" if np.isnan(value) else "0" if value == 0 else f"{value:+.2f}".replace("0.", ".").replace("-", "−")
 
 
-def _is_dark(rgba: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _is_dark(rgba: Floats) -> Bools:
     """Colours (..., 4) on which white is easier to read than black (relative luminance of WCAG 2)."""
     rgb = rgba[..., :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    dark: npt.NDArray[np.bool_] = linear @ np.array([0.2126, 0.7152, 0.0722]) < 0.179
+    dark: Bools = linear @ np.array([0.2126, 0.7152, 0.0722]) < 0.179
     return dark
 
 
 def slopes(frame: pd.DataFrame, metric: str) -> Figure:
-    """Every participant from the baseline to each technique; who loses most is named.
+    """Every participant from the reference technique to each technique; the participant with the largest loss is named.
 
     Args:
         frame: technique, participant, baseline, score (one row per technique and participant).
@@ -162,14 +163,17 @@ def slopes(frame: pd.DataFrame, metric: str) -> Figure:
         part = frame[frame["technique"].eq(name)].dropna(subset=["baseline", "score"])
         for before, after in part[["baseline", "score"]].to_numpy(dtype=np.float64):
             _slope(panel, before, after, gain_sign(metric))
-        moved = gain_sign(metric) * (part["score"] - part["baseline"])
+        gains = gain_sign(metric) * (part["score"] - part["baseline"])
         panel.set_xticks([0, 1], ["without", "with"])
         panel.set_xlim(-0.2, 1.6)
         panel.grid(axis="x", visible=False)
-        panel.set_title(f"{fit(name, 30)}\n{(moved > 0).sum()} gain, {(moved < 0).sum()} lose (n = {len(part)})", fontsize=8)
-        if len(part) and moved.min() < 0:
-            worst = part.iloc[int(moved.argmin())]
-            text = f"{fit(worst['participant'], 14)} {number(worst['score'] - worst['baseline'], sign=True)}".replace("-", "−")
+        counts = f"{(gains > 0).sum()} gain, {(gains < 0).sum()} lose (n = {len(part)})"
+        panel.set_title(f"{truncate(name, 30)}\n{counts}", fontsize=8)
+        if len(part) and gains.min() < 0:
+            worst = part.iloc[int(gains.argmin())]
+            text = f"{truncate(worst['participant'], 14)} {number(worst['score'] - worst['baseline'], sign=True)}".replace(
+                "-", "−"
+            )
             panel.annotate(text, (1, worst["score"]), (4, 0), textcoords="offset points", va="center", fontsize=8)
         if index % 3 == 0:
             panel.set_ylabel(metric_name(metric))

@@ -14,14 +14,14 @@ ET.register_namespace("xlink", XLINK)
 def inline(svg: bytes, label: str) -> str:
     """The svg that matplotlib wrote, to stand in HTML under this label (plain text)."""
     root, text = ET.fromstring(svg), svg.decode()
-    used = set(re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', text))
-    kept = {name for pair in used for name in pair if name}
+    references = set(re.findall(r'url\(#([^)]+)\)|xlink:href="#([^"]+)"', text))
+    used_ids = {name for pair in references for name in pair if name}
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style") or child.get("id") == "patch_1":
                 parent.remove(child)
     for element in root.iter():
-        if element.get("id") not in kept:
+        if element.get("id") not in used_ids:
             element.attrib.pop("id", None)
         for name in ROUNDED & set(element.attrib):
             rounded = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", element.attrib[name])

@@ -1,31 +1,23 @@
-"""The comparison as text, in the long form: every variant is a row. Markdown, LaTeX, and rows of strings for a terminal."""
+"""The comparison as text, in the long form: every variant is a row. Markdown, LaTeX, and rows of strings for a terminal.
 
-import numpy as np
+Headings, cells and the column's part of the caption come from ``analysis.statistics.columns``.
+"""
+
+from collections.abc import Sequence
+
 import pandas as pd
 
-from analysis.formatting import (
-    bullets,
-    escape,
-    int_range,
-    interval,
-    mean_sd,
-    metric_name,
-    n_with_missing,
-    number,
-    p_value,
-    pipe_table,
-)
+from analysis.formatting import bullets, escape, int_range, metric_name, pipe_table
 from analysis.report import latex as tex
-from analysis.scores.chance_levels import CHANCE_LEVELS, TEXT_CEILING
-from analysis.scores.scores import CELL
+from analysis.scores.chance_levels import TEXT_CEILING
+from analysis.scores.keys import CELL
+from analysis.statistics import columns
 
-HEADINGS = ("technique", "variant", "mean (SD)", "n", "difference", "95% interval", "effect", "p", "p Holm")
-LEVEL = 0.05
-UNREACHABLE_MARK = "°"
 SCORINGS = {
     "paired": "paired (both sides of a difference on the windows that the variant was tested on)",
     "published": "published (non_personalized on all windows, a variant on those that it did not train on)",
 }
+NAME_COLUMNS = 2  # technique and variant
 
 
 def title(names: object) -> str:
@@ -33,87 +25,67 @@ def title(names: object) -> str:
     return " / ".join(map(str, names)) if isinstance(names, tuple) else str(names)
 
 
+def headings() -> tuple[str, ...]:
+    """The head of the table."""
+    return columns.headings(columns.reference_columns())
+
+
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The rows of one (dataset, label, model) as printed, in the order of ``HEADINGS``."""
-    return [
-        (
-            str(row["technique"]),
-            str(row["variant"]),
-            mean_sd(row["mean"], row["sd"]),
-            n_with_missing(row["n_participants"], row["n_missing"]),
-            number(row["difference"], sign=True),
-            interval(row["ci_low"], row["ci_high"]),
-            number(row["effect_size"], 2, sign=True),
-            p_value(row["p"]),
-            p_value(row["p_adjusted"]) + (UNREACHABLE_MARK if row["least_p"] >= LEVEL else ""),
-        )
-        for row in part.to_dict("records")
-    ]
+    """The rows of one (dataset, label, model) as printed, in the order of ``headings``."""
+    return columns.text_rows(columns.reference_columns(), part)
 
 
 def caption(part: pd.DataFrame) -> str:
-    """What a reader must know of the numbers: metric, n, scoring, pairing, test, family, and its limits."""
+    """Everything that a reader must know of the numbers: metric, n, scoring, pairing, test, family, and its limits."""
     tested = part.dropna(subset=["p"])
     first = part.iloc[0]
-    said = [
+    sentences = [
         f"{metric_name(first['metric'])}, mean (SD) over {int_range(part['n_participants'])} participants; "
         f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
     ]
     if part["technique"].eq(TEXT_CEILING).any():
-        said.append(
+        sentences.append(
             f"{TEXT_CEILING}: an oracle that knows how often each transcript has each class among these very windows; over all of them together no "
             "model of the transcript alone is more often right, or has a higher unweighted average recall."
         )
     if tested.empty:
-        return f"{' '.join(said)} No variant to test against non_personalized."
-    size = int(tested["family_size"].iloc[0])
-    said += [
+        return f"{' '.join(sentences)} No variant to test against non_personalized."
+    declared = columns.reference_columns()
+    sentences += [
         f"Difference to non_personalized on the same windows, paired over participants; {' or '.join(tested['test'].unique())}, "
-        f"two-sided, Holm over the family of {size} variants of this dataset, label and model; 95% BCa interval; effect: paired rank-biserial.",
+        f"two-sided, Holm over the family of {int(tested['family_size'].iloc[0])} variants of this dataset, label and model; "
+        f"{'; '.join(columns.legends(declared))}.",
         "Scores of different participants share training data, so tests are approximate.",
+        *columns.notes(declared, part),
     ]
-    if lost := int(part["n_missing"].sum()):
-        said.append(f"Scores missing on one side were dropped pairwise: {lost}, counted under n.")
-    return " ".join([*said, *unreachable_note(part)])
-
-
-def unreachable_note(part: pd.DataFrame) -> list[str]:
-    """A sentence where zeros, n and the family's size leave p no room."""
-    floor = part["least_p"].dropna()
-    if (hopeless := int(floor.ge(LEVEL).sum())) == 0:
-        return []
-    means = f"{UNREACHABLE_MARK}: with this row's nonzero differences and a family of this size, no adjusted p can come under {LEVEL}"
-    if hopeless < len(floor):
-        return [f"{means} ({hopeless} of {len(floor)} rows)."]
-    return [f"{means}: that is every row here, and no adjusted p can fall under {floor.min():.3f}."]
+    return " ".join(sentences)
 
 
 def markdown(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     """A table per (dataset, label, model), each with its caption, then the run's notes."""
     lines: list[str] = []
     for names, part in comparison.groupby(CELL, sort=True):
-        lines += [f"### {escape(title(names))}", "", *pipe_table(HEADINGS, rows(part)), "", escape(caption(part)), ""]
+        lines += [f"### {escape(title(names))}", "", *pipe_table(headings(), rows(part)), "", escape(caption(part)), ""]
     return "\n".join([*lines, *bullets(notes)]).rstrip() + "\n"
 
 
 def latex(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     """The same tables for \\input, the run's notes under each."""
-    made = []
+    tables = []
     for names, part in comparison.groupby(CELL, sort=True):
-        text = f"{title(names)}: {caption(part)}"
-        made.append(tex.table(HEADINGS, rows(part), left=2, caption=text, label=f"comparison-{title(names)}", notes=notes))
-    return "\n".join(made)
+        text, label = f"{title(names)}: {caption(part)}", f"comparison-{title(names)}"
+        tables.append(tex.table(headings(), rows(part), left=NAME_COLUMNS, caption=text, label=label, notes=notes))
+    return "\n".join(tables)
 
 
-def gains(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
-    """Who gains: the difference of each variant to the baseline for each participant (mean over seeds), participants in columns."""
-    base = scores[scores["against"].ne("")].groupby([*CELL, "against", "participant"], observed=True)[metric].mean()
-    mine = scores[~scores["technique"].isin(["non_personalized", *CHANCE_LEVELS])].copy()
-    mine["against"] = (mine["technique"] + " " + mine["variant"]).str.removesuffix(" -")
-    own = mine.groupby([*CELL, "against", "participant"], observed=True)[metric].mean()
-    both = (own - base).rename("difference").reset_index()
-    if both.empty:
-        return pd.DataFrame()
-    return both.pivot_table(index=[*CELL, "against"], columns="participant", values="difference", aggfunc="first").replace(
-        {np.nan: None}
-    )
+def one_column_per_metric(frame: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    """A row per variant and a column per metric, both in their first order.
+
+    Args:
+        frame: technique, variant and metric of each row.
+        texts: the text of its cell, one for each row.
+    """
+    named = frame.assign(text=texts, metric=frame["metric"].map(metric_name))
+    wide = named.pivot(index=["technique", "variant"], columns="metric", values="text")
+    order = named[["technique", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    return wide.loc[list(order), list(named["metric"].unique())].rename_axis(columns=None).reset_index()

@@ -13,31 +13,31 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis.figures.plots import short
+from analysis.figures.plots import short_difference
 from analysis.figures.svg import inline
 from analysis.formatting import number, p_value
 
 
 @dataclass(frozen=True)
-class TablePart:
+class TableBlock:
     """A table of plain texts.
 
     Attributes:
-        names: how many of the first columns say what a row is about; the others hold numbers.
-        shades: for each number its share of the largest loss (-1) to the largest gain (1), where cells are to be shaded.
+        name_columns: how many of the first columns say what a row is about; the others hold numbers.
+        shades: for each number its share of the largest loss (-1) to the largest gain (1), if cells are to be shaded.
     """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    names: int = 1
+    name_columns: int = 1
     shades: tuple[tuple[float, ...], ...] = ()
     kind: str = "table"
 
 
 @dataclass(frozen=True)
-class FigurePart:
-    """A figure: where its files are (``name``, under figures/), what it shows, and the numbers behind it.
+class FigureBlock:
+    """A figure: the name of its files (under figures/), what it shows, and the numbers behind it.
 
     Attributes:
         instead: a table that says in a page what the figure says in a file; the page shows it and not the drawing.
@@ -49,21 +49,21 @@ class FigurePart:
     svg: bytes
     png: bytes
     numbers: pd.DataFrame
-    instead: TablePart | None = None
-    kind: str = "picture"
+    instead: TableBlock | None = None
+    kind: str = "figure"
 
     @property
     def drawing(self) -> Markup:
         return Markup(inline(self.svg, f"{self.title}. {self.description}"))  # our own svg, its texts escaped by ElementTree
 
     @property
-    def table(self) -> TablePart:
-        return table_part(self.numbers, f"{self.title}: the numbers behind the figure")
+    def table(self) -> TableBlock:
+        return table_block(self.numbers, f"{self.title}: the numbers behind the figure")
 
 
 @dataclass(frozen=True)
-class ExplorerPart:
-    """Baseline and score of every participant, variant by variant: what the reader may choose from in an interactive figure."""
+class ExplorerBlock:
+    """Both scores of every participant, variant by variant, in a figure in which the reader chooses the variant."""
 
     title: str
     data: dict[str, Any]
@@ -71,8 +71,8 @@ class ExplorerPart:
 
 
 @dataclass(frozen=True)
-class CodePart:
-    """Text to read or to type as it stands; ``folded`` where it is long."""
+class CodeBlock:
+    """Text to read or to type as it stands; ``folded`` if it is long."""
 
     title: str
     text: str
@@ -80,7 +80,7 @@ class CodePart:
     kind: str = "code"
 
 
-Part = TablePart | FigurePart | ExplorerPart | CodePart
+Block = TableBlock | FigureBlock | ExplorerBlock | CodeBlock
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()
+    blocks: tuple[Block, ...] = ()
     sections: "tuple[Section, ...]" = ()
     descriptive: bool = False
 
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; ``warnings`` (headline, sentence) stand on top, ``verdicts`` are its sections and what was found in each, ``method`` how."""
+    """The whole page; ``warnings`` (headline, sentence) stand on top, ``verdicts`` are sections with their verdicts, ``method`` how they came."""
 
     title: str
     intro: str
@@ -107,13 +107,13 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def table_part(frame: pd.DataFrame, caption: str, names: int = 0) -> TablePart:
-    """A frame as a table: p values, differences with their sign, other numbers; ``names`` columns name the row, or the leading ones of text."""
+def table_block(frame: pd.DataFrame, caption: str, name_columns: int = 0) -> TableBlock:
+    """A frame as a table: p values, differences with their sign, other numbers; ``name_columns`` name the row, or the leading ones of text."""
     text = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
-    names = names or max(1, text.index(False) if False in text else len(text))
+    name_columns = name_columns or max(1, text.index(False) if False in text else len(text))
     columns = [[_cell(str(name), value) for value in frame[name]] for name in frame.columns]
     head = tuple(str(name).replace("_", " ") for name in frame.columns)
-    return TablePart(caption, head, tuple(zip(*columns, strict=True)), names)
+    return TableBlock(caption, head, tuple(zip(*columns, strict=True)), name_columns)
 
 
 SIGNED = ("difference", "ci_low", "ci_high", "effect_size", "gap", "z")
@@ -131,13 +131,13 @@ def _cell(column: str, value: Any) -> str:
     return number(float(value), sign=column.startswith(SIGNED))
 
 
-def heatmap_table(frame: pd.DataFrame, caption: str, sign: int) -> TablePart:
+def heatmap_block(frame: pd.DataFrame, caption: str, sign: int) -> TableBlock:
     """Differences, variants by participants, each shaded by its size; ``sign`` is that of a gain."""
     values = frame.to_numpy(dtype=np.float64)
     shares = sign * values / (np.nanmax(np.abs(values), initial=0.0) or 1.0)
-    rows = tuple((str(name), *map(short, row)) for name, row in zip(frame.index, values, strict=True))
+    rows = tuple((str(name), *map(short_difference, row)) for name, row in zip(frame.index, values, strict=True))
     shades = tuple(tuple(0.0 if np.isnan(v) else round(float(v), 2) for v in row) for row in shares)
-    return TablePart(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
+    return TableBlock(caption, ("variant", *map(str, frame.columns)), rows, shades=shades)
 
 
 @cache
@@ -148,15 +148,15 @@ def _plotly() -> str:
 
 def _anchors(sections: Sequence[Section]) -> dict[int, str]:
     """An id for each section (by its identity), the same every time whatever its title holds."""
-    found: dict[int, str] = {}
+    anchors: dict[int, str] = {}
 
     def walk(inner: Sequence[Section], prefix: str) -> None:
         for place, section in enumerate(inner, 1):
-            found[id(section)] = f"{prefix}-{place}"
+            anchors[id(section)] = f"{prefix}-{place}"
             walk(section.sections, f"{prefix}-{place}")
 
     walk(sections, "s")
-    return found
+    return anchors
 
 
 def render(page: Page) -> str:
@@ -166,11 +166,11 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     ids = _anchors(page.sections)
-    explorers = [part for part in every_part(page.sections) if isinstance(part, ExplorerPart)]
+    explorers = [block for block in every_block(page.sections) if isinstance(block, ExplorerBlock)]
     template = environment.get_template("report.html.j2")
     return template.render(page=page, anchor=lambda section: ids[id(section)], plotly=_plotly() if explorers else "")
 
 
-def every_part(sections: Sequence[Section]) -> list[Part]:
+def every_block(sections: Sequence[Section]) -> list[Block]:
     """Tables, figures and the rest, in the order of the page."""
-    return [part for section in sections for part in (*section.parts, *every_part(section.sections))]
+    return [block for section in sections for block in (*section.blocks, *every_block(section.sections))]

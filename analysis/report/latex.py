@@ -1,4 +1,4 @@
-"""Tables as LaTeX, ready for \\input: booktabs rules, shrunk only where wider than the line, every text escaped."""
+"""Tables as LaTeX, ready for \\input: booktabs rules, shrunk only if wider than the line, every text escaped."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ MEANS = {
 
 
 def _character(mark: str) -> str:
-    """What prints this character; one that pdfLaTeX may not know is printed as its number, never an error."""
+    """The LaTeX that prints this character; one that pdfLaTeX may not know is printed as its number, never an error."""
     if mark in MEANS:
         return MEANS[mark]
     if mark.isascii() and mark.isprintable():
@@ -78,5 +78,5 @@ def table(
         r"\bottomrule",
         r"\end{tabular}}",
     ]
-    said = [rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {' '.join(map(escape, notes))}}}"] if notes else []
-    return "\n".join([*lines, *said, r"\end{table*}"]) + "\n"
+    under = [rf"\par\smallskip\parbox{{\linewidth}}{{\raggedright {' '.join(map(escape, notes))}}}"] if notes else []
+    return "\n".join([*lines, *under, r"\end{table*}"]) + "\n"

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.constants import ALPHA
 from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, p_value, pipe_table
 from analysis.report import latex as tex
-from analysis.report.comparison_table import LEVEL, SCORINGS
+from analysis.report.comparison_table import SCORINGS
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.scores import CELL, REFERENCE_TECHNIQUE
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 
 ORDER = (
     REFERENCE_TECHNIQUE,
@@ -31,30 +32,30 @@ MISSING = "-"
 
 
 def _order(technique: str) -> tuple[int, str]:
-    """The paper's techniques in the paper's order, others by name, the references last."""
+    """The paper's techniques in the paper's order, others by name, the chance levels last."""
     if technique in ORDER:
         return ORDER.index(technique), ""
     return len(ORDER) + (technique in CHANCE_LEVELS), technique
 
 
 def _verdict(variants: pd.DataFrame) -> dict[str, Any]:
-    """How many variants of a technique the verdict puts above and below the baseline."""
-    sure = variants.loc[variants["p_adjusted"].lt(LEVEL), "difference"]
-    return {"above": int(sure.gt(0).sum()), "below": int(sure.lt(0).sum())}
+    """How many variants of a technique the verdict puts above and below the reference technique."""
+    significant = variants.loc[variants["p_adjusted"].lt(ALPHA), "difference"]
+    return {"above": int(significant.gt(0).sum()), "below": int(significant.lt(0).sum())}
 
 
-def _column(variants: pd.DataFrame, picked: pd.DataFrame, best: bool) -> dict[str, Any]:
-    """``PARTS`` of one technique in one row of the table; what does not apply is absent."""
+def _column(variants: pd.DataFrame, chosen: pd.DataFrame, best: bool) -> dict[str, Any]:
+    """``PARTS`` of one technique in one row of the table; a part that does not apply is absent."""
     values = {"n": 0, "variants": len(variants)} | ({} if best else _verdict(variants))
     if len(variants) == 1:  # nothing to choose: its p stands in the table of all variants
-        only = variants.iloc[0]
-        return values | {"n": only["n_participants"], "mean": only["mean"], "sd": only["sd"]}
-    if picked.empty:
+        variant = variants.iloc[0]
+        return values | {"n": variant["n_participants"], "mean": variant["mean"], "sd": variant["sd"]}
+    if chosen.empty:
         return values
-    one = picked.iloc[0]
+    choice = chosen.iloc[0]
     if best:
-        return values | {"n": one["n_participants"], "mean": one["best_mean"], "sd": one["best_sd"]}
-    return values | {"n": one["n_participants"], "mean": one["mean"], "sd": one["sd"], "p": one["p"]}
+        return values | {"n": choice["n_participants"], "mean": choice["best_mean"], "sd": choice["best_sd"]}
+    return values | {"n": choice["n_participants"], "mean": choice["mean"], "sd": choice["sd"], "p": choice["p"]}
 
 
 def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) -> pd.DataFrame:
@@ -70,19 +71,18 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
         ``T below`` non_personalized.
     """
     techniques = sorted(comparison["technique"].unique(), key=_order)
-    made = []
+    rows_of_cells = []
     for names, cell in comparison.groupby(CELL, sort=True, observed=True):
         row = dict(zip(CELL, names, strict=True)) | {"metric": cell["metric"].iloc[0], "scoring": cell["scoring"].iloc[0]}
         row["choice"] = OPTIMISTIC if best else CHOSEN
-        picks = chosen[(chosen[CELL] == list(names)).all(axis=1)] if len(chosen) else chosen
+        chosen_in_cell = chosen[(chosen[CELL] == list(names)).all(axis=1)] if len(chosen) else chosen
         for technique in cell["technique"].unique():
-            picked = picks[picks["technique"].eq(technique)] if len(picks) else picks
-            values = _column(cell[cell["technique"].eq(technique)], picked, best)
+            choice = chosen_in_cell[chosen_in_cell["technique"].eq(technique)] if len(chosen_in_cell) else chosen_in_cell
+            values = _column(cell[cell["technique"].eq(technique)], choice, best)
             row |= {f"{technique} {part}": value for part, value in values.items()}
-        made.append(row)
-    return pd.DataFrame(
-        made, columns=[*CELL, "metric", "scoring", "choice", *(f"{t} {part}" for t in techniques for part in PARTS)]
-    )
+        rows_of_cells.append(row)
+    technique_columns = [f"{technique} {part}" for technique in techniques for part in PARTS]
+    return pd.DataFrame(rows_of_cells, columns=[*CELL, "metric", "scoring", "choice", *technique_columns])
 
 
 def _techniques(table: pd.DataFrame) -> list[str]:
@@ -90,15 +90,15 @@ def _techniques(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, str]:
-    """What a cell prints: mean (SD) with its arrow, and what stands under it: n if not the row's, p of the choice, the verdict."""
+    """The two lines of a cell: mean (SD) with its arrow, and under it n if not the row's, p of the choice, the verdict."""
     if pd.isna(row[f"{technique} mean"]):
         return MISSING, ""
-    own, p = int(row[f"{technique} n"]), row[f"{technique} p"]
-    under = ([f"n={own}"] if own != n else []) + ([] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")])
+    n_technique, p = int(row[f"{technique} n"]), row[f"{technique} p"]
+    under = ([f"n={n_technique}"] if n_technique != n else []) + ([] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")])
     several = row[f"{technique} variants"] > 1
-    found = [(arrow, row[f"{technique} {side}"]) for side, arrow in ARROWS.items() if row[f"{technique} {side}"] > 0]
-    under += [f"{count:.0f} of {row[f'{technique} variants']:.0f} {arrow}" for arrow, count in found if several]
-    over = "".join(arrow for arrow, _ in found if not several)
+    arrows = [(arrow, row[f"{technique} {side}"]) for side, arrow in ARROWS.items() if row[f"{technique} {side}"] > 0]
+    under += [f"{count:.0f} of {row[f'{technique} variants']:.0f} {arrow}" for arrow, count in arrows if several]
+    over = "".join(arrow for arrow, _ in arrows if not several)
     return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + over, ", ".join(under)
 
 
@@ -111,25 +111,27 @@ def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[st
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What a reader must know of the columns, the p and the arrows."""
+    """Everything that a reader must know of the columns, the p and the arrows."""
     first, n = table.iloc[0], [int(names[-1]) for names, _ in _lines(table)]
-    said = [
+    sentences = [
         f"{metric_name(first['metric'])}, mean (SD) over {int_range(n)} participants (n; at a cell where it is another); "
         f"scoring: {SCORINGS.get(first['scoring'], first['scoring'])}."
     ]
     if first["choice"] == OPTIMISTIC:
-        said.append("Optimistic: of several variants the best was chosen on the test windows, so its mean is too good. No p.")
+        sentences.append(
+            "Optimistic: of several variants the best was chosen on the test windows, so its mean is too good. No p."
+        )
     else:
-        said += [
+        sentences += [
             "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants; "
             "p is that of this choice (signs of each participant's whole row of differences to non_personalized flipped, the choice "
             "repeated), two-sided, for one column, not adjusted over the columns.",
-            f"↑ (↓): above (below) non_personalized on the same windows with a Holm-adjusted p under {LEVEL}, Wilcoxon signed-rank over "
+            f"↑ (↓): above (below) non_personalized on the same windows with a Holm-adjusted p under {ALPHA}, Wilcoxon signed-rank over "
             "participants, the family being all variants of the row; of several variants it is said how many are, and the table of all variants "
             "shows which: that is not said of the chosen column's mean.",
         ]
-    said.append("Scores of different participants share training data, so tests are approximate.")
-    return " ".join(said)
+    sentences.append("Scores of different participants share training data, so tests are approximate.")
+    return " ".join(sentences)
 
 
 def head(table: pd.DataFrame) -> list[str]:

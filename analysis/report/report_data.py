@@ -1,59 +1,69 @@
-"""Everything that a report shows, as frames."""
+"""The content of a report before it is laid out: frames by name, and the facts of the run that its page states."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from analysis.report.external_tables import ExternalTable
+from analysis.report.external_tables import ExternalSource
+from analysis.scores.keys import CELL
 from analysis.scores.scores import Scoring
-from analysis.statistics.ranking import Friedman
+
+
+@dataclass(frozen=True)
+class ReportCell:
+    """One (dataset, label, model) of a report; ``slug`` is its name in file names."""
+
+    names: tuple[Hashable, ...]
+    slug: str
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a run says.
+    """The content of a report.
 
     Attributes:
-        metric: what this report is about. ``primary``: what the study's verdict is about.
-        scores, comparison: as in ``report/`` (DESIGN, a run folder).
-        pairs: both sides of every difference, one row per variant and participant.
-        chosen: one row per technique, its variant chosen for each participant by the others. ``paper``: the same in a paper's layout.
-        fairness: gaps between groups of participants.
-        against: tables that stand beside this run's.
-        appendix: descriptive frames by name: ``metrics``, ``bayesian``, ``ranking``, ``stouffer``.
-        ranks: (dataset, label, model) to its Friedman test, on the windows that all its variants were tested on.
-        curves: one row per epoch of every training.
-        calibration: ``shown.reliability``.
-        confusion, means: ``classes.confusion`` and ``classes.means``. ``attended``: ``attended.attended``.
-        searched: the hyperparameters chosen for each fold, one row per dataset, label, model, participant and seed; no rows without a search.
+        run: folder or URI.
+        metric: of this report. ``primary``: of the study's verdict.
+        scoring: as ``analysis.score`` takes it.
+        best: the paper's layout shows the variant that is best on test, labelled optimistic.
+        against: published tables and runs that this run is set beside.
         notes: sentences that every table carries.
-        incomplete: what the run lacks; empty where nothing.
-        origin: the run's provenance.json. ``study``: its study.yaml. ``command``: what makes this report again.
-        status: trials by technique and status.
+        incomplete: a sentence on the trials that the run lacks; empty if it lacks none.
+        origin: the run's provenance.json. ``study``: its study.yaml. ``command``: makes this report again.
+        frames: the frames of the report's parts by name; a name is also that of a csv file.
     """
 
+    run: str
     metric: str
     primary: str
     scoring: Scoring
-    scores: pd.DataFrame
-    comparison: pd.DataFrame
-    pairs: pd.DataFrame
-    chosen: pd.DataFrame
-    curves: pd.DataFrame
-    calibration: pd.DataFrame
-    confusion: pd.DataFrame
-    means: pd.DataFrame
-    attended: pd.DataFrame
-    searched: pd.DataFrame
+    best: bool
+    against: tuple[ExternalSource, ...]
     notes: tuple[str, ...]
     incomplete: str
     origin: dict[str, Any]
     study: str
     command: str
-    status: pd.DataFrame
-    paper: pd.DataFrame
-    fairness: pd.DataFrame
-    appendix: dict[str, pd.DataFrame]
-    ranks: dict[tuple[str, ...], Friedman]
-    against: tuple[ExternalTable, ...] = ()
+    frames: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per trial, as ``analysis.score`` makes them."""
+        return self.frames["scores"]
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """One row per variant, as ``analysis.compare`` makes them."""
+        return self.frames["comparison"]
+
+    @property
+    def table_notes(self) -> tuple[str, ...]:
+        """The sentences under every table: the run's notes, and that it is incomplete."""
+        return (*self.notes, *([self.incomplete] if self.incomplete else []))
+
+    def rows(self, name: str, cell: ReportCell) -> pd.DataFrame:
+        """The rows of a frame that belong to one (dataset, label, model)."""
+        frame = self.frames[name]
+        return frame if frame.empty else frame[(frame[CELL] == list(cell.names)).all(axis=1)]

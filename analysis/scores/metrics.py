@@ -1,7 +1,7 @@
-"""Predictions to numbers: every metric of many trials at once, or of one; NaN where a metric is undefined.
+"""Predictions to numbers: every metric of many trials at once, or of one; NaN if a metric is undefined.
 
-Shapes: ``y`` (n,) class indices; ``p`` (n, n_classes) probabilities; ``group`` (n,) which trial a window belongs to, from 0 to
-``n_groups`` - 1; a metric is (n_groups,).
+Shapes: ``y`` (n,) class indices; ``p`` (n, n_classes) probabilities; ``trial_id`` (n,) which trial a window belongs to, from 0 to
+``n_trials`` - 1; a metric is (n_trials,).
 """
 
 from collections.abc import Callable
@@ -9,26 +9,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-Classes = npt.NDArray[np.integer]
-Probabilities = npt.NDArray[np.floating]
-Floats = npt.NDArray[np.float64]
+from analysis.arrays import Bools, Floats, Integers, Ints, Probabilities
 
 BINS = 10
 
 
 @dataclass(frozen=True)
 class PredictionBatch:
-    """True classes and predictions of ``n_groups`` trials with the same number of classes, and what several metrics count in them."""
+    """True classes and predictions of ``n_trials`` trials with the same number of classes, and the counts that several metrics need."""
 
-    y: Classes
+    y: Integers
     p: Probabilities
-    group: Classes
-    n_groups: int
+    trial_id: Integers
+    n_trials: int
 
     @cached_property
-    def top(self) -> tuple[Classes, Probabilities]:
+    def top(self) -> tuple[Integers, Probabilities]:
         """The most probable class of each window (the first of equal ones) and its probability, (n,) each."""
         guess, best = np.zeros(len(self.p), dtype=np.int64), self.p[:, 0]
         for k in range(1, self.p.shape[1]):  # quicker than argmax and max along a short axis
@@ -37,29 +34,29 @@ class PredictionBatch:
 
     @cached_property
     def confusion(self) -> Floats:
-        """How many windows of each true class were guessed as each class, (n_groups, n_classes, n_classes)."""
+        """How many windows of each true class were guessed as each class, (n_trials, n_classes, n_classes)."""
         k = self.p.shape[1]
-        cells = (self.group * k + self.y) * k + self.top[0]
-        return np.bincount(cells, minlength=self.n_groups * k * k).reshape(self.n_groups, k, k).astype(np.float64)
+        cells = (self.trial_id * k + self.y) * k + self.top[0]
+        return np.bincount(cells, minlength=self.n_trials * k * k).reshape(self.n_trials, k, k).astype(np.float64)
 
     @cached_property
     def n(self) -> Floats:
-        """Windows of each group (n_groups,)."""
+        """Windows of each trial (n_trials,)."""
         return np.asarray(self.confusion.sum(axis=(1, 2)))
 
     @cached_property
     def hits(self) -> Floats:
-        """Windows of each class that were guessed right, (n_groups, n_classes)."""
+        """Windows of each class that were guessed right, (n_trials, n_classes)."""
         return np.diagonal(self.confusion, axis1=1, axis2=2)
 
     @cached_property
     def true(self) -> Floats:
-        """Windows of each class, (n_groups, n_classes)."""
+        """Windows of each class, (n_trials, n_classes)."""
         return np.asarray(self.confusion.sum(axis=2))
 
     @cached_property
     def guessed(self) -> Floats:
-        """Windows guessed as each class, (n_groups, n_classes)."""
+        """Windows guessed as each class, (n_trials, n_classes)."""
         return np.asarray(self.confusion.sum(axis=1))
 
 
@@ -68,99 +65,100 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
 
 
 def precision(hits: Floats, guessed: Floats) -> Floats:
-    """Of the windows guessed as a class, the share that has it; of any shape, missing where none is."""
+    """Of the windows guessed as a class, the share that has it; of any shape, missing if none is."""
     return _ratio(hits, guessed)
 
 
 def recall(hits: Floats, true: Floats) -> Floats:
-    """Of the windows of a class, the share that was found; missing where there is none."""
+    """Of the windows of a class, the share that was found; missing if there is none."""
     return _ratio(hits, true)
 
 
 def f1(hits: Floats, true: Floats, guessed: Floats) -> Floats:
-    """Harmonic mean of precision and recall of a class; missing where neither the truth nor the guesses have it."""
+    """Harmonic mean of precision and recall of a class; missing if neither the truth nor the guesses have it."""
     return _ratio(2 * hits, true + guessed)
 
 
-def _macro(top: Floats, bottom: Floats, counted: npt.NDArray[np.bool_]) -> Floats:
-    """Mean of top / bottom over the classes that count; 0 where such a class has no denominator."""
-    each = np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
-    return _ratio((each * counted).sum(axis=1), counted.sum(axis=1).astype(np.float64))
+def _macro(top: Floats, bottom: Floats, counted: Bools) -> Floats:
+    """Mean of top / bottom over the classes that count; 0 if such a class has no denominator."""
+    per_class = np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
+    return _ratio((per_class * counted).sum(axis=1), counted.sum(axis=1).astype(np.float64))
 
 
-def _occurring_classes(of: PredictionBatch) -> npt.NDArray[np.bool_]:
+def _occurring_classes(batch: PredictionBatch) -> Bools:
     """The classes that occur in the truth or the guesses: over these scikit-learn takes its macro means."""
-    return (of.guessed + of.true) > 0
+    return (batch.guessed + batch.true) > 0
 
 
-def _accuracy(of: PredictionBatch) -> Floats:
+def _accuracy(batch: PredictionBatch) -> Floats:
     """Share of windows whose most probable class is the true one."""
-    return _ratio(of.hits.sum(axis=1), of.n)
+    return _ratio(batch.hits.sum(axis=1), batch.n)
 
 
-def _f1_macro(of: PredictionBatch) -> Floats:
-    return _macro(2 * of.hits, of.guessed + of.true, _occurring_classes(of))
+def _f1_macro(batch: PredictionBatch) -> Floats:
+    return _macro(2 * batch.hits, batch.guessed + batch.true, _occurring_classes(batch))
 
 
-def _precision_macro(of: PredictionBatch) -> Floats:
-    return _macro(of.hits, of.guessed, _occurring_classes(of))
+def _precision_macro(batch: PredictionBatch) -> Floats:
+    return _macro(batch.hits, batch.guessed, _occurring_classes(batch))
 
 
-def _recall_macro(of: PredictionBatch) -> Floats:
-    return _macro(of.hits, of.true, _occurring_classes(of))
+def _recall_macro(batch: PredictionBatch) -> Floats:
+    return _macro(batch.hits, batch.true, _occurring_classes(batch))
 
 
-def _balanced_accuracy(of: PredictionBatch) -> Floats:
-    """Mean recall over the classes present in the truth; what speech calls the unweighted average recall (UAR).
+def _balanced_accuracy(batch: PredictionBatch) -> Floats:
+    """Mean recall over the classes present in the truth; in the words of speech research the unweighted average recall (UAR).
 
-    ``recall_macro`` differs where a class is guessed that the truth does not have: there it counts that class as 0.
+    ``recall_macro`` differs if a class is guessed that the truth does not have: it counts that class as 0.
     """
-    return _macro(of.hits, of.true, of.true > 0)
+    return _macro(batch.hits, batch.true, batch.true > 0)
 
 
-def bin_of(confidence: Floats) -> npt.NDArray[np.int64]:
+def confidence_bin(confidence: Floats) -> Ints:
     """In which of ``BINS`` bins of equal width, each with its upper edge, these probabilities lie (n,)."""
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def _ece(of: PredictionBatch) -> Floats:
+def _ece(batch: PredictionBatch) -> Floats:
     """Expected calibration error: mean over windows of |accuracy - confidence| of their bin (Guo et al. 2017, equation 3).
 
-    Confidence is the probability of the guessed class. Ten bins, where Guo et al. take 15: a person has about a hundred windows.
+    Confidence is the probability of the guessed class. Ten bins instead of the 15 of Guo et al.: a person has about a hundred windows.
     """
-    guess, best = of.top
+    guess, best = batch.top
     confidence = best.astype(np.float64)
-    off = (guess == of.y) - confidence
-    gaps = np.bincount(of.group * BINS + bin_of(confidence), weights=off, minlength=of.n_groups * BINS)
-    return _ratio(np.abs(gaps.reshape(of.n_groups, BINS)).sum(axis=1), of.n)
+    errors = (guess == batch.y) - confidence
+    bins = batch.trial_id * BINS + confidence_bin(confidence)
+    gaps = np.bincount(bins, weights=errors, minlength=batch.n_trials * BINS)
+    return _ratio(np.abs(gaps.reshape(batch.n_trials, BINS)).sum(axis=1), batch.n)
 
 
-def _auroc_of(of: PredictionBatch, k: int) -> Floats:
+def _auroc_of(batch: PredictionBatch, k: int) -> Floats:
     """AUROC of class k against the rest by its probability: the share of pairs that stand in order, ties count half (Mann-Whitney);
-    NaN where k or the rest is absent.
+    NaN if k or the rest is absent.
 
-    All groups are ranked at once, ten times quicker than by ``np.lexsort``, as whole numbers: the group, then the probability as it is
+    All trials are ranked at once, ten times quicker than by ``np.lexsort``, as whole numbers: the trial, then the probability as it is
     stored, since the bits of a float32 order as the number does (if it is not negative; -0.0 is made 0.0).
     """
-    bits = (of.p[:, k].astype(np.float32) + np.float32(0)).view(np.uint32)
-    key = (of.group.astype(np.uint64) << np.uint64(32)) | bits
-    ours = of.y == k
-    positive, negative = np.sort(key[ours]), np.sort(key[~ours])
-    n1, n0 = of.true[:, k], of.n - of.true[:, k]
-    group = (positive >> np.uint64(32)).astype(np.int64)
+    bits = (batch.p[:, k].astype(np.float32) + np.float32(0)).view(np.uint32)
+    key = (batch.trial_id.astype(np.uint64) << np.uint64(32)) | bits
+    of_class = batch.y == k
+    positive, negative = np.sort(key[of_class]), np.sort(key[~of_class])
+    n1, n0 = batch.true[:, k], batch.n - batch.true[:, k]
+    trial_id = (positive >> np.uint64(32)).astype(np.int64)
     below = np.searchsorted(negative, positive) + np.searchsorted(negative, positive, side="right")  # twice: ties count half
-    earlier = n1 * (np.cumsum(n0) - n0)  # the rest of other groups, which stands below every positive
-    return _ratio(np.bincount(group, weights=below, minlength=of.n_groups) / 2 - earlier, n1 * n0)
+    earlier = n1 * (np.cumsum(n0) - n0)  # the rest of other trials, which stands below every positive
+    return _ratio(np.bincount(trial_id, weights=below, minlength=batch.n_trials) / 2 - earlier, n1 * n0)
 
 
-def _auroc(of: PredictionBatch) -> Floats:
+def _auroc(batch: PredictionBatch) -> Floats:
     """Two classes: of the probability of class 1. More: one-vs-rest, macro over the classes, undefined if one is absent.
 
-    Never 0.5 or 0 where the test windows hold one class only: that is missing (NaN).
+    Never 0.5 or 0 if the test windows hold one class only: that is missing (NaN).
     """
-    if of.p.shape[1] == 2:
-        return _auroc_of(of, 1)
-    return np.asarray(np.mean([_auroc_of(of, k) for k in range(of.p.shape[1])], axis=0))
+    if batch.p.shape[1] == 2:
+        return _auroc_of(batch, 1)
+    return np.asarray(np.mean([_auroc_of(batch, k) for k in range(batch.p.shape[1])], axis=0))
 
 
 METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
@@ -177,12 +175,12 @@ LESS_IS_BETTER = ("ece",)
 PRIMARY_METRICS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
 
 
-def evaluate(y: Classes, p: Probabilities) -> dict[str, float]:
+def evaluate(y: Integers, p: Probabilities) -> dict[str, float]:
     """Every metric of one trial."""
-    of = PredictionBatch(y, p, np.zeros(len(y), dtype=np.int64), 1)
-    return {name: float(metric(of)[0]) for name, metric in METRICS.items()}
+    batch = PredictionBatch(y, p, np.zeros(len(y), dtype=np.int64), 1)
+    return {name: float(metric(batch)[0]) for name, metric in METRICS.items()}
 
 
-def auroc(y: Classes, p: Probabilities) -> float:
+def auroc(y: Integers, p: Probabilities) -> float:
     """The AUROC of one trial."""
     return float(_auroc(PredictionBatch(y, p, np.zeros(len(y), dtype=np.int64), 1))[0])

@@ -2,30 +2,27 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-READERS = 16  # threads: object stores answer that many requests at once, and a local disk is not slower for it
+from analysis.arrays import NamedArrays
+from analysis.constants import READERS
 
-Arrays = dict[str, npt.NDArray[Any]]
 
-
-def _read(system: fs.FileSystem, path: str) -> Arrays:
-    """One trial's window, y_true and purged, (n,) each, and p (n, n_classes). Whose they are is known without reading it.
+def _read(system: fs.FileSystem, path: str) -> NamedArrays:
+    """One trial's window, y_true and purged, (n,) each, and p (n, n_classes). The trial's table of names says whose they are.
 
     Raises:
-        ValueError: where the file is missing or damaged.
+        ValueError: if the file is missing or damaged.
     """
     try:
         with system.open_input_file(path) as file:
             table = pq.ParquetFile(file).read(columns=["window", "y_true", "purged", "p"], use_threads=False)
         p = table["p"].combine_chunks().flatten().to_numpy()
-        arrays: Arrays = {name: table[name].to_numpy() for name in ("window", "y_true", "purged")}
+        arrays: NamedArrays = {name: table[name].to_numpy() for name in ("window", "y_true", "purged")}
         return arrays | {"p": p.reshape(table.num_rows, len(p) // max(table.num_rows, 1))}
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         key = Path(path).stem
@@ -35,26 +32,26 @@ def _read(system: fs.FileSystem, path: str) -> Arrays:
         ) from error
 
 
-def read_predictions(system: fs.FileSystem, folder: str, done: pd.DataFrame) -> pd.DataFrame:
+def read_predictions(system: fs.FileSystem, folder: str, trials: pd.DataFrame) -> pd.DataFrame:
     """Trial, participant, window, y_true, purged, and p_0, p_1, ... (float32, NaN beyond a label's classes) of these trials.
 
     Plain readers in threads take a third of the time that a pyarrow dataset takes for so many small files.
 
     Args:
-        done: trial and participant of each; the rows follow its order.
+        trials: trial and participant of each that ended well; the rows follow its order.
     """
     with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(lambda key: _read(system, f"{folder}/{key}.parquet"), done["trial"]))
+        parts = list(pool.map(lambda key: _read(system, f"{folder}/{key}.parquet"), trials["trial"]))
     sizes = np.array([len(part["window"]) for part in parts], dtype=np.int64)
     p = np.full((max([2, *(part["p"].shape[1] for part in parts)]), sizes.sum()), np.nan, dtype=np.float32)
     for part, size, end in zip(parts, sizes, np.cumsum(sizes), strict=True):
-        mine = part.pop("p").T
-        p[: len(mine), end - size : end] = mine
-    named = {
-        "trial": pd.Categorical(done["trial"]).repeat(sizes),
-        "participant": pd.Categorical(done["participant"]).repeat(sizes),
+        trial_p = part.pop("p").T
+        p[: len(trial_p), end - size : end] = trial_p
+    names = {
+        "trial": pd.Categorical(trials["trial"]).repeat(sizes),
+        "participant": pd.Categorical(trials["participant"]).repeat(sizes),
     }
-    kinds = {"window": np.int64, "y_true": np.int8, "purged": np.bool_}
-    told = {name: np.concatenate([np.empty(0, kind), *(part.pop(name) for part in parts)]) for name, kind in kinds.items()}
+    dtypes = {"window": np.int64, "y_true": np.int8, "purged": np.bool_}
+    arrays = {name: np.concatenate([np.empty(0, dtype), *(part.pop(name) for part in parts)]) for name, dtype in dtypes.items()}
     probabilities = pd.DataFrame(p.T, columns=[f"p_{k}" for k in range(len(p))])  # laid out as pandas does: not copied
-    return pd.concat([pd.DataFrame({**named, **told}), probabilities], axis=1)
+    return pd.concat([pd.DataFrame({**names, **arrays}), probabilities], axis=1)

@@ -11,21 +11,22 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from analysis.scores.predictions import READERS, read_predictions
+from analysis.constants import READERS
+from analysis.scores.predictions import read_predictions
 
 
 @dataclass(frozen=True)
 class RunTables:
-    """What a run holds.
+    """Everything that a run stores for the analysis.
 
     Attributes:
         plan: one row per trial that the study asks for.
-        trials: one row per trial that came to an end and that the plan still asks for (columns: DESIGN, a run folder).
+        trials: one row per trial that came to an end and that the plan still asks for (columns: docs/read-a-run.md).
         predictions: trial, participant, window, y_true, purged, and p_0, p_1, ... (NaN beyond a label's classes).
         notes: sentences every table made from this run must carry.
         primary_metric: the one metric that the verdict is about; the study names it.
         participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
-            each class (missing where a dataset has no such trait or class); no rows for a run that stored none.
+            each class (missing if the dataset has no such trait or class); no rows for a run that stored none.
         transcripts: dataset, window, transcript (its number) of windows in which something is said; no rows for other data.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
@@ -60,15 +61,15 @@ def _finished_trials(system: fs.FileSystem, path: str, keys: set[str]) -> pd.Dat
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
         with system.open_input_file(f"{path}/trials.parquet") as file:
             rows = {row["trial"]: row for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
-    found = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
-    wanted = {f"{key}.json" for key in keys - rows.keys()}
-    since = [info.path for info in found if info.base_name in wanted]
+    infos = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
+    names = {f"{key}.json" for key in keys - rows.keys()}
+    files = [info.path for info in infos if info.base_name in names]
     with ThreadPoolExecutor(READERS) as pool:
-        return pd.DataFrame([*rows.values(), *pool.map(lambda name: _read_json(system, name), since)])
+        return pd.DataFrame([*rows.values(), *pool.map(lambda name: _read_json(system, name), files)])
 
 
 def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
-    """The people that a run holds out; no rows where an older run did not store them."""
+    """The participants that a run holds out; no rows if an older run did not store them."""
     stored = system.get_file_info(f"{path}/participants.json").type != fs.FileType.NotFound
     rows = [
         {name: row[name] for name in ("dataset", "label", "participant")}
@@ -91,7 +92,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
     """The frames of a run, finished or still going.
 
     Raises:
-        FileNotFoundError: where the folder is not a run's.
+        FileNotFoundError: if the folder is not a run's.
     """
     system, path = open_run(run)
     if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:
@@ -101,12 +102,12 @@ def load(run: str | os.PathLike[str]) -> RunTables:
     with system.open_input_file(f"{path}/plan.parquet") as file:
         plan = pq.read_table(file).to_pandas()
     trials = _finished_trials(system, path, set(plan["trial"]))
-    done = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
+    ended_well = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _read_json(system, f"{path}/provenance.json")
     return RunTables(
         plan=plan,
         trials=trials,
-        predictions=read_predictions(system, f"{path}/predictions", done),
+        predictions=read_predictions(system, f"{path}/predictions", ended_well),
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
         participants=_participants(system, path),

@@ -3,16 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from analysis.arrays import Bools, Integers, Ints, NamedArrays, Probabilities
 from analysis.scores.metrics import METRICS, PredictionBatch
-
-Ints = npt.NDArray[np.int64]
-Numbers = dict[str, npt.NDArray[Any]]
 
 BLOCK = 200_000  # rows evaluated at once: they fit the processor's cache, and the memory needed is bounded
 
@@ -28,20 +24,20 @@ class ScoredWindows:
         p: (n, columns) probabilities, NaN beyond the classes of the trial's label.
     """
 
-    trial: npt.NDArray[np.integer]
+    trial: Integers
     window: Ints
-    y: npt.NDArray[np.integer]
-    p: npt.NDArray[np.floating]
+    y: Integers
+    p: Probabilities
 
     def take(self, rows: Ints) -> "ScoredWindows":
         """These rows (``take`` copies rows of a narrow array several times quicker than an index does)."""
         return ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0))
 
-    def filter_trials(self, which: npt.NDArray[np.bool_]) -> "ScoredWindows":
-        """The rows of the trials ``which``, (n_trials,)."""
-        return self if which.all() else self.take(np.flatnonzero(which[self.trial]))
+    def filter_trials(self, chosen: Bools) -> "ScoredWindows":
+        """The rows of the trials that are chosen, (n_trials,)."""
+        return self if chosen.all() else self.take(np.flatnonzero(chosen[self.trial]))
 
-    def _keys(self, trial: npt.NDArray[np.integer]) -> Ints:
+    def _keys(self, trial: Integers) -> Ints:
         """Trial and window as one whole number, which orders as the two do."""
         return trial.astype(np.int64) * (int(self.window.max(initial=0)) + 1) + self.window
 
@@ -51,24 +47,24 @@ class ScoredWindows:
         return self if (keys[1:] > keys[:-1]).all() else self.take(np.argsort(keys))
 
     def match_windows(self, other: Ints) -> Ints:
-        """For each row the row of the same window in another trial, -1 where that has none.
+        """For each row the row of the same window in another trial, -1 if that has none.
 
         Args:
             other: (n_trials,) for each trial, which one to look in; -1: none.
         """
-        keys, wanted = self._keys(self.trial), self._keys(other[self.trial])
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(keys[at] == wanted, at, -1)
+        keys, other_keys = self._keys(self.trial), self._keys(other[self.trial])
+        rows = np.minimum(np.searchsorted(keys, other_keys), len(keys) - 1)
+        return np.where(keys[rows] == other_keys, rows, -1)
 
-    def classes(self, n_trials: int) -> Ints:
+    def n_classes(self, n_trials: int) -> Ints:
         """How many classes each trial's label has, (n_trials,): the probabilities that are not NaN; 0 without windows."""
-        found = np.zeros(n_trials, dtype=np.int64)
+        counts = np.zeros(n_trials, dtype=np.int64)
         first = np.flatnonzero(np.diff(self.trial, prepend=-1))
         if len(first):
-            found[self.trial[first]] = np.logical_or.reduceat(~np.isnan(self.p), first, axis=0).sum(axis=1)
-        return found
+            counts[self.trial[first]] = np.logical_or.reduceat(~np.isnan(self.p), first, axis=0).sum(axis=1)
+        return counts
 
-    def counts(self, n_trials: int) -> Ints:
+    def class_counts(self, n_trials: int) -> Ints:
         """Windows of each trial and class, (n_trials, columns)."""
         columns = self.p.shape[1]
         cells = self.trial.astype(np.int64) * columns + self.y
@@ -77,30 +73,30 @@ class ScoredWindows:
     def blocks(self) -> Iterator["ScoredWindows"]:
         """Parts of about ``BLOCK`` rows that hold whole trials."""
         first = np.flatnonzero(np.diff(self.trial, prepend=-1))
-        at = np.searchsorted(first, np.arange(0, len(self.trial), BLOCK), side="right") - 1
-        for begin, end in pairwise([*np.unique(first[at]), len(self.trial)]):
+        block_starts = np.searchsorted(first, np.arange(0, len(self.trial), BLOCK), side="right") - 1
+        for begin, end in pairwise([*np.unique(first[block_starts]), len(self.trial)]):
             rows = slice(begin, end)
             yield ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
 
-    def scores(self, n_trials: int) -> Numbers:
+    def scores(self, n_trials: int) -> NamedArrays:
         """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows."""
-        numbers: Numbers = {name: np.full(n_trials, np.nan) for name in METRICS}
-        classes = self.classes(n_trials)
-        for k in np.unique(classes[classes > 0]):
-            for block in self.filter_trials((classes == k) | (classes == 0)).blocks():
+        metrics: NamedArrays = {name: np.full(n_trials, np.nan) for name in METRICS}
+        n_classes = self.n_classes(n_trials)
+        for k in np.unique(n_classes[n_classes > 0]):
+            for block in self.filter_trials((n_classes == k) | (n_classes == 0)).blocks():
                 begins = np.diff(block.trial, prepend=-1) > 0
                 trials = block.trial[begins]
-                of = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
+                batch = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
                 for name, metric in METRICS.items():
-                    numbers[name][trials] = metric(of)
-        return {"n_test": np.bincount(self.trial, minlength=n_trials), **numbers}
+                    metrics[name][trials] = metric(batch)
+        return {"n_test": np.bincount(self.trial, minlength=n_trials), **metrics}
 
 
 def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWindows:
     """The windows of the trials that ended well, without the purged ones.
 
     Raises:
-        ValueError: where a prediction is NaN, with its trial and window.
+        ValueError: if a prediction is NaN, with its trial and window.
     """
     names = predictions["trial"].astype("category").cat
     position = pd.Index(trials["trial"]).get_indexer(names.categories)
@@ -108,22 +104,22 @@ def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWin
     trial = np.where(ended_well[position], position, -1).astype(np.int32)[names.codes]
     p = predictions[[name for name in predictions.columns if name.startswith("p_")]].to_numpy()
     window = predictions["window"].to_numpy(dtype=np.int64)
-    kept = np.flatnonzero((trial >= 0) & ~predictions["purged"].to_numpy(dtype=bool))
-    found = ScoredWindows(trial, window, predictions["y_true"].to_numpy(), p).take(kept).ordered()
-    _refuse_nan(found, trials)
-    return found
+    rows = np.flatnonzero((trial >= 0) & ~predictions["purged"].to_numpy(dtype=bool))
+    windows = ScoredWindows(trial, window, predictions["y_true"].to_numpy(), p).take(rows).ordered()
+    _refuse_nan(windows, trials)
+    return windows
 
 
-def _refuse_nan(found: ScoredWindows, trials: pd.DataFrame) -> None:
+def _refuse_nan(windows: ScoredWindows, trials: pd.DataFrame) -> None:
     """A trial's last columns may be NaN all the way (another label has more classes); any other NaN is damage."""
-    classes = found.classes(len(trials))
-    expected = (found.p.shape[1] - classes[found.trial]).sum()
-    if np.isnan(found.p).sum() == expected:
+    n_classes = windows.n_classes(len(trials))
+    expected = (windows.p.shape[1] - n_classes[windows.trial]).sum()
+    if np.isnan(windows.p).sum() == expected:
         return
-    wrong = np.isnan(found.p).sum(axis=1) != found.p.shape[1] - classes[found.trial]
-    row = int(np.flatnonzero(wrong)[0])
-    name = trials["trial"].iloc[int(found.trial[row])]
+    damaged = np.isnan(windows.p).sum(axis=1) != windows.p.shape[1] - n_classes[windows.trial]
+    row = int(np.flatnonzero(damaged)[0])
+    name = trials["trial"].iloc[int(windows.trial[row])]
     raise ValueError(
-        f"trial {name} has NaN among its probabilities for window {found.window[row]}; remove trials.parquet, trials/{name}.json "
+        f"trial {name} has NaN among its probabilities for window {windows.window[row]}; remove trials.parquet, trials/{name}.json "
         f"and predictions/{name}.parquet from the run folder and run the study again"
     )

@@ -8,21 +8,23 @@ from typing import Any
 import pandas as pd
 from pyarrow import fs
 
+from analysis.constants import READERS
+from analysis.scores.keys import FOLD, VARIANT
 from analysis.scores.run_folder import open_run
 
-NAMES = ["dataset", "label", "model", "technique", "variant", "participant", "seed", "stage"]
+NAMES = [*VARIANT, *FOLD, "stage"]
 COLUMNS = [*NAMES, "hash", "epoch", "loss", "val_loss", "learning_rate"]
-READERS = 16  # an object store answers in tens of milliseconds, whatever the size of a file
 
 
-def curves(run: str | os.PathLike[str]) -> pd.DataFrame:
-    """One row per epoch of every completed training of a run: whose stage it is, ``loss`` and ``val_loss`` (NaN where nothing validates).
+def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
+    """One row per epoch of every completed training of a run: its stage, ``loss`` and ``val_loss`` (NaN if nothing validates).
 
-    A stage that several variants share was trained once and stands under the variant that trained it. A run without trainings has no rows.
+    A stage that several variants share was trained once and has its rows under the variant that trained it. A run without trainings has no
+    rows.
     """
     system, path = open_run(run)
-    found = system.get_file_info(fs.FileSelector(f"{path}/trainings", allow_not_found=True))
-    files = sorted(info.path for info in found if info.base_name.endswith(".json"))
+    infos = system.get_file_info(fs.FileSelector(f"{path}/trainings", allow_not_found=True))
+    files = sorted(info.path for info in infos if info.base_name.endswith(".json"))
     with ThreadPoolExecutor(READERS) as pool:
         trainings = list(pool.map(lambda file: _read(system, file), files))
     rows = [row for training in trainings if training.get("status") == "completed" for row in _epochs(training)]
@@ -40,19 +42,22 @@ def _epochs(training: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**names, **epoch} for epoch in training.get("curve") or []]
 
 
-def spread(frame: pd.DataFrame) -> pd.DataFrame:
+def loss_quartiles(curves: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of the loss over the trainings of a stage (participants, seeds, variants), epoch by epoch.
+
+    Args:
+        curves: as ``training_curves`` gives them.
 
     Returns:
         dataset, label, model, technique, stage, part (training or validation), epoch, median, low, high, trainings (that got so far).
     """
-    keys = [name for name in NAMES if name not in ("variant", "participant", "seed")]
+    keys = [name for name in NAMES if name not in ("variant", *FOLD)]
     parts = [
-        frame[[*keys, "epoch"]].assign(part=part, value=frame[column])
+        curves[[*keys, "epoch"]].assign(part=part, value=curves[column])
         for part, column in (("training", "loss"), ("validation", "val_loss"))
     ]
-    long = pd.concat(parts).dropna(subset=["value"])
-    by = long.groupby([*keys, "part", "epoch"], sort=True)["value"]
-    return by.agg(
+    losses = pd.concat(parts).dropna(subset=["value"])
+    by_epoch = losses.groupby([*keys, "part", "epoch"], sort=True)["value"]
+    return by_epoch.agg(
         median="median", low=lambda x: x.quantile(0.25), high=lambda x: x.quantile(0.75), trainings="size"
     ).reset_index()

@@ -1,15 +1,16 @@
-"""Descriptive numbers beside the verdict, from libraries: Bayesian signed-rank per variant, Stouffer across datasets."""
+"""Descriptive numbers beside the verdict, from libraries: Bayesian signed-rank test per variant, Stouffer's test across datasets."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import baycomp
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.scores.paired_scores import VARIANT, gain_sign, paired_scores
+from analysis.arrays import Floats
+from analysis.scores.keys import VARIANT
+from analysis.scores.paired_scores import gain_sign, paired_scores
 from analysis.statistics.paired_tests import holm
 
 ROPE = 0.01
@@ -19,11 +20,9 @@ STOUFFER_COLUMNS = [
     "model", "technique", "variant", "metric", "n_datasets", "n_participants", "datasets", "z", "p", "p_adjusted", "test", "family_size",
 ]  # fmt: skip
 
-Numbers = npt.NDArray[np.float64]
 
-
-def bayesian(scores: pd.DataFrame, metric: str = "auroc", seed: int = 0) -> pd.DataFrame:
-    """Each variant against the baseline: probabilities that it is worse, equivalent (within 0.01) or better (Benavoli et al. 2014).
+def bayesian_signed_rank(scores: pd.DataFrame, metric: str = "auroc", seed: int = 0) -> pd.DataFrame:
+    """Each variant against the reference technique: probabilities that it is worse, equivalent (within 0.01) or better (Benavoli et al. 2014).
 
     Args:
         scores: as ``analysis.score`` makes them.
@@ -36,25 +35,25 @@ def bayesian(scores: pd.DataFrame, metric: str = "auroc", seed: int = 0) -> pd.D
         d = gain_sign(metric) * part["difference"].dropna().to_numpy(dtype=np.float64)
         if len(d) < 2:
             continue
-        found = baycomp.two_on_multiple(np.zeros(len(d)), d, rope=ROPE, nsamples=SAMPLES, random_state=seed)
-        named = dict(zip(("worse", "equivalent", "better"), map(float, found), strict=True))
-        rows.append(dict(zip(VARIANT, names, strict=True)) | {"n_participants": len(d)} | named)
-    about = {"metric": metric, "test": f"Bayesian signed-rank, ROPE {ROPE}"}
-    return pd.DataFrame(rows, columns=BAYESIAN_COLUMNS).assign(**about)
+        shares = baycomp.two_on_multiple(np.zeros(len(d)), d, rope=ROPE, nsamples=SAMPLES, random_state=seed)
+        probabilities = dict(zip(("worse", "equivalent", "better"), map(float, shares), strict=True))
+        rows.append(dict(zip(VARIANT, names, strict=True)) | {"n_participants": len(d)} | probabilities)
+    shared = {"metric": metric, "test": f"Bayesian signed-rank, ROPE {ROPE}"}
+    return pd.DataFrame(rows, columns=BAYESIAN_COLUMNS).assign(**shared)
 
 
-def combined(p: Numbers, effect: Numbers, n: Numbers) -> tuple[float, float]:
+def combine_p_values(p: Floats, effect: Floats, n: Floats) -> tuple[float, float]:
     """Stouffer's z of independent two-sided p values (n_datasets,) with the signs of their effects, weights sqrt(n); its two-sided p.
 
-    z is above 0 where the first side is better.
+    z is above 0 if the first side is better.
     """
     one_sided = np.where(effect > 0, p / 2, 1 - p / 2)
     z = float(stats.combine_pvalues(np.where(effect == 0, 0.5, one_sided), method="stouffer", weights=np.sqrt(n)).statistic)
     return z, float(2 * stats.norm.sf(abs(z)))
 
 
-def _labelled(comparison: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """The tested rows of one label per dataset: the one asked for, else the first."""
+def _one_label_per_dataset(comparison: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """The tested rows of one label per dataset: the one given, else the first."""
     tested = comparison.dropna(subset=["p"])
     first = tested.groupby("dataset", sort=True)["label"].first().to_dict()
     unknown = sorted(
@@ -73,25 +72,26 @@ def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) 
 
     Args:
         comparison: as ``analysis.compare`` makes it.
-        labels: dataset to the label that stands for it; the first of a dataset unless given (labels of one dataset share their people).
+        labels: dataset to the label that stands for it; the first of a dataset unless given (labels of one dataset share their participants).
 
     Returns:
         one row per model and variant tested on two datasets or more; ``datasets`` names label and participants of each. ``p_adjusted`` is
         Holm's over the variants of a model.
 
     Raises:
-        ValueError: where a label asked for was not tested.
+        ValueError: if a label of ``labels`` was not tested.
     """
-    kept = _labelled(comparison, labels or {})
+    tested = _one_label_per_dataset(comparison, labels or {})
     rows: list[dict[str, Any]] = []
-    for (model, technique, variant), part in kept.groupby(["model", "technique", "variant"], sort=True):
+    for (model, technique, variant), part in tested.groupby(["model", "technique", "variant"], sort=True):
         if len(part) < 2:
             continue
         n = part["n_participants"].to_numpy(dtype=np.float64)
-        z, p = combined(part["p"].to_numpy(dtype=np.float64), part["effect_size"].to_numpy(dtype=np.float64), n)
-        said = ", ".join(f"{row.dataset}: {row.label} ({row.n_participants})" for row in part.itertuples())
-        names = {"model": model, "technique": technique, "variant": variant, "metric": part["metric"].iloc[0], "datasets": said}
-        rows.append(names | {"n_datasets": len(part), "n_participants": int(n.sum()), "z": z, "p": p})
+        z, p = combine_p_values(part["p"].to_numpy(dtype=np.float64), part["effect_size"].to_numpy(dtype=np.float64), n)
+        datasets = ", ".join(f"{row.dataset}: {row.label} ({row.n_participants})" for row in part.itertuples())
+        names = {"model": model, "technique": technique, "variant": variant, "metric": part["metric"].iloc[0]}
+        numbers = {"n_datasets": len(part), "n_participants": int(n.sum()), "z": z, "p": p}
+        rows.append(names | {"datasets": datasets} | numbers)
     frame = pd.DataFrame(rows, columns=STOUFFER_COLUMNS).assign(test="Stouffer, weights sqrt(n), two-sided")
     families = frame.groupby("model")["p"]
     adjusted = families.transform(lambda p: holm(p.to_numpy(dtype=np.float64)))

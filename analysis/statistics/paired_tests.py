@@ -6,29 +6,28 @@ Scores of different folds share training data, so they are not independent; ever
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from analysis.arrays import Floats
+from analysis.constants import RESAMPLES
+
 EXACT_UP_TO = 20
-RESAMPLES = 9999
 BATCH = 500  # resamples at once: those of 20 variants of 58 people then fit the processor's cache
 DECIMALS = 12
 
-Differences = npt.NDArray[np.float64]
 
-
-def _pratt(d: Differences) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _pratt(d: Floats) -> tuple[Floats, Floats]:
     """Ranks of |d| with the zeros ranked and then dropped (Pratt 1959), and the signs of the rest.
 
     Differences that floats alone tell apart (0.3 - 0.2 and 0.2 - 0.1, or a mean over seeds taken in another order) are ties.
     """
     d = np.round(d, DECIMALS)
     ranks = stats.rankdata(np.abs(d))
-    moved = d != 0
-    return ranks[moved], np.sign(d[moved])
+    nonzero = d != 0
+    return ranks[nonzero], np.sign(d[nonzero])
 
 
-def wilcoxon(d: Differences) -> tuple[float, str]:
+def wilcoxon(d: Floats) -> tuple[float, str]:
     """Two-sided p of the Wilcoxon signed-rank test of differences (n,), and the test's name.
 
     Up to 20 differences that are not zero (so always up to n = 20) the complete distribution over sign flips, zeros and ties
@@ -40,38 +39,42 @@ def wilcoxon(d: Differences) -> tuple[float, str]:
     if not len(ranks):
         return 1.0, "Wilcoxon signed-rank (Pratt, exact)"
     if len(ranks) > EXACT_UP_TO:
-        found = stats.wilcoxon(np.round(d, DECIMALS), zero_method="pratt", method="approx")
-        return float(found.pvalue), "Wilcoxon signed-rank (Pratt, normal)"
+        test = stats.wilcoxon(np.round(d, DECIMALS), zero_method="pratt", method="approx")
+        return float(test.pvalue), "Wilcoxon signed-rank (Pratt, normal)"
     doubled = np.round(2 * ranks).astype(int)  # midranks are halves
-    ways = np.ones(1)
+    counts = np.ones(1)
     for rank in doubled:  # distribution of the doubled rank sum of the positive differences
-        longer = np.zeros(len(ways) + rank)
-        longer[: len(ways)] += ways
-        longer[rank:] += ways
-        ways = longer
+        longer = np.zeros(len(counts) + rank)
+        longer[: len(counts)] += counts
+        longer[rank:] += counts
+        counts = longer
     total = int(doubled.sum())
     distance = np.abs(2 * np.arange(total + 1) - total)
     observed = abs(2 * int(doubled[signs > 0].sum()) - total)
-    return float(ways[distance >= observed].sum() / ways.sum()), "Wilcoxon signed-rank (Pratt, exact)"
+    return float(counts[distance >= observed].sum() / counts.sum()), "Wilcoxon signed-rank (Pratt, exact)"
 
 
-def min_attainable_p(d: Differences, family_size: int) -> float:
+def n_nonzero(d: Floats) -> int:
+    """How many of the differences (n,) are not zero, up to ``DECIMALS`` decimals."""
+    return int(np.count_nonzero(np.round(d, DECIMALS)))
+
+
+def min_attainable_p(d: Floats, family_size: int) -> float:
     """The least Holm-adjusted p that differences (n,) with these zeros can reach as the first of their family.
 
     All m that are not zero on one side give 2 / 2^m, and Holm multiplies the first of a family by its size. A row above 0.05
     here can come under it only behind rows of smaller p, whose factors are smaller.
     """
-    moved = int(np.count_nonzero(np.round(d, DECIMALS)))
-    return min(1.0, family_size * 2 * 0.5**moved)
+    return min(1.0, family_size * 2 * 0.5 ** n_nonzero(d))
 
 
-def rank_biserial(d: Differences) -> float:
+def rank_biserial(d: Floats) -> float:
     """Matched-pairs rank-biserial correlation (Kerby 2014) on Pratt's ranks: (sum of positive - of negative ranks) / all."""
     ranks, signs = _pratt(d)
     return float((ranks * signs).sum() / ranks.sum()) if len(ranks) else 0.0
 
 
-def _rounded_mean(d: Differences, axis: int) -> npt.NDArray[np.float64]:
+def _rounded_mean(d: Floats, axis: int) -> Floats:
     """Mean of differences with ``DECIMALS`` decimals, the same in whatever order they are added.
 
     BCa corrects for the share of resampled means under the observed one, ties counting half; a resample that holds the same
@@ -80,27 +83,27 @@ def _rounded_mean(d: Differences, axis: int) -> npt.NDArray[np.float64]:
     return np.asarray(np.round(d.sum(axis=axis), DECIMALS) / d.shape[axis])
 
 
-def bca_interval(d: Differences, seed: int = 0) -> tuple[float, float]:
-    """95% BCa bootstrap interval of the mean difference; NaN under 2 differences, the value itself where all are equal."""
+def bca_interval(d: Floats, seed: int = 0) -> tuple[float, float]:
+    """95% BCa bootstrap interval of the mean difference; NaN under 2 differences, the value itself if all are equal."""
     return bca_intervals([d], seed)[0]
 
 
-def bca_intervals(differences: Sequence[Differences], seed: int = 0) -> list[tuple[float, float]]:
+def bca_intervals(differences: Sequence[Floats], seed: int = 0) -> list[tuple[float, float]]:
     """``bca_interval`` of each of several variants; those with equally many differences share the drawn participants, which
     gives each the interval that it has alone in a fraction of the time."""
     differences = [np.round(d, DECIMALS) for d in differences]
-    found = [(float(d[0]), float(d[0])) if len(d) > 1 else (float("nan"), float("nan")) for d in differences]
+    intervals = [(float(d[0]), float(d[0])) if len(d) > 1 else (float("nan"), float("nan")) for d in differences]
     uneven = [i for i, d in enumerate(differences) if len(d) > 1 and np.ptp(d) > 0]
     for n in {len(differences[i]) for i in uneven}:
-        which = [i for i in uneven if len(differences[i]) == n]
-        rows, rng = np.stack([differences[i] for i in which]), np.random.default_rng(seed)
-        made = stats.bootstrap((rows,), _rounded_mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
-        for i, (low, high) in zip(which, np.stack(made.confidence_interval, axis=1), strict=True):
-            found[i] = float(low), float(high)
-    return found
+        same_n = [i for i in uneven if len(differences[i]) == n]
+        rows, rng = np.stack([differences[i] for i in same_n]), np.random.default_rng(seed)
+        sample = stats.bootstrap((rows,), _rounded_mean, axis=1, n_resamples=RESAMPLES, batch=BATCH, method="BCa", rng=rng)
+        for i, (low, high) in zip(same_n, np.stack(sample.confidence_interval, axis=1), strict=True):
+            intervals[i] = float(low), float(high)
+    return intervals
 
 
-def holm(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def holm(p: Floats) -> Floats:
     """Holm's step-down adjusted p values; a missing p stays missing but does not shrink the family."""
     order = np.argsort(p)
     factors = len(p) - np.arange(len(p))

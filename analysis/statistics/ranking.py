@@ -1,24 +1,24 @@
 """Descriptive: how variants rank against each other over the participants of one (dataset, label, model).
 
 Friedman's test asks whether the columns of a table could be swapped within participants. That is more than equal means: skewed differences to
-one baseline deny it (docs/error_rates.md). So this is an appendix, never the verdict.
+one reference deny it (docs/error_rates.md). So this is an appendix, never the verdict.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import scikit_posthocs
 from scipy import stats
 
+from analysis.arrays import Floats
+from analysis.constants import ALPHA
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.paired_scores import VARIANT, gain_sign
-from analysis.scores.scores import CELL, variant_label
+from analysis.scores.keys import CELL, VARIANT, variant_label
+from analysis.scores.paired_scores import gain_sign
 from analysis.statistics.paired_tests import DECIMALS
 
-ALPHA = 0.05
 COLUMNS = [
     *VARIANT, "metric", "scoring", "n_participants", "n_missing", "mean", "rank", "statistic", "p", "critical_difference", "test",
 ]  # fmt: skip
@@ -46,15 +46,15 @@ class Friedman:
     nemenyi: pd.DataFrame
 
 
-def friedman_test(scores: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Friedman's statistic and p of complete scores (n_participants, n_variants); 0 and 1 where every participant's are all tied."""
+def friedman_test(scores: Floats) -> tuple[float, float]:
+    """Friedman's statistic and p of complete scores (n_participants, n_variants); 0 and 1 if every participant's are all tied."""
     n, k = scores.shape
     if n < 2 or k < 3:
         return float("nan"), float("nan")
     if (scores == scores[:, :1]).all():
         return 0.0, 1.0
-    found = stats.friedmanchisquare(*scores.T)
-    return float(found.statistic), float(found.pvalue)
+    test = stats.friedmanchisquare(*scores.T)
+    return float(test.statistic), float(test.pvalue)
 
 
 def friedman(table: pd.DataFrame, less_is_better: bool = False) -> Friedman:
@@ -71,16 +71,16 @@ def friedman(table: pd.DataFrame, less_is_better: bool = False) -> Friedman:
 
 
 def rank_tables(scores: pd.DataFrame, metric: str) -> dict[tuple[str, ...], pd.DataFrame]:
-    """For each (dataset, label, model) the scores, participants x variants (named as ``variant_label``), the baseline included.
+    """For each (dataset, label, model) the scores, participants x variants (named as ``variant_label``), the reference technique included.
 
     Args:
         scores: as ``analysis.scores.scores.score_common`` makes them: all variants on the same windows. Means over seeds are taken here.
     """
-    own = scores[~scores["technique"].isin(CHANCE_LEVELS)]
-    if "against" in own.columns:
-        own = own[own["against"].fillna("").eq("")]
-    names = [variant_label(str(t), str(v)) for t, v in zip(own["technique"], own["variant"], strict=True)]
-    means = own.assign(name=names).groupby([*CELL, "participant", "name"], observed=True)[metric].mean().reset_index()
+    trained = scores[~scores["technique"].isin(CHANCE_LEVELS)]
+    if "against" in trained.columns:
+        trained = trained[trained["against"].fillna("").eq("")]
+    names = [variant_label(str(t), str(v)) for t, v in zip(trained["technique"], trained["variant"], strict=True)]
+    means = trained.assign(name=names).groupby([*CELL, "participant", "name"], observed=True)[metric].mean().reset_index()
     return {
         tuple(str(name) for name in cell): part.pivot(index="participant", columns="name", values=metric)
         for cell, part in means.groupby(CELL, sort=True, observed=True)
@@ -93,15 +93,15 @@ def ranking(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     Args:
         scores: as ``analysis.scores.scores.score_common`` makes them.
     """
-    of = {variant_label(str(t), str(v)): (t, v) for t, v in scores[["technique", "variant"]].drop_duplicates().to_numpy()}
+    variants = {variant_label(str(t), str(v)): (t, v) for t, v in scores[["technique", "variant"]].drop_duplicates().to_numpy()}
     rows: list[dict[str, Any]] = []
     for cell, table in rank_tables(scores, metric).items():
-        found = friedman(table, gain_sign(metric) < 0)
+        test = friedman(table, gain_sign(metric) < 0)
         means = table.dropna().mean()
-        about = dict(zip(CELL, cell, strict=True)) | {"metric": metric, "scoring": scores["scoring"].iloc[0]}
-        about |= {"n_participants": found.n, "n_missing": found.n_missing, "statistic": found.statistic, "p": found.p}
-        about |= {"critical_difference": found.critical_difference, "test": f"Friedman, {table.shape[1]} variants; Nemenyi"}
-        for name in found.ranks.sort_values(kind="stable").index:
-            technique, variant = of[name]
-            rows.append(about | {"technique": technique, "variant": variant, "mean": means[name], "rank": found.ranks[name]})
+        shared = dict(zip(CELL, cell, strict=True)) | {"metric": metric, "scoring": scores["scoring"].iloc[0]}
+        shared |= {"n_participants": test.n, "n_missing": test.n_missing, "statistic": test.statistic, "p": test.p}
+        shared |= {"critical_difference": test.critical_difference, "test": f"Friedman, {table.shape[1]} variants; Nemenyi"}
+        for name in test.ranks.sort_values(kind="stable").index:
+            technique, variant = variants[name]
+            rows.append(shared | {"technique": technique, "variant": variant, "mean": means[name], "rank": test.ranks[name]})
     return pd.DataFrame(rows, columns=COLUMNS)

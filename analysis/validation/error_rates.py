@@ -1,7 +1,7 @@
 """How often the statistics are wrong: counted on simulated score tables with known truth, ``python -m analysis.validation.error_rates``.
 
-Under the null every rejection is an error; with a real difference it is power; intervals are asked whether they hold the true mean. Beside
-what raylab prints stand the tempting alternatives. The functions counted are those that make the tables.
+Under the null every rejection is an error; with a real difference it is power; intervals are checked for the true mean. Tempting
+alternatives are counted beside the statistics that raylab prints. The functions counted are those that make the tables.
 """
 
 import argparse
@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.bayes_and_stouffer import combined
+from analysis.arrays import Floats
+from analysis.constants import ALPHA
+from analysis.statistics.bayes_and_stouffer import combine_p_values
 from analysis.statistics.paired_tests import DECIMALS, bca_intervals, holm, rank_biserial, wilcoxon
 from analysis.statistics.ranking import friedman_test
 from analysis.statistics.sign_flip_test import flip_test, leave_one_out_choice
-from analysis.validation.simulated_scores import SCENARIOS, Scenario, Tables, draw, true_means
+from analysis.validation.simulated_scores import SCENARIOS, Scenario, simulate_scores, true_means
 
-ALPHA = 0.05
 SIZES = (15, 30, 58)
 FLIPS = 499
 CHUNK = 20  # tables whose intervals are bootstrapped together
@@ -38,17 +38,16 @@ PRINTED = (VERDICT, ONE, CHOSEN, FRIEDMAN, STOUFFER)
 TEMPTING = (UNADJUSTED, CHOSEN_WILCOXON, BEST_WILCOXON)
 INTERVALS = (BCA, FLIP_INTERVAL, FLIP_ONE, CHOSEN_BCA)
 
-Floats = npt.NDArray[np.float64]
 Hits = dict[str, list[bool]]
 
 
-def _tested(scores: Floats, truth: Floats, seed: int) -> tuple[dict[str, bool], Floats, Floats, Floats]:
+def _test_table(scores: Floats, truth: Floats, seed: int) -> tuple[dict[str, bool], Floats, Floats, Floats]:
     """Of one table, (n_participants, 1 + n_variants): what is rejected and whether the flips' interval holds the truth; the p values and
     effects of the variants; the chosen differences."""
     d = scores[:, 1:] - scores[:, :1]
-    p = np.array([wilcoxon(one)[0] for one in d.T])
-    values, which = leave_one_out_choice(d)
-    flips, alone = (flip_test(columns, FLIPS, seed, exact_up_to=0) for columns in (d, d[:, :1]))
+    p = np.array([wilcoxon(variant)[0] for variant in d.T])
+    values, choice = leave_one_out_choice(d)
+    flips, one_variant = (flip_test(columns, FLIPS, seed, exact_up_to=0) for columns in (d, d[:, :1]))
     hits = {
         VERDICT: bool(holm(p).min() <= ALPHA),
         ONE: bool(p[0] <= ALPHA),
@@ -57,34 +56,34 @@ def _tested(scores: Floats, truth: Floats, seed: int) -> tuple[dict[str, bool], 
         UNADJUSTED: bool(p.min() <= ALPHA),
         CHOSEN_WILCOXON: wilcoxon(values)[0] <= ALPHA,
         BEST_WILCOXON: bool(p[d.mean(axis=0).argmax()] <= ALPHA),
-        FLIP_INTERVAL: bool(flips.low <= truth[which].mean() <= flips.high),
-        FLIP_ONE: bool(alone.low <= truth[0] <= alone.high),
+        FLIP_INTERVAL: bool(flips.low <= truth[choice].mean() <= flips.high),
+        FLIP_ONE: bool(one_variant.low <= truth[0] <= one_variant.high),
     }
-    return hits, p, np.array([rank_biserial(one) for one in d.T]), values
+    return hits, p, np.array([rank_biserial(variant) for variant in d.T]), values
 
 
 def _covered(columns: list[Floats], truth: Floats) -> list[bool]:
     """Whether the BCa interval of each column of differences holds its true mean."""
-    chunks = (columns[at : at + CHUNK] for at in range(0, len(columns), CHUNK))
+    chunks = (columns[start : start + CHUNK] for start in range(0, len(columns), CHUNK))
     intervals = [interval for chunk in chunks for interval in bca_intervals(chunk)]
     return [low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)]
 
 
-def _count(scores: Tables, truth: Floats, seed: int) -> tuple[Hits, Tables]:
+def _count(scores: Floats, truth: Floats, seed: int) -> tuple[Hits, Floats]:
     """Hits of all tables of one size, and p values and effects, (n_tables, n_variants, 2)."""
-    made = [_tested(table, truth, seed + k) for k, table in enumerate(scores)]
-    hits = {name: [one[0][name] for one in made] for name in made[0][0]}
+    tests = [_test_table(table, truth, seed + k) for k, table in enumerate(scores)]
+    hits = {name: [test[0][name] for test in tests] for name in tests[0][0]}
     hits[BCA] = _covered([table[:, 1] - table[:, 0] for table in scores], np.full(len(scores), truth[0]))
     means = np.array([truth[leave_one_out_choice(table[:, 1:] - table[:, :1])[1]].mean() for table in scores])
-    hits[CHOSEN_BCA] = _covered([one[3] for one in made], means)
-    return hits, np.array([np.stack(one[1:3], axis=1) for one in made])
+    hits[CHOSEN_BCA] = _covered([test[3] for test in tests], means)
+    return hits, np.array([np.stack(test[1:3], axis=1) for test in tests])
 
 
-def _stouffer(results: list[Tables], sizes: tuple[int, ...]) -> list[bool]:
+def _stouffer(results: list[Floats], sizes: tuple[int, ...]) -> list[bool]:
     """Whether Stouffer's test over one table of each size rejects for any variant, Holm over the variants."""
     n = np.array(sizes, dtype=np.float64)
     per_table = np.stack(results, axis=1)  # (n_tables, n_sizes, n_variants, 2)
-    p = [[combined(one[:, v, 0], one[:, v, 1], n)[1] for v in range(one.shape[1])] for one in per_table]
+    p = [[combine_p_values(table[:, v, 0], table[:, v, 1], n)[1] for v in range(table.shape[1])] for table in per_table]
     return [bool(holm(np.array(row)).min() <= ALPHA) for row in p]
 
 
@@ -97,55 +96,57 @@ def rates(scenario: Scenario, tables: int, sizes: tuple[int, ...] = SIZES, seed:
     truth = true_means(scenario, seed + 1)
     counted, results = {}, []
     for n in sizes:
-        counted[str(n)], found = _count(draw(scenario, tables, n, seed), truth, seed)
-        results.append(found)
+        counted[str(n)], p_and_effect = _count(simulate_scores(scenario, tables, n, seed), truth, seed)
+        results.append(p_and_effect)
     counted[" + ".join(map(str, sizes))] = counted.get(" + ".join(map(str, sizes)), {}) | {STOUFFER: _stouffer(results, sizes)}
     rows = [(scenario.name, n, name, sum(hit), len(hit)) for n, hits in counted.items() for name, hit in hits.items()]
     frame = pd.DataFrame(rows, columns=["scenario", "n", "quantity", "hits", "tables"])
     limits = [
-        stats.binomtest(k, of).proportion_ci(method="wilson") for k, of in zip(frame["hits"], frame["tables"], strict=True)
+        stats.binomtest(k, n_tables).proportion_ci(method="wilson")
+        for k, n_tables in zip(frame["hits"], frame["tables"], strict=True)
     ]
     return frame.assign(rate=frame["hits"] / frame["tables"], low=[i.low for i in limits], high=[i.high for i in limits])
 
 
 def _described(scenario: Scenario, seed: int) -> str:
-    """What the scores of a scenario look like, from 200 tables of 58."""
-    scores = draw(scenario, 200, 58, seed)
+    """The look of the scores of a scenario, as a row of a table, from 200 tables of 58."""
+    scores = simulate_scores(scenario, 200, 58, seed)
     d = scores[:, :, 1:] - scores[:, :, :1]
     people = d.reshape(-1, d.shape[2])
-    alike = np.corrcoef(people.T)[np.triu_indices(d.shape[2], 1)].mean()
-    numbers = (scores[:, :, 0].mean(), (np.abs(d) < 1e-9).mean(), d.std(), stats.skew(people[:, 0]), alike, d[:, :, 0].mean())
+    correlation = np.corrcoef(people.T)[np.triu_indices(d.shape[2], 1)].mean()
+    shares = (scores[:, :, 0].mean(), (np.abs(d) < 1e-9).mean(), d.std())
+    numbers = (*shares, stats.skew(people[:, 0]), correlation, d[:, :, 0].mean())
     cells = [f"{numbers[0]:.2f}", f"{numbers[1]:.0%}", *(f"{x:.2f}" for x in numbers[2:5]), f"{numbers[5]:+.3f}"]
     return f"| {scenario.name} | {scenario.description} | {' | '.join(cells)} |"
 
 
 def _cell(row: "pd.Series[float]", most: float | None, least: float | None) -> str:
-    """A rate with its interval, in bold where it is beyond Monte Carlo error over ``most`` or under ``least``."""
+    """A rate with its interval, in bold if it is beyond Monte Carlo error over ``most`` or under ``least``."""
     text = f"{row['rate']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
-    wrong = (most is not None and row["low"] > most) or (least is not None and row["high"] < least)
-    return f"**{text}**" if wrong else text
+    out_of_bounds = (most is not None and row["low"] > most) or (least is not None and row["high"] < least)
+    return f"**{text}**" if out_of_bounds else text
 
 
 def _table(
     counted: pd.DataFrame, names: tuple[str, ...], most: float | None = None, least: float | None = None
 ) -> Iterator[str]:
     """Rates as Markdown: a row per scenario and n."""
-    shown = counted[counted["quantity"].isin(names)]
+    named = counted[counted["quantity"].isin(names)]
     yield f"| scenario | n | {' | '.join(names)} |"
     yield "| --- | --- |" + " --- |" * len(names)
-    for (scenario, n), part in shown.groupby(["scenario", "n"], sort=False):
-        by = {row["quantity"]: _cell(row, most, least) for _, row in part.iterrows()}
-        yield f"| {scenario} | {n} | {' | '.join(by.get(name, '') for name in names)} |"
+    for (scenario, n), part in named.groupby(["scenario", "n"], sort=False):
+        cells = {row["quantity"]: _cell(row, most, least) for _, row in part.iterrows()}
+        yield f"| {scenario} | {n} | {' | '.join(cells.get(name, '') for name in names)} |"
 
 
 def _beyond(counted: pd.DataFrame) -> str:
     """Which of the printed error rates exceed 5% by more than Monte Carlo error, in a sentence."""
     over = counted[counted["quantity"].isin(PRINTED) & (counted["low"] > ALPHA)]
-    said = [
+    quantities = [
         f"{quantity} ({'; '.join(f'{scenario}, n {n}' for scenario, n in zip(part['scenario'], part['n'], strict=True))})"
         for quantity, part in over.groupby("quantity", sort=False)
     ]
-    return f"Over 5% beyond Monte Carlo error: {', '.join(said) or 'none'}."
+    return f"Over 5% beyond Monte Carlo error: {', '.join(quantities) or 'none'}."
 
 
 def page(counted: pd.DataFrame, command: str, seed: int) -> str:
@@ -218,10 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=int, default=2000, help="score tables of each kind and size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/error_rates.md"))
-    asked = parser.parse_args(arguments)
-    counted = pd.concat([rates(scenario, asked.tables, seed=asked.seed) for scenario in SCENARIOS], ignore_index=True)
-    command = f"python -m analysis.validation.error_rates --tables {asked.tables} --seed {asked.seed} --out {asked.out}"
-    asked.out.write_text(page(counted, command, asked.seed), encoding="utf-8")
+    options = parser.parse_args(arguments)
+    counted = pd.concat([rates(scenario, options.tables, seed=options.seed) for scenario in SCENARIOS], ignore_index=True)
+    command = f"python -m analysis.validation.error_rates --tables {options.tables} --seed {options.seed} --out {options.out}"
+    options.out.write_text(page(counted, command, options.seed), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Simulated score tables with known truth: what ``analysis.validation.error_rates`` counts right and wrong answers on.
+"""Simulated score tables with known truth, for ``analysis.validation.error_rates``.
 
-A table is one (dataset, label, model): scores (n_participants, 1 + VARIANTS), the baseline first. Tables are drawn many at once,
+A table is one (dataset, label, model): scores (n_participants, 1 + VARIANTS), the reference technique first. Tables are drawn many at once,
 (n_tables, n_participants, 1 + VARIANTS).
 """
 
@@ -8,9 +8,8 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Tables = npt.NDArray[np.float64]
+from analysis.arrays import Floats
 
 VARIANTS = 8
 STRESSED, CALM = 12, 10  # test windows of a participant: an AUROC is one of 121 numbers
@@ -24,10 +23,10 @@ class Scenario:
     """How scores come about.
 
     Attributes:
-        name, says: for the page.
-        easy: share of participants whose windows are told apart almost perfectly; the others are hard.
-        shared: of a variant's own luck with a participant, what all variants have in common (they continue one base model).
-        better: by how much each variant tells the windows of everybody further apart, in SD of the windows.
+        name, description: for the page.
+        easy: share of participants with windows that are told apart almost perfectly; the others are hard.
+        shared: the part of a variant's own luck with a participant that all variants have in common (they continue one base model).
+        better: by how much each variant tells the windows of every participant further apart, in SD of the windows.
         mirrored: each participant's row of differences is turned round by a fair coin.
         skew: 1: a few gain much and many lose a little, -1: the reverse, with mean 0; 0: neither.
     """
@@ -59,22 +58,22 @@ SCENARIOS = (
 )  # fmt: skip
 
 
-def _separations(rng: np.random.Generator, scenario: Scenario, tables: int, n: int) -> Tables:
+def _separations(rng: np.random.Generator, scenario: Scenario, tables: int, n: int) -> Floats:
     """How far apart each model holds each participant's windows: the person's own, and each training's luck with it."""
     easy = rng.random((tables, n, 1)) < scenario.easy
     person = np.where(easy, rng.normal(4.5, 1.0, (tables, n, 1)), rng.normal(1.0, 0.8, (tables, n, 1)))
-    common, own = rng.normal(size=(tables, n, 1)), rng.normal(size=(tables, n, VARIANTS))
-    luck = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * own
+    common, single = rng.normal(size=(tables, n, 1)), rng.normal(size=(tables, n, VARIANTS))
+    luck = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * single
     variants = person + PERSON_SD * luck + np.array(scenario.better)
     return np.concatenate([person + PERSON_SD * rng.normal(size=(tables, n, 1)), variants], axis=2)
 
 
-def _aurocs(rng: np.random.Generator, separations: Tables) -> Tables:
+def _aurocs(rng: np.random.Generator, separations: Floats) -> Floats:
     """AUROC of STRESSED windows at the separation against CALM windows at 0."""
     shape = separations.shape
     common = rng.normal(size=(*shape[:2], 1, STRESSED + CALM))
-    own = rng.normal(size=(*shape, STRESSED + CALM))
-    windows = np.sqrt(WINDOW_SHARE) * common + np.sqrt(1 - WINDOW_SHARE) * own
+    single = rng.normal(size=(*shape, STRESSED + CALM))
+    windows = np.sqrt(WINDOW_SHARE) * common + np.sqrt(1 - WINDOW_SHARE) * single
     stressed, calm = windows[..., :STRESSED] + separations[..., None], windows[..., STRESSED:]
     wins = np.zeros(shape)
     for k in range(CALM):
@@ -82,16 +81,16 @@ def _aurocs(rng: np.random.Generator, separations: Tables) -> Tables:
     return wins / (STRESSED * CALM)
 
 
-def _skewed(rng: np.random.Generator, scenario: Scenario, tables: int, n: int) -> Tables:
+def _skewed(rng: np.random.Generator, scenario: Scenario, tables: int, n: int) -> Floats:
     """Differences with mean 0 from exponential jumps, nothing for half the participants, in steps of an AUROC."""
-    common, own = rng.exponential(size=(tables, n, 1)) - 1, rng.exponential(size=(tables, n, VARIANTS)) - 1
-    jumps = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * own
+    common, single = rng.exponential(size=(tables, n, 1)) - 1, rng.exponential(size=(tables, n, VARIANTS)) - 1
+    jumps = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * single
     moved = rng.random((tables, n, 1)) < 0.5
     return np.asarray(np.rint(scenario.skew * JUMP * moved * jumps * STRESSED * CALM) / (STRESSED * CALM))
 
 
-def draw(scenario: Scenario, tables: int, n: int, seed: int) -> Tables:
-    """Score tables (tables, n, 1 + VARIANTS), the baseline first. In skewed and mirrored ones a score can leave 0..1; the statistics
+def simulate_scores(scenario: Scenario, tables: int, n: int, seed: int) -> Floats:
+    """Score tables (tables, n, 1 + VARIANTS), the reference technique first. In skewed and mirrored ones a score can leave 0..1; the statistics
     see differences and ranks only."""
     rng = np.random.default_rng([seed, n, zlib.crc32(scenario.name.encode())])
     scores = _aurocs(rng, _separations(rng, scenario, tables, n))
@@ -103,9 +102,9 @@ def draw(scenario: Scenario, tables: int, n: int, seed: int) -> Tables:
     return np.concatenate([base, base + differences], axis=2)
 
 
-def true_means(scenario: Scenario, seed: int, people: int = 100_000) -> npt.NDArray[np.float64]:
-    """Each variant's mean difference (VARIANTS,): 0 under the null, else that of very many people."""
+def true_means(scenario: Scenario, seed: int, people: int = 100_000) -> Floats:
+    """Each variant's mean difference (VARIANTS,): 0 under the null, else that of very many participants."""
     if scenario.null:
         return np.zeros(VARIANTS)
-    scores = np.concatenate([draw(scenario, 1, 2000, seed + k)[0] for k in range(people // 2000)])
+    scores = np.concatenate([simulate_scores(scenario, 1, 2000, seed + k)[0] for k in range(people // 2000)])
     return np.asarray((scores[:, 1:] - scores[:, :1]).mean(axis=0))

@@ -1,0 +1,69 @@
+"""The page of a report: its title, warnings and verdicts, and the sections of its parts in their order."""
+
+from collections.abc import Iterable, Sequence
+
+from analysis.formatting import metric_name
+from analysis.report import comparison_table, report_figures
+from analysis.report.html import Page, Section
+from analysis.report.report_data import ReportCell, ReportData
+from analysis.report.report_part import Content, ReportPart
+from analysis.report.verdict import verdict
+from analysis.scores.keys import CELL
+
+
+def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
+    """The page of a run."""
+    comparisons = dict(list(report.comparison.groupby(CELL, sort=True)))
+    slugs = report_figures.slugs(comparisons)
+    cells = {names: _cell_section(report, ReportCell(names, slugs[names]), parts) for names in comparisons}
+    return Page(
+        title=f"{report.origin.get('study') or 'run'}: does personalization help new people?",
+        intro=_intro(report),
+        warnings=_warnings(report),
+        verdicts=tuple((cells[names], verdict(comparison)) for names, comparison in comparisons.items()),
+        method=(
+            "Each variant is compared with non_personalized, paired over participants (Wilcoxon signed-rank, two-sided); p is adjusted by "
+            "Holm over all variants of one dataset, label and model. That is the only verdict; everything marked descriptive is not part of "
+            f"it. Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
+        ),
+        sections=(
+            *_run_sections(report, [part for part in parts if part.before_cells]),
+            *cells.values(),
+            *_run_sections(report, [part for part in parts if not part.before_cells]),
+        ),
+    )
+
+
+def _sections(contents: Iterable[tuple[ReportPart, Content | None]]) -> tuple[Section, ...]:
+    """The sections of the parts that have content."""
+    return tuple(
+        Section(part.title, content.text, content.items, content.blocks, descriptive=part.descriptive)
+        for part, content in contents
+        if content
+    )
+
+
+def _run_sections(report: ReportData, parts: Sequence[ReportPart]) -> tuple[Section, ...]:
+    return _sections((part, part.whole_run(report)) for part in parts if part.whole_run)
+
+
+def _cell_section(report: ReportData, cell: ReportCell, parts: Sequence[ReportPart]) -> Section:
+    sections = _sections((part, part.cell(report, cell)) for part in parts if part.cell)
+    return Section(comparison_table.title(cell.names), sections=sections)
+
+
+def _warnings(report: ReportData) -> tuple[tuple[str, str], ...]:
+    """A headline and a sentence each, which a reader must know before reading on."""
+    warnings = [("Incomplete run.", report.incomplete)] if report.incomplete else []
+    if report.metric != report.primary:
+        metric, primary = metric_name(report.metric), metric_name(report.primary)
+        sentence = f"The study's primary metric is {primary}; this report is about {metric} and descriptive."
+        warnings.append(("Not the study's verdict.", sentence))
+    return tuple(warnings)
+
+
+def _intro(report: ReportData) -> str:
+    people = report.scores.groupby("dataset")["participant"].nunique()
+    datasets = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
+    seeds = report.scores["seed"].nunique()
+    return f"{datasets}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(report.metric)} per held-out participant."

@@ -1,0 +1,83 @@
+"""How the models were trained and what they put out: chosen hyperparameters, attention weights, training curves, reliability."""
+
+import pandas as pd
+
+from analysis.figures import figure_data
+from analysis.report import report_figures
+from analysis.report.html import FigureBlock, table_block
+from analysis.report.report_data import ReportCell, ReportData
+from analysis.report.report_part import Content, ReportPart
+from analysis.scores.attention import attention_weights, weights_by_variant
+from analysis.scores.keys import CELL, FOLD
+from analysis.scores.run_folder import RunTables
+from analysis.scores.training_curves import training_curves
+
+
+def _searched(tables: RunTables) -> pd.DataFrame:
+    """The hyperparameters that a search chose for each fold; no rows without a search."""
+    columns = [*CELL, *FOLD, "searched"]
+    plan = tables.plan[columns] if "searched" in tables.plan else pd.DataFrame(columns=columns)
+    return plan[plan["searched"].ne("")].drop_duplicates(ignore_index=True)
+
+
+def _chosen_hyperparameters(report: ReportData, cell: ReportCell) -> Content | None:
+    """The choice for each target, which used no data of the target."""
+    part = report.rows("searched", cell)
+    if part.empty:
+        return None
+    caption = (
+        "Hyperparameters chosen for each held-out participant on inner folds over the training people alone; the inner scores are in the "
+        "run folder's search/."
+    )
+    counts = part["searched"].value_counts()
+    sentence = "Chosen: " + "; ".join(f"{point} ({count} of {len(part)})" for point, count in counts.items()) + "."
+    table = table_block(part.drop(columns=CELL).astype({"seed": str}), caption, name_columns=3)
+    return Content(text=(sentence,), blocks=(table,))
+
+
+def _attention_weights(report: ReportData, cell: ReportCell) -> Content | None:
+    part = report.rows("attention", cell)
+    if part.empty:
+        return None
+    caption = (
+        "Weight of each channel in the predicted windows, mean over participants; the weights of a window sum to 1. SD between participants, and "
+        "between the windows of a participant (mean over participants); equal: the weight if all channels had the same."
+    )
+    sentence = "A weight says what the network used, not what would have been useful; attention.csv has every participant."
+    table = table_block(weights_by_variant(part).drop(columns=CELL), caption, name_columns=3)
+    return Content(text=(sentence,), blocks=(table,))
+
+
+def _figures(figures: list[FigureBlock]) -> Content | None:
+    return Content(blocks=tuple(figures)) if figures else None
+
+
+SEARCHED = ReportPart(
+    "searched",
+    compute=lambda tables, report: _searched(tables),
+    title="Chosen hyperparameters",
+    cell=_chosen_hyperparameters,
+    descriptive=True,
+)
+ATTENTION = ReportPart(
+    "attention",
+    compute=lambda tables, report: attention_weights(report.run, tables.trials),
+    title="Attention weights",
+    cell=_attention_weights,
+    descriptive=True,
+)
+CURVES = ReportPart(
+    "curves",
+    compute=lambda tables, report: training_curves(report.run),
+    title="Training curves",
+    cell=lambda report, cell: _figures(report_figures.training(cell.slug, report.rows("curves", cell))),
+    descriptive=True,
+)
+RELIABILITY = ReportPart(
+    "reliability",
+    compute=lambda tables, report: figure_data.reliability(tables),
+    csv=False,
+    title="Reliability of the probabilities",
+    cell=lambda report, cell: _figures(report_figures.reliability(cell.slug, report.rows("reliability", cell))),
+    descriptive=True,
+)

@@ -1,0 +1,198 @@
+"""The columns of the comparison, each declared once: how it is computed, stored, printed and explained.
+
+``compare`` and ``compare_runs`` compute them; csv files, the terminal, Markdown, LaTeX and report.html show them. A new statistic of the
+paired differences is one entry in ``COLUMNS`` and the function that computes it.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import pandas as pd
+
+from analysis.arrays import Floats
+from analysis.constants import ALPHA
+from analysis.formatting import interval, mean_sd, n_with_missing, number, p_value
+from analysis.scores.keys import CELL
+from analysis.statistics.paired_tests import min_attainable_p, n_nonzero, rank_biserial
+
+UNREACHABLE_MARK = "°"
+NAMES_FIRST, MEAN_FIRST, N_NEXT, NUMBERS = range(4)
+
+Row = Mapping[Hashable, Any]
+ComparedWith = Literal["reference", "other run"]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A column as tables for people show it.
+
+    Attributes:
+        heading: empty for a column that only csv files have.
+        text: of its cell, from a row of the comparison.
+        legend: a clause of the caption, the meaning of the heading.
+        note: of all rows of a table a sentence of the caption; empty if there is nothing to say.
+        place: columns are printed by place, those of equal place in the order of their declaration.
+    """
+
+    heading: str = ""
+    text: Callable[[Row], str] = lambda row: ""
+    legend: str = ""
+    note: Callable[[pd.DataFrame], str] = lambda rows: ""
+    place: int = NUMBERS
+
+
+CSV_ONLY = Printed()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the comparison.
+
+    Attributes:
+        name: in frames and csv files.
+        printed: in tables for people. ``printed_beside_run``: if it is another one in the table of this run and another.
+        statistic: computes it from the paired differences (n,), n > 0; a column without one is computed by ``compare`` itself.
+        compared_with: which comparisons have it: that with the reference technique, that with another run.
+        is_count: a whole number, 0 if it is missing.
+        of_test: belongs to the test, and is left out of comparisons that are not the verdict's.
+    """
+
+    name: str
+    printed: Printed = CSV_ONLY
+    printed_beside_run: Printed | None = None
+    statistic: Callable[[Floats], float] | None = None
+    compared_with: tuple[ComparedWith, ...] = ("reference", "other run")
+    is_count: bool = False
+    of_test: bool = False
+
+
+def named(name: str, heading: str = "") -> Printed:
+    """A column of names, printed as they are."""
+    return Printed(heading or name, lambda row: str(row[name]), place=NAMES_FIRST)
+
+
+def signed(name: str, heading: str = "", digits: int = 3, legend: str = "") -> Printed:
+    """A column of differences, printed with their sign."""
+    return Printed(heading or name, lambda row: number(row[name], digits, sign=True), legend)
+
+
+def _mean_sd(row: Row) -> str:
+    return mean_sd(row["mean"], row["sd"])
+
+
+def _interval(row: Row) -> str:
+    return interval(row["ci_low"], row["ci_high"])
+
+
+def _adjusted_p(row: Row) -> str:
+    return p_value(row["p_adjusted"]) + (UNREACHABLE_MARK if row["least_p"] >= ALPHA else "")
+
+
+def _missing_note(rows: pd.DataFrame) -> str:
+    n_dropped = int(rows["n_missing"].sum())
+    return f"Scores missing on one side were dropped pairwise: {n_dropped}, counted under n." if n_dropped else ""
+
+
+def _missing_in_runs_note(rows: pd.DataFrame) -> str:
+    n_dropped = int(rows["n_missing"].sum())
+    sentence = "scores that stand in one run only, or in none, were dropped pairwise and counted under n."
+    return f"{n_dropped} {sentence}" if n_dropped else ""
+
+
+def _other_windows_note(rows: pd.DataFrame) -> str:
+    n_rows = int(rows["n_other_windows"].gt(0).sum())
+    sentence = "some participants were tested on another number of windows in the other run."
+    return f"In {n_rows} of {len(rows)} rows {sentence}" if n_rows else ""
+
+
+def _unreachable_note(rows: pd.DataFrame) -> str:
+    """A sentence if zeros, n and the family's size leave p no room."""
+    least_p = rows["least_p"].dropna()
+    if (n_unreachable := int(least_p.ge(ALPHA).sum())) == 0:
+        return ""
+    meaning = f"{UNREACHABLE_MARK}: with this row's nonzero differences and a family of this size, no adjusted p can come under {ALPHA}"
+    if n_unreachable < len(least_p):
+        return f"{meaning} ({n_unreachable} of {len(least_p)} rows)."
+    return f"{meaning}: that is every row here, and no adjusted p can fall under {least_p.min():.3f}."
+
+
+N_PRINTED = Printed("n", lambda row: n_with_missing(row["n_participants"], row["n_missing"]), place=N_NEXT)
+
+COLUMNS: tuple[Column, ...] = (
+    *(Column(name, printed_beside_run=named(name)) for name in CELL),  # a table of variants is of one (dataset, label, model)
+    Column("technique", named("technique")),
+    Column("variant", named("variant")),
+    Column("metric"),
+    Column("scoring"),
+    Column("n_participants", N_PRINTED, is_count=True),
+    Column("n_missing", Printed(note=_missing_note), Printed(note=_missing_in_runs_note), is_count=True),
+    Column("n_nonzero", statistic=n_nonzero, is_count=True),
+    Column("n_other_windows", Printed(note=_other_windows_note), compared_with=("other run",)),
+    Column("mean", Printed("mean (SD)", _mean_sd, place=MEAN_FIRST), Printed("this run, mean (SD)", _mean_sd)),
+    Column("sd"),
+    Column("baseline_mean", compared_with=("reference",)),
+    Column("other_mean", Printed("other", lambda row: number(row["other_mean"])), compared_with=("other run",)),
+    Column("difference", signed("difference"), statistic=lambda d: float(d.mean())),
+    Column(
+        "ci_low",
+        Printed("95% interval", _interval, "95% BCa interval"),
+        Printed("95% interval", _interval, "95% BCa interval of the mean difference"),
+    ),
+    Column("ci_high"),
+    Column(
+        "effect_size",
+        signed("effect_size", "effect", digits=2, legend="effect: paired rank-biserial"),
+        statistic=rank_biserial,
+        of_test=True,
+    ),
+    Column("p", Printed("p", lambda row: p_value(row["p"])), of_test=True),
+    Column("p_adjusted", Printed("p Holm", _adjusted_p), of_test=True),
+    Column("least_p", Printed(note=_unreachable_note), statistic=lambda d: min_attainable_p(d, 1), of_test=True),
+    Column("test", of_test=True),
+    Column("family", of_test=True),
+    Column("family_size", is_count=True, of_test=True),
+)
+
+
+def reference_columns() -> list[Column]:
+    """The columns of the comparison of variants with the reference technique (comparison.csv)."""
+    return [column for column in COLUMNS if "reference" in column.compared_with]
+
+
+def other_run_columns() -> list[Column]:
+    """The columns of the comparison with another run (``--against RUN``)."""
+    return [
+        replace(column, printed=column.printed_beside_run or column.printed)
+        for column in COLUMNS
+        if "other run" in column.compared_with
+    ]
+
+
+def names(columns: Sequence[Column]) -> list[str]:
+    """The columns as csv files have them."""
+    return [column.name for column in columns]
+
+
+def _printed(columns: Sequence[Column]) -> list[Printed]:
+    return sorted((column.printed for column in columns if column.printed.heading), key=lambda printed: printed.place)
+
+
+def headings(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The head of a table for people."""
+    return tuple(printed.heading for printed in _printed(columns))
+
+
+def text_rows(columns: Sequence[Column], rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The rows of a table for people, in the order of ``headings``."""
+    return [tuple(printed.text(row) for printed in _printed(columns)) for row in rows.to_dict("records")]
+
+
+def legends(columns: Sequence[Column]) -> list[str]:
+    """Clauses of the caption: what the headings mean."""
+    return [column.printed.legend for column in columns if column.printed.legend]
+
+
+def notes(columns: Sequence[Column], rows: pd.DataFrame) -> list[str]:
+    """Sentences of the caption that these rows need."""
+    return [sentence for column in columns if (sentence := column.printed.note(rows))]
