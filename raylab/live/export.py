@@ -13,6 +13,7 @@ from raylab.live.core.model_file import CalibrationCard, LiveModel, ModelCard, M
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
 from raylab.models.registry import batch_size
+from raylab.recordings import DATASETS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
 from raylab.techniques.registry import TECHNIQUES
