@@ -15,8 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.scores.keys import REFERENCE_TECHNIQUE
 from analysis.scores.run_folder import load
-from analysis.scores.scores import REFERENCE_TECHNIQUE, score, score_common
+from analysis.scores.scores import score, score_common
 from analysis.statistics.comparison import compare
 
 T = TypeVar("T")

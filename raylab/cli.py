@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analysis.report.write
-from analysis.report.comparison_table import HEADINGS, caption, rows, title
+from analysis.report.comparison_table import caption, headings, rows, title
 from raylab.errors import RaylabError
 from raylab.live.cli import LiveRequest as LiveOrder
 from raylab.live.cli import follow
@@ -185,7 +185,7 @@ def report(
         raise RaylabError(f"--scoring {scoring!r} is unknown; use paired or published")
     made = analysis.report.write.write_report(run, scoring, metric, best, tuple(against or ()))  # type: ignore[arg-type]  # see above
     for names, part in made.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*HEADINGS, box=SIMPLE_HEAD, title=title(names), title_justify="left")
+        table = Table(*headings(), box=SIMPLE_HEAD, title=title(names), title_justify="left")
         for row in rows(part):
             table.add_row(*row)
         console.print(table)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import analysis
-from analysis.statistics.comparison import paired_tests
+from analysis.statistics.comparison import paired_statistics
 
 run = sys.argv[1]
 line = "{difference:+.3f} [{ci_low:+.3f}, {ci_high:+.3f}] p {p:.4f}"
@@ -44,5 +44,5 @@ def parts(person: str, tested: pd.DataFrame) -> dict[str, float]:
 
 for variant, rows in read[~read["variant"].str.startswith("non_personalized")].groupby("variant"):
     found = pd.DataFrame([parts(str(person), tested) for person, tested in rows.groupby("participant")])
-    told = [paired_tests([found[name].dropna().to_numpy()])[0] for name in found]
+    told = [paired_statistics([found[name].dropna().to_numpy()])[0] for name in found]
     print(f"{variant} | " + " | ".join(line.format(**row) if "ci_low" in row else "none" for row in told))

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 import analysis
-from analysis.report.comparison_table import gains
+from analysis.figures.figure_data import gain_table
+from analysis.scores.paired_scores import paired_scores
 from analysis.statistics.paired_tests import wilcoxon
 from raylab import __version__
 from raylab.hashing import hash_record
@@ -98,7 +99,7 @@ def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, 
 
 def contrast(scores: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     """Difference of the gains of two variants, paired over participants, with one two-sided Wilcoxon test per cohort."""
-    table = gains(scores).droplevel(["dataset", "label", "model"]).astype(float)
-    d = np.asarray((table.loc[first] - table.loc[second]).dropna(), dtype=np.float64)
+    gains = gain_table(paired_scores(scores, "auroc"))
+    d = np.asarray((gains.loc[first] - gains.loc[second]).sort_index().dropna(), dtype=np.float64)
     p, _ = wilcoxon(d)
     return {"first": first, "second": second, "n_participants": len(d), "difference": float(d.mean()), "p": p}

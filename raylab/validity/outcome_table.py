@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
+from analysis.constants import ALPHA
 from raylab.validity.cases import CASES, ValidityCase, Verdict
 
-ALPHA = 0.05
 FOUND_SHARE = 0.8  # least share of cohorts in which the expected verdict must be given
 COLUMNS = [
     "case", "technique", "cohorts", "better", "worse", "no difference", "mean AUROC", "mean difference", "expected", "found",

@@ -11,7 +11,7 @@ from builders.run import write_run
 
 import analysis
 from analysis.report.write import write_report
-from analysis.scores.attention import attention_weights, by_variant
+from analysis.scores.attention import attention_weights, weights_by_variant
 
 VARIANTS = (("non_personalized", "-"), ("hybrid", "budget=0.2"))
 PEOPLE = ("A", "B")
@@ -34,15 +34,17 @@ def _with_weights(folder: Path) -> Path:
 def test_a_person_is_averaged_before_people_are(tmp_path: Path) -> None:
     """The voice: A 0.7 (SD between windows 0.283), B 0.1; the mean over people is 0.4, not that of three windows (0.5)."""
     run = _with_weights(tmp_path / "run")
-    each = attention_weights(run, analysis.load(run).trials)
+    weights = attention_weights(run, analysis.load(run).trials)
     assert [("A", "voice", 2), ("A", "words", 2), ("B", "voice", 1), ("B", "words", 1)] == list(
-        each[["participant", "channel", "windows"]].itertuples(index=False, name=None)
+        weights[["participant", "channel", "windows"]].itertuples(index=False, name=None)
     )
-    np.testing.assert_allclose(each["mean"], [0.7, 0.3, 0.1, 0.9])
-    made = by_variant(each).set_index("channel")
-    assert {"non_personalized"} == set(made["technique"])
-    np.testing.assert_allclose(made.loc["voice", ["mean", "equal", "sd_people"]].astype(float), [0.4, 0.5, 0.6 / np.sqrt(2)])
-    assert made.loc["voice", "sd_windows"] == pytest.approx(0.4 / np.sqrt(2))
+    np.testing.assert_allclose(weights["mean"], [0.7, 0.3, 0.1, 0.9])
+    by_channel = weights_by_variant(weights).set_index("channel")
+    assert {"non_personalized"} == set(by_channel["technique"])
+    np.testing.assert_allclose(
+        by_channel.loc["voice", ["mean", "equal", "sd_people"]].astype(float), [0.4, 0.5, 0.6 / np.sqrt(2)]
+    )
+    assert by_channel.loc["voice", "sd_windows"] == pytest.approx(0.4 / np.sqrt(2))
 
 
 def test_the_report_shows_them_and_only_where_there_are_any(tmp_path: Path) -> None:

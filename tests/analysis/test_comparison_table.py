@@ -63,7 +63,7 @@ def compiles(source: str, folder: Path) -> None:
     (folder / "table.tex").write_text(source, encoding="utf-8")
     head = r"\documentclass{article}\usepackage{booktabs}\usepackage{graphicx}"
     (folder / "main.tex").write_text(head + r"\begin{document}\input{table}\end{document}")
-    done = subprocess.run(
+    process = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"],
         cwd=folder,
         capture_output=True,
@@ -71,22 +71,22 @@ def compiles(source: str, folder: Path) -> None:
         check=False,
         timeout=60,
     )
-    said = done.stdout.decode("latin-1")
-    assert done.returncode == 0, said[-2000:]
-    assert "Overfull \\hbox" not in said
+    output = process.stdout.decode("latin-1")
+    assert process.returncode == 0, output[-2000:]
+    assert "Overfull \\hbox" not in output
 
 
 def test_the_long_form_holds_every_number_of_a_row() -> None:
     """mean (SD), n, difference, interval, effect and both p stand in the order of the head."""
-    made = analysis.compare(scores(FINE))
-    row = comparison_table.rows(made)[1]
+    comparison = analysis.compare(scores(FINE))
+    row = comparison_table.rows(comparison)[1]
     assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "10", "+0.055") == row[:5]
     assert ("+1.00", "0.0020", "0.0039") == row[6:]
 
 
 def test_a_caption_names_test_family_size_n_and_scoring() -> None:
-    """What a reviewer asks of a p: all of it stands under the table, and that leave-one-out scores share training data."""
-    said = comparison_table.caption(analysis.compare(scores(FINE)))
+    """Everything that a reviewer asks of a p stands under the table, and that leave-one-out scores share training data."""
+    caption = comparison_table.caption(analysis.compare(scores(FINE)))
     for part in (
         "AUROC",
         "over 10 participants",
@@ -95,8 +95,8 @@ def test_a_caption_names_test_family_size_n_and_scoring() -> None:
         "family of 2 variants",
         "BCa",
     ):
-        assert part in said
-    assert "share training data" in said
+        assert part in caption
+    assert "share training data" in caption
     assert "published (non_personalized on all windows" in comparison_table.caption(
         analysis.compare(scores(FINE, scoring="published"))
     )
@@ -105,9 +105,9 @@ def test_a_caption_names_test_family_size_n_and_scoring() -> None:
 def test_a_p_that_zeros_keep_from_significance_is_marked() -> None:
     """Of two variants of ten people one differs for four only: 2 / 2^4 is over 0.05, that row carries the mark and the caption its meaning."""
     few = {**FINE, ("fine_tuning", "budget=0.3"): [0.1] * 4 + [0.0] * 6}
-    made = analysis.compare(scores(few))
-    assert ["", False, True] == ["" if not row[-1] else row[-1].endswith("°") for row in comparison_table.rows(made)]
-    assert "(1 of 2 rows)" in comparison_table.caption(made)
+    comparison = analysis.compare(scores(few))
+    assert ["", False, True] == ["" if not row[-1] else row[-1].endswith("°") for row in comparison_table.rows(comparison)]
+    assert "(1 of 2 rows)" in comparison_table.caption(comparison)
     assert "°" not in comparison_table.markdown(analysis.compare(scores(FINE)))
 
 
@@ -118,15 +118,15 @@ def test_where_no_row_can_be_significant_the_least_p_is_named() -> None:
 
 def test_missing_scores_are_counted() -> None:
     """A participant without a score on one side stands under n and in the caption."""
-    made = analysis.compare(scores({("x", "-"): [np.nan, *STEPS]}))
-    assert "10 (1 missing)" == comparison_table.rows(made)[1][3]
-    assert "dropped pairwise: 1, counted under n" in comparison_table.caption(made)
+    comparison = analysis.compare(scores({("x", "-"): [np.nan, *STEPS]}))
+    assert "10 (1 missing)" == comparison_table.rows(comparison)[1][3]
+    assert "dropped pairwise: 1, counted under n" in comparison_table.caption(comparison)
 
 
 def test_the_paper_layout_has_a_row_per_cell_and_a_column_per_technique() -> None:
     """The chosen column is the chosen one's, a technique with one variant is itself without a p, the arrows are the verdict's."""
-    made = analysis.compare(scores({**FINE, ("hybrid", "budget=0.2"): STEPS}))
-    table = paper_table.build(made, chosen())
+    comparison = analysis.compare(scores({**FINE, ("hybrid", "budget=0.2"): STEPS}))
+    table = paper_table.build(comparison, chosen())
     row = table.iloc[0]
     assert 1 == len(table)
     assert (0.61, 0.03, 2, 1, 1) == tuple(row[[f"fine_tuning {name}" for name in ("mean", "p", "variants", "above", "below")]])
@@ -166,12 +166,12 @@ def test_a_cell_that_lacks_a_technique_or_people_says_so() -> None:
 
 def test_latex_is_ready_to_input(tmp_path: Path) -> None:
     """Both tables, with names and notes full of what LaTeX reads as commands: braces balance, columns count, pdfLaTeX takes them."""
-    made = analysis.compare(scores({**FINE, (HOSTILE, HOSTILE): STEPS}, dataset=HOSTILE))
+    comparison = analysis.compare(scores({**FINE, (HOSTILE, HOSTILE): STEPS}, dataset=HOSTILE))
     long, wide = (
-        comparison_table.latex(made, (HOSTILE,)),
-        paper_table.latex(paper_table.build(made, chosen(dataset=HOSTILE)), (HOSTILE,)),
+        comparison_table.latex(comparison, (HOSTILE,)),
+        paper_table.latex(paper_table.build(comparison, chosen(dataset=HOSTILE)), (HOSTILE,)),
     )
-    assert [len(comparison_table.HEADINGS)] * 5 == tex_rows(long)
+    assert [len(comparison_table.headings())] * 5 == tex_rows(long)
     assert [7] * 4 == tex_rows(wide)
     assert r"50\%\_of \{all\} \textbackslash{}input\{x\} \$\&\#" in long
     compiles(long + wide, tmp_path)
@@ -181,18 +181,18 @@ def test_latex_is_ready_to_input(tmp_path: Path) -> None:
 @given(st.text(max_size=40))
 def test_escaped_text_is_one_line_without_commands(said: str) -> None:
     """Whatever a name holds, nothing in it opens a group, a column, a comment or a command of its own."""
-    made = latex.escape(said)
-    assert "\n" not in made
-    known = "|".join(re.escape(value) for value in sorted(latex.MEANS.values(), key=len, reverse=True))
-    assert not set(re.sub(known, "", made)) & set("\\{}[]*&%$#_~^")
-    shown = formatting.pipe_table(["a", "b"], [[said, "x"]])
-    assert 3 == len(shown)
-    assert 3 == len(re.findall(r"(?<!\\)(?:\\\\)*\|", shown[2]))
-    assert "<" not in shown[2]
+    escaped = latex.escape(said)
+    assert "\n" not in escaped
+    commands = "|".join(re.escape(value) for value in sorted(latex.MEANS.values(), key=len, reverse=True))
+    assert not set(re.sub(commands, "", escaped)) & set("\\{}[]*&%$#_~^")
+    table = formatting.pipe_table(["a", "b"], [[said, "x"]])
+    assert 3 == len(table)
+    assert 3 == len(re.findall(r"(?<!\\)(?:\\\\)*\|", table[2]))
+    assert "<" not in table[2]
 
 
 def test_numbers_are_printed_alike() -> None:
-    """Three digits, a sign where asked, nothing where missing; a tiny p is bounded."""
+    """Three digits, a sign if asked for, nothing if missing; a tiny p is bounded."""
     assert ("0.500", "+0.500", "", "<0.0001", "0.0500") == (
         formatting.number(0.5), formatting.number(0.5, sign=True), formatting.number(np.nan), formatting.p_value(1e-9), formatting.p_value(0.05),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from scipy import stats
 import analysis
 from analysis.validation import error_rates
 from analysis.validation.error_rates import BCA, CHOSEN, FLIP_INTERVAL, FRIEDMAN, ONE, STOUFFER, VERDICT, page, rates
-from analysis.validation.simulated_scores import CALM, SCENARIOS, STRESSED, VARIANTS, Scenario, draw, true_means
+from analysis.validation.simulated_scores import CALM, SCENARIOS, STRESSED, VARIANTS, Scenario, simulate_scores, true_means
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
@@ -23,7 +23,7 @@ def null() -> pd.DataFrame:
 
 @pytest.mark.parametrize("quantity", [VERDICT, ONE, CHOSEN, FRIEDMAN, STOUFFER])
 def test_what_is_printed_errs_five_times_in_a_hundred(null: pd.DataFrame, quantity: str) -> None:
-    """No more than 5%: so many hits are not rarer than once in a thousand where the rate is that."""
+    """No more than 5%: so many hits are not rarer than once in a thousand if the rate is that."""
     assert stats.binom.sf(null.loc[quantity, "hits"] - 1, 200, 0.05) > 0.001
     assert (200, "15") == tuple(null.loc[quantity, ["tables", "n"]])
 
@@ -55,28 +55,31 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
 
 
 def test_a_real_difference_is_found() -> None:
-    """Everybody's windows twice as far apart: verdict, chosen column and Stouffer reject always, and the intervals hold the new mean."""
-    found = rates(Scenario("sure", "", easy=0.0, better=(2.0,) * VARIANTS), 30, sizes=(15,)).set_index("quantity")
-    assert {1.0} == set(found.loc[[VERDICT, CHOSEN, STOUFFER, FRIEDMAN], "rate"])
-    assert found.loc[FLIP_INTERVAL, "high"] >= 0.9 and found.loc[BCA, "high"] >= 0.9
+    """The windows of every participant twice as far apart: verdict, chosen column and Stouffer reject always, and the intervals hold the new mean."""
+    by_quantity = rates(Scenario("sure", "", easy=0.0, better=(2.0,) * VARIANTS), 30, sizes=(15,)).set_index("quantity")
+    assert {1.0} == set(by_quantity.loc[[VERDICT, CHOSEN, STOUFFER, FRIEDMAN], "rate"])
+    assert by_quantity.loc[FLIP_INTERVAL, "high"] >= 0.9 and by_quantity.loc[BCA, "high"] >= 0.9
 
 
 def test_scores_are_aurocs_of_a_few_windows() -> None:
-    """Steps of one pair of windows, many at 1.0 where people are easy; the same for a seed."""
-    scores = draw(BY_NAME["ceiling"], 50, 30, seed=0)
+    """Steps of one pair of windows, many at 1.0 if people are easy; the same for a seed."""
+    scores = simulate_scores(BY_NAME["ceiling"], 50, 30, seed=0)
     assert (50, 30, 1 + VARIANTS) == scores.shape
     steps = scores * STRESSED * CALM
     np.testing.assert_allclose(np.rint(steps), steps, atol=1e-9)
     assert 0 <= scores.min() and scores.max() <= 1
-    zeros = {name: (np.diff(draw(BY_NAME[name], 50, 30, 0)[:, :, :2], axis=2) == 0).mean() for name in ("ceiling", "middle")}
+    zeros = {
+        name: (np.diff(simulate_scores(BY_NAME[name], 50, 30, 0)[:, :, :2], axis=2) == 0).mean()
+        for name in ("ceiling", "middle")
+    }
     assert zeros["ceiling"] > 0.4 and zeros["middle"] < 0.1
-    np.testing.assert_array_equal(scores, draw(BY_NAME["ceiling"], 50, 30, seed=0))
-    assert (scores != draw(BY_NAME["ceiling"], 50, 30, seed=1)).any()
+    np.testing.assert_array_equal(scores, simulate_scores(BY_NAME["ceiling"], 50, 30, seed=0))
+    assert (scores != simulate_scores(BY_NAME["ceiling"], 50, 30, seed=1)).any()
 
 
 def test_the_mean_score_is_that_of_two_bells() -> None:
     """Separations are normal (mean 1, SD 0.8 of people and 0.4 of luck), windows too: the mean AUROC is known in closed form."""
-    scores = draw(BY_NAME["middle"], 100, 60, seed=2)
+    scores = simulate_scores(BY_NAME["middle"], 100, 60, seed=2)
     assert pytest.approx(stats.norm.cdf(1 / np.sqrt(2 + 0.8**2 + 0.4**2)), abs=0.01) == scores.mean()
 
 
@@ -88,14 +91,14 @@ def test_the_verdict_counted_is_the_comparisons() -> None:
     for seed in range(12):
         hits = rates(BY_NAME["few gain"], 1, sizes=(58,), seed=seed).set_index("quantity")["hits"]
         counted.append((hits[VERDICT], hits[ONE]))
-        table = draw(BY_NAME["few gain"], 1, 58, seed)[0]
+        table = simulate_scores(BY_NAME["few gain"], 1, 58, seed)[0]
         rows = [
             cell | {"technique": technique, "variant": variant, "participant": f"{i:02}", "auroc": table[i, k]}
             for k, (technique, variant) in enumerate(columns)
             for i in range(58)
         ]
-        made = analysis.compare(pd.DataFrame(rows)).set_index("variant")
-        compared.append((int(made["p_adjusted"].min() <= 0.05), int(made.loc["v=0", "p"] <= 0.05)))
+        comparison = analysis.compare(pd.DataFrame(rows)).set_index("variant")
+        compared.append((int(comparison["p_adjusted"].min() <= 0.05), int(comparison.loc["v=0", "p"] <= 0.05)))
     assert compared == counted
     assert {0, 1} == {verdict for verdict, _ in counted}
 
@@ -104,7 +107,7 @@ def test_the_verdict_counted_is_the_comparisons() -> None:
 def test_the_truth_is_the_mean_of_many_people(name: str) -> None:
     """The true mean is that of 30,000 people within 5 standard errors: 0 under every null, the skewed ones included."""
     scenario = BY_NAME[name]
-    scores = draw(scenario, 500, 60, seed=5)
+    scores = simulate_scores(scenario, 500, 60, seed=5)
     d = (scores[:, :, 1:] - scores[:, :, :1]).reshape(-1, VARIANTS)
     error = d.std(axis=0) / np.sqrt(len(d))
     assert (np.abs(d.mean(axis=0) - true_means(scenario, 9, 30_000)) < 6 * error).all()
@@ -116,7 +119,7 @@ def test_the_truth_is_the_mean_of_many_people(name: str) -> None:
 
 def test_mirrored_rows_are_turned_round_as_a_whole() -> None:
     """The same scores, and half the participants' differences with all signs turned."""
-    plain, turned = (draw(Scenario("any", "", mirrored=mirrored), 20, 30, 0) for mirrored in (False, True))
+    plain, turned = (simulate_scores(Scenario("any", "", mirrored=mirrored), 20, 30, 0) for mirrored in (False, True))
     before, after = (scores[:, :, 1:] - scores[:, :, :1] for scores in (plain, turned))
     np.testing.assert_allclose(np.abs(before), np.abs(after), atol=1e-12)
     signs = np.round((before * after).sum(axis=2) / np.maximum((before**2).sum(axis=2), 1e-9), 6)

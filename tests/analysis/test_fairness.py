@@ -33,11 +33,11 @@ def people(**columns: list[Any]) -> pd.DataFrame:
     return pd.DataFrame({**CELL, "participant": [f"P{i}" for i in range(count)], **columns})
 
 
-def told(table: pd.DataFrame, **where: str) -> "pd.Series[Any]":
-    """The one row of a table of gaps where these columns hold these values."""
-    found = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
-    assert 1 == len(found)
-    return found.iloc[0]
+def row_of(table: pd.DataFrame, **where: str) -> "pd.Series[Any]":
+    """The one row of a table of gaps with these values in these columns."""
+    rows = table[(table[list(where)] == pd.Series(where)).all(axis=1)]
+    assert 1 == len(rows)
+    return rows.iloc[0]
 
 
 FOUR = people(trait_gender=["female"] * 4 + ["male"] * 4)
@@ -45,46 +45,46 @@ TWO = people(trait_gender=["female"] * 3 + ["male"] * 4)
 
 
 def test_the_gap_of_two_groups_and_its_change_by_hand() -> None:
-    """Women score 0.5 with the baseline and gain 0.2, men score the same and lose 0.1: a gap of 0.3 where there was none."""
-    table = fairness.gaps(scores({("x", "a=1"): [0.2] * 3 + [-0.1] * 4}), TWO, "auroc")
-    mean = told(table, technique="x", grouping="gender", group="female", what="mean")
+    """Women score 0.5 with the baseline and gain 0.2, men score the same and lose 0.1: a gap of 0.3 instead of none."""
+    table = fairness.group_gaps(scores({("x", "a=1"): [0.2] * 3 + [-0.1] * 4}), TWO, "auroc")
+    mean = row_of(table, technique="x", grouping="gender", group="female", what="mean")
     assert (pytest.approx(0.7), 3) == (mean["value"], mean["n"])
-    gap = told(table, technique="x", what="gap")
+    gap = row_of(table, technique="x", what="gap")
     assert (pytest.approx(0.3), "female - male", 7) == (gap["value"], gap["group"], gap["n"])
-    assert pytest.approx(0.0) == told(table, technique="x", what="gap of non_personalized")["value"]
-    change = told(table, technique="x", what="change of the gap")
+    assert pytest.approx(0.0) == row_of(table, technique="x", what="gap of non_personalized")["value"]
+    change = row_of(table, technique="x", what="change of the gap")
     assert (pytest.approx(0.3), pytest.approx(0.3)) == (change["value"], change["ci_low"])
     assert "+0.300 [+0.300, +0.300] wider" in fairness.markdown(table)
 
 
 def test_personalization_that_helps_the_worse_group_narrows_the_gap() -> None:
     """The baseline is at 0.3 for women and 0.7 for men; women gain 0.3 and men 0: the gap shrinks from -0.4 to -0.1, a change of -0.3."""
-    made = scores({("x", "-"): [0.3] * 3 + [0.0] * 4})
-    women = made["participant"].isin(["P0", "P1", "P2"])
-    made["auroc"] += np.where(women, -0.2, 0.2)
-    table = fairness.gaps(made, TWO, "auroc")
-    assert pytest.approx(-0.4) == told(table, technique="non_personalized", what="gap")["value"]
-    assert pytest.approx(-0.1) == told(table, technique="x", what="gap")["value"]
-    assert pytest.approx(-0.3) == told(table, technique="x", what="change of the gap")["value"]
+    run_scores = scores({("x", "-"): [0.3] * 3 + [0.0] * 4})
+    women = run_scores["participant"].isin(["P0", "P1", "P2"])
+    run_scores["auroc"] += np.where(women, -0.2, 0.2)
+    table = fairness.group_gaps(run_scores, TWO, "auroc")
+    assert pytest.approx(-0.4) == row_of(table, technique="non_personalized", what="gap")["value"]
+    assert pytest.approx(-0.1) == row_of(table, technique="x", what="gap")["value"]
+    assert pytest.approx(-0.3) == row_of(table, technique="x", what="change of the gap")["value"]
     assert "-0.300 [-0.300, -0.300] narrower" in fairness.markdown(table)
 
 
 def test_the_gap_of_three_groups_is_largest_minus_smallest() -> None:
     """Thirds of age that gain 0, 0.3 and 0.1 differ by 0.3."""
     ages = people(trait_age=[20, 21, 22, 30, 31, 32, 40, 41, 42])
-    table = fairness.gaps(scores({("x", "-"): [0.0] * 3 + [0.3] * 3 + [0.1] * 3}), ages, "auroc")
-    gap = told(table, technique="x", grouping="age", what="gap")
+    table = fairness.group_gaps(scores({("x", "-"): [0.0] * 3 + [0.3] * 3 + [0.1] * 3}), ages, "auroc")
+    gap = row_of(table, technique="x", grouping="age", what="gap")
     assert (pytest.approx(0.3), "largest - smallest") == (gap["value"], gap["group"])
     means = table[table["grouping"].eq("age") & table["what"].eq("mean")]
     assert {"lower: 20 to 22", "middle: 30 to 32", "upper: 40 to 42"} == set(means["group"])
 
 
 def test_the_interval_holds_the_gap() -> None:
-    """200 variants whose true gap over 2 x 12 people is 0.1: the 95% interval holds it in 88% to 98% (percentile, small groups)."""
+    """200 variants with a true gap of 0.1 over 2 x 12 people: the 95% interval holds it in 88% to 98% (percentile, small groups)."""
     rng = np.random.default_rng(5)
-    who = people(trait_gender=["female"] * 12 + ["male"] * 12)
+    participants_of_two_groups = people(trait_gender=["female"] * 12 + ["male"] * 12)
     variants = {("x", f"a={i}"): list(rng.normal([0.1] * 12 + [0.0] * 12, 0.1)) for i in range(200)}
-    table = fairness.gaps(scores(variants), who, "auroc")
+    table = fairness.group_gaps(scores(variants), participants_of_two_groups, "auroc")
     gaps = table[table["technique"].eq("x") & table["what"].eq("gap")]
     inside = gaps["ci_low"].le(0.1) & gaps["ci_high"].ge(0.1)
     assert (200, True) == (len(inside), 0.88 <= inside.mean() <= 0.98)
@@ -92,45 +92,45 @@ def test_the_interval_holds_the_gap() -> None:
 
 def test_a_group_of_two_is_named_and_not_scored() -> None:
     """Five women and two men: no mean of the two, no gap, and the table says so; of an age group its range is not told either."""
-    table = fairness.gaps(scores({("x", "-"): [0.1] * 7}), people(trait_gender=["female"] * 5 + ["male"] * 2), "auroc")
+    table = fairness.group_gaps(scores({("x", "-"): [0.1] * 7}), people(trait_gender=["female"] * 5 + ["male"] * 2), "auroc")
     gender = table[table["grouping"].eq("gender") & table["technique"].eq("x")]
     assert [("male", "not scored", 2), ("female", "mean", 5)] == list(
         gender[["group", "what", "n"]].itertuples(index=False, name=None)
     )
     assert "male not scored (n=2)" in fairness.markdown(table)
-    old = fairness.gaps(scores({("x", "-"): [0.1] * 7}), people(trait_age=[20] * 5 + [77, 78]), "auroc")
+    old = fairness.group_gaps(scores({("x", "-"): [0.1] * 7}), people(trait_age=[20] * 5 + [77, 78]), "auroc")
     assert "upper not scored (n=2)" in fairness.markdown(old)
     assert "77" not in fairness.markdown(old) and "77" not in old.to_csv()
 
 
 def test_people_without_a_score_are_not_in_their_group() -> None:
     """One of three women has no score with x: two are left, a group that is not scored for x, but is for the baseline."""
-    table = fairness.gaps(scores({("x", "-"): [np.nan, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]}), TWO, "auroc")
-    assert 2 == told(table, technique="x", what="not scored")["n"]
-    assert 3 == told(table, technique="non_personalized", group="female", what="mean")["n"]
-    made = scores({("x", "-"): [0.1] * 7})
-    made.loc[made["participant"].eq("P0") & made["against"].ne(""), "auroc"] = np.nan
-    assert 2 == told(fairness.gaps(made, TWO, "auroc"), technique="x", what="not scored")["n"]
+    table = fairness.group_gaps(scores({("x", "-"): [np.nan, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]}), TWO, "auroc")
+    assert 2 == row_of(table, technique="x", what="not scored")["n"]
+    assert 3 == row_of(table, technique="non_personalized", group="female", what="mean")["n"]
+    run_scores = scores({("x", "-"): [0.1] * 7})
+    run_scores.loc[run_scores["participant"].eq("P0") & run_scores["against"].ne(""), "auroc"] = np.nan
+    assert 2 == row_of(fairness.group_gaps(run_scores, TWO, "auroc"), technique="x", what="not scored")["n"]
 
 
 def test_people_of_each_group_are_drawn_on_their_own() -> None:
     """Two groups with the same four scores have no gap, but a gap that an interval leaves open."""
-    gap = told(fairness.gaps(scores({("x", "-"): [0.0, 0.1, 0.2, 0.3] * 2}), FOUR, "auroc"), technique="x", what="gap")
+    gap = row_of(fairness.group_gaps(scores({("x", "-"): [0.0, 0.1, 0.2, 0.3] * 2}), FOUR, "auroc"), technique="x", what="gap")
     assert gap["ci_low"] < -0.05 < gap["value"] < 0.05 < gap["ci_high"]
 
 
 def test_a_run_without_a_baseline_has_groups_but_no_change() -> None:
     """Techniques alone: their gaps are told, and nothing is compared."""
-    made = scores({("x", "-"): [0.2] * 3 + [0.1] * 4})
-    table = fairness.gaps(made[made["technique"].ne("non_personalized")], TWO, "auroc")
-    assert pytest.approx(0.1) == told(table, technique="x", what="gap")["value"]
+    run_scores = scores({("x", "-"): [0.2] * 3 + [0.1] * 4})
+    table = fairness.group_gaps(run_scores[run_scores["technique"].ne("non_personalized")], TWO, "auroc")
+    assert pytest.approx(0.1) == row_of(table, technique="x", what="gap")["value"]
     assert "change of the gap" not in set(table["what"])
 
 
 def test_thirds_keep_equal_values_together() -> None:
     """Equal ages are in one third; a person without an age is not known."""
-    made = thirds(pd.Series([24.0, 24, 24, 24, 25, 30, np.nan], index=list("abcdefg")))
-    assert ["lower: 24"] * 4 + ["upper: 25 to 30"] * 2 + ["not known"] == made.tolist()
+    groups = thirds(pd.Series([24.0, 24, 24, 24, 25, 30, np.nan], index=list("abcdefg")))
+    assert ["lower: 24"] * 4 + ["upper: 25 to 30"] * 2 + ["not known"] == groups.tolist()
     assert ["all: 3"] * 3 == thirds(pd.Series([3.0, 3, 3])).tolist()
 
 
@@ -148,16 +148,18 @@ def test_trait_clusters_are_people_alike() -> None:
 
 def test_label_balance_is_the_share_of_the_most_frequent_class() -> None:
     """Of 10, 20 and 30 stress windows among 40 each, stress is the rarer class: calm's share groups them."""
-    made = groupings(people(count_calm=[30, 20, 25], count_stress=[10, 20, 15]).set_index("participant"))
-    assert ["share of calm"] == list(made)
-    assert ["upper: 0.75", "lower: 0.5", "middle: 0.625"] == made["share of calm"].tolist()
+    groups = groupings(people(count_calm=[30, 20, 25], count_stress=[10, 20, 15]).set_index("participant"))
+    assert ["share of calm"] == list(groups)
+    assert ["upper: 0.75", "lower: 0.5", "middle: 0.625"] == groups["share of calm"].tolist()
 
 
 def test_no_people_no_groups() -> None:
     """A run that does not say who its people are: no rows, and a sentence on how to get them."""
-    made = fairness.gaps(scores({("x", "-"): [0.1] * 4}), analysis.RunTables(*[pd.DataFrame()] * 3, ()).participants, "auroc")
-    assert made.empty
-    assert "`raylab run` on it again" in fairness.markdown(made)
+    table = fairness.group_gaps(
+        scores({("x", "-"): [0.1] * 4}), analysis.RunTables(*[pd.DataFrame()] * 3, ()).participants, "auroc"
+    )
+    assert table.empty
+    assert "`raylab run` on it again" in fairness.markdown(table)
 
 
 TRAITS: dict[str, dict[str, Any]] = {
@@ -184,13 +186,13 @@ def test_a_run_keeps_numbers_and_gender_of_people_and_nothing_else() -> None:
         "models": [{"encoder": "fcn"}],
         "techniques": ["non_personalized"],
     }
-    kept = participants(check_datasets(parse_study(study, "test"), {"made": index}))
-    assert {"age": 20.0, "gender": "female", "pss": 0.0} == kept[0]["traits"]
-    assert ["female", "male", None, "another gender", 1.0] == [row["traits"].get("gender") for row in kept]
+    stored = participants(check_datasets(parse_study(study, "test"), {"made": index}))
+    assert {"age": 20.0, "gender": "female", "pss": 0.0} == stored[0]["traits"]
+    assert ["female", "male", None, "another gender", 1.0] == [row["traits"].get("gender") for row in stored]
     assert ({"class0": 3, "class1": 2}, "made", "stress", "P0") == tuple(
-        kept[0][name] for name in ("windows", "dataset", "label", "participant")
+        stored[0][name] for name in ("windows", "dataset", "label", "participant")
     )
-    assert "Jane" not in json.dumps(kept)
+    assert "Jane" not in json.dumps(stored)
 
 
 def test_load_gives_what_was_kept(tmp_path: Path) -> None:
@@ -203,10 +205,10 @@ def test_load_gives_what_was_kept(tmp_path: Path) -> None:
     run.write_start("", {"notes": []}, [], rows)
     (tmp_path / "plan.parquet").unlink()
     pd.DataFrame({"trial": []}).to_parquet(tmp_path / "plan.parquet")
-    made = analysis.load(tmp_path).participants
-    assert ["dataset", "label", "participant", "trait_age", "trait_gender", "count_calm", "count_low"] == list(made)
-    assert (3.0, "female", 4) == tuple(made.loc[0, ["trait_age", "trait_gender", "count_calm"]])
-    assert pd.isna(made.loc[1, "trait_age"])
+    frames = analysis.load(tmp_path).participants
+    assert ["dataset", "label", "participant", "trait_age", "trait_gender", "count_calm", "count_low"] == list(frames)
+    assert (3.0, "female", 4) == tuple(frames.loc[0, ["trait_age", "trait_gender", "count_calm"]])
+    assert pd.isna(frames.loc[1, "trait_age"])
     (tmp_path / "participants.json").unlink()
     assert analysis.load(tmp_path).participants.empty
 

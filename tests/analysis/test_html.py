@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from builders.run import VARIANTS, write_run
 
-from analysis.report.html import CodePart, ExplorerPart, Page, Section, TablePart, render
+from analysis.report.html import CodeBlock, ExplorerBlock, Page, Section, TableBlock, render
 from analysis.report.write import write_report
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
@@ -47,13 +47,13 @@ class _Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reported run whose participants, dataset and variants have hostile names."""
+    """A reported run with hostile names of participants, dataset and variants."""
     people = ("S2", "S10", "S11", f"S12{HOSTILE}", "S13", "S14")
     variants = [*VARIANTS, (f"own{HOSTILE[:25]}", HOSTILE.replace(" ", "_"))]
-    where = tmp_path_factory.mktemp("page") / "run"
-    write_run(where, people, variants, (f"made {HOSTILE}", "stress", "fcn"), {("hybrid", "S2"): "failed"})
-    write_report(where)
-    return where
+    folder = tmp_path_factory.mktemp("page") / "run"
+    write_run(folder, people, variants, (f"made {HOSTILE}", "stress", "fcn"), {("hybrid", "S2"): "failed"})
+    write_report(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,8 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(html: str) -> None:
 def test_the_page_loads_nothing(html: str) -> None:
     """No element names a resource but data: and places in the page itself, and the policy in its head forbids any."""
     loads = ("src", "srcset", "data", "poster", "href", "xlink:href", "action", "background")
-    found = [(tag, str(values[name])) for tag, values in _Reader(html).elements for name in loads if name in values]
-    assert [] == [(tag, value) for tag, value in found if not value.startswith(("#", "data:"))]
+    references = [(tag, str(values[name])) for tag, values in _Reader(html).elements for name in loads if name in values]
+    assert [] == [(tag, value) for tag, value in references if not value.startswith(("#", "data:"))]
     style = "".join(re.findall(r"<style>(.*?)</style>", html, re.DOTALL)) + "".join(re.findall(r'style="([^"]*)"', html))
     assert "@import" not in style
     assert set(re.findall(r"url\(([^)]*)\)", html)) <= {f"#{name}" for name in re.findall(r' id="([^"]+)"', html)}
@@ -123,30 +123,30 @@ def test_every_figure_has_its_numbers_behind_it(html: str) -> None:
 
 
 def test_an_incomplete_run_is_marked_on_top(html: str) -> None:
-    """What is missing stands before the verdict."""
+    """The missing trials stand before the verdict."""
     assert html.index("<strong>Incomplete run.</strong> Of 48 trials: 2 failed") < html.index('id="verdict"')
 
 
 def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     """Plotly stands in a page once or not at all."""
-    table = TablePart("caption", ("a",), (("1",),))
-    plain = Page("t", "i", (), (), "m", (Section("s", parts=(table, CodePart("c", "x < y"))),))
+    table = TableBlock("caption", ("a",), (("1",),))
+    plain = Page("t", "i", (), (), "m", (Section("s", blocks=(table, CodeBlock("c", "x < y"))),))
     assert 'id="plotly"' not in render(plain) and "x &lt; y" in render(plain)
     data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
-    two = Page("t", "i", (), (), "m", tuple(Section(name, parts=(ExplorerPart("e", data),)) for name in "ab"))
+    two = Page("t", "i", (), (), "m", tuple(Section(name, blocks=(ExplorerBlock("e", data),)) for name in "ab"))
     assert render(two).count('id="plotly"') == 1
 
 
 def _opened(browser: Any, run: Path, width: int, height: int, scheme: str) -> tuple[Any, list[str], list[str]]:
     """The page in a window of this size, what it asked for, and what it complained of."""
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
-    asked: list[str] = []
-    said: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    requests: list[str] = []
+    messages: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto((run / "report" / "report.html").as_uri())
-    return page, asked, said
+    return page, requests, messages
 
 
 def _explored(page: Any) -> None:
@@ -164,22 +164,22 @@ def test_a_browser_shows_the_page_in_peace(browser: Any, run: Path, width: int, 
     """No complaint, no request, no sideways scrolling, nothing serious or critical by axe-core; at both widths, light and dark."""
     from axe_core_python.sync_playwright import Axe  # noqa: PLC0415 - only where the browser fixture found it
 
-    page, asked, said = _opened(browser, run, width, height, scheme)
+    page, requests, messages = _opened(browser, run, width, height, scheme)
     _explored(page)
-    assert {"file", "data", "blob"} >= {url.split(":")[0] for url in asked}
-    assert [] == said
+    assert {"file", "data", "blob"} >= {url.split(":")[0] for url in requests}
+    assert [] == messages
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(page)
-    assert found["passes"]
+    result = Axe().run(page)
+    assert result["passes"]
     assert [] == [
-        (rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"] if rule["impact"] in ("serious", "critical")
+        (rule["id"], rule["nodes"][0]["html"]) for rule in result["violations"] if rule["impact"] in ("serious", "critical")
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "beside"), [(1440, True), (1200, False), (390, False)])
 def test_the_contents_do_not_push_the_verdict_down(browser: Any, run: Path, width: int, beside: bool) -> None:
-    """Open beside the text, folded where they stand above it."""
+    """Open beside the text, folded if they stand above it."""
     page, _, _ = _opened(browser, run, width, 900, "light")
     assert beside is page.evaluate("document.getElementById('contents').open")
     assert page.evaluate("document.getElementById('verdict').getBoundingClientRect().top") < 900
@@ -188,7 +188,7 @@ def test_the_contents_do_not_push_the_verdict_down(browser: Any, run: Path, widt
 @pytest.mark.slow
 def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
     """The skip link comes first; a heading of a table sorts it; the theme turns; the interactive figure follows the chosen variant."""
-    page, _, said = _opened(browser, run, 1440, 900, "light")
+    page, _, messages = _opened(browser, run, 1440, 900, "light")
     page.keyboard.press("Tab")
     assert "Skip to the verdict" == page.evaluate("document.activeElement.textContent")
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -218,4 +218,4 @@ def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.wait_for_function(f"{points} !== {before!r}")
-    assert [] == said
+    assert [] == messages

@@ -52,7 +52,7 @@ def test_metrics_equal_scikit_learns(classes: int, n: int, decimals: int, seed: 
 
 
 def test_auroc_with_ties() -> None:
-    """Of the four pairs three stand in order and one is a tie: 3.5 / 4. Where all scores are equal it is a half."""
+    """Of the four pairs three stand in order and one is a tie: 3.5 / 4. If all scores are equal it is a half."""
     assert auroc(np.array([0, 0, 1, 1]), _two([0.1, 0.4, 0.4, 0.8])) == 0.875
     assert auroc(np.array([0, 1, 1]), _two([0.3, 0.3, 0.3])) == 0.5
 
@@ -79,8 +79,8 @@ def test_auroc_ranks_the_smallest_probabilities() -> None:
 
 def test_balanced_accuracy_leaves_out_classes_that_the_truth_lacks() -> None:
     """Three of four windows of the one class are found: 0.75; the macro recall counts the guessed other class as 0."""
-    made = evaluate(np.array([0, 0, 0, 0]), _two([0.1, 0.1, 0.9, 0.1]))
-    assert (0.75, 0.375) == (made["balanced_accuracy"], made["recall_macro"])
+    metrics = evaluate(np.array([0, 0, 0, 0]), _two([0.1, 0.1, 0.9, 0.1]))
+    assert (0.75, 0.375) == (metrics["balanced_accuracy"], metrics["recall_macro"])
 
 
 def test_calibration_error_by_hand() -> None:
@@ -102,8 +102,8 @@ def test_many_trials_at_once_are_scored_as_one_by_one(classes: int) -> None:
     rng = np.random.default_rng(classes)
     group, y = rng.choice([0, 1, 2, 3, 5], 300, p=[0.4, 0.3, 0.2, 0.07, 0.03]), rng.integers(0, classes, 300)
     p = np.round(rng.dirichlet(np.ones(classes), 300), 2).astype(np.float32)
-    of = PredictionBatch(y, p, group, 6)
-    made = {name: metric(of) for name, metric in METRICS.items()}
+    batch = PredictionBatch(y, p, group, 6)
+    metrics = {name: metric(batch) for name, metric in METRICS.items()}
     for g in range(6):
         expected = evaluate(y[group == g], p[group == g])
-        assert pytest.approx(expected, nan_ok=True) == {name: values[g] for name, values in made.items()}
+        assert pytest.approx(expected, nan_ok=True) == {name: values[g] for name, values in metrics.items()}

@@ -1,4 +1,4 @@
-"""The tests against published answers: R, coin, scipy's documentation, Kerby (2014); and where exact and normal p part."""
+"""The tests against published answers: R, coin, scipy's documentation, Kerby (2014); and the border between exact and normal p."""
 
 import numpy as np
 import pytest
@@ -102,16 +102,16 @@ def test_intervals_made_together_are_those_made_alone() -> None:
     """Of unequal lengths, with one that is constant, one of a single difference and one of none."""
     rng = np.random.default_rng(0)
     several = [rng.normal(0.1, 1, n) for n in (7, 5, 7)]
-    made = bca_intervals([*several, np.full(4, 0.2), np.array([0.3]), np.array([])])
-    np.testing.assert_array_equal([bca_interval(d) for d in several], made[:3])
-    np.testing.assert_array_equal([(0.2, 0.2), (np.nan, np.nan), (np.nan, np.nan)], made[3:])
+    together = bca_intervals([*several, np.full(4, 0.2), np.array([0.3]), np.array([])])
+    np.testing.assert_array_equal([bca_interval(d) for d in several], together[:3])
+    np.testing.assert_array_equal([(0.2, 0.2), (np.nan, np.nan), (np.nan, np.nan)], together[3:])
 
 
 def test_the_interval_counts_ties_that_floats_hide() -> None:
     """Whole numbers and a thousandth of them give intervals a thousand apart, though the sums of the latter differ in their last bits."""
     for seed in range(5):
-        whole = np.random.default_rng(seed).integers(-500, 500, 7).astype(float)
-        assert pytest.approx(np.array(bca_interval(whole)) / 1000, rel=1e-9) == bca_interval(whole / 1000)
+        integers = np.random.default_rng(seed).integers(-500, 500, 7).astype(float)
+        assert pytest.approx(np.array(bca_interval(integers)) / 1000, rel=1e-9) == bca_interval(integers / 1000)
 
 
 def test_no_signs_bring_p_under_the_least() -> None:

@@ -102,13 +102,13 @@ def test_an_svg_in_a_page_keeps_its_texts_and_loses_what_could_clash() -> None:
 def test_slopes_show_the_variant_that_the_others_choose() -> None:
     """On A's and B's mean ``a`` is better for C, though C itself did better with ``b``."""
     pairs = _pairs({("x", "a"): [0.2, 0.2, -0.1], ("x", "b"): [0.0, 0.0, 0.3]})
-    made = figure_data.selected_variant_pairs(pairs, "auroc").set_index("participant")
-    assert "a" == made.loc["C", "variant"]
-    assert ["A", "B", "C"] == sorted(made.index)
+    selected = figure_data.selected_variant_pairs(pairs, "auroc").set_index("participant")
+    assert "a" == selected.loc["C", "variant"]
+    assert ["A", "B", "C"] == sorted(selected.index)
 
 
 def test_the_worst_participant_is_named() -> None:
-    """The largest loss stands beside its line; a technique without a loss names nobody."""
+    """The largest loss is named beside its line; a technique without a loss names no participant."""
     frame = _pairs({("x", "a"): [0.1, -0.2, -0.3], ("y", "b"): [0.1, 0.0, 0.2]})
     texts = [text.get_text() for axes in plots.slopes(frame, "auroc").axes for text in axes.texts]
     assert ["C −0.300"] == texts
@@ -116,24 +116,24 @@ def test_the_worst_participant_is_named() -> None:
 
 def test_the_heat_map_says_zero_only_where_nothing_changed() -> None:
     """A change that rounds to nothing keeps its sign, a missing score is a dash."""
-    assert ["0", "+.00", "−.25", "+1.00", "–"] == [plots.short(x) for x in (0.0, 0.001, -0.25, 1.0, np.nan)]
-    drawn = plots.heatmap(figure_data.gain_table(_pairs({("x", "a"): [0.5, -0.25, np.nan]})), "auroc")
-    assert ["+.50", "−.25", "–"] == [text.get_text() for text in drawn.axes[0].texts]
+    assert ["0", "+.00", "−.25", "+1.00", "–"] == [plots.short_difference(x) for x in (0.0, 0.001, -0.25, 1.0, np.nan)]
+    figure = plots.heatmap(figure_data.gain_table(_pairs({("x", "a"): [0.5, -0.25, np.nan]})), "auroc")
+    assert ["+.50", "−.25", "–"] == [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_gains_put_people_in_the_order_of_their_numbers() -> None:
     """S2 stands before S10; variants keep the order of the comparison."""
     pairs = _pairs({("b", "k=2"): [0.1, 0.2], ("a", "-"): [0.3, 0.4]}).replace({"participant": {"A": "S10", "B": "S2"}})
-    made = figure_data.gain_table(pairs)
-    assert (["S2", "S10"], ["b k=2", "a"]) == (list(made.columns), list(made.index))
+    gains = figure_data.gain_table(pairs)
+    assert (["S2", "S10"], ["b k=2", "a"]) == (list(gains.columns), list(gains.index))
 
 
 def test_a_curve_over_an_axis_has_numbers_in_order_and_words_last() -> None:
     """Other axes make lines of their own; one value alone is no curve, and variants without the axis are left out."""
     variants = [("x", "layers=all k=10"), ("x", "layers=all k=2"), ("x", "layers=last k=silhouette"), ("y", "-")]
-    made = figure_data.axis_curves(_comparison(variants), "k")
-    assert ["2", "10", "silhouette"] == made["value"].tolist()
-    assert ["x layers=all", "x layers=all", "x layers=last"] == made["line"].tolist()
+    curves = figure_data.axis_curves(_comparison(variants), "k")
+    assert ["2", "10", "silhouette"] == curves["value"].tolist()
+    assert ["x layers=all", "x layers=all", "x layers=last"] == curves["line"].tolist()
     assert figure_data.axis_curves(_comparison(variants[:1]), "k").empty
 
 
@@ -154,12 +154,12 @@ def test_reliability_by_hand() -> None:
             "p_1": p1,
         }
     )
-    made = figure_data.reliability(analysis.RunTables(trials, trials, predictions, ()))
-    assert [6, 9] == made["bin"].tolist()
-    assert [1, 2] == made["windows"].tolist()
-    assert pytest.approx([0.62, 0.935]) == made["confidence"].tolist()
-    assert pytest.approx([1.0, 0.5]) == made["accuracy"].tolist()
-    assert pytest.approx((0.38 + 2 * 0.435) / 3) == made["ece"].iloc[0]
+    bins = figure_data.reliability(analysis.RunTables(trials, trials, predictions, ()))
+    assert [6, 9] == bins["bin"].tolist()
+    assert [1, 2] == bins["windows"].tolist()
+    assert pytest.approx([0.62, 0.935]) == bins["confidence"].tolist()
+    assert pytest.approx([1.0, 0.5]) == bins["accuracy"].tolist()
+    assert pytest.approx((0.38 + 2 * 0.435) / 3) == bins["ece"].iloc[0]
 
 
 def test_curves_read_what_was_completed_and_spread_over_trainings(tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_curves_read_what_was_completed_and_spread_over_trainings(tmp_path: Path
     run = write_run(tmp_path / "run", people=("A", "B", "C"), variants=[("non_personalized", "-")])
     started = {**json.loads(next((run / "trainings").iterdir()).read_text()), "status": "started"}
     (run / "trainings" / "x.json").write_text(json.dumps(started), encoding="utf-8")
-    made = training_curves.curves(run)
-    assert (6, {"A", "B", "C"}) == (len(made), set(made["participant"]))
-    made.loc[made["epoch"] == 1, "loss"] = [1.0, 2.0, 6.0]
-    first = training_curves.spread(made).query("part == 'training' and epoch == 1").iloc[0]
+    curves = training_curves.training_curves(run)
+    assert (6, {"A", "B", "C"}) == (len(curves), set(curves["participant"]))
+    curves.loc[curves["epoch"] == 1, "loss"] = [1.0, 2.0, 6.0]
+    first = training_curves.loss_quartiles(curves).query("part == 'training' and epoch == 1").iloc[0]
     assert (2.0, 1.5, 4.0, 3) == (first["median"], first["low"], first["high"], first["trainings"])
 
 
@@ -189,8 +189,8 @@ def test_only_what_a_run_has_is_drawn() -> None:
 def test_file_names_are_plain_stable_and_unlike() -> None:
     """Names that would meet get a checksum each, and nothing can climb out of the folder."""
     cells = [("d", "l", "m"), ("D", "l", "m"), ("../..", "/", ""), ("wesad (wrist)", "stress", "fcn w0.1")]
-    made = report_figures.slugs(cells)
-    assert "wesad-wrist-stress-fcn-w0.1" == made[cells[3]]
-    assert len(set(made.values())) == 4
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", slug) for slug in made.values())
-    assert made == report_figures.slugs(cells)
+    slugs = report_figures.slugs(cells)
+    assert "wesad-wrist-stress-fcn-w0.1" == slugs[cells[3]]
+    assert len(set(slugs.values())) == 4
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", slug) for slug in slugs.values())
+    assert slugs == report_figures.slugs(cells)

@@ -20,17 +20,17 @@ DEMSAR = pd.DataFrame(AUC, columns=NAMES)
 
 def test_demsars_ranks_statistic_and_critical_difference() -> None:
     """Ranks 3.143, 2.000, 2.893, 1.964; 10.23 corrected for ties (9.28 in the paper, by its formula without); 1.25 at alpha 0.05, q 2.569."""
-    found = friedman(DEMSAR)
-    assert [3.143, 2.000, 2.893, 1.964] == found.ranks.round(3).tolist()
+    test = friedman(DEMSAR)
+    assert [3.143, 2.000, 2.893, 1.964] == test.ranks.round(3).tolist()
     assert (pytest.approx(10.228, abs=1e-3), pytest.approx(0.0167, abs=1e-4), 14, 0) == (
-        found.statistic,
-        found.p,
-        found.n,
-        found.n_missing,
+        test.statistic,
+        test.p,
+        test.n,
+        test.n_missing,
     )
-    assert pytest.approx(9.28, abs=0.005) == 12 * 14 / (4 * 5) * ((found.ranks**2).sum() - 4 * 5**2 / 4)
-    assert pytest.approx(1.25, abs=0.005) == found.critical_difference
-    assert pytest.approx(2.569, abs=1e-3) == found.critical_difference / np.sqrt(4 * 5 / (6 * 14))
+    assert pytest.approx(9.28, abs=0.005) == 12 * 14 / (4 * 5) * ((test.ranks**2).sum() - 4 * 5**2 / 4)
+    assert pytest.approx(1.25, abs=0.005) == test.critical_difference
+    assert pytest.approx(2.569, abs=1e-3) == test.critical_difference / np.sqrt(4 * 5 / (6 * 14))
 
 
 def test_demsars_pairs_differ_at_ten_percent_only() -> None:
@@ -56,7 +56,7 @@ def test_who_lacks_a_variant_is_left_out_and_counted() -> None:
 
 
 def test_too_little_or_only_ties_is_no_error() -> None:
-    """Nobody complete, one person, one or two variants: no statistic. Everything tied: 0 and p 1, float noise included."""
+    """No complete participant, one participant, one or two variants: no statistic. Everything tied: 0 and p 1, float noise included."""
     assert np.isnan(friedman(DEMSAR.iloc[:1]).p) and friedman(DEMSAR.iloc[:1]).n == 1
     assert np.isnan(friedman(DEMSAR * np.nan).critical_difference)
     assert np.isnan(friedman(DEMSAR[NAMES[:2]]).p) and [1.0, 2.0] == sorted(friedman(DEMSAR[NAMES[:2]].iloc[:1]).ranks)
@@ -92,18 +92,18 @@ def test_a_table_has_participants_by_variants() -> None:
 @pytest.mark.parametrize("metric", ["auroc", "ece"])
 def test_a_ranking_names_techniques_and_variants_best_first(metric: str) -> None:
     """Demsar's example as a frame, by scores and by errors alike."""
-    made = ranking(_scores(), metric)
+    table = ranking(_scores(), metric)
     assert [("both", "-"), ("tune", "m=1"), ("tune", "cf=1"), ("non_personalized", "-")] == list(
-        zip(made["technique"], made["variant"], strict=True)
+        zip(table["technique"], table["variant"], strict=True)
     )
-    assert [1.964, 2.0, 2.893, 3.143] == made["rank"].round(3).tolist()
+    assert [1.964, 2.0, 2.893, 3.143] == table["rank"].round(3).tolist()
     assert {(14, 0, 10.228, 1.254, metric)} == set(
         zip(
-            made["n_participants"],
-            made["n_missing"],
-            made["statistic"].round(3),
-            made["critical_difference"].round(3),
-            made["metric"],
+            table["n_participants"],
+            table["n_missing"],
+            table["statistic"].round(3),
+            table["critical_difference"].round(3),
+            table["metric"],
             strict=True,
         )
     )

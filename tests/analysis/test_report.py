@@ -20,11 +20,11 @@ def test_a_report_has_every_table_figure_and_the_numbers_behind_it(tmp_path: Pat
     """Each figure is there as svg, png and csv, and named in the page; tables as csv, Markdown and LaTeX."""
     run = write_run(tmp_path / "run")
     write_report(run)
-    made = {path.name for path in (run / "report").iterdir()}
+    files = {path.name for path in (run / "report").iterdir()}
     tables = {f"{name}.{kind}" for name in ("comparison", "paper_table") for kind in ("csv", "md", "tex")}
-    assert tables | {"scores.csv", "chosen.csv", "gains.csv", "fairness.csv", "curves.csv", "report.html", "figures"} <= made
+    assert tables | {"scores.csv", "chosen.csv", "gains.csv", "fairness.csv", "curves.csv", "report.html", "figures"} <= files
     figures = {path.name for path in (run / "report" / "figures").iterdir()}
-    kinds = ("forest", "gains", "slopes", "budget", "k", "training", "calibration", "ranks")
+    kinds = ("forest", "gains", "slopes", "budget", "k", "training", "reliability", "ranks")
     cell = "simulated-stress-fcn-w0.1"
     assert {f"{kind}-{cell}.{suffix}" for kind in kinds for suffix in ("svg", "png", "csv")} == figures
     html = _html(run)
@@ -49,32 +49,32 @@ def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
 def test_one_participant_is_reported_without_a_test_that_could_decide(tmp_path: Path) -> None:
     """n = 1: means, no SD and no interval; the page says that nothing could have been significant."""
     run = write_run(tmp_path / "run", people=("S1",), variants=TWO)
-    made = write_report(run)
-    assert {1} == set(made.comparison["n_participants"])
-    assert made.comparison["sd"].isna().all()
+    report = write_report(run)
+    assert {1} == set(report.comparison["n_participants"])
+    assert report.comparison["sd"].isna().all()
     assert "It could not have been significant" in _html(run)
 
 
 def test_one_technique_alone_is_not_compared(tmp_path: Path) -> None:
     """Without non_personalized there is nothing to pair: means stand, and the verdict says so."""
-    made = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
-    assert ["hybrid"] == made.comparison["technique"].tolist()
+    report = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
+    assert ["hybrid"] == report.comparison["technique"].tolist()
     assert "Nothing was compared: no variant has scores to pair with those of non_personalized." in _html(run)
     assert not list((run / "report" / "figures").glob("forest*"))
 
 
 def test_the_baseline_alone_is_reported(tmp_path: Path) -> None:
-    """A run of non_personalized only, named by a URI, has its table, its calibration and its training curves."""
+    """A run of non_personalized only, named by a URI, has its table, its reliability and its training curves."""
     run = write_run(tmp_path / "run", variants=[BASELINE])
     write_report(run.as_uri())
     kinds = {path.name.split("-")[0] for path in (run / "report" / "figures").iterdir()}
-    assert {"calibration", "training"} == kinds
+    assert {"reliability", "training"} == kinds
 
 
 def test_all_ties_are_no_difference(tmp_path: Path) -> None:
-    """Techniques that predict the same as the baseline: differences of zero, p 1, nobody gains or loses."""
-    made = write_report(run := write_run(tmp_path / "run", variants=TWO, equal=True))
-    tested = made.comparison.dropna(subset=["p"])
+    """Techniques that predict the same as the baseline: differences of zero, p 1, no participant gains or loses."""
+    report = write_report(run := write_run(tmp_path / "run", variants=TWO, equal=True))
+    tested = report.comparison.dropna(subset=["p"])
     assert (1, {0.0}, {1.0}) == (len(tested), set(tested["difference"]), set(tested["p_adjusted"]))
     html = _html(run)
     assert "6 of 6 participants change with no variant." in html
@@ -84,21 +84,21 @@ def test_all_ties_are_no_difference(tmp_path: Path) -> None:
 def test_missing_scores_are_counted(tmp_path: Path) -> None:
     """A fold that could not be built and one that failed are counted under n, left out pairwise, and named as incomplete."""
     run = write_run(tmp_path / "run", statuses={("hybrid", "S2"): "missing", ("hybrid", "S3"): "failed"}, variants=TWO)
-    made = write_report(run)
-    hybrid = made.comparison[made.comparison["technique"].eq("hybrid")]
+    report = write_report(run)
+    hybrid = report.comparison[report.comparison["technique"].eq("hybrid")]
     assert ({4}, {2}) == (set(hybrid["n_participants"]), set(hybrid["n_missing"]))
-    assert "Of 12 trials: 1 failed, 1 missing" in made.incomplete
+    assert "Of 12 trials: 1 failed, 1 missing" in report.incomplete
     assert "4 (2 missing)" in _html(run)
 
 
 def test_a_run_that_is_still_going_is_marked(tmp_path: Path) -> None:
     """Trials of which nothing is known yet: the page opens with how many, and shows how far each technique is."""
     run = write_run(tmp_path / "run", statuses={("hybrid", p): "" for p in ("S2", "S3", "S10", "S11", "S12")}, variants=TWO)
-    made = write_report(run)
+    report = write_report(run)
     html = _html(run)
     assert "<strong>Incomplete run.</strong> Of 12 trials: 5 not run yet" in html
     assert html.index("Incomplete run") < html.index("Verdict</h2>")
-    row = made.status.set_index("technique").loc["hybrid"]
+    row = report.frames["status"].set_index("technique").loc["hybrid"]
     assert (1, 5) == (row["ok"], row["not run yet"])
 
 
@@ -107,25 +107,25 @@ def test_every_variant_of_a_technique_may_be_missing(tmp_path: Path) -> None:
     people = ("S2", "S3", "S10", "S11", "S12", "S13")
     variants = [*TWO, ("cluster_specific", "k=2")]
     run = write_run(tmp_path / "run", people, variants, statuses={("hybrid", p): "failed" for p in people})
-    made = write_report(run)
-    hybrid = made.comparison[made.comparison["technique"].eq("hybrid")]
+    report = write_report(run)
+    hybrid = report.comparison[report.comparison["technique"].eq("hybrid")]
     assert hybrid["mean"].isna().all() and {0} == set(hybrid["n_participants"])
     assert (run / "report" / "figures" / "forest-simulated-stress-fcn-w0.1.svg").exists()
 
 
 def test_a_run_stands_beside_another(tmp_path: Path) -> None:
-    """What ``against`` names has its own files and its section, and the command that makes the report again names it."""
+    """Each run that ``against`` names has its own files and its section, and the command that makes the report again names it."""
     run, other = write_run(tmp_path / "run", variants=TWO), write_run(tmp_path / "other one", variants=TWO, equal=True)
-    made = write_report(run, against=(str(other),))
+    report = write_report(run, against=(str(other),))
     assert {"against_other_one.csv", "against_other_one.md"} <= {path.name for path in (run / "report").iterdir()}
     assert "Beside other_one</h2>" in _html(run)
-    assert f"--against '{other}'" == made.command[-len(f"--against '{other}'") :]
+    assert f"--against '{other}'" == report.command[-len(f"--against '{other}'") :]
 
 
 def test_a_metric_of_which_less_is_better_has_its_gains_the_right_way_round(tmp_path: Path) -> None:
     """By calibration error, who gains most is who falls most."""
     run = write_run(tmp_path / "run", variants=TWO)
-    made = write_report(run, metric="ece")
+    report = write_report(run, metric="ece")
     assert "<strong>Not the study&#39;s verdict.</strong> The study&#39;s primary metric is AUROC" in _html(run)
-    best = made.pairs.sort_values("difference").iloc[0]
+    best = report.frames["gains"].sort_values("difference").iloc[0]
     assert f"{best['participant']} gains most: {-best['difference']:.3f}" in _html(run)

@@ -55,17 +55,17 @@ def test_labels_with_other_numbers_of_classes_stand_in_one_frame(run: Path) -> N
 
 
 def test_records_since_the_last_compaction_are_read_too(run: Path) -> None:
-    """A run still going has some trials in the table and some as small objects; those that nobody asks for are left out."""
-    whole = analysis.load(run)
+    """A run still going has some trials in the table and some as small objects; those that the plan does not ask for are left out."""
+    before = analysis.load(run)
     (run / "trials").mkdir()
-    records = whole.trials.to_dict("records")
+    records = before.trials.to_dict("records")
     for record in [*records[5:], {**records[0], "trial": "stale"}]:
         (run / "trials" / f"{record['trial']}.json").write_text(json.dumps(record), encoding="utf-8")
     compacted = pa.Table.from_pylist([*records[:6], {**records[0], "trial": "stale too"}])
     pq.write_table(compacted, run / "trials.parquet")
     again = analysis.load(run)
-    assert sorted(whole.trials["trial"]) == sorted(again.trials["trial"])
-    pd.testing.assert_frame_equal(score(whole), score(again))
+    assert sorted(before.trials["trial"]) == sorted(again.trials["trial"])
+    pd.testing.assert_frame_equal(score(before), score(again))
 
 
 def test_a_run_in_which_nothing_has_ended_can_be_loaded(run: Path) -> None:

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.scores.metrics import METRICS, evaluate
-from analysis.scores.scores import CELL, COLUMNS, REFERENCE_TECHNIQUE, Scoring, score, score_common
+from analysis.scores.scores import COLUMNS, Scoring, score, score_common
 
 NAMES = [*CELL, "technique", "variant", "participant", "seed"]
 
@@ -20,20 +21,25 @@ def _random_frames(seed: int) -> analysis.RunTables:
     rng = np.random.default_rng(seed)
     trials, rows = [], []
     techniques = [(REFERENCE_TECHNIQUE, "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning", "budget=0.4"), ("multi_task", "-")]
-    units = [(d, lab, m, who, s) for d in "d" for lab in ("two", "three") for m in "mn" for who in "ABC" for s in (0, 1)]
-    truth = {(d, lab, who): rng.integers(0, 2 if lab == "two" else 3, 12) for d, lab, _, who, _ in units}
-    for d, lab, m, who, s in units:
+    units = [(d, lab, m, person, s) for d in "d" for lab in ("two", "three") for m in "mn" for person in "ABC" for s in (0, 1)]
+    truth = {(d, lab, person): rng.integers(0, 2 if lab == "two" else 3, 12) for d, lab, _, person, _ in units}
+    for d, lab, m, person, s in units:
         for technique, variant in techniques:
             key = f"{len(trials):08x}"
             status = rng.choice(["ok", "failed", "missing"], p=[0.85, 0.1, 0.05])
             trials.append(
-                dict(zip(NAMES, (d, lab, m, technique, variant, who, s), strict=True)) | {"trial": key, "status": status}
+                dict(zip(NAMES, (d, lab, m, technique, variant, person, s), strict=True)) | {"trial": key, "status": status}
             )
             p = np.full((12, 3), np.nan, dtype=np.float32)
             k = 2 if lab == "two" else 3
             p[:, :k] = np.round(rng.dirichlet(np.ones(k), 12), 1)
             share = rng.choice([0.0, 0.2, 1.0], p=[0.5, 0.4, 0.1])
-            about = {"trial": key, "participant": who, "window": 7_000_000 + 3 * np.arange(12), "y_true": truth[d, lab, who]}
+            about = {
+                "trial": key,
+                "participant": person,
+                "window": 7_000_000 + 3 * np.arange(12),
+                "y_true": truth[d, lab, person],
+            }
             frame = pd.DataFrame(about | {"purged": rng.random(12) < share, "p_0": p[:, 0], "p_1": p[:, 1], "p_2": p[:, 2]})
             if status != "missing":
                 rows.append(frame.iloc[rng.choice(12, rng.integers(1, 13), replace=False)])
@@ -47,9 +53,9 @@ class _Plain:
 
     def __init__(self, frames: analysis.RunTables) -> None:
         self.trials = frames.trials.to_dict("records")
-        kept = frames.predictions[~frames.predictions["purged"]]
+        scored = frames.predictions[~frames.predictions["purged"]]
         self.windows = {
-            t["trial"]: kept[kept["trial"] == t["trial"]].sort_values("window") for t in self.trials if t["status"] == "ok"
+            t["trial"]: scored[scored["trial"] == t["trial"]].sort_values("window") for t in self.trials if t["status"] == "ok"
         }
 
     def row(self, trial: dict[str, Any], rows: pd.DataFrame | None, **names: Any) -> dict[str, Any]:
@@ -68,20 +74,20 @@ class _Plain:
         return [t for t in self.trials if t["trial"] in self.windows and all(t[name] == trial[name] for name in names)]
 
     def score(self, scoring: Scoring) -> list[dict[str, Any]]:
-        made = [self.row(trial, self.windows.get(trial["trial"])) for trial in self.trials]
+        rows = [self.row(trial, self.windows.get(trial["trial"])) for trial in self.trials]
         for trial in self.trials:
             if trial["trial"] not in self.windows:
                 continue
             if trial["technique"] == REFERENCE_TECHNIQUE:
-                made += self.references(trial)
+                rows += self.references(trial)
             elif scoring == "paired":
                 against = f"{trial['technique']} {trial['variant']}".removesuffix(" -")
-                mine = self.windows[trial["trial"]]["window"]
+                variant_windows = self.windows[trial["trial"]]["window"]
                 for base in self.same(trial, *CELL, "participant", "seed"):
                     if base["technique"] == REFERENCE_TECHNIQUE:
                         theirs = self.windows[base["trial"]]
-                        made.append(self.row(base, theirs[theirs["window"].isin(mine)], against=against))
-        return made
+                        rows.append(self.row(base, theirs[theirs["window"].isin(variant_windows)], against=against))
+        return rows
 
     def references(self, base: dict[str, Any]) -> list[dict[str, Any]]:
         """Always the most frequent class of the other people, and the mean over 20 random draws."""
@@ -95,19 +101,19 @@ class _Plain:
         rng = np.random.default_rng(zlib.crc32(f"{base['participant']} {base['seed']}".encode()))
         guessed = [evaluate(y, p) for p in rng.dirichlet(np.ones(k), (20, len(y))).astype(np.float32)]
         means = pd.DataFrame(guessed).mean(skipna=False).to_dict()
-        said = np.tile(np.eye(k)[counts.argmax()], (len(y), 1))
-        majority = self.row(base, rows, technique="majority_class", **names) | evaluate(y, said)
+        always = np.tile(np.eye(k)[counts.argmax()], (len(y), 1))
+        majority = self.row(base, rows, technique="majority_class", **names) | evaluate(y, always)
         return [majority, self.row(base, rows, technique="random_guess", **names) | means]
 
     def common(self) -> list[dict[str, Any]]:
-        made = []
+        rows = []
         for trial in self.trials:
-            mine = self.windows.get(trial["trial"])
-            for other in self.same(trial, *CELL, "participant", "seed") if mine is not None else []:
+            windows = self.windows.get(trial["trial"])
+            for other in self.same(trial, *CELL, "participant", "seed") if windows is not None else []:
                 if len(theirs := self.windows[other["trial"]]):
-                    mine = mine[mine["window"].isin(theirs["window"])]
-            made.append(self.row(trial, mine))
-        return made
+                    windows = windows[windows["window"].isin(theirs["window"])]
+            rows.append(self.row(trial, windows))
+        return rows
 
 
 def _arranged(rows: list[dict[str, Any]], scoring: str) -> pd.DataFrame:
@@ -159,10 +165,10 @@ def test_paired_scoring_scores_both_sides_on_the_same_windows() -> None:
     p = {("non_personalized", "A"): [0.1, 0.1, 0.1, 0.1, 0.9], ("fine_tuning", "A"): [0.0, 0.0, 0.1, 0.9, 0.1]}
     frames = _frames({"A": [0, 0, 0, 1, 0]}, p, {"A": 2})
     paired, published, common = score(frames), score(frames, "published"), score_common(frames)
-    by = paired.set_index(["technique", "against"])
-    assert (0.0, 2) == tuple(by.loc[("non_personalized", "fine_tuning"), ["accuracy", "n_test"]])
-    assert (1.0, 2) == tuple(by.loc[("fine_tuning", ""), ["accuracy", "n_test"]])
-    assert by.loc[("non_personalized", ""), "accuracy"] == 0.6
+    by_technique = paired.set_index(["technique", "against"])
+    assert (0.0, 2) == tuple(by_technique.loc[("non_personalized", "fine_tuning"), ["accuracy", "n_test"]])
+    assert (1.0, 2) == tuple(by_technique.loc[("fine_tuning", ""), ["accuracy", "n_test"]])
+    assert by_technique.loc[("non_personalized", ""), "accuracy"] == 0.6
     assert {""} == set(published["against"])
     assert [1.0, 0.0] == common["accuracy"].tolist() and {"common"} == set(common["scoring"])
 
@@ -186,12 +192,12 @@ def test_a_run_in_which_nothing_ended_well_has_no_scores() -> None:
     """An empty frame with all columns, in every way of scoring."""
     frames = _frames({"A": [0, 1]}, {("non_personalized", "A"): [0.2, 0.4]}, {})
     frames.trials["status"] = "failed"
-    for made in (
+    for scores in (
         score(frames),
         score_common(frames),
         score(analysis.RunTables(frames.plan, pd.DataFrame(), pd.DataFrame(), ())),
     ):
-        assert (COLUMNS, 0) == (made.columns.tolist(), len(made))
+        assert (COLUMNS, 0) == (scores.columns.tolist(), len(scores))
 
 
 def test_nan_among_the_probabilities_is_refused() -> None:

@@ -42,10 +42,10 @@ def _tuned(**changed: list[float]) -> pd.DataFrame:
 
 
 def test_each_variant_is_paired_with_the_baseline_on_its_windows() -> None:
-    """Means over seeds; where the baseline stands once, that one row serves."""
-    made = paired_scores(_tuned(), "auroc").set_index(["variant", "participant"])
-    assert pytest.approx((0.9, 0.6, 0.3)) == tuple(made.loc[("b=1", "A"), ["score", "baseline", "difference"]])
-    assert pytest.approx((0.8, 0.7, 0.1)) == tuple(made.loc[("b=2", "B"), ["score", "baseline", "difference"]])
+    """Means over seeds; if the baseline has one row only, that row serves."""
+    pairs = paired_scores(_tuned(), "auroc").set_index(["variant", "participant"])
+    assert pytest.approx((0.9, 0.6, 0.3)) == tuple(pairs.loc[("b=1", "A"), ["score", "baseline", "difference"]])
+    assert pytest.approx((0.8, 0.7, 0.1)) == tuple(pairs.loc[("b=2", "B"), ["score", "baseline", "difference"]])
     scores = _tuned()
     once = scores[scores["technique"].eq("tune") | scores["against"].eq("")].drop(columns="against")
     assert {0.1} == set(paired_scores(once, "auroc")["baseline"].round(9))
@@ -55,17 +55,17 @@ def test_a_row_is_the_choice_and_its_flips() -> None:
     """Difference, choices, p and interval are those of ``analysis.statistics.sign_flip_test`` on the differences; mean and baseline are those of the
     chosen ones."""
     d = (np.array(TUNED) - np.array(BASE)).T
-    values, which = leave_one_out_choice(d)
-    at = np.arange(6)
+    values, variants = leave_one_out_choice(d)
+    i = np.arange(6)
     row = select_variants(_tuned()).iloc[0]
     assert (6, 0, "paired", "auroc", "tune") == tuple(row[["n_participants", "n_missing", "scoring", "metric", "technique"]])
     assert pytest.approx((values.mean(), values.mean())) == (row["difference"], row["mean"] - row["baseline_mean"])
-    mine = np.array(TUNED)[which, at]
-    assert pytest.approx((mine.mean(), mine.std(ddof=1))) == (row["mean"], row["sd"])
+    chosen = np.array(TUNED)[variants, i]
+    assert pytest.approx((chosen.mean(), chosen.std(ddof=1))) == (row["mean"], row["sd"])
     test = flip_test(d)
     assert pytest.approx((test.p, test.low, test.high)) == (row["p"], row["ci_low"], row["ci_high"])
     assert "sign flips of participants' rows, choice repeated (all 64)" == row["test"]
-    assert [1, 0, 0, 0, 1, 0] == which.tolist()
+    assert [1, 0, 0, 0, 1, 0] == variants.tolist()
     assert "b=1 x4, b=2 x2" == row["choices"]
 
 
@@ -119,9 +119,9 @@ def test_less_calibration_error_is_better() -> None:
 def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
     """B has one variant only, C none: B gets that one, A and E see b=2 ahead among the rest, C is missing, and no interval is made."""
     scores = _tuned()
-    mine = scores["technique"].eq("tune")
-    scores.loc[mine & scores["participant"].eq("B") & scores["variant"].eq("b=2"), "auroc"] = np.nan
-    scores.loc[mine & scores["participant"].eq("C"), "auroc"] = np.nan
+    chosen = scores["technique"].eq("tune")
+    scores.loc[chosen & scores["participant"].eq("B") & scores["variant"].eq("b=2"), "auroc"] = np.nan
+    scores.loc[chosen & scores["participant"].eq("C"), "auroc"] = np.nan
     row = select_variants(scores).iloc[0]
     assert (5, 1) == tuple(row[["n_participants", "n_missing"]])
     assert "b=1 x3, b=2 x2" == row["choices"]
@@ -136,7 +136,7 @@ def test_without_a_baseline_nothing_is_tested() -> None:
 
 
 def test_nothing_to_choose_from_is_an_empty_table() -> None:
-    """Only a baseline, and a technique whose scores are all missing."""
+    """Only a baseline, and a technique with all scores missing."""
     only = _scores({}, {"": [0.5, 0.6]})
     assert select_variants(only).empty
     row = select_variants(_scores({("tune", "b=1"): [np.nan] * 2, ("tune", "b=2"): [np.nan] * 2}, {"": [0.5, 0.6]})).iloc[0]

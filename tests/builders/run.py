@@ -63,8 +63,8 @@ def write_run(
     }
     (folder / "provenance.json").write_text(json.dumps(origin), encoding="utf-8")
     (folder / "study.yaml").write_text("name: made\n", encoding="utf-8")
-    held = [_person(person, place, names) for place, person in enumerate(people)]
-    (folder / "participants.json").write_text(json.dumps(held), encoding="utf-8")
+    rows = [_person(person, place, names) for place, person in enumerate(people)]
+    (folder / "participants.json").write_text(json.dumps(rows), encoding="utf-8")
     return folder
 
 

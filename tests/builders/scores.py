@@ -13,11 +13,11 @@ def scores(gains: dict[tuple[str, str], list[float]], base: float = 0.5, **names
     shared = {**CELL, "seed": 0, "scoring": "paired", "n_test": 10, **names}
     for (technique, variant), differences in gains.items():
         for i, d in enumerate(differences):
-            own = {**shared, "participant": f"P{i}"}
-            rows.append({**own, "technique": technique, "variant": variant, "against": "", "auroc": base + d})
+            fold = {**shared, "participant": f"P{i}"}
+            rows.append({**fold, "technique": technique, "variant": variant, "against": "", "auroc": base + d})
             against = f"{technique} {variant}".removesuffix(" -")
-            rows.append({**own, "technique": "non_personalized", "variant": "-", "against": against, "auroc": base})
+            rows.append({**fold, "technique": "non_personalized", "variant": "-", "against": against, "auroc": base})
     for i in range(max(map(len, gains.values()))):
-        own = {**shared, "participant": f"P{i}"}
-        rows.append({**own, "technique": "non_personalized", "variant": "-", "against": "", "auroc": base})
+        fold = {**shared, "participant": f"P{i}"}
+        rows.append({**fold, "technique": "non_personalized", "variant": "-", "against": "", "auroc": base})
     return pd.DataFrame(rows)

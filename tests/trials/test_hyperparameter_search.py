@@ -161,8 +161,8 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
     frames = analysis.load(out)
     assert {"learning_rate=1e-09", "learning_rate=0.003"} >= set(frames.trials["searched"]) == set(frames.plan["searched"])
     made = report_data(out)
-    assert list(made.searched.columns) == ["dataset", "label", "model", "participant", "seed", "searched"]
-    assert 4 == len(made.searched)
+    assert list(made.frames["searched"].columns) == ["dataset", "label", "model", "participant", "seed", "searched"]
+    assert 4 == len(made.frames["searched"])
     assert (
         0 == start(read, str(tmp_path), str(out), "local", log=lambda line: None).trainings_completed - done.trainings_completed
     )
