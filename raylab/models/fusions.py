@@ -143,7 +143,7 @@ class _Average(nn.Module):
         votes, present = torch.split(features, [self.n_channels * self.n_classes, self.n_channels], dim=1)
         log_p = F.log_softmax(votes.reshape(len(votes), self.n_channels, self.n_classes), dim=2)
         weights = masked_softmax(self.scores.expand_as(present), present > 0)
-        # A missing channel has weight 0, whose logarithm has no gradient: 1e-30 stands for it and is nothing beside any other weight.
+        # A missing channel has weight 0, whose logarithm has no gradient: 1e-30 takes its place and is negligible next to any other weight.
         return torch.logsumexp(log_p + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
 
 

@@ -1,7 +1,7 @@
 """Selections: the windows a stage trains and validates on. Each selection turns a fold into training and validation windows.
 
-docs/protocol.md, Techniques. A selection never returns a window of the target unless it is a calibration window, and every split that it
-makes is checked for windows that share samples.
+docs/protocol.md, Techniques. A window of the target is selected only if it is a calibration window, except in a random split of windows, which
+leaks participants and is named so in every table. Splits are checked for windows that share samples.
 """
 
 import math
