@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import errno
 import json
 import os
 import uuid
@@ -15,6 +16,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+
+from raylab.errors import InvalidValueError
 
 READERS = 16  # requests to an object store under way at once
 
@@ -133,7 +136,7 @@ class Folder:
         """When a file was last written: unix time, by the storage's clock."""
         info = self.system.get_file_info(self.at(name))
         if info.type == fs.FileType.NotFound:
-            raise FileNotFoundError(f"{join(self.uri, name)} is gone")
+            raise FileNotFoundError(errno.ENOENT, "is gone", join(self.uri, name))
         return float(info.mtime_ns) / 1e9
 
     def age(self, name: str) -> float:
@@ -146,7 +149,15 @@ class Folder:
             self.remove(probe)
 
     def read_json(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        """A JSON file's content.
+
+        Raises:
+            InvalidValueError: naming the file, if it is damaged.
+        """
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:  # also of bytes that are no text
+            raise InvalidValueError(f"{join(self.uri, name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
@@ -199,14 +210,18 @@ def within(root: str | os.PathLike[str], name: str) -> str:
     """``root``/``name``, refused where the name is absolute, climbs with ``..`` or follows a link out of the root.
 
     Raises:
-        ValueError: naming the path and the remedy.
+        InvalidValueError: naming the path and the remedy.
     """
     text = os.fspath(root)
     if Path(name).is_absolute() or "://" in name or ".." in Path(name).parts:
-        raise ValueError(f"path {name!r} leaves its folder; give a path inside {text}, or another root on the command line")
+        raise InvalidValueError(
+            f"path {name!r} leaves its folder; give a path inside {text}, or another root on the command line"
+        )
     if "://" in text:
         return join(text, name)
     base = Path(text).resolve()
     if not (base / name).resolve().is_relative_to(base):
-        raise ValueError(f"path {name!r} is a link out of {base}; give a path inside it, or another root on the command line")
+        raise InvalidValueError(
+            f"path {name!r} is a link out of {base}; give a path inside it, or another root on the command line"
+        )
     return str(base / name)

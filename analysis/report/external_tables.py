@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.errors import RunNotFoundError
 from analysis.formatting import (
     bullets,
     escape,
@@ -61,8 +62,8 @@ def external_table(
     """Ours beside ``which``: the name of a published table, or a run folder.
 
     Raises:
-        FileNotFoundError: where it is neither.
-        ValueError: where nothing in it matches this run.
+        RunNotFoundError: where it is neither.
+        AnalysisError: where nothing in it matches this run.
     """
     if which in PUBLISHED_TABLES:
         table = compare_with_published(comparison, chosen, which)
@@ -70,8 +71,8 @@ def external_table(
     scoring: Scoring = scores["scoring"].iloc[0]
     try:
         frames = load(which)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
+    except RunNotFoundError as error:
+        raise RunNotFoundError(
             f"--against {which} is neither a published table ({', '.join(PUBLISHED_TABLES)}) nor a run folder"
         ) from error
     table = compare_runs(scores, score(frames, scoring), metric)

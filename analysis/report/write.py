@@ -6,6 +6,7 @@ import shlex
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.figures import figure_data
 from analysis.report import comparison_table, paper_table
 from analysis.report.external_tables import external_table
@@ -88,7 +89,7 @@ def report_data(
     incomplete = _incomplete(frames)
     scores = score(frames, scoring)
     if scores.empty:
-        raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
+        raise AnalysisError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
     comparison, picked, common = compare(scores, metric), select_variants(scores, metric), score_common(frames)
     notes = (*frames.notes, *_single_person_clusters(frames))
     return ReportData(
@@ -136,7 +137,7 @@ def write_report(
 
     Raises:
         FileNotFoundError: where the folder is not a run's.
-        ValueError: where no trial has ended yet, or ``against`` has nothing in common with the run.
+        AnalysisError: where no trial has ended yet, or ``against`` has nothing in common with the run.
     """
     made = report_data(run, scoring, metric, best, against)
     for name, text in _texts(made).items():

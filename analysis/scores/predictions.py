@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from analysis.errors import AnalysisError
+
 READERS = 16  # threads: object stores answer that many requests at once, and a local disk is not slower for it
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -19,7 +21,7 @@ def _read(system: fs.FileSystem, path: str) -> Arrays:
     """One trial's window, y_true and purged, (n,) each, and p (n, n_classes). Whose they are is known without reading it.
 
     Raises:
-        ValueError: where the file is missing or damaged.
+        AnalysisError: where the file is missing or damaged.
     """
     try:
         with system.open_input_file(path) as file:
@@ -29,7 +31,7 @@ def _read(system: fs.FileSystem, path: str) -> Arrays:
         return arrays | {"p": p.reshape(table.num_rows, len(p) // max(table.num_rows, 1))}
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         key = Path(path).stem
-        raise ValueError(
+        raise AnalysisError(
             f"{path} cannot be read ({error}); remove it, trials/{key}.json and trials.parquet from the run folder, and start "
             "the run again: it repeats this trial"
         ) from error

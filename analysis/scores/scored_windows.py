@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.scores.metrics import METRICS, PredictionBatch
 
 Ints = npt.NDArray[np.int64]
@@ -100,7 +101,7 @@ def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWin
     """The windows of the trials that ended well, without the purged ones.
 
     Raises:
-        ValueError: where a prediction is NaN, with its trial and window.
+        AnalysisError: where a prediction is NaN, with its trial and window.
     """
     names = predictions["trial"].astype("category").cat
     position = pd.Index(trials["trial"]).get_indexer(names.categories)
@@ -123,7 +124,7 @@ def _refuse_nan(found: ScoredWindows, trials: pd.DataFrame) -> None:
     wrong = np.isnan(found.p).sum(axis=1) != found.p.shape[1] - classes[found.trial]
     row = int(np.flatnonzero(wrong)[0])
     name = trials["trial"].iloc[int(found.trial[row])]
-    raise ValueError(
+    raise AnalysisError(
         f"trial {name} has NaN among its probabilities for window {found.window[row]}; remove trials.parquet, trials/{name}.json "
         f"and predictions/{name}.parquet from the run folder and run the study again"
     )

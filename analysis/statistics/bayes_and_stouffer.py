@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from analysis.errors import AnalysisError
 from analysis.scores.paired_scores import VARIANT, gain_sign, paired_scores
 from analysis.statistics.paired_tests import holm
 
@@ -61,7 +62,7 @@ def _labelled(comparison: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFra
         name for name, label in labels.items() if not (tested["dataset"].eq(name) & tested["label"].eq(label)).any()
     )
     if unknown:
-        raise ValueError(
+        raise AnalysisError(
             f"labels for Stouffer's test: {', '.join(f'{name} has no tested {labels[name]}' for name in unknown)}; the comparison "
             f"has {', '.join(sorted({f'{d} {label}' for d, label in zip(tested['dataset'], tested['label'], strict=True)}))}"
         )
@@ -80,7 +81,7 @@ def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) 
         Holm's over the variants of a model.
 
     Raises:
-        ValueError: where a label asked for was not tested.
+        AnalysisError: where a label asked for was not tested.
     """
     kept = _labelled(comparison, labels or {})
     rows: list[dict[str, Any]] = []

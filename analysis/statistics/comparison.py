@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.metrics import METRICS
 from analysis.scores.paired_scores import paired_scores
@@ -105,11 +106,11 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
         so many of them and this family allow, whatever their signs.
 
     Raises:
-        ValueError: where the scores have no such metric.
+        AnalysisError: where the scores have no such metric.
     """
     if metric not in scores.columns:
         offered = ", ".join(name for name in METRICS if name in scores.columns)
-        raise ValueError(f"the scores have no metric {metric!r}; there are {offered}")
+        raise AnalysisError(f"the scores have no metric {metric!r}; there are {offered}")
     absent = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in absent.items() if name not in scores.columns})
     rows = []

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.scores import CELL
 from analysis.statistics.comparison import paired_tests
@@ -67,11 +68,11 @@ def compare_with_published(comparison: pd.DataFrame, chosen: pd.DataFrame, name:
         it holds the paper's mean, which has an uncertainty of its own that is not in it.
 
     Raises:
-        ValueError: where the metric is another, or nothing matches.
+        AnalysisError: where the metric is another, or nothing matches.
     """
     metric = str(comparison["metric"].iloc[0])
     if metric != "auroc":
-        raise ValueError(f"the table {name} holds AUROC and the comparison {metric}; use --metric auroc")
+        raise AnalysisError(f"the table {name} holds AUROC and the comparison {metric}; use --metric auroc")
     paper = pd.read_csv(PUBLISHED_TABLES[name], keep_default_na=False)
     theirs = {tuple(row[[*CELL, "technique"]]): row for _, row in paper.iterrows()}
     rows = []
@@ -84,7 +85,7 @@ def compare_with_published(comparison: pd.DataFrame, chosen: pd.DataFrame, name:
         held = ", ".join(sorted(set(paper["dataset"] + " " + paper["label"])))
         models = ", ".join(sorted(set(paper["model"])))
         here = ", ".join(sorted({" / ".join(map(str, cell)) for cell in zip(*(comparison[c] for c in CELL), strict=True)}))
-        raise ValueError(
+        raise AnalysisError(
             f"nothing in this run ({here}) stands in the table {name}, which holds {held}, with {models}; name the dataset as there"
         )
     return pd.DataFrame(rows, columns=PUBLISHED_COLUMNS)
@@ -122,7 +123,7 @@ def compare_runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) 
         another number of windows there.
 
     Raises:
-        ValueError: where no variant is in both, or no participant.
+        AnalysisError: where no variant is in both, or no participant.
     """
     mine, other = _variant_means(scores, metric), _variant_means(other_scores, metric)
     _refuse_disjoint_runs(mine, other)
@@ -154,9 +155,9 @@ def _refuse_disjoint_runs(mine: pd.DataFrame, other: pd.DataFrame) -> None:
         ]
         same = cells[0] == cells[1]
         names = [", ".join(sorted({f"{v[3]} {v[4]}" for v in side})) for side in (here, there)] if same else cells
-        raise ValueError(f"the two runs share no variant: this one has {names[0]}; the other has {names[1]}")
+        raise AnalysisError(f"the two runs share no variant: this one has {names[0]}; the other has {names[1]}")
     if not set(mine["score"].dropna().index) & set(other["score"].dropna().index):
-        raise ValueError("the two runs share variants but no participant with a score in both: there is nothing to pair")
+        raise AnalysisError("the two runs share variants but no participant with a score in both: there is nothing to pair")
 
 
 def _difference(part: pd.DataFrame) -> dict[str, Any]:

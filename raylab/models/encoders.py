@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylab.errors import InvalidValueError
 from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import Convolution, mask_of, mean_over_steps, normalized, scaled, silenced
 from raylab.models.registry import ENCODERS, implements
@@ -79,7 +80,7 @@ class MLPLSTM(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         if length < self.STEPS:
-            raise ValueError(f"mlp_lstm needs windows of at least {self.STEPS} samples, found {length}")
+            raise InvalidValueError(f"mlp_lstm needs windows of at least {self.STEPS} samples, found {length}")
         units = scaled(500, width)
         self.half_length = length // self.STEPS
         layers: list[nn.Module] = []
@@ -93,7 +94,7 @@ class MLPLSTM(nn.Module):
         if (
             lengths is not None and not ((lengths == 0) | (lengths == x.shape[1])).all()
         ):  # 0: missing, which the fusion leaves out
-            raise ValueError(
+            raise InvalidValueError(
                 "mlp_lstm takes windows of one length only: halves of a padded window are not halves of the signal"
             )
         steps = x[:, : self.half_length * self.STEPS].reshape(len(x), self.STEPS, -1)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from raylab.errors import InvalidValueError
 from raylab.models.batch import Batch
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +36,7 @@ class Estimator(ABC):
         """Learn from these windows, on the processor, and their classes (n,).
 
         Raises:
-            ValueError: where they are too few, in a sentence.
+            InvalidValueError: where they are too few, in a sentence.
         """
 
     @abstractmethod
@@ -58,14 +59,14 @@ def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]
     """A channel's (n, length, n_features) in double precision, and which steps are valid, (n, length).
 
     Raises:
-        ValueError: where a valid step is no number.
+        InvalidValueError: where a valid step is no number.
     """
     x = batch.values[channel].numpy().astype(np.float64)
     lengths = batch.lengths.get(channel)
     n = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
     valid = np.arange(x.shape[1]) < n[:, None]
     if not np.isfinite(x[valid]).all():
-        raise ValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
+        raise InvalidValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
     return x, valid
 
 

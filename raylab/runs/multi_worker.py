@@ -24,6 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import distributed
 
+from raylab.errors import RaylabError
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory
 from raylab.training.worker_group import WorkerGroup
@@ -35,7 +36,7 @@ DEATH_IS_SEEN_S = 10.0  # Ray Train notices a dead worker within this time
 SILENCE = timedelta(minutes=30)  # a collective that takes longer is an error
 
 
-class TrialFailedError(RuntimeError):
+class TrialFailedError(RaylabError, RuntimeError):
     """A trial's own failure on one of its workers, with the outcome; no worker died."""
 
     def __init__(self, outcome: Outcome) -> None:

@@ -66,7 +66,9 @@ class PrepareRequest:
         """
         if self.reader.utterances:
             if self.preprocessing is not None:
-                raise RaylabError(f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker")
+                raise RaylabError(
+                    f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker"
+                )
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
         if self.normalization is not None:
             raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from raylab.errors import InvalidValueError
 from raylab.techniques.selection import Selection
 
 Value = str | int | float
@@ -63,7 +64,7 @@ class Technique:
         """Every combination of the axes' values, defaults where the study asks for none.
 
         Raises:
-            ValueError: on an unknown axis or a value that is not allowed, all of them in one message.
+            InvalidValueError: on an unknown axis or a value that is not allowed, all of them in one message.
         """
         names = [axis.name for axis in self.axes]
         problems = [
@@ -73,7 +74,7 @@ class Technique:
             wrong = [value for value in asked.get(axis.name, []) if not axis.allowed(value)]
             problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.description}" for value in wrong]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidValueError("; ".join(problems))
         values = [asked.get(axis.name) or list(axis.default) for axis in self.axes]
         return [dict(zip(names, combination, strict=True)) for combination in product(*values)]
 

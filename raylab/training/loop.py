@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylab.errors import RaylabError
 from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
@@ -33,7 +34,7 @@ OnBatch = Callable[[RowIds], None]
 OnEpoch = Callable[[Epoch], None]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RaylabError, RuntimeError):
     """A training that went wrong, with what was seen."""
 
 

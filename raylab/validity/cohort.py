@@ -12,6 +12,7 @@ import analysis
 from analysis.report.comparison_table import gains
 from analysis.statistics.paired_tests import wilcoxon
 from raylab import __version__
+from raylab.errors import RaylabError
 from raylab.hashing import hash_record
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
@@ -68,7 +69,7 @@ def run_cohort(case: ValidityCase, seed: int, people: int) -> dict[str, Any]:
             probe("shuffled_labels", str(made), str(Path(place) / "cohort"), seed=seed)
         summary = start(parse_study(study_of(case, seed), case.name), place, str(Path(place) / "run"), "local", say=_quiet)
         if not summary.complete:
-            raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
+            raise RaylabError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
         scores = analysis.score(analysis.load(Path(place) / "run"))
     compared = analysis.compare(scores)[KEPT].astype(object)
     rows = compared.where(compared.notna(), None).to_dict("records")  # JSON has no NaN

@@ -128,7 +128,9 @@ def test_ravdess_films_are_prepared_with_the_face(tmp_path: Path) -> None:
     root = str(tmp_path / "in")
     assert RAVDESS.participants(tmp_path / "in", {**RAVDESS.options, "visual": True}) == ["Actor_01"]
     options = {**SOUND_ONLY, "visual": True, "longest_s": 2.0}
-    card = prepare(PrepareRequest("ravdess", root, str(tmp_path / "out"), options=options), say=lambda line: None, where="local")
+    card = prepare(
+        PrepareRequest("ravdess", root, str(tmp_path / "out"), options=options), say=lambda line: None, where="local"
+    )
     assert [(entry["name"], entry["modality"], entry["length"]) for entry in card["channels"]] == [
         ("acoustic", "acoustic", 201),
         ("visual", "visual", 21),

@@ -37,7 +37,7 @@ def test_a_name_has_one_class() -> None:
         class Other:
             pass
 
-    with pytest.raises(RuntimeError, match="no class implements 'nothing' yet; import raylab.models.build"):
+    with pytest.raises(RuntimeError, match=r"no class implements 'nothing' yet; import raylab\.models\.build"):
         Declaration("nothing", "").build()
 
 

@@ -186,7 +186,9 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
     root = write_emodb(tmp_path / "in", ("03",))
     cards = [
         prepare(
-            PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how), say=quiet, where="local"
+            PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how),
+            say=quiet,
+            where="local",
         )  # type: ignore[arg-type]
         for how in ("none", "per_speaker")
     ]
