@@ -1,8 +1,28 @@
-"""Errors that a user can act on: each says which file, participant, channel and value, and what to do."""
+"""Errors with one root: each names the file, participant, channel or value, and says what to do.
+
+``RaylabError`` is what a user can act on, and the command line prints its message alone. Whatever else leaves a command is a fault in raylab.
+"""
+
+from typing import Any
 
 
 class RaylabError(Exception):
-    """Something in the input is wrong; the message names it and the remedy. The command line prints it without a traceback."""
+    """Something that the user gave, or a machine has, cannot be used; the message names it and the remedy."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes the message and the attributes travel as they are: a subclass may be made from other arguments."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[RaylabError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> RaylabError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
+
+
+class InvalidValueError(RaylabError, ValueError):
+    """A value that was given is none that can be used. It is a ValueError too: in a study file, pydantic gathers it with the others."""
 
 
 class RecordingError(RaylabError):
@@ -11,10 +31,10 @@ class RecordingError(RaylabError):
     def __init__(
         self, problem: str, *, file: object = None, participant: str | None = None, channel: str | None = None, remedy: str
     ) -> None:
-        where = [
+        origin = [
             f"{name} {value}" for name, value in (("participant", participant), ("channel", channel), ("file", file)) if value
         ]
-        super().__init__(f"{', '.join(where) or 'recording'}: {problem}. What to do: {remedy}")
+        super().__init__(f"{', '.join(origin) or 'recording'}: {problem}. What to do: {remedy}")
 
 
 class StudyError(RaylabError):

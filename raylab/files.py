@@ -6,6 +6,7 @@ the folder, with ``/`` between parts.
 
 import contextlib
 import copy
+import errno
 import json
 import os
 import uuid
@@ -19,6 +20,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+
+from raylab.errors import InvalidValueError
 
 READERS = 16  # simultaneous requests to an object store
 
@@ -167,7 +170,7 @@ class Folder:
         """
         info = self.system.get_file_info(self.at(name))
         if info.type == fs.FileType.NotFound:
-            raise FileNotFoundError(f"{join(self.uri, name)} is gone")
+            raise FileNotFoundError(errno.ENOENT, "is gone", join(self.uri, name))
         return float(info.mtime_ns) / 1e9
 
     def age(self, name: str) -> float:
@@ -184,8 +187,15 @@ class Folder:
             self.remove(probe)
 
     def read_json(self, name: str) -> Any:
-        """The value in a JSON file."""
-        return json.loads(self.read(name))
+        """The value in a JSON file.
+
+        Raises:
+            InvalidValueError: naming the file, if it is damaged.
+        """
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:  # also of bytes that are no text
+            raise InvalidValueError(f"{join(self.uri, name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON with sorted keys, so that equal values give equal files.
@@ -247,14 +257,18 @@ def within(root: str | os.PathLike[str], name: str) -> str:
     """``root``/``name``, for a name that comes from a file or a user and must stay inside the root.
 
     Raises:
-        ValueError: if the name is absolute, has ``..`` in it or is a link out of the root; it names the path and the remedy.
+        InvalidValueError: if the name is absolute, has ``..`` in it or is a link out of the root; it names the path and the remedy.
     """
     text = os.fspath(root)
     if Path(name).is_absolute() or "://" in name or ".." in Path(name).parts:
-        raise ValueError(f"path {name!r} leaves its folder; give a path inside {text}, or another root on the command line")
+        raise InvalidValueError(
+            f"path {name!r} leaves its folder; give a path inside {text}, or another root on the command line"
+        )
     if "://" in text:
         return join(text, name)
     base = Path(text).resolve()
     if not (base / name).resolve().is_relative_to(base):
-        raise ValueError(f"path {name!r} is a link out of {base}; give a path inside it, or another root on the command line")
+        raise InvalidValueError(
+            f"path {name!r} is a link out of {base}; give a path inside it, or another root on the command line"
+        )
     return str(base / name)

@@ -8,6 +8,7 @@ from itertools import chain, count
 
 import pandas as pd
 
+from analysis.errors import RunNotFoundError
 from analysis.formatting import bullets, escape, int_range, metric_name, pipe_table
 from analysis.scores.run_folder import load
 from analysis.scores.scores import Scoring, score
@@ -56,14 +57,14 @@ def open_source(given: str, scoring: Scoring) -> ExternalSource:
     """The published table of this name, or the run in this folder, scored as the run that it is compared with.
 
     Raises:
-        FileNotFoundError: if it is neither.
+        RunNotFoundError: if it is neither.
     """
     if given in PUBLISHED_TABLES:
         return ExternalSource(given, given)
     try:
         frames = load(given)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
+    except RunNotFoundError as error:
+        raise RunNotFoundError(
             f"--against {given} is neither a published table ({', '.join(PUBLISHED_TABLES)}) nor a run folder"
         ) from error
     name = re.sub(r"[^A-Za-z0-9-]+", "_", os.fspath(given).rstrip("/").split("/")[-1]).strip("_") or "run"

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 
+from analysis.errors import AnalysisError
 from analysis.report.external_tables import open_sources
 from analysis.report.html import FigureBlock, every_block, render
 from analysis.report.page import report_page
@@ -54,7 +55,7 @@ def report_data(
     metric = METRIC_ALIASES.get(metric or "", metric) or tables.primary_metric
     incomplete = _incomplete(tables)
     if tables.trials.empty or not tables.trials["status"].eq("ok").any():
-        raise ValueError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
+        raise AnalysisError(f"{run}: no trial has predictions yet, so there is nothing to report. {incomplete}")
     report = ReportData(
         run=os.fspath(run),
         metric=metric,
@@ -85,8 +86,8 @@ def write_report(
         against: published tables and run folders to put beside.
 
     Raises:
-        FileNotFoundError: if the folder is not a run's.
-        ValueError: if no trial has ended yet, or ``against`` has nothing in common with the run.
+        RunNotFoundError: if the folder is not a run's.
+        AnalysisError: if no trial has ended yet, or ``against`` has nothing in common with the run.
     """
     report = report_data(run, scoring, metric, best, against)
     parts = report_parts(report.against)

@@ -10,13 +10,14 @@ from pyarrow import fs
 
 from analysis.arrays import NamedArrays
 from analysis.constants import READERS
+from analysis.errors import AnalysisError
 
 
 def _read(system: fs.FileSystem, path: str) -> NamedArrays:
     """One trial's window, y_true and purged, (n,) each, and p (n, n_classes). The trial's table of names says whose they are.
 
     Raises:
-        ValueError: if the file is missing or damaged.
+        AnalysisError: if the file is missing or damaged.
     """
     try:
         with system.open_input_file(path) as file:
@@ -26,7 +27,7 @@ def _read(system: fs.FileSystem, path: str) -> NamedArrays:
         return arrays | {"p": p.reshape(table.num_rows, len(p) // max(table.num_rows, 1))}
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         key = Path(path).stem
-        raise ValueError(
+        raise AnalysisError(
             f"{path} cannot be read ({error}); remove it, trials/{key}.json and trials.parquet from the run folder, and start "
             "the run again: it repeats this trial"
         ) from error

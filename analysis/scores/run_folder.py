@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from analysis.constants import READERS
+from analysis.errors import RunNotFoundError
 from analysis.scores.predictions import read_predictions
 
 
@@ -92,11 +93,11 @@ def load(run: str | os.PathLike[str]) -> RunTables:
     """The frames of a run, finished or still going.
 
     Raises:
-        FileNotFoundError: if the folder is not a run's.
+        RunNotFoundError: if the folder is not a run's.
     """
     system, path = open_run(run)
     if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:
-        raise FileNotFoundError(
+        raise RunNotFoundError(
             f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}"
         )
     with system.open_input_file(f"{path}/plan.parquet") as file:

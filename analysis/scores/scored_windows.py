@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.arrays import Bools, Integers, Ints, NamedArrays, Probabilities
+from analysis.errors import AnalysisError
 from analysis.scores.metrics import METRICS, PredictionBatch
 
 BLOCK = 200_000  # rows evaluated at once: they fit the processor's cache, and the memory needed is bounded
@@ -96,7 +97,7 @@ def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWin
     """The windows of the trials that ended well, without the purged ones.
 
     Raises:
-        ValueError: if a prediction is NaN, with its trial and window.
+        AnalysisError: if a prediction is NaN, with its trial and window.
     """
     names = predictions["trial"].astype("category").cat
     position = pd.Index(trials["trial"]).get_indexer(names.categories)
@@ -119,7 +120,7 @@ def _refuse_nan(windows: ScoredWindows, trials: pd.DataFrame) -> None:
     damaged = np.isnan(windows.p).sum(axis=1) != windows.p.shape[1] - n_classes[windows.trial]
     row = int(np.flatnonzero(damaged)[0])
     name = trials["trial"].iloc[int(windows.trial[row])]
-    raise ValueError(
+    raise AnalysisError(
         f"trial {name} has NaN among its probabilities for window {windows.window[row]}; remove trials.parquet, trials/{name}.json "
         f"and predictions/{name}.parquet from the run folder and run the study again"
     )

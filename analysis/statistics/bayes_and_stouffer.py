@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.arrays import Floats
+from analysis.errors import AnalysisError
 from analysis.scores.keys import VARIANT
 from analysis.scores.paired_scores import gain_sign, paired_scores
 from analysis.statistics.paired_tests import holm
@@ -60,7 +61,7 @@ def _one_label_per_dataset(comparison: pd.DataFrame, labels: Mapping[str, str]) 
         name for name, label in labels.items() if not (tested["dataset"].eq(name) & tested["label"].eq(label)).any()
     )
     if unknown:
-        raise ValueError(
+        raise AnalysisError(
             f"labels for Stouffer's test: {', '.join(f'{name} has no tested {labels[name]}' for name in unknown)}; the comparison "
             f"has {', '.join(sorted({f'{d} {label}' for d, label in zip(tested['dataset'], tested['label'], strict=True)}))}"
         )
@@ -79,7 +80,7 @@ def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) 
         Holm's over the variants of a model.
 
     Raises:
-        ValueError: if a label of ``labels`` was not tested.
+        AnalysisError: if a label of ``labels`` was not tested.
     """
     tested = _one_label_per_dataset(comparison, labels or {})
     rows: list[dict[str, Any]] = []

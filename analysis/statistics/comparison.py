@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.arrays import Floats
+from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.scores.metrics import METRICS
@@ -99,11 +100,11 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
         ``p_adjusted`` that so many of them and this family allow, whatever their signs.
 
     Raises:
-        ValueError: if the scores have no such metric.
+        AnalysisError: if the scores have no such metric.
     """
     if metric not in scores.columns:
         offered = ", ".join(name for name in METRICS if name in scores.columns)
-        raise ValueError(f"the scores have no metric {metric!r}; there are {offered}")
+        raise AnalysisError(f"the scores have no metric {metric!r}; there are {offered}")
     defaults = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in defaults.items() if name not in scores.columns})
     rows = []

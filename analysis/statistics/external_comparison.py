@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.constants import INTERVAL_QUANTILES
+from analysis.errors import AnalysisError
 from analysis.formatting import interval, mean_sd
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, VARIANT
@@ -88,11 +89,11 @@ def compare_with_published(comparison: pd.DataFrame, chosen: pd.DataFrame, name:
         it holds the paper's mean, which has an uncertainty of its own that is not in it.
 
     Raises:
-        ValueError: if the metric is another, or nothing matches.
+        AnalysisError: if the metric is another, or nothing matches.
     """
     metric = str(comparison["metric"].iloc[0])
     if metric != "auroc":
-        raise ValueError(f"the table {name} holds AUROC and the comparison {metric}; use --metric auroc")
+        raise AnalysisError(f"the table {name} holds AUROC and the comparison {metric}; use --metric auroc")
     paper = pd.read_csv(PUBLISHED_TABLES[name], keep_default_na=False)
     paper_rows = {tuple(row[[*CELL, "technique"]]): row for _, row in paper.iterrows()}
     rows = []
@@ -105,7 +106,7 @@ def compare_with_published(comparison: pd.DataFrame, chosen: pd.DataFrame, name:
         datasets = ", ".join(sorted(set(paper["dataset"] + " " + paper["label"])))
         models = ", ".join(sorted(set(paper["model"])))
         here = ", ".join(sorted({" / ".join(map(str, cell)) for cell in zip(*(comparison[c] for c in CELL), strict=True)}))
-        raise ValueError(
+        raise AnalysisError(
             f"nothing in this run ({here}) stands in the table {name}, which holds {datasets}, with {models}; name the dataset as there"
         )
     return pd.DataFrame(rows, columns=columns.names(PUBLISHED_COLUMNS))
@@ -143,7 +144,7 @@ def compare_runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) 
         another number of windows there.
 
     Raises:
-        ValueError: if no variant is in both, or no participant.
+        AnalysisError: if no variant is in both, or no participant.
     """
     means, other_means = _variant_means(scores, metric), _variant_means(other_scores, metric)
     _refuse_disjoint_runs(means, other_means)
@@ -170,9 +171,9 @@ def _refuse_disjoint_runs(means: pd.DataFrame, other_means: pd.DataFrame) -> Non
         cells = [", ".join(sorted({" / ".join(map(str, variant[:3])) for variant in side})) or "nothing" for side in both]
         same = cells[0] == cells[1]
         names = [", ".join(sorted({f"{v[3]} {v[4]}" for v in side})) for side in both] if same else cells
-        raise ValueError(f"the two runs share no variant: this one has {names[0]}; the other has {names[1]}")
+        raise AnalysisError(f"the two runs share no variant: this one has {names[0]}; the other has {names[1]}")
     if not set(means["score"].dropna().index) & set(other_means["score"].dropna().index):
-        raise ValueError("the two runs share variants but no participant with a score in both: there is nothing to pair")
+        raise AnalysisError("the two runs share variants but no participant with a score in both: there is nothing to pair")
 
 
 def _difference(part: pd.DataFrame) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from raylab.errors import RaylabError
 from raylab.folds.seeding import FoldSeeds
 from raylab.folds.split_scheme import held_out_key
 from raylab.windows.dataset import WindowIndex
@@ -22,7 +23,7 @@ Draw = Literal["initial", "random"]
 Unit = Literal["window", "block"]
 
 
-class FoldError(ValueError):
+class FoldError(RaylabError, ValueError):
     """A fold that cannot be built; the trial is carried as missing with this sentence."""
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylab.errors import InvalidValueError
 from raylab.models.keras_defaults import batch_norm
 from raylab.models.layers import Convolution, mask_of, mean_over_steps, normalized, scaled, silenced
 from raylab.models.registry import ENCODERS, implements
@@ -95,7 +96,7 @@ class MLPLSTM(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         if length < self.STEPS:
-            raise ValueError(f"mlp_lstm needs windows of at least {self.STEPS} samples, found {length}")
+            raise InvalidValueError(f"mlp_lstm needs windows of at least {self.STEPS} samples, found {length}")
         units = scaled(500, width)
         self.half_length = length // self.STEPS
         layers: list[nn.Module] = []
@@ -108,7 +109,7 @@ class MLPLSTM(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         # a length of 0 is a missing modality: the fusion drops the features of such a window, whatever they are
         if lengths is not None and not ((lengths == 0) | (lengths == x.shape[1])).all():
-            raise ValueError(
+            raise InvalidValueError(
                 "mlp_lstm takes windows of one length only: halves of a padded window are not halves of the signal"
             )
         steps = x[:, : self.half_length * self.STEPS].reshape(len(x), self.STEPS, -1)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from raylab.errors import InvalidValueError
 from raylab.models.batch import Batch
 
 Array = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ class Estimator(ABC):
         """Learn from these windows (on the processor) and their class indexes (n,).
 
         Raises:
-            ValueError: if there are too few windows to learn from, with a sentence that says so.
+            InvalidValueError: if there are too few windows to learn from, with a sentence that says so.
         """
 
     @abstractmethod
@@ -66,14 +67,14 @@ def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]
     """Values of a channel (n, length, n_features) in double precision, and the mask of its valid steps (n, length).
 
     Raises:
-        ValueError: if a valid step is not finite.
+        InvalidValueError: if a valid step is not finite.
     """
     x = batch.values[channel].numpy().astype(np.float64)
     lengths = batch.lengths.get(channel)
     n_steps = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
     valid = np.arange(x.shape[1]) < n_steps[:, None]
     if not np.isfinite(x[valid]).all():
-        raise ValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
+        raise InvalidValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
     return x, valid
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raylab.errors import InvalidValueError
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes, Estimator, softmax, windows_of
 from raylab.models.registry import CLASSICAL_MODELS, implements
@@ -45,7 +46,7 @@ class HMMGMM(Estimator):
             windows = self._frames(batch, channel)
             everything = np.concatenate([frames for frames in windows if len(frames)] or [np.zeros((0, 1))])
             if not len(everything):
-                raise ValueError(f"no training window has the channel {channel}; leave it out")
+                raise InvalidValueError(f"no training window has the channel {channel}; leave it out")
             scale = everything.std(axis=0)
             self.arrays[f"{channel}.mean"] = everything.mean(axis=0)
             self.arrays[f"{channel}.scale"] = np.where(scale > 1e-8, scale, 1.0)
@@ -56,7 +57,7 @@ class HMMGMM(Estimator):
     def _fit_class(self, channel: str, label: int, windows: list[Array]) -> None:
         sequences = [self._normalized(channel, frames) for frames in windows if len(frames)]
         if len(sequences) == 0 or len(np.unique(np.concatenate(sequences), axis=0)) < STATES * MIXTURES:
-            raise ValueError(
+            raise InvalidValueError(
                 f"hmm_gmm: class {label} has fewer than {STATES * MIXTURES} different steps of {channel} to learn {STATES} states from"
             )
         model = _blank(self.seed)

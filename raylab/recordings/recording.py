@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from raylab.errors import InvalidValueError
+
 Trait = float | str
 DatasetKind = Literal[
     "signals", "utterances"
@@ -167,4 +169,6 @@ class Dataset:
         for label in self.labels:
             if label.name == name:
                 return label
-        raise ValueError(f"{self.name} has no label {name!r}; it offers {', '.join(label.name for label in self.labels)}")
+        raise InvalidValueError(
+            f"{self.name} has no label {name!r}; it offers {', '.join(label.name for label in self.labels)}"
+        )

@@ -25,6 +25,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import distributed
 
+from raylab.errors import RaylabError
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory
 from raylab.training.worker_group import WorkerGroup
@@ -39,7 +40,7 @@ DEATH_DETECTION_S = 10.0  # Ray Train notices a dead worker within this time
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # a collective that takes longer is an error
 
 
-class TrialFailedError(RuntimeError):
+class TrialFailedError(RaylabError, RuntimeError):
     """The trial itself failed on one of its workers, and no worker died; carries the outcome."""
 
     def __init__(self, outcome: Outcome) -> None:

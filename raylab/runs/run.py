@@ -86,7 +86,7 @@ def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
     for entry in study.datasets:
         try:
             indexes[study.source(entry)] = index_source(root, study.source(entry))
-        except (RaylabError, ValueError) as error:
+        except RaylabError as error:
             problems.append(str(error))
     if problems:
         raise StudyError(problems)

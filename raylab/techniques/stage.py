@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from raylab.errors import InvalidValueError
 from raylab.techniques.selection import Selection
 
 Value = str | int | float
@@ -71,7 +72,7 @@ class Technique:
             requested: values by name of the axis; an axis that is not named gets its defaults.
 
         Raises:
-            ValueError: if there is no such axis or if a value is not allowed; one message names all problems.
+            InvalidValueError: if there is no such axis or if a value is not allowed; one message names all problems.
         """
         names = [axis.name for axis in self.axes]
         problems = [
@@ -81,7 +82,7 @@ class Technique:
             refused = [value for value in requested.get(axis.name, []) if not axis.allowed(value)]
             problems += [f"{self.name}: {axis.name}={value!r} is not allowed; {axis.description}" for value in refused]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidValueError("; ".join(problems))
         values = [requested.get(axis.name) or list(axis.default) for axis in self.axes]
         return [dict(zip(names, combination, strict=True)) for combination in product(*values)]
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylab.errors import RaylabError
 from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
@@ -40,7 +41,7 @@ OnBatch = Callable[[RowIds], None]
 OnEpoch = Callable[[Epoch], None]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RaylabError, RuntimeError):
     """A training failed; the message says what was found."""
 
 

@@ -233,7 +233,7 @@ def read_study(path: Path) -> Study:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError([f"{path}: {error.strerror or error}"]) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError([f"{path} is not YAML: {error}"]) from error
     return parse_study(content, str(path))
 

@@ -13,6 +13,7 @@ from analysis.figures.figure_data import gain_table
 from analysis.scores.paired_scores import paired_scores
 from analysis.statistics.paired_tests import wilcoxon
 from raylab import __version__
+from raylab.errors import RaylabError
 from raylab.hashing import hash_record
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
@@ -87,7 +88,7 @@ def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, 
             probe("shuffled_labels", str(windows), str(Path(root) / "cohort"), seed=seed)
         summary = start(parse_study(study_of(case, seed), case.name), root, str(Path(root) / "run"), "local", log=_quiet)
         if not summary.complete:
-            raise RuntimeError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
+            raise RaylabError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
         scores = analysis.score(analysis.load(Path(root) / "run"))
     comparison = analysis.compare(scores)[STORED_COLUMNS].astype(object)
     rows = comparison.where(comparison.notna(), None).to_dict("records")  # JSON has no NaN

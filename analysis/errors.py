@@ -1,0 +1,9 @@
+"""What is wrong with a run or a question about it. Any other error that leaves ``analysis`` is a fault in it."""
+
+
+class AnalysisError(ValueError):
+    """A run folder or a request that cannot be analysed; the message names it and the remedy."""
+
+
+class RunNotFoundError(FileNotFoundError, AnalysisError):
+    """A folder that holds no run."""

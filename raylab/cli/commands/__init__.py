@@ -1,0 +1,1 @@
+"""One module per command: a thin call into the package, under the name that the user types."""

@@ -1,0 +1,110 @@
+"""`raylab prepare`."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import typer
+import yaml
+
+from raylab.cli.console import say
+from raylab.errors import RaylabError
+from raylab.recordings import DATASETS
+from raylab.runs.cluster import connect
+from raylab.runs.dataset_check import check_dataset
+from raylab.runs.prepare import PrepareRequest
+from raylab.runs.prepare import prepare as prepare_dataset
+from raylab.windows.preprocess import Preprocessing
+
+DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
+Normalization = Literal["recording", "past", "none", "per_speaker"]
+CONTENT, EXECUTION = "What goes into the windows", "How it is done"
+
+
+def prepare(
+    dataset: Annotated[DatasetName, typer.Argument(help="a name of `raylab datasets`")],
+    out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
+    root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
+    label: Annotated[
+        list[str] | None, typer.Option(help="label to prepare; repeat for several", rich_help_panel=CONTENT)
+    ] = None,
+    normalization: Annotated[
+        Normalization | None,
+        typer.Option(
+            help="signals: recording (the paper, and the default) or past (nothing after the window); utterances: none (the default) "
+            "or per_speaker (over all of a speaker's utterances, the held-out speaker's unlabelled ones too)",
+            rich_help_panel=CONTENT,
+        ),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(help="signals: seconds from one window's start to the next (5 unless given)", rich_help_panel=CONTENT),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="name=value, as the dataset offers; repeat for several", rich_help_panel=CONTENT),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="participant to leave out; repeat for several", rich_help_panel=CONTENT)
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="read everything and report, write nothing", rich_help_panel=EXECUTION)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
+) -> None:
+    """Turn a dataset's raw files into windows.
+
+    Example: raylab prepare wesad --root ~/data/WESAD --out windows/wesad
+    """
+    if stride is not None and stride <= 0:
+        raise RaylabError(f"--stride {stride:g} is not above 0")
+    if out is None and not check:
+        raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
+    settings = _settings(dataset, normalization, stride)
+    request = PrepareRequest(
+        dataset.value, root, out or "", tuple(label or ()), *settings, parse_options(option or []), tuple(exclude or ())
+    )
+    connect(address)
+    if not check:
+        prepare_dataset(request, overwrite, say)
+    elif check_dataset(request, say):
+        raise typer.Exit(1)
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """``name=value`` pairs; a value is read as YAML reads it.
+
+    Raises:
+        RaylabError: naming a pair that is none, or a value that is no YAML.
+    """
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise RaylabError(f"--option {pair!r} is not name=value")
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RaylabError(f"--option {pair!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
+    return options
+
+
+def _settings(
+    dataset: str, normalization: Normalization | None, stride: float | None
+) -> tuple[Preprocessing | None, Literal["none", "per_speaker"] | None]:
+    """The request's settings for signals, and those for utterances.
+
+    Raises:
+        RaylabError: if an option is for the other kind of dataset.
+    """
+    if DATASETS[dataset].kind == "utterances":
+        if normalization == "recording" or normalization == "past":  # noqa: PLR1714  mypy narrows the type by these alone
+            raise RaylabError(f"--normalization {normalization} is for running signals; for {dataset} use none or per_speaker")
+        if stride is not None:
+            raise RaylabError(f"--stride is for running signals; a window of {dataset} is one utterance")
+        return None, normalization
+    if normalization == "none" or normalization == "per_speaker":  # noqa: PLR1714  as above
+        raise RaylabError(f"--normalization {normalization} is for utterances; for {dataset} use recording or past")
+    return Preprocessing(step_s=stride or 5.0, normalization=normalization or "recording"), None

@@ -1,0 +1,47 @@
+"""`raylab report`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from analysis.report.comparison_table import caption, headings, rows, title
+from analysis.report.write import write_report
+from analysis.scores.metrics import METRIC_ALIASES, METRICS
+from analysis.scores.scores import Scoring
+from raylab.cli.console import console, say
+
+Metric = StrEnum("Metric", {name: name for name in (*METRICS, *METRIC_ALIASES)})  # type: ignore[misc]  # the members are the table's
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="a run folder")],
+    scoring: Annotated[Scoring, typer.Option(help="both sides on the same windows, or as the study's code does")] = "paired",
+    metric: Annotated[Metric | None, typer.Option(help="what is compared; the study's primary metric unless given")] = None,
+    best: Annotated[
+        bool,
+        typer.Option("--best", help="one column per technique: its best variant on the test windows, optimistic, without p"),
+    ] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="a published table (han2024) or another run folder to compare with; repeat for several"),
+    ] = None,
+) -> None:
+    """Print scores and the tested comparison; write them with figures and report.html into the run's report folder.
+
+    Example: raylab report runs/wesad --metric accuracy --against han2024
+    """
+    data = write_report(run, scoring, metric.value if metric else None, best, tuple(against or ()))
+    for names, part in data.comparison.groupby(["dataset", "label", "model"], sort=True):
+        table = Table(*headings(), box=SIMPLE_HEAD, title=title(names), title_justify="left")
+        for row in rows(part):
+            table.add_row(*row)
+        console.print(table)
+        say(caption(part))
+    for note in (*data.notes, *([data.incomplete] if data.incomplete else [])):
+        say(f"- {note}")
+    for other in data.against:
+        say(f"beside {other.name}: {run}/report/against_{other.name}.md")
+    say(f"written to {run}/report; open {run}/report/report.html in a browser")

@@ -1,0 +1,43 @@
+"""`raylab run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raylab.cli.console import say
+from raylab.errors import RaylabError
+from raylab.runs.cluster import Executor
+from raylab.runs.cost import estimate
+from raylab.runs.run import start
+from raylab.trials.study import read_study
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="a study file")],
+    out: Annotated[str | None, typer.Option(help="run folder: a path or a URI")] = None,
+    windows: Annotated[
+        str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
+    local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
+) -> None:
+    """Run what is missing of a study; the same command resumes it.
+
+    Example: raylab run studies/wesad.yaml --windows windows --out runs/wesad
+    """
+    executor: Executor = "local" if local else "ray"
+    root = windows or str(study.absolute().parent)
+    if plan:
+        for line in estimate(read_study(study), root, out, executor, address, say).lines():
+            say(line)
+        return
+    if out is None:
+        raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
+    summary = start(read_study(study), root, out, executor, address, say)
+    for line in summary.lines():
+        say(line)
+    if not summary.complete:
+        say(f"not complete: see `raylab status {out}`; the same command tries again what failed")
+        raise typer.Exit(1)

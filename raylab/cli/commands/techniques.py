@@ -1,0 +1,26 @@
+"""`raylab techniques`."""
+
+from raylab.cli.console import say
+from raylab.techniques.registry import TECHNIQUES
+
+
+def techniques() -> None:
+    """List the techniques: what each trains on, what it needs, and how many trainings it costs.
+
+    Example: raylab techniques
+    """
+    for technique in TECHNIQUES.values():
+        variants = technique.variants({})
+        needs = sorted(technique.needs(variants[0]))
+        shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
+        trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
+        trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
+        say(f"{technique.name}: {technique.description}")
+        say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
+        for axis in technique.axes:
+            say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.description})")
+        for stage in technique.stages(variants[0]):
+            overrides = ", ".join(f"{name} {value:g}" for name, value in stage.overrides.items())
+            say(
+                f"  stage {stage.name}: {stage.windows}, frees {' + '.join(stage.trainable)}{f'; {overrides}' if overrides else ''}"
+            )

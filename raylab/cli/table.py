@@ -1,0 +1,64 @@
+"""The commands: what the list of them says, and the module that holds each. It loads none of them, so that `raylab --help` is quick."""
+
+from dataclasses import dataclass
+
+LOOK, EVALUATE, CHECK, STREAM = "What there is", "Evaluate", "Check the method", "Follow a stream"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `raylab`.
+
+    Attributes:
+        module: holds the function of this name, with its options.
+        help: the line in the list of commands; the first line of the function's docstring (a test compares them).
+        panel: the heading in the list.
+    """
+
+    name: str
+    help: str
+    panel: str
+
+    @property
+    def module(self) -> str:
+        return f"raylab.cli.commands.{self.name}"
+
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command("datasets", "List the datasets: what each needs, how to obtain it, and what of it is in a folder.", LOOK),
+        Command(
+            "techniques", "List the techniques: what each trains on, what it needs, and how many trainings it costs.", LOOK
+        ),
+        Command("models", "List the encoders and fusions that a study may name.", LOOK),
+        Command("prepare", "Turn a dataset's raw files into windows.", EVALUATE),
+        Command("run", "Run what is missing of a study; the same command resumes it.", EVALUATE),
+        Command(
+            "status",
+            "Show what is done, running and failed, the rate, the time left and averages so far, also during a run.",
+            EVALUATE,
+        ),
+        Command(
+            "report",
+            "Print scores and the tested comparison; write them with figures and report.html into the run's report folder.",
+            EVALUATE,
+        ),
+        Command(
+            "probe",
+            "Put a dataset through a leak probe: windows with a known right result, or a study with its test labels flipped.",
+            CHECK,
+        ),
+        Command(
+            "validate",
+            "Count how often raylab finds a known truth in simulated cohorts. Takes hours; the same command resumes it.",
+            CHECK,
+        ),
+        Command(
+            "export",
+            "Write a trial's model as one file: weights, preprocessing, labels, and a card that says where it comes from.",
+            STREAM,
+        ),
+        Command("live", "Follow a stream: decisions as lines of JSON on standard output, and on a page.", STREAM),
+    )
+}
