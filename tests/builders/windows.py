@@ -1,11 +1,22 @@
 """Windows made of class lists, for tests of folds, plans and training."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from raylab.windows.dataset import WindowIndex, Windows
-from raylab.windows.segmentation import statistics
+from raylab.files import Folder
+from raylab.hashing import hash_record
+from raylab.windows.dataset import (
+    CARD,
+    WindowIndex,
+    Windows,
+    fingerprint_of,
+    read_rows,
+    stored_columns,
+    to_table,
+)
+from raylab.windows.segmentation import ParticipantWindows, statistics
 
 
 def make_windows(
@@ -43,3 +54,26 @@ def make_windows(
     described = {name: statistics(values) for name, values in signals.items()}
     index = WindowIndex(card, tuple(people), ids, person, np.zeros(len(y), np.int32), start, {"stress": y}, described)
     return Windows(index, signals)
+
+
+def store(windows: Windows, where: Path) -> Path:
+    """Write made windows as ``prepare`` does."""
+    folder, index = Folder(where), windows.index
+    columns = stored_columns(index.card)
+    entries = []
+    for number, entry in enumerate(index.card["participants"]):
+        rows = index.person == number
+        labels = {name: y[rows] for name, y in index.labels.items()}
+        signals = {name: x[rows] for name, x in windows.signals.items()}
+        lengths = {name: n[rows] for name, n in windows.lengths.items()}
+        cut = ParticipantWindows(
+            index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
+        )
+        table = to_table(cut, entry["name"], number, list(labels)).drop_columns(["participant"])
+        folder.write_table(f"participant={entry['name']}/part-0.parquet", table)
+        digest = fingerprint_of(read_rows(folder, entry["name"], columns), columns)
+        entries.append({**entry, "fingerprint": digest, "duration_s": 100.0, "windows": len(table)})
+    fingerprint = hash_record([[entry["name"], entry["fingerprint"]] for entry in entries])
+    card = {**index.card, "format": 1, "participants": entries, "caution": "Made windows.", "fingerprint": fingerprint}
+    folder.write_json(CARD, card)
+    return where

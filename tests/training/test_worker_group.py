@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders.training import people, staged, subject_of
 from builders.windows import make_windows
 from builders.workers import Case, trained, worker
-from test_training import people, staged, subject_of
 from torch.multiprocessing import spawn
 
 from raylab.training.worker_group import ALONE, WorkerGroup
