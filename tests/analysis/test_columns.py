@@ -14,7 +14,7 @@ import analysis
 from analysis.report import comparison_table
 from analysis.statistics import columns
 from analysis.statistics.columns import Column, Printed, signed
-from raylab.cli import app
+from raylab.cli.application import app
 
 MEDIAN = Column(
     "median_difference",

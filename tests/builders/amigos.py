@@ -11,6 +11,9 @@ import numpy.typing as npt
 import openpyxl
 import scipy.io
 
+from raylab.recordings import Recording
+from raylab.recordings.amigos import AMIGOS
+
 VIDEOS = ["4", "5", "9", "10", "13", "18", "19", "20", "23", "30", "31", "34", "36", "58", "80", "138"]
 LONG = ["N1", "P1", "B1", "U1"]
 BIG_FIVE = ["Extroversion", "Agreeableness", "Conscientiousness", "Emotional Stability", "Creativity (openness)"]
@@ -18,6 +21,7 @@ ANSWERS = ["arousal", "valence", "dominance", "liking", "familiarity"]
 EMOTIONS = ["neutral", "disgust", "happiness", "surprise", "anger", "fear", "sadness"]
 COLUMNS = {"EEG_DATA": (25, 128), "ECG_DATA": (6, 256), "GSR_DATA": (5, 128), "joined_data": (17, 128)}
 BASELINE_S = 5
+SELF = "Metadata_xlsx/SelfAsessment.xlsx"  # the publisher's spelling
 Array = npt.NDArray[np.float64]
 
 
@@ -214,3 +218,8 @@ def edit_sheet(path: Path, sheet: str, where: str, value: Any) -> None:
     book = openpyxl.load_workbook(path)
     book[sheet][where] = value
     book.save(path)
+
+
+def read(root: Path, person: str = "P01", **options: Any) -> Recording:
+    """A person's recording, with the dataset's options unless told otherwise."""
+    return AMIGOS.read(root, person, {**AMIGOS.options, **options})

@@ -9,7 +9,8 @@ from typing import Any
 import neurokit2 as nk
 import numpy as np
 import numpy.typing as npt
-from test_recordings import write_python2_pickle
+
+from builders.wesad_subject import write_python2_pickle
 
 Values = npt.NDArray[np.float64]
 CHEST_HZ = 700

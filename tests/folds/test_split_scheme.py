@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.windows import make_windows, with_card, with_labels
-from test_plan import study
-from test_probes import store
+from builders.studies import study
+from builders.windows import make_windows, store, with_card, with_labels
 
 from raylab.errors import RaylabError, StudyError
 from raylab.files import Folder

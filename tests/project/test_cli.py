@@ -1,24 +1,12 @@
 """The command line: the demo's commands on a small cohort, and what it says of bad input."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from builders.command_line import run_command as _run
 from builders.run import write_run
-
-from raylab import cli
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Exit code of `raylab ARGUMENTS`, in this process."""
-    monkeypatch.setattr(sys, "argv", ["raylab", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture

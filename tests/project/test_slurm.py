@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from builders.ray_head import free_ports
+from builders.studies import submitted_study as study
 from ray.scripts.scripts import start
-from test_jobs import study
 
 import psutil  # isort: skip  Ray carries it
 

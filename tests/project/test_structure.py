@@ -20,6 +20,7 @@ ORDER = {
 USES_ANALYSIS = ("trials", "runs", "live", "validity", "cli")
 USES_RAY = ("runs", "validity")
 SOURCES = sorted(path for top in ("raylab", "analysis", "jobs", "benchmarks") for path in (ROOT / top).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def _imports(path: Path) -> list[str]:
@@ -99,3 +100,17 @@ def test_readme_names_what_exists() -> None:
         assert (ROOT / link).exists(), link
     for path in re.findall(r"`((?:raylab|analysis|jobs|studies|docs|tests)/[\w./-]*)`", readme):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_test_files_stay_readable_and_apart(path: Path) -> None:
+    """No file of the tests over 400 lines, and none imports a test file: what several share is a builder or a fixture."""
+    assert path.read_text(encoding="utf-8").count("\n") <= 400
+    assert not [name for name in _imports(path) if name.split(".")[-1].startswith("test_") or name.split(".")[0] == "tests"]
+
+
+def test_folders_of_the_tests_are_the_packages() -> None:
+    """Each folder of tests/ is named after `analysis` or a package of raylab; `project` is the rest, `builders` what tests share."""
+    packages = {path.parent.name for path in (ROOT / "raylab").glob("*/__init__.py")} | {"analysis"}
+    folders = {path.parent.relative_to(ROOT / "tests").parts[0] for path in TESTS if path.parent != ROOT / "tests"}
+    assert folders <= packages | {"project", "builders"}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from builders.csv_folder import PAGE, write
 
 from raylab.errors import RecordingError
 from raylab.files import Folder
@@ -19,26 +20,7 @@ from raylab.windows.dataset import read_windows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import cut
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
 PAPER = Preprocessing()
-
-
-def write(root: Path, people: tuple[str, ...] = ("anna", "ben"), seconds: int = 100) -> Path:
-    """The page's layout: eda 4 Hz, pulse 64 Hz, calm for the first half, then stress; ben has two sessions."""
-    root.mkdir(exist_ok=True)
-    (root / "dataset.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
-    pd.DataFrame({"participant": people, "age": [30 + i for i in range(len(people))], "gender": "female"}).to_csv(
-        root / "traits.csv", index=False
-    )
-    for i, person in enumerate(people):
-        for session in ["."] if person != "ben" else ["evening", "morning"]:
-            folder = root / person / session
-            folder.mkdir(parents=True, exist_ok=True)
-            rng = np.random.default_rng(i)
-            pd.DataFrame({"value": rng.normal(0, 1, 4 * seconds)}).to_csv(folder / "eda.csv", index=False)
-            pd.DataFrame({"value": rng.normal(0, 1, 64 * seconds)}).to_csv(folder / "pulse.csv", index=False)
-            pd.DataFrame({"time_s": [0, seconds / 2], "stress": [0, 1]}).to_csv(folder / "labels.csv", index=False)
-    return root
 
 
 def read(root: Path, person: str) -> Recording:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_csv_folder import write
+from builders.csv_folder import write
 
 from raylab.recordings import DATASETS, Channel, Recording, Segment
 from raylab.recordings.availability import availability

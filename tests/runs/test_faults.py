@@ -16,8 +16,8 @@ import pytest
 import yaml
 from builders.faults import Saboteur, cut_short, fill, say, small_disk, with_a_nan
 from builders.nodes import Nodes, named, nodes, wait_until
-from test_multi_worker import every, processes
-from test_run import predictions, quiet, small
+from builders.running import every, predictions, processes, quiet
+from builders.studies import small
 
 from raylab.files import Folder
 from raylab.runs.folder import RunFolder

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_run import small
+from builders.studies import small
 
 from raylab.files import Folder
 from raylab.runs.gpu_memory import limit_gpu_memory, peak_of, resolve_gpu_share, share_of_gpu

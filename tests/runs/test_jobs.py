@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from builders.ray_head import TOKEN, Head, free_ports, started
+from builders.studies import submitted_study as study
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import RunFolder
@@ -30,21 +30,6 @@ def head() -> Iterator[Head]:
     """A head with 2 CPUs that asks for a token; its ``env`` holds the token."""
     with started("--num-cpus=2", **QUIET) as one:
         yield one
-
-
-def study(folder: Path, **changes: Any) -> Path:
-    """10 trials, each of a second or so, on the small cohort."""
-    content = {
-        "name": "submitted",
-        "datasets": [{"windows": "simulated", "label": "stress"}],
-        "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.2}],
-        "protocol": {"epochs": 12, "patience": 12, "batch_size": 8},
-        **changes,
-    }
-    path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 def evaluate(study_file: Path, cohort: Path, out: Path) -> list[str]:

@@ -1,16 +1,13 @@
 """Trials with several workers, through Ray Train: what they leave behind, what they listen on, and what a death or a failure does."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from builders.nodes import named
-from test_run import quiet, small
+from builders.running import every, processes, quiet
+from builders.studies import small, two_workers
 
 from raylab.errors import StudyError
 from raylab.files import Folder
@@ -22,43 +19,7 @@ from raylab.training.batches import Signals
 from raylab.training.loop import train
 from raylab.trials.plan import check_datasets, plan, stages_of
 from raylab.trials.run_trial import one_thread
-from raylab.trials.study import Study
 from raylab.windows.dataset import read_windows
-
-
-def two_workers(**changes: Any) -> Study:
-    """One trial of two stages, the second of which frees the head alone."""
-    return small(
-        datasets=[{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
-        techniques=[{"name": "fine_tuning", "layers": "last", "budget": 0.3}],
-        resources={"workers": 2},
-        **changes,
-    )
-
-
-def processes() -> list[Any]:
-    """What Ray started for this process."""
-    import psutil  # noqa: PLC0415  Ray carries it, importable once ray is
-
-    return list(psutil.Process().children(recursive=True))
-
-
-@contextmanager
-def every(seconds: float, look: Callable[[], None]) -> Iterator[None]:
-    """Look again and again in a thread until the block is left."""
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(seconds):
-            look()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_a_trial_of_two_workers_ends_as_any_other(cohort: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builders.recordings import MAJORITY, PAPER, recording, segment
-from test_recordings import wesad_content, write_wesad
+from builders.wesad_subject import wesad_content, write_wesad
 
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder, within

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from builders.running import predictions, quiet
+from builders.studies import small
 from ray import tune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,32 +22,9 @@ from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import Summary, start
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.status import status_lines
-from raylab.trials.study import Resources, Study, parse_study
+from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.validity.validate import jobs_of, validate
-
-
-def small(**changes: Any) -> Study:
-    """15 trials on the small simulated cohort: a base and two calibrations for each of 5 targets."""
-    content = {
-        "name": "small",
-        "datasets": [{"windows": "simulated", "label": "stress"}],
-        "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2}],
-        "protocol": {"epochs": 2, "batch_size": 16},
-        **changes,
-    }
-    return parse_study(content, "test")
-
-
-def predictions(run: Path) -> dict[str, pa.Table]:
-    return {
-        path.stem: RunFolder(str(run)).folder.read_table(f"predictions/{path.name}") for path in (run / "predictions").iterdir()
-    }
-
-
-def quiet(line: str) -> None:
-    """Progress goes nowhere in tests."""
 
 
 @pytest.fixture(scope="module")

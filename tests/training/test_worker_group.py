@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders.training import context_of, people, staged
 from builders.windows import make_windows
 from builders.workers import Case, trained, worker
-from test_training import people, staged, subject_of
 from torch.multiprocessing import spawn
 
 from raylab.training.worker_group import ALONE, WorkerGroup
@@ -20,12 +20,12 @@ WORKERS = 2
 
 def _case(encoder: str, trainable: tuple[str, ...] = ("trunk", "head"), rows: int = 40, **more: Any) -> Case:
     """P2 and P3 train (``rows`` of their windows), P4 and P5 validate unless ``validate`` is False."""
-    subject = subject_of(WINDOWS, encoder, adapter="adapter" in trainable, width=0.05)
+    context = context_of(WINDOWS, encoder, adapter="adapter" in trainable, width=0.05)
     kinds = {name: more.pop(name) for name in ("plain", "double") if name in more}
-    validation = (people(subject, "P4", "P5"),) if more.pop("validate", True) else ()
+    validation = (people(context, "P4", "P5"),) if more.pop("validate", True) else ()
     hyper = {"epochs": 12, "batch_size": 8, "patience": 4, "plateau_patience": 2, "learning_rate": 0.01, **more}
     return Case(
-        WINDOWS, subject, staged(people(subject, "P2", "P3")[:rows], *validation, trainable=trainable, **hyper), **kinds
+        WINDOWS, context, staged(people(context, "P2", "P3")[:rows], *validation, trainable=trainable, **hyper), **kinds
     )
 
 
@@ -33,7 +33,7 @@ def _with_nan(case: Case) -> Case:
     """The same windows, with one NaN in the last training window."""
     signals = {name: values.copy() for name, values in WINDOWS.signals.items()}
     signals["a"][case.stage.train[-1], 0, 0] = np.nan
-    return Case(type(WINDOWS)(WINDOWS.index, signals), case.subject, case.stage)
+    return Case(type(WINDOWS)(WINDOWS.index, signals), case.context, case.stage)
 
 
 # without dropout and batch norm: mlp_lstm with its dropout off, and heads on a trunk that stands still

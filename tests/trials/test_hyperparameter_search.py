@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from builders.windows import make_windows
-from test_plan import study
-from test_probes import store
+from builders.studies import study
+from builders.windows import make_windows, store
 
 import analysis
 from analysis.report.write import report_data

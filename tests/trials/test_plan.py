@@ -1,9 +1,9 @@
 """Studies, plans and trials: records that say what will run, and refuse what cannot."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from builders.studies import study
 from builders.windows import make_windows
 
 from raylab.errors import StudyError
@@ -17,18 +17,6 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
-
-
-def study(**changes: Any) -> dict[str, Any]:
-    """A small valid study on ``made``."""
-    return {
-        "name": "test",
-        "datasets": [{"windows": "made", "label": "stress"}],
-        "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2}],
-        "protocol": {"epochs": 2, "batch_size": 8},
-        **changes,
-    }
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import yaml
-from builders.windows import make_windows, with_card, with_labels
-from test_cli import _run
+from builders.command_line import run_command as _run
+from builders.windows import make_windows, store, with_card, with_labels
 
 import raylab.trials.run_trial
 from analysis.scores.metrics import auroc
@@ -26,19 +26,12 @@ from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study, parse_study
 from raylab.validity.label_flip_probe import flipped_labels
 from raylab.validity.probes import PROBES, probe
-from raylab.windows.card import joint_fingerprint
 from raylab.windows.dataset import (
-    CARD,
     WindowIndex,
     Windows,
-    fingerprint_of,
     read_index,
-    read_rows,
     read_windows,
-    stored_columns,
-    to_table,
 )
-from raylab.windows.segmentation import ParticipantWindows
 
 PANEL: list[Any] = [
     "non_personalized",
@@ -48,27 +41,6 @@ PANEL: list[Any] = [
     {"name": "multi_task", "task": "user"},
     {"name": "user_dependent", "budget": 0.4},
 ]
-
-
-def store(windows: Windows, where: Path) -> Path:
-    """Write made windows as ``prepare`` does."""
-    folder, index = Folder(where), windows.index
-    columns, entries = stored_columns(index.card.labels, index.card.channels), []
-    for number, entry in enumerate(index.card.participants):
-        rows = index.participant_index == number
-        labels = {name: y[rows] for name, y in index.labels.items()}
-        signals = {name: x[rows] for name, x in windows.signals.items()}
-        lengths = {name: n[rows] for name, n in windows.lengths.items()}
-        cut = ParticipantWindows(
-            index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
-        )
-        table = to_table(cut, entry.name, number, list(labels)).drop_columns(["participant"])
-        folder.write_table(f"participant={entry.name}/part-0.parquet", table)
-        digest = fingerprint_of(read_rows(folder, entry.name, columns), columns)
-        entries.append(entry.changed(fingerprint=digest, duration_s=100.0, windows=len(table)))
-    card = index.card.changed(participants=tuple(entries), caution="Made windows.", fingerprint=joint_fingerprint(entries))
-    folder.write_json(CARD, card.as_json())
-    return where
 
 
 @pytest.fixture(scope="module")

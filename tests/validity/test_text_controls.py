@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from builders.windows import make_windows, with_card
-from test_plan import study
-from test_probes import store
+from builders.studies import study
+from builders.windows import make_windows, store, with_card
 
 import analysis
 from analysis.scores.scores import score
