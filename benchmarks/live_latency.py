@@ -1,4 +1,4 @@
-"""How long decisions take on this machine: model files, each on its stream in real time, on one core.
+"""Latency of decisions on this machine: model files, each on its stream in real time, on one core.
 
     python -m benchmarks.live_latency MODEL SOURCE [MODEL SOURCE ...] --minutes 10 [--participant S2] [--core 0]
 
@@ -27,48 +27,48 @@ from raylab.live.sources.source import SourceOptions
 SHARES = (50, 95, 99, 100)
 
 
-def _measured(model: Path, asked: SourceOptions, minutes: float, core: int) -> dict[str, Any]:
-    """Follow the source for so long; what each part took."""
+def _measure(model_path: Path, options: SourceOptions, minutes: float, core: int) -> dict[str, Any]:
+    """Follow the source for so many minutes; the quantiles of each part's duration."""
     os.sched_setaffinity(0, {core})
     one_window_at_a_time()
-    read = read_model(model)
-    stream = Stream(read, open_source(read.card, asked), EventBus(), StreamSettings())
-    before = os.getloadavg()[0]
+    model = read_model(model_path)
+    stream = Stream(model, open_source(model.card, options), EventBus(), StreamSettings())
+    load_before = os.getloadavg()[0]
     timer = threading.Timer(60 * minutes, stream.stop)
     timer.start()
-    account = stream.run()
+    statistics = stream.run()
     timer.cancel()
-    parts = {"in all": account.latencies_ms, **account.parts_ms}
+    parts = {"in all": statistics.latencies_ms, **statistics.parts_ms}
     table = {name: [float(np.percentile(list(values), share)) for share in SHARES] for name, values in parts.items() if values}
-    how = read.card.preprocessing["window_s"]
     return {
-        "model": read.card.spec.name,
-        "window_s": how,
+        "model": model.card.spec.name,
+        "window_s": model.card.preprocessing["window_s"],
         "source": stream.source.description,
-        "windows": account.windows,
-        "dropped": {name: count for name, count in account.dropped.items() if count},
-        "errors": account.errors,
-        "load": [round(before, 2), round(os.getloadavg()[0], 2)],
+        "windows": statistics.windows,
+        "dropped": {name: count for name, count in statistics.dropped.items() if count},
+        "errors": statistics.errors,
+        "load": [round(load_before, 2), round(os.getloadavg()[0], 2)],
         "ms": table,
     }
 
 
-def _child(answer: Any, *asked: Any) -> None:
-    answer.send(_measured(*asked))
+def _measure_and_send(answer: Any, *arguments: Any) -> None:
+    answer.send(_measure(*arguments))
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(measured: dict[str, Any]) -> list[str]:
     """A measurement as a table in Markdown."""
-    said = (
-        f"{found['model']}, windows of {found['window_s']:g} s, {found['windows']} windows of {found['source']}; "
-        f"dropped {found['dropped'] or 'none'}, errors {found['errors']}; load {found['load'][0]} at the start, {found['load'][1]} at the end"
+    load_before, load_after = measured["load"]
+    title = (
+        f"{measured['model']}, windows of {measured['window_s']:g} s, {measured['windows']} windows of {measured['source']}; "
+        f"dropped {measured['dropped'] or 'none'}, errors {measured['errors']}; load {load_before} at the start, {load_after} at the end"
     )
     head = ["| part (ms) | median | p95 | p99 | most |", "| --- | --- | --- | --- | --- |"]
     return [
-        said,
+        title,
         "",
         *head,
-        *(f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |" for name, row in found["ms"].items()),
+        *(f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |" for name, row in measured["ms"].items()),
         "",
     ]
 
@@ -95,17 +95,19 @@ def main(
     typer.echo(f"{_processor()}, one of {os.cpu_count()} cores (number {core}), {minutes:g} minutes each in real time\n")
     spawn = multiprocessing.get_context("spawn")
     for model, source in zip(what[::2], what[1::2], strict=True):
-        mine, theirs = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=_child, args=(theirs, Path(model), SourceOptions(source, participant), minutes, core))
+        receiver, sender = spawn.Pipe(duplex=False)
+        process = spawn.Process(
+            target=_measure_and_send, args=(sender, Path(model), SourceOptions(source, participant), minutes, core)
+        )
         process.start()
-        theirs.close()
+        sender.close()
         try:
-            found = mine.recv()
+            measured = receiver.recv()
         except EOFError:
-            raise SystemExit(1) from None  # the process said why
+            raise SystemExit(1) from None  # the process has printed its error
         process.join()
-        typer.echo("\n".join(lines(found)))
-        typer.echo(f"<!-- {json.dumps(found)} -->\n")
+        typer.echo("\n".join(lines(measured)))
+        typer.echo(f"<!-- {json.dumps(measured)} -->\n")
 
 
 if __name__ == "__main__":

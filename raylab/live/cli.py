@@ -1,4 +1,4 @@
-"""What ``raylab live`` does."""
+"""The command ``raylab live``: opens model, source, page and record, and follows the stream to its end."""
 
 import signal
 import sys
@@ -24,16 +24,18 @@ CONSENT = (
 
 @dataclass(frozen=True)
 class LiveRequest:
-    """What the user asked for.
+    """The user's request.
 
     Attributes:
+        model: path of the model file.
         page: port on loopback; None: no page. 0: any free one.
-        record: file that events are added to; None: nothing is stored.
+        record: file to which events are appended; None: nothing is stored.
         consent: whether the people whom a microphone or camera captures have agreed.
+        quiet: whether events are kept off standard output.
     """
 
     model: Path
-    asked: SourceOptions
+    source: SourceOptions
     settings: StreamSettings
     page: int | None = None
     record: Path | None = None
@@ -41,54 +43,61 @@ class LiveRequest:
     quiet: bool = False
 
 
-def follow(order: LiveRequest, say: Any) -> StreamStatistics:
-    """Follow a source until it ends, or until the user does.
+def follow(request: LiveRequest, log: Any) -> StreamStatistics:
+    """Follow a source until it ends, or until the user ends the command.
+
+    Args:
+        log: called with each line for the user.
 
     Raises:
-        RaylabError: where model, source and settings do not fit, before anything is captured.
+        RaylabError: if model, source and settings do not fit together; before anything is captured.
     """
-    model = read_model(order.model)
-    source = open_source(model.card, order.asked)
+    model = read_model(request.model)
+    source = open_source(model.card, request.source)
     for line in model.card.lines():
-        say(line)
-    say(f"source: {source.description}")
-    say(CONSENT)
-    waits = source.recorded and order.asked.speed == 0
-    listeners = EventBus(waits)
+        log(line)
+    log(f"source: {source.description}")
+    log(CONSENT)
+    waits = source.recorded and request.source.speed == 0
+    bus = EventBus(waits)
     with ExitStack() as stack:
         agreed = Event()
-        stream = Stream(model, source, listeners, order.settings, waits)
-        if order.page is not None:
-            about = {
+        stream = Stream(model, source, bus, request.settings, waits)
+        if request.page is not None:
+            greeting = {
                 "consent": CONSENT,
                 "source": source.description,
                 "captures": source.captures,
-                "record": str(order.record or ""),
+                "record": str(request.record or ""),
             }
-            url = stack.enter_context(serve(stream, order.page, about, agreed))
-            say(f"page: {url}")
-        _ask(source, order, agreed, say)
-        writers = [EventWriter(listeners, order.record, str(order.record))] if order.record else []
-        if not order.quiet:
-            writers.append(EventWriter(listeners, sys.stdout, "standard output"))
+            url = stack.enter_context(serve(stream, request.page, greeting, agreed))
+            log(f"page: {url}")
+        _require_consent(source, request, agreed, log)
+        writers = [EventWriter(bus, request.record, str(request.record))] if request.record else []
+        if not request.quiet:
+            writers.append(EventWriter(bus, sys.stdout, "standard output"))
         _stop_by_signal(stream)
-        account = stream.run()
+        statistics = stream.run()
         for writer in writers:
             writer.finish()
-    return account
+    return statistics
 
 
-def _ask(source: Source, order: LiveRequest, agreed: Event, say: Any) -> None:
-    """Nobody is captured before they have agreed: on the command line or on the page."""
-    if not source.captures or order.consent:
+def _require_consent(source: Source, request: LiveRequest, agreed: Event, log: Any) -> None:
+    """Wait until the people whom the source captures have agreed: on the command line or on the page.
+
+    Raises:
+        RaylabError: if neither can happen.
+    """
+    if not source.captures or request.consent:
         return
-    if order.page is None:
+    if request.page is None:
         raise RaylabError("this source captures people: say with --consent that they have agreed, or use --page, which asks")
-    say("waiting for consent on the page")
+    log("waiting for consent on the page")
     agreed.wait()
 
 
 def _stop_by_signal(stream: Stream) -> None:
-    """Ctrl-C and the usual request to end let the last windows be decided."""
+    """Ctrl-C and the usual request to terminate end the stream, after the last windows are decided."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stream.stop())

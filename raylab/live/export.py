@@ -1,4 +1,4 @@
-"""A trial of a run to a model file."""
+"""Export of a trial's model from a run folder to a model file."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -28,44 +28,44 @@ from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
-SHOWN = 12
+MAX_LISTED = 12
 LIVE_BUDGET = 1  # decides nothing here: a stage's hyperparameters do not depend on its budget
 
 
-def _record(run: RunFolder, asked: str) -> dict[str, Any]:
-    """The finished trial whose key begins like this.
+def _finished_record(run: RunFolder, prefix: str) -> dict[str, Any]:
+    """The record of the finished trial whose key begins with the prefix.
 
     Raises:
-        RaylabError: naming the trials there are.
+        RaylabError: naming the trials that exist.
     """
     records = {row["trial"]: row for row in run.records()}
-    found = [key for key in records if asked and key.startswith(asked)]
-    if len(found) == 1 and records[found[0]]["status"] == "ok":
-        return records[found[0]]
-    if len(found) == 1:
-        record = records[found[0]]
+    matches = [key for key in records if prefix and key.startswith(prefix)]
+    if len(matches) == 1 and records[matches[0]]["status"] == "ok":
+        return records[matches[0]]
+    if len(matches) == 1:
+        record = records[matches[0]]
         raise RaylabError(
-            f"trial {found[0]} is {record['status']} ({record.get('error')}); only a trial that is ok has a model"
+            f"trial {matches[0]} is {record['status']} ({record.get('error')}); only a trial that is ok has a model"
         )
-    fitting = found or list(records)
+    candidates = matches or list(records)
     columns = ("dataset", "label", "model", "technique", "variant", "participant", "seed")
-    listed = [f"  {key}: {' '.join(str(records[key][name]) for name in columns)}" for key in sorted(fitting)[:SHOWN]]
-    more = [f"  and {len(fitting) - SHOWN} more, see trials.parquet"] if len(fitting) > SHOWN else []
-    what = f"{len(found)} trials begin with {asked!r}" if found else f"{run.uri} has no finished trial {asked!r}"
-    raise RaylabError("\n".join([f"{what}; give one of:", *listed, *more]))
+    listed = [f"  {key}: {' '.join(str(records[key][name]) for name in columns)}" for key in sorted(candidates)[:MAX_LISTED]]
+    more = [f"  and {len(candidates) - MAX_LISTED} more, see trials.parquet"] if len(candidates) > MAX_LISTED else []
+    problem = f"{len(matches)} trials begin with {prefix!r}" if matches else f"{run.uri} has no finished trial {prefix!r}"
+    raise RaylabError("\n".join([f"{problem}; give one of:", *listed, *more]))
 
 
-def _planned(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key: str) -> Trial:
+def _planned_trial(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key: str) -> Trial:
     """The trial as the study plans it.
 
     Raises:
-        RaylabError: where the plan has it no more: windows or study have changed since it ran.
+        RaylabError: if it is no longer in the plan: windows or study have changed since it ran.
     """
-    chosen = None
+    hyperparameters = None
     if study.search:
-        searched = analysis.score(analysis.load(run.folder.sub(SEARCH).uri), "published")
-        chosen = choose(study, study.search, indexes, searched)
-    for trial in plan(study, indexes, chosen):
+        scores = analysis.score(analysis.load(run.folder.sub(SEARCH).uri), "published")
+        hyperparameters = choose(study, study.search, indexes, scores)
+    for trial in plan(study, indexes, hyperparameters):
         if trial.key == key:
             return trial
     raise RaylabError(
@@ -73,7 +73,12 @@ def _planned(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key:
     )
 
 
-def _refuse_not_causal(index: WindowIndex) -> None:
+def _require_causal(index: WindowIndex) -> None:
+    """Refuse windows whose normalization used later samples.
+
+    Raises:
+        RaylabError: with the option that prepares others.
+    """
     settings = index.card.preprocessing
     if settings.normalization != settings.causal:
         raise RaylabError(
@@ -83,24 +88,25 @@ def _refuse_not_causal(index: WindowIndex) -> None:
 
 
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
-    """What the wearer's marks can train, or why nothing."""
-    own = TECHNIQUES[trial.technique].stages(trial.variant)
-    if type(own[-1].windows) is Calibration:  # not its subclass, which trains on everyone else too
-        return _card(trial, own[-1], {str(trial.variant.get("layers", "all")): own[-1].trainable}), ""
+    """The stage that the wearer's marks can train, or None and the reason."""
+    stages = TECHNIQUES[trial.technique].stages(trial.variant)
+    if type(stages[-1].windows) is Calibration:  # not its subclass, which trains on the other participants too
+        return _calibration_card(trial, stages[-1], {str(trial.variant.get("layers", "all")): stages[-1].trainable}), ""
     if trial.technique != "non_personalized":
         return (
             None,
             f"{trial.technique} has no stage that trains on the wearer's windows alone; export fine_tuning or non_personalized",
         )
-    tuned = TECHNIQUES["fine_tuning"]
-    variants = [{**tuned.variants({})[0], "layers": layers, "budget": LIVE_BUDGET} for layers in ("all", "last")]
-    if refused := technique_problem(trial.model, "fine_tuning", variants[0]):
-        return None, refused
-    stages = {str(variant["layers"]): tuned.stages(variant)[-1] for variant in variants}
-    return _card(trial, stages["all"], {layers: stage.trainable for layers, stage in stages.items()}), ""
+    fine_tuning = TECHNIQUES["fine_tuning"]
+    variants = [{**fine_tuning.variants({})[0], "layers": layers, "budget": LIVE_BUDGET} for layers in ("all", "last")]
+    if problem := technique_problem(trial.model, "fine_tuning", variants[0]):
+        return None, problem
+    last_stages = {str(variant["layers"]): fine_tuning.stages(variant)[-1] for variant in variants}
+    trainable = {layers: stage.trainable for layers, stage in last_stages.items()}
+    return _calibration_card(trial, last_stages["all"], trainable), ""
 
 
-def _card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str, ...]]) -> CalibrationCard:
+def _calibration_card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str, ...]]) -> CalibrationCard:
     hyper = resolve(trial.protocol, stage.name, stage.overrides, batch_size(trial.model.encoder))
     return CalibrationCard(stage=stage.name, trainable=trainable, hyper=hyper.as_dict())
 
@@ -112,11 +118,15 @@ def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]
     return tuple(text for unit, texts in dataset.sentences.items() if unit in units for text in texts) if dataset else ()
 
 
-def _weights(run: RunFolder, trial: Trial, subject: TrainingContext, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
-    """The model's weights, and those of the parts that its calibration trained as they were before."""
-    network = build_model(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
+    """The model's weights, and the weights of the parts that its calibration trained, before that calibration.
+
+    Raises:
+        RaylabError: if those of a stage are missing or damaged.
+    """
+    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     calibrates = type(TECHNIQUES[trial.technique].stages(trial.variant)[-1].windows) is Calibration
-    before: Any = {}
+    weights_before: Any = {}
     for stage in stages:
         state = run.store.load(stage.hash)
         if state is None:
@@ -124,38 +134,39 @@ def _weights(run: RunFolder, trial: Trial, subject: TrainingContext, stages: tup
                 f"{run.uri}: the weights of stage {stage.name} ({stage.hash}) are missing or damaged; run the study again"
             )
         if calibrates and stage is stages[-1]:
-            before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
+            weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
         network.load_parts(state)
-    return network.state_of(PARTS), before
+    return network.state_of(PARTS), weights_before
 
 
-def export(where: str, asked: str, out: Path, windows: str | None = None) -> LiveModel:
+def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> LiveModel:
     """Write the model of a finished trial to a file.
 
     Args:
-        where: the run folder. ``asked``: the trial's key, or its beginning.
-        windows: the folder that the study's windows are in; where the run found them unless given.
+        run_folder: a path or a URI.
+        key: of the trial, or the beginning of its key.
+        windows: folder of the study's windows; the one that the run read unless given.
 
     Raises:
-        RaylabError: where there is no such trial, its weights are gone, or its windows were normalized by what a stream does not have.
+        RaylabError: if there is no such trial, its weights are gone, or the normalization of its windows used later samples.
     """
-    run = RunFolder(where)
-    record = _record(run, asked)
-    origin = run.folder.read_json("provenance.json")
+    run = RunFolder(run_folder)
+    record = _finished_record(run, key)
+    provenance = run.folder.read_json("provenance.json")
     study = parse_study(yaml.safe_load(run.folder.read("study.yaml")), f"{run.uri}/study.yaml")
-    indexes = indexes_of(study, windows or str(origin["windows"]))
-    trial = _planned(run, study, indexes, record["trial"])
+    indexes = indexes_of(study, windows or str(provenance["windows"]))
+    trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
-    _refuse_not_causal(index)
-    subject, stages = stages_of(trial, index)
-    weights, before = _weights(run, trial, subject, stages)
-    calibration, why_not = _calibration(trial)
-    last = np.concatenate([stages[-1].train, stages[-1].validation])
+    _require_causal(index)
+    context, stages = stages_of(trial, index)
+    weights, weights_before = _load_weights(run, trial, context, stages)
+    calibration, no_calibration = _calibration(trial)
+    last_rows = np.concatenate([stages[-1].train, stages[-1].validation])
     channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
         format=1,
         raylab=version("raylab"),
-        commit=str(origin.get("commit") or ""),
+        commit=str(provenance.get("commit") or ""),
         study=study.name,
         trial=trial.key,
         dataset=trial.dataset,
@@ -165,11 +176,11 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
         model=trial.model.as_dict(),
         technique=trial.technique,
         variant=str(trial.labels["variant"]),
-        adapter=subject.adapter,
+        adapter=context.adapter,
         participant=trial.target,
-        people=len(np.unique(index.participant_index[last])),
+        people=len(np.unique(index.participant_index[last_rows])),
         seed=trial.seed,
-        draws=draws_of(subject.fold.draws),
+        draws=draws_of(context.fold.draws),
         stages=trial.stages,
         channels=tuple(ModelChannel(**dict(channels[name])) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card.preprocessing.as_dict(),
@@ -180,9 +191,9 @@ def export(where: str, asked: str, out: Path, windows: str | None = None) -> Liv
         caution=index.card.caution,
         licence=index.card.licence,
         calibration=calibration,
-        no_calibration=why_not,
+        no_calibration=no_calibration,
         sentences=_sentences(index, trial.channels),
     )
-    model = LiveModel(card, weights, before)
+    model = LiveModel(card, weights, weights_before)
     write_model(model, out)
     return model

@@ -49,48 +49,51 @@ def make_run(root: Path) -> Path:
     order = PrepareRequest("simulated", ".", str(root / "windows/simulated"), preprocessing=past, options=OPTIONS)
     prepare(order, say=lambda line: None, where="local")
     for name, study in (("run", STUDY), ("tuned", TUNED)):
-        made = start(parse_study(study, name), str(root / "windows"), str(root / name), "local", log=lambda line: None)
-        assert made.complete
+        summary = start(parse_study(study, name), str(root / "windows"), str(root / name), "local", log=lambda line: None)
+        assert summary.complete
     return root
 
 
-def key_of(run: Path, **wanted: str) -> str:
+def key_of(run: Path, **columns: str) -> str:
     """The key of the one trial with these columns."""
     trials = analysis.load(str(run)).trials
-    for name, value in wanted.items():
+    for name, value in columns.items():
         trials = trials[trials[name] == value]
     (key,) = trials["trial"]
     return str(key)
 
 
-def exported(root: Path, run: str = "run", **wanted: str) -> LiveModel:
-    """The model of a trial."""
-    asked = {"model": "fcn w0.0625", "technique": "non_personalized", **wanted}
+def exported(root: Path, run: str = "run", **columns: str) -> LiveModel:
+    """The model of the one trial with these columns, exported to ``root/models``."""
+    selected = {"model": "fcn w0.0625", "technique": "non_personalized", **columns}
     return export(
-        str(root / run), key_of(root / run, **asked), root / "models" / ("-".join(asked.values()).replace(" ", "_") + ".raylab")
+        str(root / run),
+        key_of(root / run, **selected),
+        root / "models" / ("-".join(selected.values()).replace(" ", "_") + ".raylab"),
     )
 
 
-def labelled(windows: Windows, person: int, label: str) -> Iterator[tuple[Window, int]]:
-    """A person's prepared windows as a stream would give them, with their classes."""
-    for row in np.flatnonzero((windows.index.participant_index == person) & (windows.index.labels[label] >= 0)):
+def labelled(windows: Windows, participant: int, label: str) -> Iterator[tuple[Window, int]]:
+    """A participant's prepared windows as a stream would give them, with their class indices."""
+    for row in np.flatnonzero((windows.index.participant_index == participant) & (windows.index.labels[label] >= 0)):
         values = {name: signals[row].copy() for name, signals in windows.signals.items()}
         start = float(windows.index.start_s[row])
         yield Window(int(row), start, start + 10, values, {}, {}, {}, 0.0), int(windows.index.labels[label][row])
 
 
-def gather(listeners: EventBus) -> Any:
-    """A queue that sees everything; ``events`` takes it out once the stream has ended."""
-    return listeners.join(waits=True)
+def subscribe(bus: EventBus) -> Any:
+    """A queue of all events; ``events`` takes them out until the stream has ended."""
+    return bus.subscribe(waits=True)
 
 
 def events(queue: Any) -> list[dict[str, Any]]:
-    found = []
+    """All events, once the stream has ended."""
+    collected = []
     while not queue.done:
         event = queue.get(0.1)
         if event is not None:
-            found.append(event)
-    return found
+            collected.append(event)
+    return collected
 
 
 def signal(rate_hz: float, seconds: float, seed: int = 0) -> Any:
@@ -99,7 +102,11 @@ def signal(rate_hz: float, seconds: float, seed: int = 0) -> Any:
 
 
 def chunks_of(signals: dict[str, tuple[float, Any]], each_s: float = 0.25, begin_s: float = 0.0) -> Iterator[Chunk]:
-    """Channel to (rate, samples (n, n_features)): in pieces, all channels in turn."""
+    """Chunks of ``each_s`` of all channels in turn.
+
+    Args:
+        signals: channel to (rate, samples (n, n_features)).
+    """
     seconds = max(len(samples) / rate for rate, samples in signals.values())
     for number in range(int(np.ceil(seconds / each_s))):
         for name, (rate, samples) in signals.items():
@@ -120,7 +127,7 @@ def source_of(items: Any, recorded: bool = True, picture: bool = False) -> Sourc
     return Source("made for a test", give, recorded, picture=picture)
 
 
-class Heard(list[Note]):
+class CollectedNotes(list[Note]):
     """Collects notes."""
 
     def __call__(self, note: Note) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from builders.live import exported, gather, labelled
+from builders.live import exported, labelled, subscribe
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.live.calibrate import Calibrator, arrays, calibrated
+from raylab.live.calibrate import Calibrator, calibrate_network, training_arrays
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Chunk, LabelMark, Note, Window
 from raylab.live.core.pipeline import Stream, StreamSettings
@@ -23,12 +23,12 @@ from raylab.windows.dataset import read_windows
 
 
 def _first(root: Path, budget: int) -> list[tuple[Window, int]]:
-    """The first windows of each class of the person who is held out, in the order of time."""
-    kept: list[tuple[Window, int]] = []
+    """The target's first windows of each class, in the order of time."""
+    first: list[tuple[Window, int]] = []
     for window, number in labelled(read_windows(Folder(root / "windows/simulated")), 0, "stress"):
-        if [other for _, other in kept].count(number) < budget:
-            kept.append((window, number))
-    return kept
+        if [other for _, other in first].count(number) < budget:
+            first.append((window, number))
+    return first
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def _first(root: Path, budget: int) -> list[tuple[Window, int]]:
     ],
 )
 def test_a_live_calibration_is_the_study_s_to_the_bit(live_run: Path, technique: str, variant: str, layers: str) -> None:
-    """On the first three windows of each class: the weights of the trial with that budget, from the trial's own model and from the one for all."""
+    """On the first three windows of each class: the weights of the trial with that budget, from its own model and from the non-personalized one."""
     studied = exported(live_run, "tuned", technique=technique, variant=variant)
-    kept = _first(live_run, 3)
+    windows = _first(live_run, 3)
     for model in (studied, *([exported(live_run, "tuned")] if technique == "fine_tuning" else [])):
-        state = calibrated(model, layers, *arrays(model, kept)).state_of(("trunk", "head"))
+        state = calibrate_network(model, layers, *training_arrays(model, windows)).state_of(("trunk", "head"))
         assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
 
 
@@ -53,17 +53,17 @@ def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
     """Marks on prepared windows: the budget starts it, and what comes back are the study's weights."""
     model = exported(live_run, "tuned")
     studied = exported(live_run, "tuned", technique="fine_tuning", variant="layers=last budget=3")
-    notes, done, networks = list[Note](), Event(), list[Any]()
+    notes, finished, networks = list[Note](), Event(), list[Any]()
 
     def take(network: Any) -> None:
         networks.append(network)
-        done.set()
+        finished.set()
 
     calibrator = Calibrator(model, "last", 3, take, notes.append)
     for window, number in labelled(read_windows(Folder(live_run / "windows/simulated")), 0, "stress"):
         calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
         calibrator.offer(window)
-    assert done.wait(120), notes
+    assert finished.wait(120), notes
     calibrator.wait()
     state = networks[0].state_of(("head",))
     assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
@@ -74,7 +74,7 @@ def test_a_calibration_runs_in_a_process_of_its_own(live_run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process ends: the model stays, and marks count from the beginning."""
+    """If its process fails, the model stays, and windows are counted from the beginning."""
     model = exported(live_run, "tuned")
     monkeypatch.setattr("raylab.live.calibrate.as_bytes", lambda model: b"nothing")
     notes: list[Note] = []
@@ -89,7 +89,7 @@ def test_a_calibration_that_fails_is_said_and_can_be_tried_again(live_run: Path,
 
 @pytest.mark.slow
 def test_stopping_ends_a_calibration(live_run: Path) -> None:
-    """Whoever leaves does not wait for a training."""
+    """The end of a stream does not wait for a training."""
     model = exported(live_run, "tuned")
     calibrator = Calibrator(model, "all", 1, lambda network: pytest.fail("it was stopped"), lambda note: None)
     for window, number in _first(live_run, 1):
@@ -110,38 +110,36 @@ def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
     source = open_source(model.card, SourceOptions("folder:.", "P01", replay_labels=True, speed=0))
 
     def slowly(stop: Event) -> Iterator[Any]:
-        """The calibration runs beside the stream: the last minute waits for it."""
-        seen: list[Any] = []
+        """The calibration runs in the background: the last minute waits for it."""
+        waited = False
         for item in source.items(stop):
-            if isinstance(item, Chunk) and item.time_s > 200 and not seen:
-                seen.append(item)
-                until = time.monotonic() + 60
-                while time.monotonic() < until and not any(event.get("event") == "model" for event in told):
+            if isinstance(item, Chunk) and item.time_s > 200 and not waited:
+                waited = True
+                until = time.monotonic() + 240
+                while time.monotonic() < until and not any(event.get("event") == "model" for event in received):
                     time.sleep(0.05)
             yield item
 
-    listeners = EventBus(True)
-    told: list[dict[str, Any]] = []
-    queue = gather(listeners)
-    stream = Stream(
-        model, Source(source.description, slowly, True), listeners, StreamSettings(calibrate=3, layers="last"), True
-    )
-    reader = threading.Thread(target=lambda: told.extend(iter(lambda: queue.get(60), None)))
+    bus = EventBus(True)
+    received: list[dict[str, Any]] = []
+    queue = subscribe(bus)
+    stream = Stream(model, Source(source.description, slowly, True), bus, StreamSettings(calibrate=3, layers="last"), True)
+    reader = threading.Thread(target=lambda: received.extend(iter(lambda: queue.get(60), None)))
     reader.start()
     stream.run()
     reader.join(30)
-    decided = [event for event in told if event["event"] == "decision"]
+    decided = [event for event in received if event["event"] == "decision"]
     models = [decision["model"] for decision in decided]
     assert "base" == models[0] and "calibrated" == models[-1]
     assert models == sorted(models)
     assert {"calm": 3, "stress": 3} == decided[-1]["marked"]
     assert {"event": "model", "model": "calibrated"}.items() <= next(
-        event for event in told if event["event"] == "model"
+        event for event in received if event["event"] == "model"
     ).items()
 
 
 def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> None:
-    """Not those that began before it, lack a channel, or come after its end; an unknown class is refused."""
+    """Not windows that began before it, lack a channel, or come after its end; an unknown class is refused."""
     model = exported(live_run, "tuned")
     notes: list[Note] = []
     calibrator = Calibrator(model, "last", 50, lambda network: None, notes.append)

@@ -1,4 +1,4 @@
-"""The command and its page: lines in, decisions out; served to this machine only; and (slow) looked at in a browser."""
+"""The command and its page: lines in, decisions out; served to this machine only; and (slow) shown in a browser."""
 
 import json
 import subprocess
@@ -38,12 +38,12 @@ def _served(
     live_run: Path, items: Any, settings: StreamSettings, captures: bool = False
 ) -> Iterator[tuple[str, Stream, threading.Event]]:
     """A stream with its page; it runs in a thread."""
-    listeners, agreed = EventBus(), threading.Event()
-    made = source_of(items)
-    source = Source(made.description, made.items, recorded=True, captures=captures)
-    stream = Stream(exported(live_run, "tuned"), source, listeners, settings, waits=True)
-    about = {"consent": CONSENT, "source": source.description, "captures": captures, "record": ""}
-    with serve(stream, 0, about, agreed) as url:
+    bus, agreed = EventBus(), threading.Event()
+    replay = source_of(items)
+    source = Source(replay.description, replay.items, recorded=True, captures=captures)
+    stream = Stream(exported(live_run, "tuned"), source, bus, settings, waits=True)
+    greeting = {"consent": CONSENT, "source": source.description, "captures": captures, "record": ""}
+    with serve(stream, 0, greeting, agreed) as url:
         runner = threading.Thread(target=stream.run, daemon=True)
         runner.start()
         try:
@@ -81,14 +81,14 @@ def test_a_page_gets_what_is_decided_and_sends_marks(live_run: Path) -> None:
             socket.send("agree")
             assert agreed.wait(5)
             assert "stress" == _until(socket, "decision")["mark"]
-        assert stream.calibrator is not None and "stress" == stream.calibrator.mark_now
+        assert stream.calibrator is not None and "stress" == stream.calibrator.current_mark
 
 
 def test_a_late_page_sees_what_was_decided(live_run: Path) -> None:
-    """The last events are kept for who comes later."""
+    """The last events are kept for pages that connect later."""
     with _served(live_run, _chunks(), StreamSettings()) as (url, stream, _):
         until = time.monotonic() + 30
-        while stream.account.windows < 20 and time.monotonic() < until:
+        while stream.statistics.windows < 20 and time.monotonic() < until:
             time.sleep(0.05)
         with connect(url.replace("http", "ws") + "live") as socket:
             assert 12 == _until(socket, "decision")["window"]
@@ -123,10 +123,10 @@ def test_the_page_is_this_machine_s_and_has_a_key(live_run: Path) -> None:
             caught.value.close()
             assert 404 == caught.value.code
         port = int(url.split(":")[2].split("/")[0])
-        listeners, other = EventBus(), exported(live_run)
+        bus, other = EventBus(), exported(live_run)
         with (
             pytest.raises(RaylabError, match="cannot be used"),
-            serve(Stream(other, source_of([]), listeners, StreamSettings()), port, {}, threading.Event()),
+            serve(Stream(other, source_of([]), bus, StreamSettings()), port, {}, threading.Event()),
         ):
             pass
 
@@ -146,15 +146,15 @@ def test_lines_in_decisions_out(live_run: Path, tmp_path: Path) -> None:
     for line in lines:
         process.stdin.write(line + "\n")
         time.sleep(0.001)
-    out, aside = process.communicate(timeout=60)
-    told = [json.loads(line) for line in out.splitlines()]
-    assert 0 == process.returncode and CONSENT in aside and "held out: P01" in aside
-    decisions = [event for event in told if event["event"] == "decision"]
+    output, messages = process.communicate(timeout=60)
+    written = [json.loads(line) for line in output.splitlines()]
+    assert 0 == process.returncode and CONSENT in messages and "held out: P01" in messages
+    decisions = [event for event in written if event["event"] == "decision"]
     assert 12 == decisions[0]["window"] and len(decisions) > 20
-    notes = " ".join(event["text"] for event in told if event["event"] == "note")
+    notes = " ".join(event["text"] for event in written if event["event"] == "note")
     assert "line 101 is left out" in notes and "the model has no such channel" in notes
-    assert "end" == told[-1]["event"]
-    assert told == [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert "end" == written[-1]["event"]
+    assert written == [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
 
 
 def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,16 +163,16 @@ def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypa
     model = next((live_run / "models").glob("fcn_w0.0625-non_personalized.raylab"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)  # pytest's own stay
-    said: list[str] = []
-    account = follow(
-        LiveRequest(model, SourceOptions("folder:.", "P01", speed=0), StreamSettings(), page=0, quiet=True), said.append
+    lines: list[str] = []
+    statistics = follow(
+        LiveRequest(model, SourceOptions("folder:.", "P01", speed=0), StreamSettings(), page=0, quiet=True), lines.append
     )
-    assert account.windows > 20 and any("page: http://127.0.0.1" in line for line in said)
+    assert statistics.windows > 20 and any("page: http://127.0.0.1" in line for line in lines)
     assert [] == list(tmp_path.rglob("*"))
 
 
 def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the command line it is refused; with a page the stream begins when somebody agrees there."""
+    """On the command line it is refused; with a page the stream begins when consent is given there."""
     exported(live_run)
     model = next((live_run / "models").glob("fcn_w0.0625-non_personalized.raylab"))
     began: list[float] = []
@@ -182,23 +182,23 @@ def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.
         yield from _chunks()[:10]
 
     monkeypatch.setattr(
-        "raylab.live.cli.open_source", lambda card, asked: Source("somebody", items, recorded=False, captures=True)
+        "raylab.live.cli.open_source", lambda card, options: Source("somebody", items, recorded=False, captures=True)
     )
     monkeypatch.setattr("raylab.live.cli.signal.signal", lambda number, handler: None)
-    order = LiveRequest(model, SourceOptions("folder:."), StreamSettings(), quiet=True)
+    request = LiveRequest(model, SourceOptions("folder:."), StreamSettings(), quiet=True)
     with pytest.raises(RaylabError, match="captures people: say with --consent"):
-        follow(order, lambda line: None)
-    said: list[str] = []
+        follow(request, lambda line: None)
+    lines: list[str] = []
     runner = threading.Thread(
-        target=lambda: follow(LiveRequest(model, SourceOptions("x"), StreamSettings(), page=0, quiet=True), said.append)
+        target=lambda: follow(LiveRequest(model, SourceOptions("x"), StreamSettings(), page=0, quiet=True), lines.append)
     )
     runner.start()
     until = time.monotonic() + 20
-    while not any("waiting for consent" in line for line in said) and time.monotonic() < until:
+    while not any("waiting for consent" in line for line in lines) and time.monotonic() < until:
         time.sleep(0.05)
     time.sleep(0.3)
     assert not began
-    url = next(line for line in said if line.startswith("page: ")).removeprefix("page: ")
+    url = next(line for line in lines if line.startswith("page: ")).removeprefix("page: ")
     with connect(url.replace("http", "ws") + "live") as socket:
         socket.send("agree")
         runner.join(20)
@@ -206,7 +206,7 @@ def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.
 
 
 def _wait(page: Any, holds: str) -> None:
-    """Until an expression is true; the page's policy forbids the browser's own waiting, which evaluates text inside it."""
+    """Wait until an expression is true; the page's policy forbids the browser's own waiting, which evaluates text inside it."""
     until = time.monotonic() + 60
     while not page.evaluate(holds):
         assert time.monotonic() < until, holds
@@ -223,10 +223,10 @@ def test_a_browser_shows_a_replay(browser: Any, live_run: Path, width: int, sche
     items = [*_chunks()[:2500], Note("test", "<b>hostile</b>"), LabelMark("calm"), *_chunks()[2500:]]
     with _served(live_run, _slowly(items, 0.004), StreamSettings(calibrate=50)) as (url, stream, agreed):
         page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
-        asked, said = list[str](), list[str]()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        requests, complaints = list[str](), list[str]()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         page.wait_for_selector("dialog[open]")
         assert "must know it and agree" in page.inner_text("#consent-text") and "Nothing is recorded." in page.inner_text(
@@ -247,13 +247,15 @@ def test_a_browser_shows_a_replay(browser: Any, live_run: Path, width: int, sche
         _wait(page, "document.querySelector('#notes').textContent.includes('<b>hostile</b>')")
         _wait(page, "/stress [1-9]/.test(document.querySelector('#marked').textContent)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = axe.Axe().run(page)
-        wrong = [
-            (rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"] if rule["impact"] in ("serious", "critical")
+        accessibility = axe.Axe().run(page)
+        violations = [
+            (rule["id"], rule["nodes"][0]["html"])
+            for rule in accessibility["violations"]
+            if rule["impact"] in ("serious", "critical")
         ]
-        assert [] == wrong and found["passes"]
+        assert [] == violations and accessibility["passes"]
         stream.stop()
         _wait(page, "document.querySelector('#state').textContent.includes('has ended')")
-        assert [] == said
-        assert all(request.startswith(url) or request.startswith("data:") for request in asked)
+        assert [] == complaints
+        assert all(request.startswith(url) or request.startswith("data:") for request in requests)
         page.close()

@@ -1,4 +1,4 @@
-"""Model files: what a run's trial becomes, and what is refused."""
+"""Model files: a trial's model, and the files that are refused."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def test_a_model_file_predicts_what_the_trial_did(live_run: Path, model: str, tm
 
 
 def test_the_card_says_where_a_model_comes_from(live_run: Path) -> None:
-    """People, score, classes and calibration stand in it; the names of those it was trained on do not."""
+    """It has participants, score, classes and calibration, but not the names of those it was trained on."""
     model = exported(live_run)
     card = model.card
     assert ("simulated (past)", "P01", ("calm", "stress"), 3) == (card.dataset, card.participant, card.classes, card.people)
@@ -67,18 +67,18 @@ def test_a_tuned_model_has_its_weights_before_and_after(live_run: Path) -> None:
     before = tuned.network(calibrated=False).state_of(PARTS)
     assert all(torch.equal(before[name], value) for name, value in base.weights.items())
     changed = {name for name, value in base.weights.items() if not torch.equal(tuned.weights[name], value)}
-    assert {"head.weight", "head.bias"} == changed == set(tuned.before)
+    assert {"head.weight", "head.bias"} == changed == set(tuned.weights_before)
 
 
 def test_what_cannot_be_calibrated_says_why(live_run: Path) -> None:
-    """Hybrid trains on everyone's windows too, and a baseline has no steps."""
+    """Hybrid trains on the other participants' windows too, and a classical model has no steps."""
     hybrid, svm = exported(live_run, technique="hybrid").card, exported(live_run, model="svm").card
     assert hybrid.calibration is None and "windows alone" in hybrid.no_calibration
     assert svm.calibration is None and "fitted at once" in svm.no_calibration
 
 
 def test_a_trial_that_is_not_there_is_refused_with_those_that_are(live_run: Path, tmp_path: Path) -> None:
-    """An unknown key, and a beginning that fits several."""
+    """An unknown key, and a beginning that several have."""
     with pytest.raises(RaylabError, match=r"no finished trial 'zzz'; give one of:\n  \w{16}: simulated"):
         export(str(live_run / "run"), "zzz", tmp_path / "m")
     with pytest.raises(RaylabError, match="no finished trial ''"):
@@ -104,7 +104,7 @@ def test_missing_weights_are_named(live_run: Path, tmp_path: Path) -> None:
 
 
 def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:
-    """The file with another card, and a digest that fits: what another version would write."""
+    """The file with another card and a digest that fits, as another version would write it."""
     tensors = dict(load(as_bytes(model)))
     card = json.dumps({**model.card.model_dump(mode="json"), **changes})
     return bytes(save(tensors, {CARD: card, "digest": _digest(card, tensors)}))

@@ -1,4 +1,4 @@
-"""Sources: what they bring is what was recorded, and bad input is named."""
+"""Sources: they bring the recorded samples, and bad input is named."""
 
 import io
 import sys
@@ -37,18 +37,18 @@ def _joined(chunks: list[Any], channel: str) -> Any:
 
 def test_a_folder_brings_every_sample_and_its_labels(card: ModelCard) -> None:
     """All channels to the last sample, and the label track as marks."""
-    came = list(folder(card, SourceOptions("folder:.", "P02", replay_labels=True, speed=0)).items(Event()))
+    items_ = list(folder(card, SourceOptions("folder:.", "P02", replay_labels=True, speed=0)).items(Event()))
     recording = SIMULATED.read(Path(), "P02", OPTIONS)
     (segment,) = recording.segments
     for channel in recording.channels:
-        np.testing.assert_array_equal(segment.signals[channel.name], _joined(came, channel.name))
-    marks = [item for item in came if isinstance(item, LabelMark)]
+        np.testing.assert_array_equal(segment.signals[channel.name], _joined(items_, channel.name))
+    marks = [item for item in items_ if isinstance(item, LabelMark)]
     assert {"calm", "stress"} <= {mark.label for mark in marks}
-    assert not [item for item in came if isinstance(item, SegmentStart)]
+    assert not [item for item in items_ if isinstance(item, SegmentStart)]
 
 
 @pytest.mark.parametrize(
-    ("where", "participant", "says"),
+    ("spec", "participant", "message"),
     [
         ("folder:.", "P99", "has no participant P99; give one with --participant: P01"),
         ("folder:.", "", r"has no participant \(none given\)"),
@@ -57,21 +57,21 @@ def test_a_folder_brings_every_sample_and_its_labels(card: ModelCard) -> None:
         ("wav:x.wav", "", "this model decides running signals, which wav does not bring; use folder, lsl, stdin"),
     ],
 )
-def test_a_source_that_does_not_fit_is_refused(card: ModelCard, where: str, participant: str, says: str) -> None:
-    with pytest.raises(RaylabError, match=says):
-        open_source(card, SourceOptions(where, participant))
+def test_a_source_that_does_not_fit_is_refused(card: ModelCard, spec: str, participant: str, message: str) -> None:
+    with pytest.raises(RaylabError, match=message):
+        open_source(card, SourceOptions(spec, participant))
 
 
 def test_a_recording_is_replayed_in_its_own_time() -> None:
     """Twice as fast at speed 2, and not faster than it was recorded at speed 1."""
-    made = [(number / 10, Chunk("a", number / 10, np.zeros((1, 1)))) for number in range(6)]
+    timed = [(number / 10, Chunk("a", number / 10, np.zeros((1, 1)))) for number in range(6)]
     for speed, seconds in ((1.0, 0.5), (2.0, 0.25), (0.0, 0.0)):
         began = time.perf_counter()
-        assert 6 == len(list(paced(iter(made), speed, Event())))
+        assert 6 == len(list(paced(iter(timed), speed, Event())))
         assert seconds <= time.perf_counter() - began < seconds + 0.3
     stopped = Event()
     stopped.set()
-    assert [] == list(paced(iter(made), 1.0, stopped))
+    assert [] == list(paced(iter(timed), 1.0, stopped))
 
 
 def test_lines_of_json_are_chunks_and_marks() -> None:
@@ -79,13 +79,13 @@ def test_lines_of_json_are_chunks_and_marks() -> None:
     chunk = parse('{"channel": "acc", "time": 2.5, "samples": [[1, 2], [3, null]]}')
     assert isinstance(chunk, Chunk) and ("acc", 2.5) == (chunk.channel, chunk.time_s)
     np.testing.assert_array_equal([[1, 2], [3, np.nan]], chunk.samples)
-    one = parse('{"channel": "eda", "time": 0, "samples": [1, 2, null]}')
-    assert isinstance(one, Chunk) and (3, 1) == one.samples.shape
+    second = parse('{"channel": "eda", "time": 0, "samples": [1, 2, null]}')
+    assert isinstance(second, Chunk) and (3, 1) == second.samples.shape
     assert [LabelMark("stress"), LabelMark("", 3.0)] == [parse('{"mark": "stress"}'), parse('{"mark": null, "time": 3}')]
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         (b"hello", "Expecting value"),
         (b"[1, 2]", "it is no object"),
@@ -99,24 +99,24 @@ def test_lines_of_json_are_chunks_and_marks() -> None:
         (b'{"channel": "\xff"}', "decode"),
     ],
 )
-def test_a_bad_line_is_named_and_the_next_is_read(line: bytes, says: str) -> None:
+def test_a_bad_line_is_named_and_the_next_is_read(line: bytes, message: str) -> None:
     good = b'{"channel": "a", "time": 1, "samples": [1]}'
-    came = list(items(io.BytesIO(line + b"\n\n" + good + b"\n"), Event()))
-    assert isinstance(came[0], Note) and came[0].text.startswith("line 1 is left out") and says in came[0].text
-    assert isinstance(came[1], Chunk) and 2 == len(came)
+    parsed = list(items(io.BytesIO(line + b"\n\n" + good + b"\n"), Event()))
+    assert isinstance(parsed[0], Note) and parsed[0].text.startswith("line 1 is left out") and message in parsed[0].text
+    assert isinstance(parsed[1], Chunk) and 2 == len(parsed)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (48_000, 2), (22_050, 1)])
 def test_sound_of_any_rate_becomes_16_khz_mono(tmp_path: Path, rate: int, channels: int) -> None:
     """Piece by piece as at once, within the resampler's error at the edges, and stamps without a gap."""
-    made = hum(1.5, rate=rate)
-    path = write_wav(tmp_path / "a.wav", np.stack([made] * channels, axis=1) if channels > 1 else made, rate)
+    sound = hum(1.5, rate=rate)
+    path = write_wav(tmp_path / "a.wav", np.stack([sound] * channels, axis=1) if channels > 1 else sound, rate)
     source = wav(ModelCard.model_construct(), SourceOptions(f"wav:{path}", speed=0))
     chunks = [chunk for chunk in source.items(Event()) if isinstance(chunk, Chunk)]
-    found, whole = _joined(chunks, "sound")[:, 0], read_wav(path).samples
-    assert abs(len(found) - len(whole)) <= 1
-    n = min(len(found), len(whole))
-    assert np.abs(found[:n] - whole[:n]).max() < 0.01
+    streamed, at_once = _joined(chunks, "sound")[:, 0], read_wav(path).samples
+    assert abs(len(streamed) - len(at_once)) <= 1
+    n = min(len(streamed), len(at_once))
+    assert np.abs(streamed[:n] - at_once[:n]).max() < 0.01
     ends = [chunk.time_s + len(chunk.samples) / 16_000 for chunk in chunks]
     assert np.allclose(ends[:-1], [chunk.time_s for chunk in chunks[1:]])
 
@@ -124,12 +124,12 @@ def test_sound_of_any_rate_becomes_16_khz_mono(tmp_path: Path, rate: int, channe
 def test_sound_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     write_wav(tmp_path / "slow.wav", hum(rate=8000), 8000)
-    for name, says in (
+    for name, message in (
         ("a.wav", "cannot be read as sound"),
         ("slow.wav", "8000 Hz, at least 16000 Hz"),
         ("none.wav", "cannot be read"),
     ):
-        with pytest.raises(RaylabError, match=says):
+        with pytest.raises(RaylabError, match=message):
             wav(ModelCard.model_construct(), SourceOptions(f"wav:{tmp_path / name}"))
 
 
@@ -161,8 +161,8 @@ def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
         "ppg": signal(64, 3, 2),
         "both": np.concatenate([signal(32, 3, seed) for seed in (3, 4, 5)], axis=1),
     }
-    stop, came = Event(), list[Any]()
-    reader = Thread(target=lambda: came.extend(source.items(stop)))
+    stop, chunks = Event(), list[Any]()
+    reader = Thread(target=lambda: chunks.extend(source.items(stop)))
     reader.start()
     time.sleep(1.0)  # the subscription is made by the first pull
     begin = pylsl.local_clock()
@@ -171,31 +171,31 @@ def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
         for number, row in enumerate(sent[name]):
             outlet.push_sample(row.tolist(), begin + number / rate)
     until = time.monotonic() + 10
-    while time.monotonic() < until and len(came) < 4 * 12:
+    while time.monotonic() < until and len(chunks) < 4 * 12:
         time.sleep(0.05)
     stop.set()
     reader.join(5)
-    assert not [item for item in came if isinstance(item, Note)]
+    assert not [item for item in chunks if isinstance(item, Note)]
     for channel, expected in (
         ("ecg", sent["ecg"]),
         ("ppg", sent["ppg"]),
         ("rsp", sent["both"][:, :1]),
         ("eda", sent["both"][:, 2:]),
     ):
-        np.testing.assert_allclose(expected, _joined(came, channel), rtol=1e-6)
+        np.testing.assert_allclose(expected, _joined(chunks, channel), rtol=1e-6)
 
 
 @pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
 def test_streams_that_are_not_the_model_s_are_refused(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong rate, and channels that nobody brings, all at once."""
+    """A wrong rate, and channels that no stream brings, all at once."""
     monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 1.5)
-    kept = _outlet("odd", ["ecg"], 250.0)
+    outlet = _outlet("odd", ["ecg"], 250.0)
     with pytest.raises(
         RaylabError,
         match="no stream brings ppg; no stream brings eda; no stream brings rsp; ecg comes at 250 Hz, the model needs 128",
     ):
         lsl(card, SourceOptions("lsl:odd"))
-    del kept
+    del outlet
 
 
 def test_every_source_says_what_it_is() -> None:

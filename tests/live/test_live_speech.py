@@ -1,4 +1,4 @@
-"""Speech on a stream: utterances are found where they are, and their features are the prepared ones."""
+"""Speech on a stream: utterances are found at their place, and their features are the prepared ones."""
 
 import time
 from importlib.util import find_spec
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.live import Heard, events, gather, key_of
+from builders.live import CollectedNotes, events, key_of, subscribe
 from builders.speech import face, film_of, hum, write_emodb, write_wav
 
 from raylab.errors import RaylabError
@@ -38,12 +38,12 @@ OPTIONS = {**EMODB.options, "acoustic": "mfcc+functionals", "linguistic": False,
 
 
 def _voices(pauses_s: list[float], seconds: float = 0.8) -> Any:
-    """Hums of 0.8 s with these pauses before, between and behind them, in faint noise."""
+    """Hums of 0.8 s with these pauses before, between and after them, in faint noise."""
     parts = [np.zeros(round(pauses_s[0] * RATE_HZ))]
     for pause in pauses_s[1:]:
         parts += [hum(seconds, silence_s=0.0), np.zeros(round(pause * RATE_HZ))]
-    made = np.concatenate(parts)
-    return made + np.random.default_rng(0).normal(0, 1e-4, len(made))
+    sound = np.concatenate(parts)
+    return sound + np.random.default_rng(0).normal(0, 1e-4, len(sound))
 
 
 def _pieces(samples: Any, size: int = 1600, begin_s: float = 0.0) -> list[Chunk]:
@@ -53,66 +53,68 @@ def _pieces(samples: Any, size: int = 1600, begin_s: float = 0.0) -> list[Chunk]
     ]
 
 
-def _heard(chunks: list[Chunk], longest_s: float = 2.0, told: Heard | None = None) -> list[SpeechSegment]:
-    listener = VoiceActivityDetector(longest_s, Heard() if told is None else told)
-    found = [one for chunk in chunks for one in listener.feed(chunk)]
-    return [*found, *listener.finish(0.0)]
+def _detect(chunks: list[Chunk], longest_s: float = 2.0, notes: CollectedNotes | None = None) -> list[SpeechSegment]:
+    detector = VoiceActivityDetector(longest_s, CollectedNotes() if notes is None else notes)
+    segments = [segment for chunk in chunks for segment in detector.feed(chunk)]
+    return [*segments, *detector.finish(0.0)]
 
 
 @pytest.mark.parametrize("size", [160, 1600, 7001])
 def test_utterances_are_found_where_they_are(size: int) -> None:
     """Three hums: begin and end within a tenth of a second, whatever the chunks."""
-    found = _heard(_pieces(_voices([1.0, 1.2, 0.9, 1.0]), size))
+    segments = _detect(_pieces(_voices([1.0, 1.2, 0.9, 1.0]), size))
     begins = [1.0, 3.0, 4.7]
-    assert 3 == len(found)
-    for one, begin in zip(found, begins, strict=True):
-        assert -0.25 < one.start_s - begin < 0.1 and abs(one.end_s - begin - 0.8) < 0.25
-        assert one.voiced > 0.6 and one.quality["clipped"] == 0.0
+    assert 3 == len(segments)
+    for segment, begin in zip(segments, begins, strict=True):
+        assert -0.25 < segment.start_s - begin < 0.1 and abs(segment.end_s - begin - 0.8) < 0.25
+        assert segment.voiced > 0.6 and segment.quality["clipped"] == 0.0
 
 
 def test_an_utterance_is_complete_after_half_a_second_of_pause() -> None:
-    """Or where a window is full: what follows is the next one."""
-    (one,) = _heard(_pieces(_voices([1.0, 2.0])))
-    assert 1.8 + 0.4 < one.arrived < 1.8 + 0.9
-    long = _heard(_pieces(_voices([1.0, 1.0], seconds=5.0)))
+    """Or when a window is full: the rest is the next one."""
+    (segment,) = _detect(_pieces(_voices([1.0, 2.0])))
+    assert 1.8 + 0.4 < segment.arrived < 1.8 + 0.9
+    long = _detect(_pieces(_voices([1.0, 1.0], seconds=5.0)))
     assert 3 == len(long)
     assert all(abs(a.end_s - b.start_s) < 0.05 for a, b in pairwise(long))
-    assert all(len(one.samples) <= 2.35 * RATE_HZ for one in long)
+    assert all(len(segment.samples) <= 2.35 * RATE_HZ for segment in long)
 
 
 def test_silence_and_clicks_are_no_utterances() -> None:
-    made = np.random.default_rng(0).normal(0, 1e-4, 5 * RATE_HZ)
-    made[30_000:30_200] += 0.5
-    assert [] == _heard(_pieces(made))
+    sound = np.random.default_rng(0).normal(0, 1e-4, 5 * RATE_HZ)
+    sound[30_000:30_200] += 0.5
+    assert [] == _detect(_pieces(sound))
 
 
 def test_a_gap_in_the_sound_costs_its_utterance_only() -> None:
-    """The cut utterance is left out and said; the next is whole, in its place."""
-    chunks, told = _pieces(_voices([1.0, 1.5, 1.0])), Heard()
-    found = _heard([chunk for chunk in chunks if not 1.3 <= chunk.time_s < 1.55], told=told)
-    assert [3.3] == pytest.approx([one.start_s for one in found if one.end_s - one.start_s > 0.7], abs=0.25)
+    """The cut utterance is left out with a note; the next is whole, in its place."""
+    chunks, notes = _pieces(_voices([1.0, 1.5, 1.0])), CollectedNotes()
+    segments = _detect([chunk for chunk in chunks if not 1.3 <= chunk.time_s < 1.55], notes=notes)
+    assert [3.3] == pytest.approx([segment.start_s for segment in segments if segment.end_s - segment.start_s > 0.7], abs=0.25)
     assert (
-        any("are missing" in text for text in told.texts)
-        and "sound: a piece is missing: the utterance is left out" in told.texts
+        any("are missing" in text for text in notes.texts)
+        and "sound: a piece is missing: the utterance is left out" in notes.texts
     )
 
 
 def test_no_numbers_in_the_sound_cost_their_utterance_only() -> None:
-    chunks, told = _pieces(_voices([1.0, 1.5, 1.0])), Heard()
+    chunks, notes = _pieces(_voices([1.0, 1.5, 1.0])), CollectedNotes()
     chunks[14].samples[100] = np.nan
-    found = _heard(chunks, told=told)
-    assert [3.3] == pytest.approx([one.start_s for one in found if one.end_s - one.start_s > 0.7], abs=0.25)
-    assert any("no numbers" in text for text in told.texts)
+    segments = _detect(chunks, notes=notes)
+    assert [3.3] == pytest.approx([segment.start_s for segment in segments if segment.end_s - segment.start_s > 0.7], abs=0.25)
+    assert any("no numbers" in text for text in notes.texts)
 
 
 def _card(channels: list[dict[str, Any]], **options: Any) -> ModelCard:
-    made = tuple(ModelChannel(**channel) for channel in channels)
+    model_channels = tuple(ModelChannel(**channel) for channel in channels)
     settings = Utterances(2.0).as_dict()
-    return ModelCard.model_construct(channels=made, preprocessing=settings, options={**OPTIONS, **options}, sentences=())
+    return ModelCard.model_construct(
+        channels=model_channels, preprocessing=settings, options={**OPTIONS, **options}, sentences=()
+    )
 
 
 def _channels(*kinds: str) -> list[dict[str, Any]]:
-    known = {
+    entries = {
         "acoustic": ("acoustic", 50.0, "MFCC, deltas, octaves, dB", 101, 41),
         "functionals": ("functionals", 1.0, "statistics of MFCC, dB, octaves; frames every 20 ms", 1, 840),
         "linguistic": ("linguistic", 1.0, ENGLISH, 6, 384),
@@ -130,12 +132,12 @@ def _channels(*kinds: str) -> list[dict[str, Any]]:
             "variable": True,
         }
         for name in kinds
-        for m, hz, unit, n, f in [known[name]]
+        for m, hz, unit, n, f in [entries[name]]
     ]
 
 
 def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
-    """An utterance that is a file: the very numbers of the file's windows."""
+    """An utterance that is a file has the values of the file's windows, to the bit."""
     write_emodb(tmp_path)
     recording = EMODB.read(tmp_path, "speaker_03", OPTIONS)
     maker = SpeechWindows(_card(_channels("acoustic", "functionals")), (), None)
@@ -151,12 +153,12 @@ def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_masked_and_said() -> None:
     """No sentences, no picture: the sound alone decides; without any modality there is no window."""
-    spoken = SpeechSegment(hum(0.8, silence_s=0.1), 0.0, 0.0, 1.0)
-    window = SpeechWindows(_card(_channels("acoustic", "linguistic", "visual")), (), None).window(spoken)
+    segment = SpeechSegment(hum(0.8, silence_s=0.1), 0.0, 0.0, 1.0)
+    window = SpeechWindows(_card(_channels("acoustic", "linguistic", "visual")), (), None).window(segment)
     assert window is not None
     assert {"linguistic": "no sentences to recognize", "visual": "no picture"} == window.missing
     assert (0, 0) == (window.lengths["linguistic"], window.lengths["visual"]) and window.lengths["acoustic"] > 30
-    assert SpeechWindows(_card(_channels("linguistic", "visual")), (), None).window(spoken) is None
+    assert SpeechWindows(_card(_channels("linguistic", "visual")), (), None).window(segment) is None
 
 
 def test_a_channel_that_cannot_be_computed_is_refused() -> None:
@@ -187,13 +189,13 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveModel]:
 
 
 def _follow(model: LiveModel, source: Any, settings: StreamSettings, waits: bool = True) -> list[dict[str, Any]]:
-    listeners = EventBus(waits)
-    queue, heard = gather(listeners), list[dict[str, Any]]()
-    reader = Thread(target=lambda: heard.extend(events(queue)))
+    bus = EventBus(waits)
+    queue, received = subscribe(bus), list[dict[str, Any]]()
+    reader = Thread(target=lambda: received.extend(events(queue)))
     reader.start()
-    Stream(model, source, listeners, settings, waits).run()
+    Stream(model, source, bus, settings, waits).run()
     reader.join(30)
-    return heard
+    return received
 
 
 def test_a_sound_file_is_followed(speech: tuple[Path, LiveModel], tmp_path: Path) -> None:
@@ -216,9 +218,11 @@ def test_what_actors_say_is_heard(real_data: Path) -> None:
     recognizer = SpeechRecognizer(tuple(TEXTS.values()))
     files = sorted((real_data / "ravdess").rglob("Actor_0[12]/*.wav"))[::6]
     assert len(files) >= 8
-    assert [TEXTS[path.stem.split("-")[4]] for path in files] == [recognizer.hear(read_wav(path).samples) for path in files]
+    assert [TEXTS[path.stem.split("-")[4]] for path in files] == [
+        recognizer.recognize(read_wav(path).samples) for path in files
+    ]
     with pytest.raises(RaylabError, match="does not know the words brxlf"):
-        SpeechRecognizer(["kids brxlf"]).warm()
+        SpeechRecognizer(["kids brxlf"]).warm_up()
 
 
 def test_sentences_without_words_are_none() -> None:
@@ -228,46 +232,46 @@ def test_sentences_without_words_are_none() -> None:
 
 @pytest.mark.skipif(not FILMS, reason=NO_FILMS)
 def test_faces_of_a_stream_are_those_of_the_film(tmp_path: Path) -> None:
-    """Drawn faces (plumbing): a film's pictures one by one give the features of the film read at once."""
+    """Drawn faces (plumbing only): a film's pictures one by one give the features of the film read at once."""
     from raylab.features.film import read_film  # noqa: PLC0415 (an optional package)
     from raylab.live.core.faces import Faces  # noqa: PLC0415
 
     pictures = [face(0.1 * np.sin(i)) for i in range(25)]
-    pictures[10:15] = [np.full_like(pictures[0], 40)] * 5  # nobody is seen for a moment
+    pictures[10:15] = [np.full_like(pictures[0], 40)] * 5  # no face for a moment
     path = film_of(tmp_path / "a.mp4", pictures=pictures)
-    whole = read_film(path).faces
-    assert whole is not None
+    at_once = read_film(path).faces
+    assert at_once is not None
     faces = Faces()
     source = open_source(_card(_channels("acoustic", "visual")), SourceOptions(f"film:{path}", speed=0))
     assert source.picture
     for item in source.items(Event()):
         if isinstance(item, Chunk) and item.channel == "picture":
-            faces.look(item)
-    found, why = faces.between(0.0, 0.9, 0.0)
-    assert found is not None and not why
-    np.testing.assert_array_equal(whole[:10], found[:10])
+            faces.add(item)
+    streamed, why = faces.features_between(0.0, 0.9, 0.0)
+    assert streamed is not None and not why
+    np.testing.assert_array_equal(at_once[:10], streamed[:10])
 
 
 @pytest.mark.skipif(not FILMS, reason=NO_FILMS)
 def test_pictures_that_come_late_are_not_waited_for() -> None:
-    """A decision waits a moment for the last faces, takes what is there, and says where there is nothing."""
+    """A decision waits a moment for the last faces, takes those that are there, and gives the reason if there are none."""
     from raylab.live.core.faces import Faces  # noqa: PLC0415 (an optional package)
 
     faces = Faces()
     began = time.perf_counter()
-    assert (None, "pictures come too late") == faces.between(0.0, 1.0, 0.1)
+    assert (None, "pictures come too late") == faces.features_between(0.0, 1.0, 0.1)
     assert 0.09 < time.perf_counter() - began < 0.5
     grey = np.full((240, 320), 60, dtype=np.uint8)
     for number in range(5):
-        faces.look(Chunk("picture", number / 10, grey))
-    assert (None, "no face") == faces.between(0.0, 0.4, 0.1)
+        faces.add(Chunk("picture", number / 10, grey))
+    assert (None, "no face") == faces.features_between(0.0, 0.4, 0.1)
     for number in range(5, 10):
-        faces.look(Chunk("picture", number / 10, face()[:, :, 0]))
-    found, _ = faces.between(0.0, 2.0, 0.1)
-    assert found is not None and (21, 135) == found.shape
-    faces.end()
+        faces.add(Chunk("picture", number / 10, face()[:, :, 0]))
+    features, _ = faces.features_between(0.0, 2.0, 0.1)
+    assert features is not None and (21, 135) == features.shape
+    faces.close()
     began = time.perf_counter()
-    faces.between(0.0, 5.0, 5.0)
+    faces.features_between(0.0, 5.0, 5.0)
     assert time.perf_counter() - began < 1
 
 

@@ -1,4 +1,4 @@
-"""Queues between the parts of a stream: bounded, so that nothing grows, and never blocking whoever captures."""
+"""Queues between the parts of a stream: bounded, so that memory does not grow, and never blocking the part that captures."""
 
 from collections import deque
 from threading import Condition
@@ -8,10 +8,11 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """Holds at most ``size`` items; where one more comes, the oldest goes, and is counted.
+    """Holds at most ``size`` items. If one more comes, the oldest is dropped and counted.
 
     Args:
-        waits: whether who puts waits for room instead: for a recording that is replayed as fast as it can be, of which nothing may be lost.
+        waits: whether the caller of ``put`` waits for room instead: for a recording that is replayed as fast as possible, of which nothing may
+            be lost.
     """
 
     def __init__(self, size: int, waits: bool = False) -> None:
@@ -22,10 +23,10 @@ class BoundedQueue(Generic[T]):
         self._closed = False
 
     def put(self, item: T, wait: bool = True) -> bool:
-        """Add an item; False where an older one had to go.
+        """Add an item; False if an older one was dropped for it.
 
         Args:
-            wait: False for who must not be held up: in a queue of the waiting kind the item then stands beyond its size.
+            wait: False for a caller that must not be blocked: a queue of the waiting kind then grows beyond its size.
         """
         with self._changed:
             if self.waits and wait:
@@ -39,7 +40,7 @@ class BoundedQueue(Generic[T]):
             return not full
 
     def get(self, timeout_s: float | None = None) -> T | None:
-        """The oldest item; None after the time, or when the queue is closed and empty."""
+        """The oldest item; None after the timeout, or if the queue is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             item = self._items.popleft() if self._items else None
@@ -47,13 +48,13 @@ class BoundedQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Nothing more will come; what is there may still be taken."""
+        """No item is added any more; the items in the queue can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def give_up(self) -> None:
-        """Nobody takes from it any more: who waits for room goes on."""
+    def abandon(self) -> None:
+        """No item is taken any more: the items are dropped, and callers of ``put`` no longer wait."""
         with self._changed:
             self.waits, self._closed = False, True
             self._items.clear()

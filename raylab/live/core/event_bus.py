@@ -1,4 +1,4 @@
-"""Who listens to a stream: everyone gets every event through a queue of their own, so that one who is slow loses events and holds up nobody."""
+"""Events of a stream to its subscribers: each has a queue of its own, so that a slow one loses events and delays no other."""
 
 import json
 import time
@@ -10,61 +10,66 @@ from typing import Any, TextIO
 from raylab.live.core.bounded_queue import BoundedQueue
 from raylab.live.core.messages import Note
 
-Event = dict[str, Any]
-WAITING, KEPT = 256, 400
+BusEvent = dict[str, Any]
+QUEUE_SIZE, HISTORY = 256, 400  # events
 
 
 class EventBus:
-    """Hands out events, and keeps the last ones for who joins late."""
+    """Passes events to subscribers, and keeps the last ones for those that come later.
+
+    Args:
+        waits: whether the stream waits for subscribers that ask for it (``subscribe``): in a replay of which no event may be lost.
+    """
 
     def __init__(self, waits: bool = False) -> None:
         self._waits = waits
-        self._queues: list[BoundedQueue[Event]] = []
-        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._queues: list[BoundedQueue[BusEvent]] = []
+        self._history: deque[BusEvent] = deque(maxlen=HISTORY)
         self._lock = Lock()
 
-    def emit(self, event: Event, wait: bool = False) -> None:
-        """An event for all.
+    def emit(self, event: BusEvent, wait: bool = False) -> None:
+        """Send an event to all subscribers.
 
         Args:
-            wait: whether to wait for listeners that the stream waits for: who makes decisions does, nobody else is held up.
+            wait: whether to wait for the subscribers that the stream waits for. Only the part that decides windows does; no other is delayed.
         """
         with self._lock:
-            self._kept.append(event)
+            self._history.append(event)
             queues = list(self._queues)
         for queue in queues:
             queue.put(event, wait)
 
     def note(self, note: Note) -> None:
-        """What happened to the stream, with the time of day."""
+        """Send a note, with the time of day."""
         self.emit({"event": "note", "about": note.about, "text": note.text, "at": round(time.time(), 3)})
 
-    def join(self, waits: bool = False, before: bool = False) -> BoundedQueue[Event]:
-        """A new listener's queue.
+    def subscribe(self, waits: bool = False, history: bool = False) -> BoundedQueue[BusEvent]:
+        """The queue of a new subscriber.
 
         Args:
-            waits: whether the stream waits for this listener, where it may wait at all.
-            before: whether the last events are in it.
+            waits: whether the stream waits for this subscriber, if the bus waits at all.
+            history: whether the queue begins with the last events.
         """
-        queue: BoundedQueue[Event] = BoundedQueue(max(WAITING, KEPT), waits and self._waits)
+        queue: BoundedQueue[BusEvent] = BoundedQueue(max(QUEUE_SIZE, HISTORY), waits and self._waits)
         with self._lock:
-            for event in self._kept if before else ():
+            for event in self._history if history else ():
                 queue.put(event)
             self._queues.append(queue)
         return queue
 
-    def leave(self, queue: BoundedQueue[Event]) -> None:
+    def unsubscribe(self, queue: BoundedQueue[BusEvent]) -> None:
+        """Send no more events to this queue."""
         with self._lock:
             self._queues = [other for other in self._queues if other is not queue]
 
-    def hurry(self) -> None:
-        """Nobody waits for anybody any more."""
+    def stop_waiting(self) -> None:
+        """From now on the stream waits for no subscriber."""
         with self._lock:
             for queue in self._queues:
                 queue.waits = False
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """No more events come."""
         with self._lock:
             queues = list(self._queues)
         for queue in queues:
@@ -72,35 +77,40 @@ class EventBus:
 
 
 class EventWriter:
-    """Writes events as lines of JSON, in a thread of its own: a full pipe or a slow disk stops nothing else."""
+    """Writes events as lines of JSON in a thread of its own: a full pipe or a slow disk delays nothing else.
 
-    def __init__(self, listeners: EventBus, to: TextIO | Path, name: str) -> None:
-        self._to, self._listeners, self._name = to, listeners, name
-        self._queue = listeners.join(waits=True)
-        self._said = 0
+    Args:
+        destination: an open text stream, or the path of a file that is appended to.
+        name: of the destination, in notes.
+    """
+
+    def __init__(self, bus: EventBus, destination: TextIO | Path, name: str) -> None:
+        self._destination, self._bus, self._name = destination, bus, name
+        self._queue = bus.subscribe(waits=True)
+        self._noted_drops = 0
         self._thread = Thread(target=self._run, name=f"write {name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            if isinstance(self._to, Path):
-                with self._to.open("a", encoding="utf-8") as file:
+            if isinstance(self._destination, Path):
+                with self._destination.open("a", encoding="utf-8") as file:
                     self._write(file)
             else:
-                self._write(self._to)
-        except Exception as error:  # a full disk, a closed pipe: nobody may wait for this queue any more
-            self._listeners.note(Note(self._name, f"cannot be written to any more ({error}); the stream goes on"))
+                self._write(self._destination)
+        except Exception as error:  # a full disk, a closed pipe: the stream must not wait for this queue any more
+            self._bus.note(Note(self._name, f"cannot be written to any more ({error}); the stream goes on"))
         finally:
-            self._listeners.leave(self._queue)
-            self._queue.give_up()
+            self._bus.unsubscribe(self._queue)
+            self._queue.abandon()
 
     def _write(self, file: TextIO) -> None:
         while not self._queue.done:
             event = self._queue.get(1.0)
             if event is None:
                 continue
-            if self._queue.dropped > self._said:
-                lost, self._said = self._queue.dropped - self._said, self._queue.dropped
+            if self._queue.dropped > self._noted_drops:
+                lost, self._noted_drops = self._queue.dropped - self._noted_drops, self._queue.dropped
                 file.write(
                     json.dumps({"event": "note", "about": self._name, "text": f"too slow: {lost} events were left out"}) + "\n"
                 )
@@ -108,5 +118,5 @@ class EventWriter:
             file.flush()
 
     def finish(self, wait_s: float = 5.0) -> None:
-        """Until everything is written, but not longer than this."""
+        """Wait until every event is written, at most this long."""
         self._thread.join(wait_s)

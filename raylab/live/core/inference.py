@@ -1,4 +1,4 @@
-"""A window to a decision."""
+"""The model's decision on a window."""
 
 import sys
 import time
@@ -19,19 +19,19 @@ from raylab.models.build import Model
 from raylab.models.encoders import MLPLSTM
 from raylab.models.estimators import Estimator
 
-WARM = 3
-SWITCH_S = 0.0005  # after which a thread of Python that waits gets its turn; 5 ms otherwise
+WARM_UP_WINDOWS = 3
+SWITCH_S = 0.0005  # how long a Python thread runs while others wait; 5 ms unless set
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one window.
+    """The model's output for one window.
 
     Attributes:
         p: class to probability.
-        weights: channel to its weight, where the fusion weighs channels window by window.
-        model: which weights decided: ``exported``, ``base`` or ``calibrated``.
-        latency_ms: from the window's last sample coming in to this decision. ``parts_ms``: where it went.
+        weights: channel to its weight, if the fusion weights the channels of each window; None otherwise.
+        model: the weights that decided: ``exported``, ``base`` or ``calibrated``.
+        latency_ms: from the receipt of the window's last sample to this decision. ``parts_ms``: its parts.
     """
 
     window: Window
@@ -43,14 +43,15 @@ class Decision:
 
     @property
     def label(self) -> str:
+        """The most probable class."""
         return max(self.p, key=self.p.__getitem__)
 
     def as_dict(self) -> dict[str, Any]:
-        """One line of output; nothing of the signals is in it."""
+        """The event of this decision; it contains no signals."""
         w = self.window
-        said = {"event": "decision", "window": w.number, "start_s": round(w.start_s, 3), "end_s": round(w.end_s, 3)}
+        head = {"event": "decision", "window": w.number, "start_s": round(w.start_s, 3), "end_s": round(w.end_s, 3)}
         return {
-            **said,
+            **head,
             "label": self.label,
             "p": {name: round(value, 4) for name, value in self.p.items()},
             "weights": self.weights and {name: round(value, 4) for name, value in self.weights.items()},
@@ -64,54 +65,67 @@ class Decision:
 
 
 class WindowClassifier:
-    """Holds the model that decides; another one may take its place at any time."""
+    """Decides windows with the current model, which another thread can replace at any time.
+
+    Args:
+        calibrated: see ``LiveModel.network``.
+    """
 
     def __init__(self, model: LiveModel, calibrated: bool = True) -> None:
         self._card = model.card
         self.classes = model.card.classes
         self.channels = [channel.name for channel in model.card.channels]
-        self._now: tuple[Model, str] = (_ready(model.network(calibrated)), "exported" if calibrated else "base")
+        self._current: tuple[Model, str] = (
+            _for_inference(model.network(calibrated)),
+            "exported" if calibrated else "base",
+        )
 
     def swap(self, network: Model, name: str) -> None:
-        """Let this model decide from the next window on."""
-        self._now = (_ready(network), name)
+        """Use this model from the next window on."""
+        self._current = (_for_inference(network), name)
 
-    def warm(self) -> None:
-        """Decide a window of nothing a few times: the first ones are slow, and should not be the wearer's."""
+    def warm_up(self) -> None:
+        """Decide a few windows of zeros: the first calls are slow, and must not be the wearer's."""
         values = {
             channel.name: np.zeros((channel.length, channel.n_features), dtype=np.float32) for channel in self._card.channels
         }
         full = {channel.name: channel.length for channel in self._card.channels if channel.variable}
-        for _ in range(WARM):
-            _probabilities(self._now[0], batch_of(Window(0, 0.0, 0.0, values, full, {}, {}, 0.0), self.channels))
+        for _ in range(WARM_UP_WINDOWS):
+            _probabilities(self._current[0], batch_of(Window(0, 0.0, 0.0, values, full, {}, {}, 0.0), self.channels))
 
     def decide(self, window: Window, began: float | None = None) -> Decision:
         """Decide a window.
 
         Args:
-            began: when its making began, by ``time.perf_counter``: what lies between its last sample and that is waiting.
+            began: when the work on it began, by ``time.perf_counter``: the time from its last sample to then was spent waiting.
+
+        Raises:
+            ValueError: if a probability is not finite.
         """
         start = time.perf_counter()
-        network, name = self._now
+        network, name = self._current
         batch = batch_of(window, self.channels)
         p, weights = _probabilities(network, batch)
         if not np.isfinite(p).all():
             raise ValueError("the model predicts NaN")
-        done = time.perf_counter()
+        end = time.perf_counter()
         parts = {**({"waiting": 1000 * (began - window.complete)} if began else {}), **window.parts_ms}
         return Decision(
             window=window,
             p=dict(zip(self.classes, (float(value) for value in p), strict=True)),
             weights=None if weights is None else dict(zip(self.channels, (float(w) for w in weights), strict=True)),
             model=name,
-            latency_ms=1000 * (done - window.complete),
-            parts_ms={**parts, "network": 1000 * (done - start)},
+            latency_ms=1000 * (end - window.complete),
+            parts_ms={**parts, "network": 1000 * (end - start)},
         )
 
 
 def one_window_at_a_time() -> None:
-    """Set this process up for it: one thread, short turns between the parts of a stream, and without oneDNN, which brings an LSTM's weights into
-    its own order at every call (half of mlp_lstm's time at width 1; probabilities differ in the seventh digit)."""
+    """Set this process up for batches of one window.
+
+    One thread; short turns between the threads of the stream; no oneDNN, which reorders an LSTM's weights at every call (half of mlp_lstm's time at
+    width 1). Without it probabilities differ in the seventh digit.
+    """
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_S)
     with warnings.catch_warnings():
@@ -120,45 +134,47 @@ def one_window_at_a_time() -> None:
 
 
 def batch_of(window: Window, channels: list[str]) -> Batch:
-    """The window alone, as a network takes it; channels of fixed length get lengths only where one is missing."""
+    """A batch of this window alone; a channel of fixed length has an entry in its lengths only if it is missing."""
     values = {name: torch.from_numpy(window.values[name])[None] for name in channels}
     return Batch(values, {name: torch.tensor([steps]) for name, steps in window.lengths.items() if name in values})
 
 
-class _FromRest(nn.Module):
-    """An LSTM of one layer and direction without what multiplies a state of zeros: of mlp_lstm's two steps the first one needs no recurrent weights,
-    which are a third of what has to come from memory for a window."""
+class _LSTMFromZeroState(nn.Module):
+    """An LSTM of one layer and one direction that skips the product of the initial state, which is zero.
+
+    The first of mlp_lstm's two steps then needs no recurrent weights; these are a third of what is read from memory for a window.
+    """
 
     def __init__(self, lstm: nn.LSTM) -> None:
         super().__init__()
         self.lstm = lstm
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        """All outputs (batch, steps, units) of x (batch, steps, n_in); the last state is not given."""
+        """All outputs (batch, steps, units) of x (batch, steps, n_in); the last state is not returned."""
         (w_in, w_state, b_in, b_state) = self.lstm.all_weights[0]
         inputs = F.linear(x, w_in, b_in + b_state)
-        out: list[Tensor] = []
+        outputs: list[Tensor] = []
         cell = torch.zeros(())
         for step in range(x.shape[1]):
-            gates = inputs[:, step] + F.linear(out[-1], w_state) if out else inputs[:, step]
-            take, keep, new, give = gates.chunk(4, dim=1)
-            cell = torch.sigmoid(keep) * cell + torch.sigmoid(take) * torch.tanh(new)
-            out.append(torch.sigmoid(give) * torch.tanh(cell))
-        return torch.stack(out, dim=1), None
+            gates = inputs[:, step] + F.linear(outputs[-1], w_state) if outputs else inputs[:, step]
+            input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
+            cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
+            outputs.append(torch.sigmoid(output_gate) * torch.tanh(cell))
+        return torch.stack(outputs, dim=1), None
 
 
-def _ready(network: Model) -> Model:
-    """The model as it decides."""
+def _for_inference(network: Model) -> Model:
+    """The model in inference mode, with the quicker LSTM."""
     if isinstance(network, Estimator):
         return network
     for module in list(network.modules()):
         if isinstance(module, MLPLSTM) and isinstance(module.lstm, nn.LSTM):
-            module.lstm = _FromRest(module.lstm)  # type: ignore[assignment]  # it stands in for what it holds
+            module.lstm = _LSTMFromZeroState(module.lstm)  # type: ignore[assignment]  # it has the same outputs
     return network.eval()
 
 
 def _probabilities(network: Model, batch: Batch) -> tuple[Any, Any]:
-    """Probabilities (n_classes,), and the channels' weights where there are any."""
+    """Probabilities (n_classes,), and the channels' weights (n_channels,) or None."""
     if isinstance(network, Estimator):
         with threadpool_limits(1):
             return network.probabilities(batch)[0], None

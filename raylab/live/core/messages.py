@@ -1,4 +1,4 @@
-"""What sources give, and what a stream tells those who listen."""
+"""Messages between the parts of a stream: samples and marks of the sources, windows, and notes for the subscribers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.floating[Any]]
-SOUND, PICTURE = "sound", "picture"  # names of the streams of speech
+SOUND, PICTURE = "sound", "picture"  # the channels of a source of speech
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Chunk:
     """Some samples of one channel.
 
     Attributes:
-        channel: a channel of the model; of speech ``SOUND`` (at 16 kHz, mono) or ``PICTURE`` (one grey frame).
+        channel: a channel of the model; of a source of speech ``SOUND`` (at 16 kHz, mono) or ``PICTURE`` (one grey frame).
         time_s: of the first sample, on the source's clock.
         samples: (n, n_features); a picture is (height, width) of uint8.
-        arrived: when it came in, by ``time.perf_counter``.
+        arrived: when it was received, by ``time.perf_counter``.
     """
 
     channel: str
@@ -30,7 +30,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class LabelMark:
-    """The wearer says how it is from now on; an empty class ends the mark.
+    """The wearer's class from now on; an empty label ends the mark.
 
     Attributes:
         time_s: on the source's clock; None: at the newest sample.
@@ -42,7 +42,7 @@ class LabelMark:
 
 @dataclass(frozen=True)
 class SegmentStart:
-    """Here a recording has a border: what follows is a segment of its own, with its own windows, ``start_s`` after the recording's start."""
+    """A new segment of a recording begins, ``start_s`` after the recording's start; its windows are counted from there."""
 
     start_s: float
 
@@ -53,13 +53,13 @@ class Window:
 
     Attributes:
         start_s, end_s: on the source's clock.
-        values: channel to (length, n_features) float32; 0 where it is missing, and beyond the valid steps.
-        lengths: valid steps of channels of variable length and of those that are missing (0); full where not named.
-        missing: channel to why this window does not have it.
-        quality: channel to what was seen of its signal, in numbers.
-        complete: when its last sample came in, by ``time.perf_counter``; of an utterance, when its end was known.
-        parts_ms: what its making cost.
-        heard: what a recognizer understood.
+        values: channel to (length, n_features) float32; 0 if the channel is missing, and beyond the valid steps.
+        lengths: valid steps of channels of variable length, and of missing channels (0); all other channels are full.
+        missing: channel to the reason why this window lacks it.
+        quality: channel to measures of its signal's quality.
+        complete: when its last sample was received, by ``time.perf_counter``; of an utterance, when its end was known.
+        parts_ms: duration of each step that made the window.
+        heard: the sentence that was recognized.
     """
 
     number: int
@@ -76,7 +76,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence on what happened to the stream.
+    """A sentence on an event in the stream.
 
     Attributes:
         about: the channel, or the part of raylab.

@@ -1,4 +1,4 @@
-"""A model file: weights, and everything that is needed to use them on a stream. One safetensors file; nothing in it is ever executed."""
+"""Model files: weights, and everything that is needed to use them on a stream. One safetensors file; nothing in it is ever executed."""
 
 import json
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ from raylab.windows.utterances import Utterances
 
 T = TypeVar("T", Preprocessing, Utterances)
 
-NOW, BEFORE = "now", "before"  # weights of the model; of the parts that a calibration starts from
-CARD = "raylab"
-CAUSAL = (Preprocessing.causal, Utterances.causal)  # normalizations that use nothing of the person that is still to come
-READ_AGAIN = "export it again with this raylab, or use the raylab that wrote it"
+NOW, BEFORE = "now", "before"  # prefixes: weights of the model; of the parts that a calibration trains, before it
+CARD = "raylab"  # key of the card among the metadata
+CAUSAL_NORMALIZATIONS = (Preprocessing.causal, Utterances.causal)  # those that use no later samples
+EXPORT_AGAIN = "export it again with this raylab, or use the raylab that wrote it"
 
 
 class _CardPart(BaseModel):
@@ -40,7 +40,7 @@ class _CardPart(BaseModel):
 
 
 class ModelChannel(_CardPart):
-    """One channel that the model sees: as recorded, and as its windows hold it (length, n_features)."""
+    """One channel of the model: as it is recorded, and as its windows hold it (length, n_features)."""
 
     name: str
     modality: str
@@ -53,11 +53,11 @@ class ModelChannel(_CardPart):
 
 
 class CalibrationCard(_CardPart):
-    """The technique's calibration stage, to be run on windows that the wearer labels.
+    """The technique's calibration stage, which can train on windows that the wearer labels.
 
     Attributes:
-        trainable: how many layers to the parts that are then trained.
-        hyper: after all overrides, as in the study.
+        trainable: choice of layers (``all``, ``last``) to the parts that are then trained.
+        hyper: hyperparameters after all overrides, as in the study.
     """
 
     stage: str
@@ -66,16 +66,16 @@ class CalibrationCard(_CardPart):
 
 
 class ModelCard(_CardPart):
-    """What a model is, where it comes from and how well it did.
+    """Description of a model: its network, its origin in a study, its score.
 
     Attributes:
-        options: the reader's; of speech they say how sound and words become features.
-        people: how many people its last stage was trained on.
-        participant: who was held out; a calibrated technique has seen this person's calibration windows.
-        draws: of its fold: a calibration draws from them what the study's would draw.
-        auroc: on the held-out person's test windows; None where it is not defined.
-        no_calibration: why the wearer cannot calibrate it; empty where ``calibration`` is given.
-        sentences: what a recognizer may hear, where the words are a channel.
+        options: of the reader; of speech they decide how sound and words become features.
+        people: number of participants that its last stage was trained on.
+        participant: the target of the study, who was held out; a calibrated technique has seen the target's calibration windows.
+        draws: fields of the fold's ``FoldSeeds``: a calibration by the wearer makes the same random draws as the study's.
+        auroc: on the target's test windows; None if it is not defined.
+        no_calibration: why the wearer cannot calibrate it; empty if ``calibration`` is given.
+        sentences: that can be recognized, if the words are a channel.
     """
 
     format: Literal[1]
@@ -118,10 +118,12 @@ class ModelCard(_CardPart):
 
     @property
     def spec(self) -> ModelSpec:
+        """The model as a study declares it."""
         return ModelSpec.from_dict(self.model)
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
+        """Channel to the shape of its windows, (length, n_features)."""
         return {channel.name: (channel.length, channel.n_features) for channel in self.channels}
 
     @property
@@ -131,41 +133,43 @@ class ModelCard(_CardPart):
 
     @property
     def signals(self) -> Preprocessing:
-        """How running signals become windows."""
-        return _of(Preprocessing, self.preprocessing)
+        """The preprocessing of running signals."""
+        return _from_fields(Preprocessing, self.preprocessing)
 
     @property
     def speech(self) -> Utterances:
-        """How utterances become windows."""
-        return _of(Utterances, self.preprocessing)
+        """The preprocessing of utterances."""
+        return _from_fields(Utterances, self.preprocessing)
 
     def lines(self) -> list[str]:
-        """For people."""
-        how = f"{self.technique} {self.variant}".removesuffix(" -")
+        """The card as lines of text."""
+        technique = f"{self.technique} {self.variant}".removesuffix(" -")
         score = "not defined" if self.auroc is None else f"{self.auroc:.3f} on {self.n_test} windows"
-        said = [
-            f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {how}, trained on {self.people} people of {self.dataset}",
+        lines = [
+            f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {technique}, trained on {self.people} people of {self.dataset}",
             f"held out: {self.participant}, AUROC {score}; study {self.study}, trial {self.trial}",
             f"sees {', '.join(f'{c.name} ({c.recorded_hz:g} Hz, {c.unit})' for c in self.channels)}",
             f"calibration: {self.no_calibration or 'by marked windows, ' + ' or '.join(self.calibration.trainable if self.calibration else ())}",
         ]
-        return [*said, *([self.caution] if self.caution else []), f"licence of the data: {self.licence}"]
+        return [*lines, *([self.caution] if self.caution else []), f"licence of the data: {self.licence}"]
 
 
-def _of(kind: type[T], values: Mapping[str, Any]) -> T:
+def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
     """A dataclass from its fields.
 
     Raises:
-        ValueError: where there are others, or some are missing.
+        ValueError: if one is unknown or missing.
     """
-    known = {field.name for field in fields(kind)}
-    if set(values) != known:
-        raise ValueError(f"preprocessing has {', '.join(sorted(set(values) ^ known))} more or less than {kind.__name__} knows")
-    return kind(**values)
+    expected = {field.name for field in fields(cls)}
+    if set(values) != expected:
+        raise ValueError(
+            f"preprocessing has {', '.join(sorted(set(values) ^ expected))} more or less than {cls.__name__} knows"
+        )
+    return cls(**values)
 
 
 def hyper_of(calibration: CalibrationCard) -> Hyperparameters:
-    """The stage's hyperparameters, as ``Hyperparameters.as_dict`` wrote them."""
+    """The hyperparameters of a calibration stage, from the fields that ``Hyperparameters.as_dict`` wrote."""
     values = dict(calibration.hyper)
     augmentation = values.pop("augmentation", None)
     return Hyperparameters(**values, augmentation=Augmentation(**augmentation) if augmentation else None)
@@ -173,50 +177,54 @@ def hyper_of(calibration: CalibrationCard) -> Hyperparameters:
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model as it is in a file.
+    """The content of a model file.
 
     Attributes:
         weights: of all its parts.
-        before: of the parts that a calibration trains, before the calibration that the study did; empty where it did none.
+        weights_before: of the parts that a calibration trains, before the study's own calibration; empty if the study did none.
     """
 
     card: ModelCard
     weights: Mapping[str, Tensor]
-    before: Mapping[str, Tensor]
+    weights_before: Mapping[str, Tensor]
 
     def network(self, calibrated: bool = True) -> Model:
-        """The model, ready to predict.
+        """The model with its weights.
 
         Args:
-            calibrated: as the study left it; otherwise as it was before it saw anything of the held-out person.
+            calibrated: whether as the study left it, or as it was before it saw any window of the target.
 
         Raises:
-            RaylabError: where the weights are not this model's.
+            RaylabError: if the weights are not this model's.
         """
         card = self.card
         network = build_model(card.spec, card.shapes, len(card.classes), card.adapter, FoldSeeds(**card.draws))
         expected = network.state_of(PARTS)
         _refuse_other_weights(expected, self.weights)
         network.load_parts(self.weights)
-        if not calibrated and self.before:
-            network.load_parts(self.before)
+        if not calibrated and self.weights_before:
+            network.load_parts(self.weights_before)
         return network
 
     @property
     def hyper(self) -> Hyperparameters:
-        """Of the calibration stage."""
+        """Hyperparameters of the calibration stage."""
         assert self.card.calibration is not None
         return hyper_of(self.card.calibration)
 
 
-def _refuse_other_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """A baseline has no arrays before it is fitted: there is nothing to compare with."""
+def _refuse_other_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes, unless nothing is expected: a classical model has no arrays before it is fitted.
+
+    Raises:
+        RaylabError: if they differ.
+    """
     if not expected:
         return
-    wrong = sorted(set(expected) ^ set(found))
-    wrong += sorted(name for name in set(expected) & set(found) if expected[name].shape != found[name].shape)
-    if wrong:
-        raise RaylabError(f"the model file's weights are not those of its network ({', '.join(wrong[:3])}); {READ_AGAIN}")
+    differing = sorted(set(expected) ^ set(weights))
+    differing += sorted(name for name in set(expected) & set(weights) if expected[name].shape != weights[name].shape)
+    if differing:
+        raise RaylabError(f"the model file's weights are not those of its network ({', '.join(differing[:3])}); {EXPORT_AGAIN}")
 
 
 def _digest(card: str, tensors: Mapping[str, Tensor]) -> str:
@@ -228,15 +236,15 @@ def _array(value: Tensor) -> npt.NDArray[Any]:
 
 
 def as_bytes(model: LiveModel) -> bytes:
-    """A model file's content."""
+    """The bytes of a model file."""
     tensors = {f"{NOW}.{name}": value for name, value in model.weights.items()}
-    tensors |= {f"{BEFORE}.{name}": value.clone() for name, value in model.before.items()}
+    tensors |= {f"{BEFORE}.{name}": value.clone() for name, value in model.weights_before.items()}
     card = model.card.model_dump_json()
     return bytes(save(tensors, {CARD: card, "digest": _digest(card, tensors)}))
 
 
 def write_model(model: LiveModel, path: Path) -> None:
-    """Write a model file, whole or not at all."""
+    """Write a model file; it appears at its path only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(as_bytes(model))
@@ -247,61 +255,74 @@ def read_model(path: Path) -> LiveModel:
     """Read a model file.
 
     Raises:
-        RaylabError: where it is no model file, damaged, of another format, or names what this raylab does not know.
+        RaylabError: if it is no model file, is damaged, has another format, or names something that this raylab does not know.
     """
     return from_bytes(path.read_bytes(), str(path))
 
 
 def from_bytes(data: bytes, path: str) -> LiveModel:
-    """A model file's content; ``path`` is named in messages."""
+    """The model in the bytes of a file.
+
+    Args:
+        path: named in messages.
+
+    Raises:
+        RaylabError: as ``read_model``.
+    """
     try:
         tensors = load(data)
-        said = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     except (SafetensorError, ValueError) as error:
         raise RaylabError(f"{path} is no model file ({error}); write one with `raylab export`") from error
-    if CARD not in said:
+    if CARD not in metadata:
         raise RaylabError(f"{path} holds weights and no card: it is no model file; write one with `raylab export`")
-    if said.get("digest") != _digest(said[CARD], tensors):
+    if metadata.get("digest") != _digest(metadata[CARD], tensors):
         raise RaylabError(f"{path} is damaged: its contents are not those that were written; export it again")
     try:
-        card = ModelCard.model_validate_json(said[CARD])
-        _check(card)
+        card = ModelCard.model_validate_json(metadata[CARD])
+        _check_card(card)
     except (ValidationError, ValueError, TypeError) as error:
-        raise RaylabError(f"{path} holds what this raylab does not know; {READ_AGAIN}. {error}") from error
+        raise RaylabError(f"{path} holds what this raylab does not know; {EXPORT_AGAIN}. {error}") from error
     parts = {
-        kind: {name.removeprefix(f"{kind}."): value for name, value in tensors.items() if name.startswith(f"{kind}.")}
-        for kind in (NOW, BEFORE)
+        prefix: {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+        for prefix in (NOW, BEFORE)
     }
     return LiveModel(card, parts[NOW], parts[BEFORE])
 
 
-def _check(card: ModelCard) -> None:
-    """Refuse values that mean nothing to this raylab.
+def _check_card(card: ModelCard) -> None:
+    """Refuse values that this raylab does not know.
 
     Raises:
-        ValueError: saying which.
+        ValueError: naming the value.
     """
     if card.calibration:
         hyper_of(card.calibration)
     if card.reader not in DATASETS:
         raise ValueError(f"dataset {card.reader!r} is unknown")
-    how = card.speech if card.kind == "utterances" else card.signals
-    if how.normalization != how.causal:
-        raise ValueError(f"normalization {how.normalization!r} is none that a stream can have ({' or '.join(CAUSAL)})")
-    if not (0 < how.window_s < 3600 and 0 < how.step_s < 3600):
-        raise ValueError(f"windows of {how.window_s} s every {how.step_s} s")
-    if how.kind == "utterances":
-        if lacking := [name for name in ("trim_db", "step_ms") if name not in card.options]:
-            raise ValueError(f"the options {', '.join(lacking)} are missing")
+    preprocessing = card.speech if card.kind == "utterances" else card.signals
+    if preprocessing.normalization != preprocessing.causal:
+        raise ValueError(
+            f"normalization {preprocessing.normalization!r} is none that a stream can have ({' or '.join(CAUSAL_NORMALIZATIONS)})"
+        )
+    if not (0 < preprocessing.window_s < 3600 and 0 < preprocessing.step_s < 3600):
+        raise ValueError(f"windows of {preprocessing.window_s} s every {preprocessing.step_s} s")
+    if preprocessing.kind == "utterances":
+        if missing := [name for name in ("trim_db", "step_ms") if name not in card.options]:
+            raise ValueError(f"the options {', '.join(missing)} are missing")
         return
     for channel in card.channels:
         factor = channel.recorded_hz / channel.rate_hz
-        if channel.variable or abs(factor - round(factor)) > 1e-9 or channel.length != round(how.window_s * channel.rate_hz):
+        if (
+            channel.variable
+            or abs(factor - round(factor)) > 1e-9
+            or channel.length != round(preprocessing.window_s * channel.rate_hz)
+        ):
             raise ValueError(
                 f"channel {channel.name}: {channel.length} samples of {channel.rate_hz:g} Hz from {channel.recorded_hz:g} Hz are no window"
             )
 
 
 def draws_of(draws: FoldSeeds) -> dict[str, Any]:
-    """As a card holds them."""
+    """The draws as a card holds them."""
     return asdict(draws)

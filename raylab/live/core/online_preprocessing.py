@@ -1,4 +1,4 @@
-"""One channel of a stream: the preprocessing of ``normalization: past``, sample by sample, with the numbers of the prepared windows."""
+"""Preprocessing of one channel of a stream: ``normalization: past``, chunk by chunk, with the values of prepared windows to the bit."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import numpy.typing as npt
 from scipy.signal import butter, lfilter, lfilter_zi
 
 from raylab.live.core.model_file import ModelChannel
-from raylab.live.core.timestamp_alignment import finite_runs, measured
+from raylab.live.core.timestamp_alignment import finite_runs, is_measurement
 from raylab.windows.preprocess import Preprocessing, min_max
 
-KEPT_WINDOWS = 8  # of samples; a channel that is further ahead of the others than this loses its oldest
-ARRIVALS = 256  # chunks whose time of arrival is known
+KEPT_WINDOWS = 8  # of samples; a channel that is further ahead of the others than this loses its oldest samples
+MAX_ARRIVALS = 256  # chunks of which the time of receipt is kept
 
 Signal = npt.NDArray[np.float64]
 
@@ -22,22 +22,23 @@ class ChannelWindow:
     """A window of one channel.
 
     Attributes:
-        values: normalized (length, n_features); 0 where a sample is missing.
-        share: of its samples that are there. ``moves``: whether the signal does anything.
-        arrived: when its last sample came in.
+        values: normalized (length, n_features); all 0 if a sample is missing.
+        present_share: of its samples.
+        varies: whether every feature of the signal varies in the window.
+        arrived: when its last sample was received.
     """
 
     values: npt.NDArray[np.float32]
-    share: float
-    moves: bool
+    present_share: float
+    varies: bool
     arrived: float
 
 
 class RunningChannel:
-    """Low-pass, keep every k-th sample, running minimum and maximum; the last samples are kept for windows.
+    """Low-pass filter, decimation and running minimum and maximum; the last samples are kept for windows.
 
-    Where samples are missing or no numbers their places are empty and the filter starts anew, at rest on the first sample that follows, as in
-    prepared windows at the start of a segment: what it would ring with would stay in the running minimum and maximum for good.
+    If samples are missing or invalid, their places stay empty and the filter starts again, at rest on the first sample after them, as in prepared
+    windows at the start of a segment. Otherwise the filter's transient would stay in the running minimum and maximum for good.
     """
 
     def __init__(self, card: ModelChannel, settings: Preprocessing) -> None:
@@ -46,88 +47,98 @@ class RunningChannel:
         self.length = card.length
         self.capacity = KEPT_WINDOWS * card.length
         shape = (self.capacity, card.n_features)
-        self._values, self._low, self._high = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self._there = np.zeros(self.capacity, dtype=bool)
-        self._least, self._most = np.full(card.n_features, np.inf), np.full(card.n_features, -np.inf)
+        self._values, self._running_min, self._running_max = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._present = np.zeros(self.capacity, dtype=bool)
+        self._minimum, self._maximum = np.full(card.n_features, np.inf), np.full(card.n_features, -np.inf)
         self._filter = butter(settings.lowpass_order, settings.lowpass_hz / (card.recorded_hz / 2)) if (
             card.recorded_hz / 2 > settings.lowpass_hz
         ) else None  # fmt: skip
-        self._state: Signal | None = None
-        self.head = 0  # place, at the target rate, behind the newest sample
-        self.not_numbers = 0
-        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # head, and when it came to be there
+        self._filter_state: Signal | None = None
+        self.head = 0  # index after the newest sample, at the target rate
+        self.n_invalid = 0  # samples
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=MAX_ARRIVALS)  # head, and when it was reached
 
-    def feed(self, index: int, samples: Signal, fresh: bool, arrived: float = 0.0) -> None:
-        """Samples (n, n_features), at most a window of them, from a place at the recorded rate; ``fresh``: something is missing before them."""
-        self._empty_to(-(-index // self.factor))
+    def feed(self, index: int, samples: Signal, after_gap: bool, arrived: float = 0.0) -> None:
+        """Add samples (n, n_features), at most a window of them.
+
+        Args:
+            index: of the first sample, at the recorded rate.
+            after_gap: whether samples are missing before them.
+        """
+        self._leave_empty_to(-(-index // self.factor))
         for run in finite_runs(samples):
-            if fresh or run.start:
-                self._state = None
-            self._run(index + run.start, samples[run])
-            fresh = False
-        good = measured(samples)
-        self.not_numbers += int((~good).sum())
-        if not good[-1]:
-            self._state = None
-        self._empty_to(-(-(index + len(samples)) // self.factor))
+            if after_gap or run.start:
+                self._filter_state = None
+            self._append(index + run.start, samples[run])
+            after_gap = False
+        valid = is_measurement(samples)
+        self.n_invalid += int((~valid).sum())
+        if not valid[-1]:
+            self._filter_state = None
+        self._leave_empty_to(-(-(index + len(samples)) // self.factor))
         self._arrivals.append((self.head, arrived))
 
-    def _run(self, index: int, samples: Signal) -> None:
-        """Samples without a hole."""
-        broken = self._filter is not None and self._state is None
+    def _append(self, index: int, samples: Signal) -> None:
+        """Add samples without a gap among them."""
+        restarted = self._filter is not None and self._filter_state is None
         first = -index % self.factor
-        kept = self._filtered(samples)[first :: self.factor]
-        if not len(kept):
+        decimated = self._low_pass(samples)[first :: self.factor]
+        if not len(decimated):
             return
         place = (index + first) // self.factor
-        if broken and place == self.head and place:
-            self._there[(place - 1) % self.capacity] = (
-                False  # what is missing lay between two places that are kept: it must be seen
+        if restarted and place == self.head and place:
+            self._present[(place - 1) % self.capacity] = (
+                False  # the missing samples lay between two that are kept: the gap must not go unseen
             )
-        self._empty_to(place)
-        low = np.minimum(np.minimum.accumulate(kept), self._least)
-        high = np.maximum(np.maximum.accumulate(kept), self._most)
-        at = (place + np.arange(len(kept))) % self.capacity
-        self._values[at], self._low[at], self._high[at], self._there[at] = kept, low, high, True
-        self._least, self._most = low[-1], high[-1]
-        self.head = place + len(kept)
+        self._leave_empty_to(place)
+        running_min = np.minimum(np.minimum.accumulate(decimated), self._minimum)
+        running_max = np.maximum(np.maximum.accumulate(decimated), self._maximum)
+        slots = (place + np.arange(len(decimated))) % self.capacity
+        self._values[slots], self._running_min[slots], self._running_max[slots], self._present[slots] = (
+            decimated,
+            running_min,
+            running_max,
+            True,
+        )
+        self._minimum, self._maximum = running_min[-1], running_max[-1]
+        self.head = place + len(decimated)
 
-    def _filtered(self, samples: Signal) -> Signal:
+    def _low_pass(self, samples: Signal) -> Signal:
         if self._filter is None:
             return samples
         b, a = self._filter
-        if self._state is None:
-            self._state = lfilter_zi(b, a)[:, None] * samples[0]
-        filtered, self._state = lfilter(b, a, samples, axis=0, zi=self._state)
+        if self._filter_state is None:
+            self._filter_state = lfilter_zi(b, a)[:, None] * samples[0]
+        filtered, self._filter_state = lfilter(b, a, samples, axis=0, zi=self._filter_state)
         return np.asarray(filtered, dtype=np.float64)
 
-    def _empty_to(self, place: int) -> None:
-        """Nothing is there up to this place."""
+    def _leave_empty_to(self, place: int) -> None:
+        """Mark the places from the head to this one as missing."""
         if place <= self.head:
             return
-        at = np.arange(max(self.head, place - self.capacity), place) % self.capacity
-        self._there[at] = False
+        slots = np.arange(max(self.head, place - self.capacity), place) % self.capacity
+        self._present[slots] = False
         self.head = place
 
     def restart(self) -> None:
-        """Another recording begins, as prepared windows begin a segment: at place 0 with a filter at rest; the range so far is kept."""
-        self._there[:] = False
+        """Begin a segment, as prepared windows do: at place 0 with the filter at rest; minimum and maximum so far are kept."""
+        self._present[:] = False
         self._arrivals.clear()
-        self._state, self.head = None, 0
+        self._filter_state, self.head = None, 0
 
-    def _arrived(self, place: int) -> float:
-        """When the sample at a place came in."""
-        return next((at for head, at in self._arrivals if head > place), 0.0)
+    def _arrival_of(self, place: int) -> float:
+        """When the sample at a place was received."""
+        return next((arrived for head, arrived in self._arrivals if head > place), 0.0)
 
-    def take(self, first: int) -> ChannelWindow:
-        """The window of ``length`` samples from a place at the target rate, by the minimum and maximum up to its end."""
+    def window(self, first: int) -> ChannelWindow:
+        """The window of ``length`` samples from a place at the target rate, normalized by the minimum and maximum up to its end."""
         if self.head - first > self.capacity or first + self.length > self.head:
             return ChannelWindow(np.zeros((self.length, self.card.n_features), dtype=np.float32), 0.0, False, 0.0)
-        at = (first + np.arange(self.length)) % self.capacity
-        there = self._there[at]
-        values = self._values[at]
-        if not there.all():
-            return ChannelWindow(np.zeros(values.shape, dtype=np.float32), float(there.mean()), False, 0.0)
-        made = min_max(values, self._low[at[-1]][None], self._high[at[-1]][None]).astype(np.float32)
-        moves = bool((values.min(axis=0) < values.max(axis=0)).all())
-        return ChannelWindow(made, 1.0, moves, self._arrived(first + self.length - 1))
+        slots = (first + np.arange(self.length)) % self.capacity
+        present = self._present[slots]
+        values = self._values[slots]
+        if not present.all():
+            return ChannelWindow(np.zeros(values.shape, dtype=np.float32), float(present.mean()), False, 0.0)
+        normalized = min_max(values, self._running_min[slots[-1]][None], self._running_max[slots[-1]][None]).astype(np.float32)
+        varies = bool((values.min(axis=0) < values.max(axis=0)).all())
+        return ChannelWindow(normalized, 1.0, varies, self._arrival_of(first + self.length - 1))

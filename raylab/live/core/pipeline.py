@@ -1,7 +1,7 @@
-"""A stream from its source to its decisions: each part in a thread of its own, bounded queues between them.
+"""A stream from its source to its decisions: each part in a thread of its own, with bounded queues between them.
 
-capture -> windows (signals) -> decision -> listeners
-capture -> utterances -> features -> decision -> listeners, and capture -> faces -> features (speech)
+capture -> windows (signals) -> decision -> subscribers
+capture -> utterances -> features -> decision -> subscribers, and capture -> faces -> features (speech)
 """
 
 import time
@@ -27,10 +27,10 @@ from raylab.live.core.windows import WindowAssembler
 from raylab.live.sources.source import Source
 from raylab.models.build import Model
 
-CHUNKS, PICTURES, WINDOWS = 512, 16, 8  # that wait between two parts
-SILENT_S = 5.0  # without anything from the source: it is said
-TURN_S = 0.5
-LATENCIES = 100_000  # the last ones are kept
+CHUNK_QUEUE, PICTURE_QUEUE, WINDOW_QUEUE = 512, 16, 8  # items that can wait between two parts
+SILENT_S = 5.0  # a source that sends nothing for so long is noted
+POLL_S = 0.5
+MAX_LATENCIES = 100_000  # of the last decisions
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -38,12 +38,12 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a stream is to be followed.
+    """Options for following a stream.
 
     Attributes:
-        calibrate: windows of each class that the wearer marks; 0: no calibration.
+        calibrate: windows of each class that the wearer marks for a calibration; 0: no calibration.
         layers: that a calibration trains.
-        sentences: that may be heard.
+        sentences: that can be recognized; if empty, those of the model file.
     """
 
     calibrate: int = 0
@@ -53,169 +53,180 @@ class StreamSettings:
 
 @dataclass
 class StreamStatistics:
-    """What came of a stream.
+    """Counts and latencies of a stream.
 
     Attributes:
-        dropped: queue to items that were lost in it, because the part behind it was too slow.
+        errors: items on which a part failed.
+        dropped: queue to the items that were dropped from it, because the next part was too slow.
         latencies_ms, parts_ms: of the last decisions.
+        channels: see ``WindowAssembler.counts``.
     """
 
     windows: int = 0
     errors: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     parts_ms: dict[str, deque[float]] = field(default_factory=dict)
     channels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, decision: Decision) -> None:
+        """Count a decision."""
         self.windows += 1
         self.latencies_ms.append(decision.latency_ms)
         for name, value in decision.parts_ms.items():
-            self.parts_ms.setdefault(name, deque(maxlen=LATENCIES)).append(value)
+            self.parts_ms.setdefault(name, deque(maxlen=MAX_LATENCIES)).append(value)
 
     def as_dict(self) -> dict[str, Any]:
-        shown = {"latency": list(self.latencies_ms), **{name: list(values) for name, values in self.parts_ms.items()}}
-        each = {
+        """Plain values; of latencies the 50, 95 and 99% quantile."""
+        durations = {"latency": list(self.latencies_ms), **{name: list(values) for name, values in self.parts_ms.items()}}
+        quantiles = {
             name: {f"p{share}": round(float(np.percentile(values, share)), 2) for share in (50, 95, 99)}
-            for name, values in shown.items()
+            for name, values in durations.items()
             if values
         }
-        lost = {name: count for name, count in self.dropped.items() if count}
-        return {"windows": self.windows, "errors": self.errors, "dropped": lost, "ms": each, "channels": self.channels}
+        dropped = {name: count for name, count in self.dropped.items() if count}
+        return {
+            "windows": self.windows,
+            "errors": self.errors,
+            "dropped": dropped,
+            "ms": quantiles,
+            "channels": self.channels,
+        }
 
 
 class Stream:
     """A model that follows a source.
 
     Args:
-        listeners: who hears of it. In a replay as fast as possible, parts wait for each other and nothing is dropped.
+        bus: receives the events.
+        waits: whether parts wait for each other and nothing is dropped: for a replay as fast as possible.
     """
 
-    def __init__(
-        self, model: LiveModel, source: Source, listeners: EventBus, settings: StreamSettings, waits: bool = False
-    ) -> None:
-        self.model, self.source, self.listeners, self.settings, self._waits = model, source, listeners, settings, waits
-        self.decider = WindowClassifier(model, calibrated=not settings.calibrate)
-        self.decider.warm()
+    def __init__(self, model: LiveModel, source: Source, bus: EventBus, settings: StreamSettings, waits: bool = False) -> None:
+        self.model, self.source, self.bus, self.settings, self._waits = model, source, bus, settings, waits
+        self.classifier = WindowClassifier(model, calibrated=not settings.calibrate)
+        self.classifier.warm_up()
         self.calibrator = (
-            Calibrator(model, settings.layers, settings.calibrate, self._swap, listeners.note) if settings.calibrate else None
+            Calibrator(model, settings.layers, settings.calibrate, self._use_calibrated, bus.note)
+            if settings.calibrate
+            else None
         )
-        self.account = StreamStatistics()
+        self.statistics = StreamStatistics()
         self._stop = Event()
         self._last_chunk = time.monotonic()
-        self._newest_s = 0.0  # the source's clock at the last sample that was captured
-        self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(CHUNKS, waits)
-        self._windows: BoundedQueue[tuple[Window, float]] = BoundedQueue(WINDOWS, waits)
+        self._newest_s = 0.0  # the source's clock after the last captured sample
+        self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(CHUNK_QUEUE, waits)
+        self._windows: BoundedQueue[tuple[Window, float]] = BoundedQueue(WINDOW_QUEUE, waits)
         self._queues: dict[str, BoundedQueue[Any]] = {"chunks": self._chunks, "windows": self._windows}
         self._threads: list[Thread] = []
-        self._counts: Callable[[], dict[str, dict[str, int]]] = dict
+        self._channel_counts: Callable[[], dict[str, dict[str, int]]] = dict
         self._end_of: Callable[[Chunk], float] = lambda chunk: chunk.time_s + len(chunk.samples) / RATE_HZ
         if model.card.kind == "utterances":
-            self._lay_out_speech()
+            self._add_speech_parts()
         else:
-            self._lay_out_signals()
-        self._part("decision", self._windows, self._decide)
+            self._add_signal_parts()
+        self._add_part("decision", self._windows, self._decide)
 
-    def _lay_out_signals(self) -> None:
-        assembler = WindowAssembler(self.model.card, self.listeners.note)
-        self._counts = assembler.counts
+    def _add_signal_parts(self) -> None:
+        assembler = WindowAssembler(self.model.card, self.bus.note)
+        self._channel_counts = assembler.counts
         rates = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
         self._end_of = lambda chunk: chunk.time_s + len(chunk.samples) / rates.get(chunk.channel, np.inf)
 
-        def cut(chunk: Chunk | SegmentStart) -> None:
+        def assemble(chunk: Chunk | SegmentStart) -> None:
             began = time.perf_counter()
             if isinstance(chunk, SegmentStart):
-                assembler.border(chunk)
+                assembler.start_segment(chunk)
                 return
             for window in assembler.feed(chunk):
                 self._windows.put((window, began))
 
-        self._part("windows", self._chunks, cut, self._windows)
+        self._add_part("windows", self._chunks, assemble, self._windows)
 
-    def _lay_out_speech(self) -> None:
+    def _add_speech_parts(self) -> None:
         pictures = self.source.picture and any(channel.modality == "visual" for channel in self.model.card.channels)
         faces = Faces() if pictures else None
         features = SpeechWindows(self.model.card, self.settings.sentences, faces, 60.0 if self._waits else WAIT_S)
-        features.warm()
-        ear = VoiceActivityDetector(self.model.card.speech.window_s, self.listeners.note)
-        self._counts = lambda: {"sound": ear.placer.counts}
-        spoken: BoundedQueue[SpeechSegment] = BoundedQueue(WINDOWS, self._waits)
-        self._queues["utterances"] = spoken
+        features.warm_up()
+        detector = VoiceActivityDetector(self.model.card.speech.window_s, self.bus.note)
+        self._channel_counts = lambda: {"sound": detector.aligner.counts}
+        segments: BoundedQueue[SpeechSegment] = BoundedQueue(WINDOW_QUEUE, self._waits)
+        self._queues["utterances"] = segments
 
-        def listen(chunk: Chunk | SegmentStart) -> None:
-            for one in ear.feed(chunk) if isinstance(chunk, Chunk) else ():
-                spoken.put(one)
+        def detect(chunk: Chunk | SegmentStart) -> None:
+            for segment in detector.feed(chunk) if isinstance(chunk, Chunk) else ():
+                segments.put(segment)
 
-        def end() -> None:
-            for one in ear.finish(time.perf_counter()):
-                spoken.put(one)
+        def finish() -> None:
+            for segment in detector.finish(time.perf_counter()):
+                segments.put(segment)
 
-        def describe(one: SpeechSegment) -> None:
+        def describe(segment: SpeechSegment) -> None:
             began = time.perf_counter()
-            window = features.window(one)
+            window = features.window(segment)
             if window:
                 self._windows.put((window, began))
             else:
-                self.listeners.note(Note("utterances", "one has none of the model's modalities, and is not decided"))
+                self.bus.note(Note("utterances", "one has none of the model's modalities, and is not decided"))
 
-        self._part("utterances", self._chunks, listen, spoken, end)
-        self._part("features", spoken, describe, self._windows)
+        self._add_part("utterances", self._chunks, detect, segments, finish)
+        self._add_part("features", segments, describe, self._windows)
         if faces:
-            self._queues["pictures"] = BoundedQueue(PICTURES, self._waits)
-            self._part("faces", self._queues["pictures"], faces.look, end=faces.end)
+            self._queues["pictures"] = BoundedQueue(PICTURE_QUEUE, self._waits)
+            self._add_part("faces", self._queues["pictures"], faces.add, finish=faces.close)
 
-    def _part(
+    def _add_part(
         self,
         name: str,
         inbox: BoundedQueue[A],
         work: Callable[[A], None],
-        out: BoundedQueue[B] | None = None,
-        end: Callable[[], None] = lambda: None,
+        outbox: BoundedQueue[B] | None = None,
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
-        """A thread that works on what comes, until nothing comes any more. What goes wrong with one item is told, and the next one is taken."""
+        """Add a thread that works on the items of a queue until it is closed. A failure on one item is noted, and the next item is taken."""
 
         def run() -> None:
             while not inbox.done:
-                item = inbox.get(TURN_S)
+                item = inbox.get(POLL_S)
                 if item is not None:
-                    self._guarded(name, lambda item=item: work(item))  # type: ignore[misc]  # mypy infers no type for a default
-            self._guarded(name, end)
-            if out is not None:  # an empty queue is false
-                out.close()
+                    self._run_guarded(name, lambda item=item: work(item))  # type: ignore[misc]  # mypy infers no type for a default
+            self._run_guarded(name, finish)
+            if outbox is not None:  # an empty queue is false
+                outbox.close()
 
         self._threads.append(Thread(target=run, name=name, daemon=True))
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+    def _run_guarded(self, name: str, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # one window is lost, the stream stays up
-            self.account.errors += 1
-            self.listeners.note(Note(name, f"failed on one item, which is left out ({type(error).__name__}: {error})"))
+            self.statistics.errors += 1
+            self.bus.note(Note(name, f"failed on one item, which is left out ({type(error).__name__}: {error})"))
 
     def _decide(self, item: tuple[Window, float]) -> None:
         window, began = item
-        decision = self.decider.decide(window, began)
-        self.account.add(decision)
-        said = decision.as_dict()
+        decision = self.classifier.decide(window, began)
+        self.statistics.add(decision)
+        event = decision.as_dict()
         if self.calibrator:
             self.calibrator.offer(window)
-            said |= {"mark": self.calibrator.mark_now, "marked": self.calibrator.counts}
-        self.listeners.emit(said, wait=True)
+            event |= {"mark": self.calibrator.current_mark, "marked": self.calibrator.counts}
+        self.bus.emit(event, wait=True)
 
     def mark(self, mark: LabelMark) -> None:
-        """The wearer's mark, from a source or a page."""
-        self.listeners.emit({"event": "mark", "label": mark.label, "at": round(time.time(), 3)})
+        """Take the wearer's mark, from a source or the page."""
+        self.bus.emit({"event": "mark", "label": mark.label, "at": round(time.time(), 3)})
         if self.calibrator is None:
-            self.listeners.note(Note("calibration", "a mark came and no calibration was asked for (--calibrate)"))
+            self.bus.note(Note("calibration", "a mark came and no calibration was asked for (--calibrate)"))
             return
         self.calibrator.mark(mark, self._newest_s)
 
-    def _swap(self, network: Model) -> None:
-        self.decider.swap(network, "calibrated")
-        self.listeners.emit({"event": "model", "model": "calibrated", "at": round(time.time(), 3)})
+    def _use_calibrated(self, network: Model) -> None:
+        self.classifier.swap(network, "calibrated")
+        self.bus.emit({"event": "model", "model": "calibrated", "at": round(time.time(), 3)})
 
     def _capture(self) -> None:
-        """From the source to the queues, until its end. A source that fails ends the stream, and says so."""
+        """Move items from the source to the queues until it ends. A source that fails ends the stream, with a note."""
         pictures = self._queues.get("pictures")
         try:
             for item in self.source.items(self._stop):
@@ -231,10 +242,10 @@ class Stream:
                 elif isinstance(item, LabelMark):
                     self.mark(item)
                 else:
-                    self.listeners.note(item)
-        except Exception as error:  # whatever a device or a file does: it is named, and what came is decided
-            self.account.errors += 1
-            self.listeners.note(Note("source", f"failed ({type(error).__name__}: {error})"))
+                    self.bus.note(item)
+        except Exception as error:  # any error of a device or a file: it is noted, and what was captured is decided
+            self.statistics.errors += 1
+            self.bus.note(Note("source", f"failed ({type(error).__name__}: {error})"))
         finally:
             self._chunks.close()
             if pictures is not None:
@@ -242,8 +253,8 @@ class Stream:
 
     def run(self) -> StreamStatistics:
         """Follow the source to its end, or until ``stop``."""
-        self.listeners.emit(
-            {"event": "start", "source": self.source.description, "card": self.model.card.lines(), "model": self._model_name()}
+        self.bus.emit(
+            {"event": "start", "source": self.source.description, "card": self.model.card.lines(), "model": self._first_model()}
         )
         capture = Thread(target=self._capture, name="capture", daemon=True)
         for thread in (*self._threads, capture):
@@ -251,40 +262,41 @@ class Stream:
         silent = False
         while any(thread.is_alive() for thread in self._threads):
             self._threads[-1].join(0.2)
-            silent = self._look_for_silence(silent, capture.is_alive())
-            self._look_for_loss()
+            silent = self._note_silence(silent, capture.is_alive())
+            self._note_drops()
         if self.calibrator and not self._stop.is_set():
             self.calibrator.wait()
-        self._look_for_loss()
-        self.account.channels = self._counts()
-        self.listeners.emit({"event": "end", **self.account.as_dict()})
-        self.listeners.close()
-        return self.account
+        self._note_drops()
+        self.statistics.channels = self._channel_counts()
+        self.bus.emit({"event": "end", **self.statistics.as_dict()})
+        self.bus.close()
+        return self.statistics
 
-    def _model_name(self) -> str:
+    def _first_model(self) -> str:
         return "base" if self.settings.calibrate else "exported"
 
-    def _look_for_silence(self, silent: bool, going: bool) -> bool:
-        waited = time.monotonic() - self._last_chunk
-        if going and waited > SILENT_S and not silent:
-            self.listeners.note(Note("source", f"nothing has come for {SILENT_S:g} s; waiting"))
+    def _note_silence(self, silent: bool, capturing: bool) -> bool:
+        """Send a note when the source falls silent, and when it sends again; whether it is silent."""
+        waited_s = time.monotonic() - self._last_chunk
+        if capturing and waited_s > SILENT_S and not silent:
+            self.bus.note(Note("source", f"nothing has come for {SILENT_S:g} s; waiting"))
             return True
-        if silent and waited < SILENT_S:
-            self.listeners.note(Note("source", "data come again"))
+        if silent and waited_s < SILENT_S:
+            self.bus.note(Note("source", "data come again"))
             return False
         return silent
 
-    def _look_for_loss(self) -> None:
+    def _note_drops(self) -> None:
         for name, queue in self._queues.items():
-            before = self.account.dropped.get(name, 0)
+            before = self.statistics.dropped.get(name, 0)
             if queue.dropped > before:
-                self.account.dropped[name] = queue.dropped
-                self.listeners.note(Note(name, f"{queue.dropped - before} were dropped: what comes behind is too slow"))
+                self.statistics.dropped[name] = queue.dropped
+                self.bus.note(Note(name, f"{queue.dropped - before} were dropped: what comes behind is too slow"))
 
     def stop(self) -> None:
-        """End the stream; what is under way is decided, and a calibration is given up."""
+        """End the stream: captured samples are still decided, a running calibration is ended."""
         self._stop.set()
-        self.listeners.hurry()
+        self.bus.stop_waiting()
         self._chunks.close()
         if self.calibrator:
             self.calibrator.stop()

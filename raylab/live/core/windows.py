@@ -1,4 +1,4 @@
-"""Running signals to windows, each as soon as its last sample is there."""
+"""Windows of running signals, each as soon as its last sample is received."""
 
 import time
 from collections.abc import Iterator
@@ -10,176 +10,185 @@ from raylab.live.core.online_preprocessing import KEPT_WINDOWS, ChannelWindow, R
 from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
 from raylab.windows.preprocess import Preprocessing
 
-LOST_S = 2.0  # a channel of which nothing came while others went on by so much is lost: windows do not wait for it
+LOST_S = 2.0  # a channel is lost if it is silent while others go on for so long: windows no longer wait for it
 
 
 class WindowAssembler:
-    """The windows of a stream of signals, on the grid of prepared windows: every ``step_s`` from the first sample.
+    """Makes the windows of a stream of signals, on the grid of prepared windows: every ``step_s`` from the first sample.
 
-    A window is complete when all channels have its last sample, lost ones excepted. A channel with a hole in the window is missing in it, and
-    nothing is put in its place. A window that lacks every channel is none.
+    A window is complete when all channels have its last sample, lost channels excepted. A channel with a gap in the window is missing in it, and
+    is not imputed. A window that lacks every channel is left out.
     """
 
-    def __init__(self, card: ModelCard, tell: Notify) -> None:
-        self.card, self._tell = card, tell
+    def __init__(self, card: ModelCard, notify: Notify) -> None:
+        self.card, self._notify = card, notify
         self.settings: Preprocessing = card.signals
-        self.most_behind_s = (KEPT_WINDOWS - 1) * self.settings.window_s
+        self.max_behind_s = (KEPT_WINDOWS - 1) * self.settings.window_s
         self.channels = {channel.name: RunningChannel(channel, self.settings) for channel in card.channels}
-        self.unknown: set[str] = set()
-        self._bad: dict[str, int] = {}  # channel to samples in a row of chunks that were no numbers
-        self.unusable = 0  # windows without any channel
-        self._number = 0
-        self._counts: dict[str, dict[str, int]] = {name: {} for name in self.channels}
-        self._begin(0.0)
+        self.unknown_channels: set[str] = set()
+        self._invalid_run: dict[str, int] = {}  # channel to its invalid samples in the current run of chunks that have some
+        self.n_without_channels = 0  # windows that lacked every channel
+        self._number = 0  # of the next window
+        self._earlier_counts: dict[str, dict[str, int]] = {name: {} for name in self.channels}
+        self._begin_segment(0.0)
 
-    def _begin(self, start_s: float) -> None:
-        """A segment: its own timeline and grid."""
-        self._segment_s, self._first = start_s, self._number
-        self.timeline = Timeline(self.most_behind_s)
-        self.placers = {
-            name: TimestampAligner(name, channel.card.recorded_hz, self.timeline, self._tell, channel.factor)
+    def _begin_segment(self, start_s: float) -> None:
+        """Begin a segment, which has its own timeline and grid of windows."""
+        self._segment_s, self._first_number = start_s, self._number
+        self.timeline = Timeline(self.max_behind_s)
+        self.aligners = {
+            name: TimestampAligner(name, channel.card.recorded_hz, self.timeline, self._notify, channel.factor)
             for name, channel in self.channels.items()
         }
         self.lost: set[str] = set()
-        self._heard_s: dict[str, float] = dict.fromkeys(self.channels, 0.0)  # how far the stream was when a channel last came
+        self._last_chunk_s: dict[str, float] = dict.fromkeys(
+            self.channels, 0.0
+        )  # position of the stream at a channel's last chunk
 
-    def border(self, border: SegmentStart) -> None:
-        """A new segment of a recording begins."""
-        self._counts = self.counts()
-        self._begin(border.start_s)
+    def start_segment(self, segment: SegmentStart) -> None:
+        """Begin a new segment of a recording."""
+        self._earlier_counts = self.counts()
+        self._begin_segment(segment.start_s)
         for channel in self.channels.values():
             channel.restart()
 
     def feed(self, chunk: Chunk) -> list[Window]:
-        """Take a chunk in; the windows that it completes."""
+        """Add a chunk; the windows that it completes."""
         if chunk.channel not in self.channels:
-            if chunk.channel not in self.unknown:
-                self.unknown.add(chunk.channel)
-                self._tell(
+            if chunk.channel not in self.unknown_channels:
+                self.unknown_channels.add(chunk.channel)
+                self._notify(
                     Note(chunk.channel, f"the model has no such channel (it has {', '.join(self.channels)}); it is left out")
                 )
             return []
         channel = self.channels[chunk.channel]
         if chunk.samples.ndim != 2 or chunk.samples.shape[1] != channel.card.n_features:
             shape = " x ".join(map(str, chunk.samples.shape))
-            self._tell(
+            self._notify(
                 Note(chunk.channel, f"a chunk of {shape} was dropped: the model needs (samples, {channel.card.n_features})")
             )
             return []
-        bad = channel.not_numbers
-        self.timeline.came(len(chunk.samples) / channel.card.recorded_hz)
-        windows = [window for piece in _pieces(chunk, channel) for window in self._piece(piece, channel)]
-        self._look_at_numbers(chunk.channel, channel.not_numbers - bad)
+        invalid_before = channel.n_invalid
+        self.timeline.add_chunk(len(chunk.samples) / channel.card.recorded_hz)
+        windows = [window for piece in _pieces(chunk, channel) for window in self._feed_piece(piece, channel)]
+        self._note_invalid(chunk.channel, channel.n_invalid - invalid_before)
         return windows
 
-    def _look_at_numbers(self, name: str, bad: int) -> None:
-        """Samples that are no numbers are said when they begin, and when they end."""
-        if bad and not self._bad.get(name):
-            self._tell(Note(name, "samples are no numbers: windows with them do without the channel"))
-        elif not bad and (count := self._bad.get(name)):
-            self._tell(Note(name, f"has numbers again ({count} were none)"))
-        self._bad[name] = self._bad.get(name, 0) + bad if bad else 0
+    def _note_invalid(self, name: str, n_invalid: int) -> None:
+        """Send a note when invalid samples begin, and when they end."""
+        if n_invalid and not self._invalid_run.get(name):
+            self._notify(Note(name, "samples are no numbers: windows with them do without the channel"))
+        elif not n_invalid and (count := self._invalid_run.get(name)):
+            self._notify(Note(name, f"has numbers again ({count} were none)"))
+        self._invalid_run[name] = self._invalid_run.get(name, 0) + n_invalid if n_invalid else 0
 
-    def _piece(self, chunk: Chunk, channel: RunningChannel) -> list[Window]:
-        placer = self.placers[chunk.channel]
-        placed = placer.place(chunk)
-        if placed:
-            channel.feed(placed.index, placed.samples, placed.fresh, chunk.arrived)
-        self._look_for_lost(chunk.channel)
-        return list(self._complete())
+    def _feed_piece(self, chunk: Chunk, channel: RunningChannel) -> list[Window]:
+        aligner = self.aligners[chunk.channel]
+        aligned = aligner.align(chunk)
+        if aligned:
+            channel.feed(aligned.index, aligned.samples, aligned.after_gap, chunk.arrived)
+        self._update_lost(chunk.channel)
+        return list(self._complete_windows())
 
-    def _seconds(self, name: str) -> float:
-        """How far a channel is, in seconds of the stream; one that comes at a wrong rate is as far as its stamps."""
-        placer = self.placers[name]
-        return max(placer.next, 0) / placer.rate_hz
+    def _position_s(self, name: str) -> float:
+        """Position of a channel, in seconds of the stream; the stamps decide, also if the channel comes at a wrong rate."""
+        aligner = self.aligners[name]
+        return max(aligner.next_index, 0) / aligner.rate_hz
 
-    def _look_for_lost(self, came: str) -> None:
-        """Of a lost channel nothing came while others went on, or it is so far behind that others would lose what they keep."""
-        newest = self.timeline.newest_s
-        self._heard_s[came] = newest
-        patience = max(LOST_S, 1.5 * self.timeline.longest_s)
+    def _update_lost(self, current: str) -> None:
+        """Find channels that are lost or back.
+
+        A channel is lost if it is silent while others go on, or so far behind that others would lose samples that they keep.
+
+        Args:
+            current: channel of the last chunk.
+        """
+        newest_s = self.timeline.newest_s
+        self._last_chunk_s[current] = newest_s
+        patience_s = max(LOST_S, 1.5 * self.timeline.longest_chunk_s)
         for name in self.channels:
-            behind = newest - self._seconds(name)
-            gone = (newest - self._heard_s[name] > patience and behind > patience) or behind > self.most_behind_s
-            if gone and name not in self.lost:
+            behind_s = newest_s - self._position_s(name)
+            lost = (newest_s - self._last_chunk_s[name] > patience_s and behind_s > patience_s) or behind_s > self.max_behind_s
+            if lost and name not in self.lost:
                 self.lost.add(name)
-                self._tell(
-                    Note(name, f"nothing for {patience:.3g} s while other channels go on: it is left out until it is back")
+                self._notify(
+                    Note(name, f"nothing for {patience_s:.3g} s while other channels go on: it is left out until it is back")
                 )
-            elif not gone and name in self.lost:
+            elif not lost and name in self.lost:
                 self.lost.discard(name)
-                self._tell(Note(name, "is back"))
+                self._notify(Note(name, "is back"))
 
-    def _places(self) -> dict[str, int]:
-        """First sample of the next window in each channel, at the target rate."""
-        begin = (self._number - self._first) * self.settings.step_s
-        return {name: round(begin * channel.card.rate_hz) for name, channel in self.channels.items()}
+    def _first_samples(self) -> dict[str, int]:
+        """Channel to the index of the next window's first sample, at the target rate."""
+        begin_s = (self._number - self._first_number) * self.settings.step_s
+        return {name: round(begin_s * channel.card.rate_hz) for name, channel in self.channels.items()}
 
-    def _complete(self) -> Iterator[Window]:
-        while self._is_complete(places := self._places()):
-            window = self._take(places)
+    def _complete_windows(self) -> Iterator[Window]:
+        while self._is_complete(first_samples := self._first_samples()):
+            window = self._make_window(first_samples)
             self._number += 1
             if window:
                 yield window
 
-    def _is_complete(self, places: dict[str, int]) -> bool:
-        """Every channel that is waited for has the last sample, and there is one that has it."""
-        has = {name: channel.head >= places[name] + channel.length for name, channel in self.channels.items()}
-        waited_for = [name for name in self.channels if name not in self.lost and not self.placers[name].wrong_rate]
-        return any(has.values()) and all(has[name] for name in waited_for)
+    def _is_complete(self, first_samples: dict[str, int]) -> bool:
+        """Whether every channel that is waited for has the window's last sample, and at least one channel has it."""
+        complete = {name: channel.head >= first_samples[name] + channel.length for name, channel in self.channels.items()}
+        waited_for = [name for name in self.channels if name not in self.lost and not self.aligners[name].wrong_rate]
+        return any(complete.values()) and all(complete[name] for name in waited_for)
 
-    def _take(self, places: dict[str, int]) -> Window | None:
+    def _make_window(self, first_samples: dict[str, int]) -> Window | None:
+        """The window; None in the time that is skipped at the start, and if every channel is missing."""
         began = time.perf_counter()
-        begin = (self._number - self._first) * self.settings.step_s
-        if begin + self._segment_s < self.settings.skip_s:
+        begin_s = (self._number - self._first_number) * self.settings.step_s
+        if begin_s + self._segment_s < self.settings.skip_s:
             return None
-        taken = {name: channel.take(places[name]) for name, channel in self.channels.items()}
-        there = {name: one for name, one in taken.items() if one.share == 1}
-        if not there:
-            self.unusable += 1
+        parts = {name: channel.window(first_samples[name]) for name, channel in self.channels.items()}
+        present = {name: part for name, part in parts.items() if part.present_share == 1}
+        if not present:
+            self.n_without_channels += 1
             return None
-        shift = max(self.placers[name].shift_s for name in there)
-        start = (self.timeline.origin_s or 0.0) + shift + begin
-        missing = {name: self._why(name) for name in taken if name not in there}
+        shift_s = max(self.aligners[name].shift_s for name in present)
+        start_s = (self.timeline.origin_s or 0.0) + shift_s + begin_s
+        missing = {name: self._why_missing(name) for name in parts if name not in present}
         return Window(
             number=self._number,
-            start_s=start,
-            end_s=start + self.settings.window_s,
-            values={name: one.values for name, one in taken.items()},
+            start_s=start_s,
+            end_s=start_s + self.settings.window_s,
+            values={name: part.values for name, part in parts.items()},
             lengths=dict.fromkeys(missing, 0),
             missing=missing,
-            quality={name: _quality(one) for name, one in taken.items()},
-            complete=max(one.arrived for one in there.values()),
+            quality={name: _quality(part) for name, part in parts.items()},
+            complete=max(part.arrived for part in present.values()),
             parts_ms={"window": 1000 * (time.perf_counter() - began)},
         )
 
-    def _why(self, name: str) -> str:
-        if self.placers[name].wrong_rate:
+    def _why_missing(self, name: str) -> str:
+        if self.aligners[name].wrong_rate:
             return "wrong rate"
         return "lost" if name in self.lost else "samples are missing"
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """What happened to each channel so far, over all segments."""
+        """Channel to counts of samples, gaps, jumps and so on, over all segments so far."""
         return {
             name: {
-                **{what: count + self._counts[name].get(what, 0) for what, count in placer.counts.items()},
-                "not_numbers": self.channels[name].not_numbers,
+                **{kind: count + self._earlier_counts[name].get(kind, 0) for kind, count in aligner.counts.items()},
+                "not_numbers": self.channels[name].n_invalid,
             }
-            for name, placer in self.placers.items()
+            for name, aligner in self.aligners.items()
         }
 
 
 def _pieces(chunk: Chunk, channel: RunningChannel) -> Iterator[Chunk]:
-    """A chunk in pieces of at most half a window, so that no window is overwritten before it is taken."""
-    most = max(1, channel.length * channel.factor // 2)
-    for start in range(0, len(chunk.samples), most):
-        at = chunk.time_s + start / channel.card.recorded_hz
+    """A chunk in pieces of at most half a window, so that no window is overwritten before it is made."""
+    size = max(1, channel.length * channel.factor // 2)
+    for start in range(0, len(chunk.samples), size):
+        time_s = chunk.time_s + start / channel.card.recorded_hz
         yield (
-            replace(chunk, time_s=at, samples=chunk.samples[start : start + most])
-            if start or len(chunk.samples) > most
+            replace(chunk, time_s=time_s, samples=chunk.samples[start : start + size])
+            if start or len(chunk.samples) > size
             else chunk
         )
 
 
-def _quality(taken: ChannelWindow) -> dict[str, float]:
-    return {"there": round(taken.share, 3), "moves": float(taken.moves)}
+def _quality(part: ChannelWindow) -> dict[str, float]:
+    return {"there": round(part.present_share, 3), "moves": float(part.varies)}

@@ -1,4 +1,4 @@
-"""A page on loopback that shows a stream, and takes the wearer's marks."""
+"""Web server on loopback of the page that shows a stream and takes the wearer's marks."""
 
 import asyncio
 import secrets
@@ -16,8 +16,8 @@ from raylab.live.core.messages import LabelMark
 from raylab.live.core.pipeline import Stream
 
 PAGE = Path(__file__).with_name("page.html")
-SAFE = {
-    # nothing from elsewhere, and nobody else may frame it or read it
+SECURITY_HEADERS = {
+    # nothing from elsewhere, and no other site may frame or read it
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -26,27 +26,27 @@ SAFE = {
 LONGEST_MESSAGE = 1000
 
 
-def _is_ours(headers: Any) -> bool:
-    """Whether a request comes from this page: another site that is open in the same browser may not listen in, whatever name it gives loopback."""
+def _is_own_page(headers: Any) -> bool:
+    """Whether a request comes from this page: another site that is open in the same browser is refused, whatever name it gives loopback."""
     host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     origin = headers.get("origin")
     return host in ("127.0.0.1", "localhost", "::1") and (origin is None or urlsplit(origin).netloc == headers.get("host"))
 
 
-def application(stream: Stream, about: dict[str, Any], agreed: Event, key: str) -> Any:
-    """The page's server.
+def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: str) -> Any:
+    """The web application of the page.
 
     Args:
-        key: in the page's address: other people who use this machine do not know it.
-        about: what the page says before anything comes: consent, source, record.
-        agreed: set when somebody has agreed on the page.
+        greeting: shown before the first event: consent, source, record.
+        agreed: set when consent is given on the page.
+        key: in the page's address; other users of this machine do not know it.
     """
     fastapi = load("fastapi", "live")
     responses = load("fastapi.responses", "live")
     card = stream.model.card
     hello = {
         "event": "hello",
-        **about,
+        **greeting,
         "card": card.lines(),
         "classes": list(card.classes),
         "channels": [channel.name for channel in card.channels],
@@ -56,11 +56,11 @@ def application(stream: Stream, about: dict[str, Any], agreed: Event, key: str) 
 
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
-    async def guard(request: Any, go_on: Any) -> Any:
-        if not _is_ours(request.headers):
+    async def guard(request: Any, handle: Any) -> Any:
+        if not _is_own_page(request.headers):
             return responses.PlainTextResponse("only this machine's own page", status_code=403)
-        answer = await go_on(request)
-        answer.headers.update(SAFE)
+        answer = await handle(request)
+        answer.headers.update(SECURITY_HEADERS)
         return answer
 
     app.middleware("http")(guard)
@@ -68,55 +68,57 @@ def application(stream: Stream, about: dict[str, Any], agreed: Event, key: str) 
     for path, kind in ((f"/{key}/", "html"), (f"/{key}/page.js", "js"), (f"/{key}/page.css", "css")):
         media = {"html": "text/html", "js": "text/javascript", "css": "text/css"}[kind]
         content = PAGE.with_suffix(f".{kind}").read_text(encoding="utf-8")
-        app.add_api_route(path, _giving(responses.Response(content, media_type=media)), include_in_schema=False)
+        app.add_api_route(path, _returning(responses.Response(content, media_type=media)), include_in_schema=False)
 
-    async def live(socket_: Any) -> None:
-        if not _is_ours(socket_.headers):
-            await socket_.close(1008)
+    async def live(websocket: Any) -> None:
+        if not _is_own_page(websocket.headers):
+            await websocket.close(1008)
             return
-        await socket_.accept()
-        await socket_.send_json(hello)
-        async with _hearing(stream, agreed, socket_):
-            await _sending(stream, socket_)
+        await websocket.accept()
+        await websocket.send_json(hello)
+        async with _receiving(stream, agreed, websocket):
+            await _send_events(stream, websocket)
 
-    live.__annotations__["socket_"] = fastapi.WebSocket  # by which it is given the socket; the package is loaded only here
-    app.add_api_websocket_route(f"/{key}/live", live)
+    live.__annotations__["websocket"] = (
+        fastapi.WebSocket
+    )  # fastapi passes the socket by this type; the package is loaded only here
+    app.add_api_webwebsocketroute(f"/{key}/live", live)
     return app
 
 
-def _giving(answer: Any) -> Any:
-    async def give() -> Any:
+def _returning(answer: Any) -> Any:
+    async def handler() -> Any:
         return answer
 
-    return give
+    return handler
 
 
-async def _sending(stream: Stream, socket_: Any) -> None:
-    """Events to the page, as they come; a page that is too slow loses the oldest."""
-    queue = stream.listeners.join(before=True)
+async def _send_events(stream: Stream, websocket: Any) -> None:
+    """Send events to the page as they come; a page that is too slow loses the oldest."""
+    queue = stream.bus.subscribe(history=True)
     try:
         while not queue.done:
             event = await asyncio.to_thread(queue.get, 0.5)
             if event is not None:
-                await socket_.send_json(event)
+                await websocket.send_json(event)
     except (RuntimeError, load("fastapi", "live").WebSocketDisconnect):
         pass  # the page was closed
     finally:
-        stream.listeners.leave(queue)
+        stream.bus.unsubscribe(queue)
 
 
 @asynccontextmanager
-async def _hearing(stream: Stream, agreed: Event, socket_: Any) -> AsyncIterator[None]:
-    """What the page says: consent and marks."""
+async def _receiving(stream: Stream, agreed: Event, websocket: Any) -> AsyncIterator[None]:
+    """Receive consent and marks from the page in the meantime."""
 
-    async def hear() -> None:
+    async def receive() -> None:
         while True:
-            said = await socket_.receive()
-            if said["type"] == "websocket.disconnect":
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
                 return
-            _take(stream, agreed, str(said.get("text") or ""))
+            _handle_message(stream, agreed, str(message.get("text") or ""))
 
-    task = asyncio.create_task(hear())
+    task = asyncio.create_task(receive())
     try:
         yield
     finally:
@@ -124,20 +126,24 @@ async def _hearing(stream: Stream, agreed: Event, socket_: Any) -> AsyncIterator
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _take(stream: Stream, agreed: Event, said: str) -> None:
-    """A message of the page; what is none is left out."""
-    if said == "agree":
+def _handle_message(stream: Stream, agreed: Event, message: str) -> None:
+    """Handle a message of the page; unknown ones are ignored."""
+    if message == "agree":
         agreed.set()
-    elif said.startswith("mark ") and len(said) < LONGEST_MESSAGE:
-        stream.mark(LabelMark(said.removeprefix("mark ").strip()))
+    elif message.startswith("mark ") and len(message) < LONGEST_MESSAGE:
+        stream.mark(LabelMark(message.removeprefix("mark ").strip()))
 
 
 @contextmanager
-def serve(stream: Stream, port: int, about: dict[str, Any], agreed: Event) -> Iterator[str]:
-    """The page while the stream runs; gives its address.
+def serve(stream: Stream, port: int, greeting: dict[str, Any], agreed: Event) -> Iterator[str]:
+    """Serve the page while the context lasts; its value is the page's address.
+
+    Args:
+        port: on loopback; 0: any free one.
+        greeting, agreed: see ``application``.
 
     Raises:
-        RaylabError: where the port is taken.
+        RaylabError: if the port is taken.
     """
     uvicorn = load("uvicorn", "live")
     load("websockets", "live")
@@ -145,13 +151,13 @@ def serve(stream: Stream, port: int, about: dict[str, Any], agreed: Event) -> It
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
-        listening.listen()  # who comes before the server has started waits
+        listening.listen()  # a request that comes before the server has started waits
     except OSError as error:
         listening.close()
         raise RaylabError(f"port {port} cannot be used ({error.strerror}); give another one with --page, 0 for any") from error
     key = secrets.token_urlsafe(12)
     server = uvicorn.Server(
-        uvicorn.Config(application(stream, about, agreed, key), log_level="warning", ws="websockets-sansio", lifespan="off")
+        uvicorn.Config(application(stream, greeting, agreed, key), log_level="warning", ws="websockets-sansio", lifespan="off")
     )
     thread = Thread(target=server.run, args=([listening],), name="page", daemon=True)
     thread.start()

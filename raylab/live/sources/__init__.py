@@ -1,4 +1,4 @@
-"""Where a stream comes from. A source is found through an explicit table, by the word before its first colon."""
+"""Sources of a stream, in an explicit table; a source is chosen by the word before the first colon of ``--source``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SourceType:
     """An entry of the table.
 
     Attributes:
-        utterances: whether it brings sound, for models of utterances, and not signals.
+        utterances: whether it brings sound, for models of utterances; otherwise running signals.
     """
 
     name: str
@@ -42,19 +42,18 @@ SOURCES: dict[str, SourceType] = {
 }  # fmt: skip
 
 
-def open_source(card: ModelCard, asked: SourceOptions) -> Source:
-    """The source that was asked for.
+def open_source(card: ModelCard, options: SourceOptions) -> Source:
+    """Open the source that the options name.
 
     Raises:
-        RaylabError: where there is no such source, or the model is for another kind.
+        RaylabError: if there is no such source, or the model needs one of the other kind.
     """
-    name = asked.where.partition(":")[0]
+    name = options.spec.partition(":")[0]
     if name not in SOURCES:
         raise RaylabError(f"unknown source {name!r}; there are " + "; ".join(kind.description for kind in SOURCES.values()))
-    kind = SOURCES[name]
-    speech = card.kind == "utterances"
-    if kind.utterances != speech:
-        fitting = ", ".join(other.name for other in SOURCES.values() if other.utterances == speech)
-        needs = "utterances" if speech else "running signals"
-        raise RaylabError(f"this model decides {needs}, which {name} does not bring; use {fitting}")
-    return kind.open(card, asked)
+    source_type = SOURCES[name]
+    if source_type.utterances != (card.kind == "utterances"):
+        suitable = ", ".join(other.name for other in SOURCES.values() if other.utterances == (card.kind == "utterances"))
+        needs = "utterances" if card.kind == "utterances" else "running signals"
+        raise RaylabError(f"this model decides {needs}, which {name} does not bring; use {suitable}")
+    return source_type.open(card, options)

@@ -15,79 +15,90 @@ from raylab.live.core.messages import PICTURE, SOUND, Chunk, Note
 from raylab.live.core.model_file import ModelCard
 from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions
 
-KEPT, PICTURES = 100, 4  # chunks and pictures that wait while others are worked on
+CHUNK_QUEUE, PICTURE_QUEUE = 100, 4  # chunks and pictures that can wait for the stream
 
 
-def _module() -> Any:
+def _sounddevice() -> Any:
+    """The module for sound devices.
+
+    Raises:
+        RaylabError: if PortAudio is missing.
+    """
     try:
         return load("sounddevice", "live")
-    except OSError as error:  # the library for sound is a program of the system
+    except OSError as error:  # PortAudio is a library of the system
         raise RaylabError(f"the microphone cannot be used ({error}); install PortAudio (Debian: libportaudio2)") from error
 
 
-def _listen(into: BoundedQueue[Item], stop: Event) -> None:
-    """The microphone at 16 kHz, until the end. A chunk's time is when it was given out: samples that the device lost are then a gap."""
+def _capture_sound(queue: BoundedQueue[Item], stop: Event) -> None:
+    """The microphone at 16 kHz, until ``stop``. A chunk's time is when the device delivered it, so that samples that the device lost are a gap."""
 
-    def heard(samples: Any, frames: int, clock: Any, status: Any) -> None:
+    def on_samples(samples: Any, frames: int, clock: Any, status: Any) -> None:
         if status:
-            into.put(Note(SOUND, str(status)))
-        now = time.perf_counter()
-        into.put(Chunk(SOUND, time.monotonic() - frames / RATE_HZ, np.array(samples, dtype=np.float64), now))
+            queue.put(Note(SOUND, str(status)))
+        arrived = time.perf_counter()
+        queue.put(Chunk(SOUND, time.monotonic() - frames / RATE_HZ, np.array(samples, dtype=np.float64), arrived))
 
     try:
-        with _module().InputStream(
-            samplerate=RATE_HZ, channels=1, dtype="float32", blocksize=round(CHUNK_S * RATE_HZ), callback=heard
+        with _sounddevice().InputStream(
+            samplerate=RATE_HZ, channels=1, dtype="float32", blocksize=round(CHUNK_S * RATE_HZ), callback=on_samples
         ):
             stop.wait()
-    except Exception as error:  # PortAudio's errors are its own; the picture may go on
-        into.put(Note(SOUND, f"the microphone failed ({error})"))
+    except Exception as error:  # PortAudio's errors have no common class; the camera may go on
+        queue.put(Note(SOUND, f"the microphone failed ({error})"))
 
 
-def _look(into: BoundedQueue[Item], stop: Event, number: int) -> None:
-    """The camera, until the end."""
+def _capture_pictures(queue: BoundedQueue[Item], stop: Event, number: int) -> None:
+    """The camera, until ``stop``."""
     cv2 = load("cv2", "vision")
-    camera_ = cv2.VideoCapture(number)
+    device = cv2.VideoCapture(number)
     try:
         while not stop.is_set():
-            good, frame = camera_.read()
-            if not good:
-                into.put(Note(PICTURE, f"camera {number} brings no picture"))
+            success, frame = device.read()
+            if not success:
+                queue.put(Note(PICTURE, f"camera {number} brings no picture"))
                 stop.wait(1.0)
                 continue
-            into.put(Chunk(PICTURE, time.monotonic(), cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)))
+            queue.put(Chunk(PICTURE, time.monotonic(), cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)))
     finally:
-        camera_.release()
+        device.release()
 
 
-def _captured(stop: Event, *captures: Any) -> Iterator[Item]:
-    """What each of the captures brings, through a queue of its own: pictures do not push sound out."""
+def _items(stop: Event, *captures: Any) -> Iterator[Item]:
+    """The items of all captures, each with a queue of its own: pictures do not push sound out.
+
+    Args:
+        captures: (function, size of its queue, its further arguments).
+    """
     queues: list[BoundedQueue[Item]] = []
-    for capture, kept, *more in captures:
-        queues.append(BoundedQueue(kept))
-        Thread(target=capture, args=(queues[-1], stop, *more), daemon=True).start()
-    lost = [0] * len(queues)
+    for capture, size, *arguments in captures:
+        queues.append(BoundedQueue(size))
+        Thread(target=capture, args=(queues[-1], stop, *arguments), daemon=True).start()
+    noted = [0] * len(queues)
     while not stop.is_set():
-        came = [item for queue in queues if (item := queue.get(0.01)) is not None]
-        yield from came
+        items = [item for queue in queues if (item := queue.get(0.01)) is not None]
+        yield from items
         for i, queue in enumerate(queues):
-            if queue.dropped > lost[i]:
-                yield Note("source", f"{queue.dropped - lost[i]} chunks of the device were dropped")
-                lost[i] = queue.dropped
+            if queue.dropped > noted[i]:
+                yield Note("source", f"{queue.dropped - noted[i]} chunks of the device were dropped")
+                noted[i] = queue.dropped
 
 
-def microphone(card: ModelCard, asked: SourceOptions) -> Source:
+def microphone(card: ModelCard, options: SourceOptions) -> Source:
     """``microphone``. Untested: no machine that raylab was made on has one."""
-    _module()
-    return Source("this machine's microphone", lambda stop: _captured(stop, (_listen, KEPT)), recorded=False, captures=True)
+    _sounddevice()
+    return Source(
+        "this machine's microphone", lambda stop: _items(stop, (_capture_sound, CHUNK_QUEUE)), recorded=False, captures=True
+    )
 
 
-def camera(card: ModelCard, asked: SourceOptions) -> Source:
+def camera(card: ModelCard, options: SourceOptions) -> Source:
     """``camera`` (or ``camera:1``, the second one), with the microphone. Untested: no machine that raylab was made on has one."""
-    _module()
-    number = int(asked.where.partition(":")[2] or 0)
+    _sounddevice()
+    number = int(options.spec.partition(":")[2] or 0)
     return Source(
         "this machine's camera and microphone",
-        lambda stop: _captured(stop, (_listen, KEPT), (_look, PICTURES, number)),
+        lambda stop: _items(stop, (_capture_sound, CHUNK_QUEUE), (_capture_pictures, PICTURE_QUEUE, number)),
         recorded=False,
         captures=True,
         picture=True,

@@ -1,4 +1,4 @@
-"""A film, replayed: its sound and its pictures, each on the file's clock."""
+"""Replay of a film: its sound and its pictures, each on the file's clock."""
 
 import heapq
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ def _sound(path: Path) -> Iterator[tuple[float, Item]]:
     av = load("av", "vision")
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
-        planes, resampler = av.AudioResampler(format="dblp", rate=stream.rate), None
+        to_float, resampler = av.AudioResampler(format="dblp", rate=stream.rate), None
         for frame in container.decode(stream):
-            for made in planes.resample(frame):
+            for converted in to_float.resample(frame):
                 resampler = resampler or Resampler(stream.rate, float(frame.time))
-                yield float(frame.time) + frame.samples / stream.rate, resampler.chunk(made.to_ndarray().T)
+                yield float(frame.time) + frame.samples / stream.rate, resampler.chunk(converted.to_ndarray().T)
 
 
 def _pictures(path: Path) -> Iterator[tuple[float, Item]]:
@@ -31,9 +31,13 @@ def _pictures(path: Path) -> Iterator[tuple[float, Item]]:
             yield float(frame.time), Chunk(PICTURE, float(frame.time), frame.to_ndarray(format="gray8"))
 
 
-def film(card: ModelCard, asked: SourceOptions) -> Source:
-    """``film:FILE``. The file is read twice at once: its streams may lie apart in it."""
-    path = Path(asked.place)
+def film(card: ModelCard, options: SourceOptions) -> Source:
+    """``film:FILE``. The file is read twice at once, because its sound and its pictures may be far apart in it.
+
+    Raises:
+        RaylabError: if it cannot be read, or has no sound of at least 16 kHz.
+    """
+    path = Path(options.place)
     try:
         with load("av", "vision").open(str(path)) as container:
             if not container.streams.audio:
@@ -44,12 +48,12 @@ def film(card: ModelCard, asked: SourceOptions) -> Source:
         raise RaylabError(f"{path} cannot be read as a film ({error})") from error
 
     def pieces() -> Iterator[tuple[float, Item]]:
-        both: list[Any] = [_sound(path), _pictures(path)] if picture else [_sound(path)]
-        yield from heapq.merge(*both, key=lambda pair: pair[0])
+        streams: list[Any] = [_sound(path), _pictures(path)] if picture else [_sound(path)]
+        yield from heapq.merge(*streams, key=lambda pair: pair[0])
 
     return Source(
         f"{path}, {seconds:.1f} s of {'film' if picture else 'sound'}",
-        lambda stop: paced(pieces(), asked.speed, stop),
+        lambda stop: paced(pieces(), options.speed, stop),
         True,
         picture=picture,
     )

@@ -1,4 +1,4 @@
-"""One participant of a dataset on disk, replayed."""
+"""Replay of one participant of a dataset on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,37 +15,38 @@ from raylab.recordings.recording import Label, Recording, Segment
 CHUNK_S = 0.25
 
 
-def folder(card: ModelCard, asked: SourceOptions) -> Source:
+def folder(card: ModelCard, options: SourceOptions) -> Source:
     """``folder:DIR`` with ``--participant``.
 
     Raises:
-        RaylabError: where the folder has no such participant, or the recording lacks a channel of the model.
+        RaylabError: if the folder has no such participant, or the recording lacks a channel of the model.
     """
-    dataset = DATASETS[card.reader].at(Path(asked.place))
-    root = Path(asked.place)
-    there = dataset.participants(root, card.options)
-    if asked.participant not in there:
+    dataset = DATASETS[card.reader].at(Path(options.place))
+    root = Path(options.place)
+    participants = dataset.participants(root, card.options)
+    if options.participant not in participants:
         raise RaylabError(
-            f"{root} has no participant {asked.participant or '(none given)'}; give one with --participant: {', '.join(there)}"
+            f"{root} has no participant {options.participant or '(none given)'}; give one with --participant: {', '.join(participants)}"
         )
-    recording = dataset.read(root, asked.participant, card.options)
-    offered = {channel.name: channel for channel in recording.channels}
+    recording = dataset.read(root, options.participant, card.options)
+    channels = {channel.name: channel for channel in recording.channels}
     for channel in card.channels:
-        if channel.name not in offered or offered[channel.name].rate_hz != channel.recorded_hz:
-            raise RaylabError(f"{asked.participant} has no channel {channel.name} of {channel.recorded_hz:g} Hz")
+        if channel.name not in channels or channels[channel.name].rate_hz != channel.recorded_hz:
+            raise RaylabError(f"{options.participant} has no channel {channel.name} of {channel.recorded_hz:g} Hz")
     label = dataset.label(card.label)
-    pieces = _pieces(recording, tuple(offered), label if asked.replay_labels else None)
+    pieces = _pieces(recording, tuple(channels), label if options.replay_labels else None)
     seconds = sum(_seconds(recording, segment) for segment in recording.segments)
-    about = f"{dataset.name} {asked.participant}, {seconds / 60:.1f} min"
-    return Source(about, lambda stop: paced(pieces, asked.speed, stop), recorded=True)
+    description = f"{dataset.name} {options.participant}, {seconds / 60:.1f} min"
+    return Source(description, lambda stop: paced(pieces, options.speed, stop), recorded=True)
 
 
 def _seconds(recording: Recording, segment: Segment) -> float:
+    """Duration that all channels have."""
     return min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
 
 
 def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -> Iterator[tuple[float, Item]]:
-    """All channels, a quarter of a second of each in turn, each with the time when it is complete."""
+    """Chunks of a quarter of a second of each channel in turn, each with the time when it is complete; marks and segments among them."""
     for number, segment in enumerate(recording.segments):
         if number:
             yield segment.start_s, SegmentStart(segment.start_s)
@@ -60,17 +61,17 @@ def _pieces(recording: Recording, names: tuple[str, ...], label: Label | None) -
                     first, last = round(begin * channel.rate_hz), round(end * channel.rate_hz)
                     samples = segment.signals[channel.name][first:last]
                     if len(samples):
-                        at = segment.start_s + first / channel.rate_hz
-                        yield segment.start_s + end, Chunk(channel.name, at, samples)
+                        time_s = segment.start_s + first / channel.rate_hz
+                        yield segment.start_s + end, Chunk(channel.name, time_s, samples)
 
 
 def _marks(segment: Segment, label: Label) -> list[LabelMark]:
-    """The label's classes as they change; codes without a class end a mark."""
-    track, found, before = segment.tracks[label.track], [], ""
-    for at, value in zip(track.times_s, track.values, strict=True):
+    """A mark at each change of the label's class; codes without a class end a mark."""
+    track, marks, previous = segment.tracks[label.track], [], ""
+    for time_s, value in zip(track.times_s, track.values, strict=True):
         number = label.codes.get(int(value)) if np.isfinite(value) else None
         name = "" if number is None else label.classes[number]
-        if name != before:
-            found.append(LabelMark(name, segment.start_s + float(at)))
-            before = name
-    return found
+        if name != previous:
+            marks.append(LabelMark(name, segment.start_s + float(time_s)))
+            previous = name
+    return marks

@@ -1,4 +1,4 @@
-"""What every source offers."""
+"""What all sources share: the user's options, an opened source, and replay in time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,28 +15,28 @@ CHUNK_S = 0.1
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the user said of the source.
+    """The user's options for a source.
 
     Attributes:
-        where: ``NAME`` or ``NAME:PLACE``.
-        participant: of a folder.
-        replay_labels: whether a folder's own labels are replayed as the wearer's marks.
-        speed: of a recording: 1 is real time; 0: as fast as it is decided.
+        spec: ``NAME`` or ``NAME:PLACE``.
+        participant: of a folder: the participant who is replayed.
+        replay_labels: of a folder: whether its labels are replayed as the wearer's marks.
+        speed: of a recording: 1 is real time; 0: as fast as windows are decided.
     """
 
-    where: str
+    spec: str
     participant: str = ""
     replay_labels: bool = False
     speed: float = 1.0
 
     @property
     def place(self) -> str:
-        """What stands behind the colon.
+        """The part after the colon.
 
         Raises:
-            RaylabError: where nothing does.
+            RaylabError: if there is none.
         """
-        name, _, place = self.where.partition(":")
+        name, _, place = self.spec.partition(":")
         if not place:
             raise RaylabError(f"--source {name} needs a place: {name}:...")
         return place
@@ -47,8 +47,9 @@ class Source:
     """An opened source.
 
     Attributes:
-        items: called once with an event that ends it: what comes, in order.
-        recorded: a recording, replayed: it has an end, and may wait.
+        description: for the user.
+        items: gives the items in order until the event is set; called once.
+        recorded: whether it replays a recording, which has an end and may wait.
         captures: whether it hears or sees people now, who must have agreed.
         picture: whether it brings pictures.
     """
@@ -61,20 +62,28 @@ class Source:
 
 
 def paced(items: Iterator[tuple[float, Item]], speed: float, stop: Event) -> Iterator[Item]:
-    """Items with the time when they are complete, each given out at that time; as fast as they are taken where the speed is 0."""
-    began, first = time.perf_counter(), None
-    for at_s, item in items:
-        first = at_s if first is None else first
+    """Items, each at the time when it is complete; if the speed is 0, as fast as they are taken.
+
+    Args:
+        items: with the time when each is complete, in seconds.
+    """
+    began, first_s = time.perf_counter(), None
+    for time_s, item in items:
+        first_s = time_s if first_s is None else first_s
         if speed:
-            wait = began + (at_s - first) / speed - time.perf_counter()
-            if wait > 0 and stop.wait(wait):
+            wait_s = began + (time_s - first_s) / speed - time.perf_counter()
+            if wait_s > 0 and stop.wait(wait_s):
                 return
         if stop.is_set():
             return
         yield item
 
 
-def check_rate(rate_hz: float, where: str) -> None:
-    """Refuse sound whose upper half would be made up."""
+def check_rate(rate_hz: float, name: str) -> None:
+    """Refuse sound of less than 16 kHz, whose upper frequencies would have to be made up.
+
+    Raises:
+        RaylabError: naming the sound.
+    """
     if rate_hz < RATE_HZ:
-        raise RaylabError(f"{where} has {rate_hz:g} Hz, at least {RATE_HZ} Hz are needed")
+        raise RaylabError(f"{name} has {rate_hz:g} Hz, at least {RATE_HZ} Hz are needed")

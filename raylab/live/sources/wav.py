@@ -1,4 +1,4 @@
-"""A sound file, replayed."""
+"""Replay of a sound file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions, che
 
 
 class Resampler:
-    """Sound of any rate and number of channels to 16 kHz mono, piece by piece; time stamps are those of the samples that come out."""
+    """Converts sound of any rate and number of channels to 16 kHz mono, block by block; time stamps are those of the converted samples."""
 
     def __init__(self, rate_hz: int, start_s: float = 0.0) -> None:
         self._stream: Any = (
@@ -25,18 +25,26 @@ class Resampler:
         self._start_s, self._count = start_s, 0
 
     def chunk(self, samples: npt.NDArray[np.float64], last: bool = False) -> Chunk:
-        """(n, n_channels) as they come; fewer or more may come out."""
+        """Convert samples (n, n_channels); the chunk may hold fewer or more than n.
+
+        Args:
+            last: whether no samples follow.
+        """
         mono = np.ascontiguousarray(samples.mean(axis=1))
         if self._stream:
             mono = self._stream.resample_chunk(mono, last=last)
-        made = Chunk(SOUND, self._start_s + self._count / RATE_HZ, mono[:, None])
+        chunk = Chunk(SOUND, self._start_s + self._count / RATE_HZ, mono[:, None])
         self._count += len(mono)
-        return made
+        return chunk
 
 
-def wav(card: ModelCard, asked: SourceOptions) -> Source:
-    """``wav:FILE``."""
-    path = Path(asked.place)
+def wav(card: ModelCard, options: SourceOptions) -> Source:
+    """``wav:FILE``.
+
+    Raises:
+        RaylabError: if it cannot be read, or has less than 16 kHz.
+    """
+    path = Path(options.place)
     soundfile = load("soundfile", "speech")
     try:
         info = soundfile.info(str(path))
@@ -45,9 +53,9 @@ def wav(card: ModelCard, asked: SourceOptions) -> Source:
     check_rate(info.samplerate, str(path))
 
     def pieces() -> Iterator[tuple[float, Item]]:
-        resampler, done = Resampler(info.samplerate), 0
+        resampler, n_read = Resampler(info.samplerate), 0
         for block in soundfile.blocks(str(path), blocksize=round(CHUNK_S * info.samplerate), dtype="float64", always_2d=True):
-            done += len(block)
-            yield done / info.samplerate, resampler.chunk(block, last=done >= info.frames)
+            n_read += len(block)
+            yield n_read / info.samplerate, resampler.chunk(block, last=n_read >= info.frames)
 
-    return Source(f"{path}, {info.duration:.1f} s of sound", lambda stop: paced(pieces(), asked.speed, stop), recorded=True)
+    return Source(f"{path}, {info.duration:.1f} s of sound", lambda stop: paced(pieces(), options.speed, stop), recorded=True)
