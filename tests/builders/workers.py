@@ -27,7 +27,7 @@ class Case:
     """One training. ``plain``: dropout's probability is 0; ``double``: in double precision, where rounding shows the least."""
 
     windows: Windows
-    subject: TrainingContext
+    context: TrainingContext
     stage: PlannedStage
     plain: bool = False
     double: bool = False
@@ -35,8 +35,8 @@ class Case:
 
 def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
     """The case's weights, curve and batches on this worker; the error's sentence where training refuses."""
-    subject, signals = case.subject, Signals(case.windows.signals)
-    network: Network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+    context, signals = case.context, Signals(case.windows.signals)
+    network: Network = build(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     for module in network.modules():
         if case.plain and isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -47,7 +47,7 @@ def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
     with one_thread():
         try:
             done = train(
-                network, signals, subject.fold.y, case.stage, subject.fold.draws, torch.device("cpu"),
+                network, signals, context.fold.y, case.stage, context.fold.draws, torch.device("cpu"),
                 on_batch=lambda rows: batches.append(rows.tolist()), group=group,
             )  # fmt: skip
         except TrainingError as error:
