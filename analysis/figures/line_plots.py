@@ -112,6 +112,8 @@ def critical_difference(test: Friedman) -> Figure:
         ranks, p, ax=axes, color_palette=palette, label_props={"fontsize": 8}, crossbar_props={"color": INK, "linewidth": 2},
         elbow_props={"linewidth": 0.9}, label_fmt_left="{label} ({rank:.2f})", label_fmt_right="({rank:.2f}) {label}",
     )  # fmt: skip
+    for (crossbar,) in diagram["crossbars"]:
+        crossbar.set_xdata(sorted(crossbar.get_xdata()))  # they come in the order of a set, another in every process
     for text in diagram["labels"]:
         text.set_color(INK)
     below, start = axes.get_ylim()[0] - 0.3, ranks.min()

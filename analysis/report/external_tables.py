@@ -99,7 +99,7 @@ def compare_with_source(
 
 
 def text_table(source: ExternalSource, table: pd.DataFrame) -> TextTable:
-    """The table of ``compare_with_source`` for people."""
+    """The table of ``compare_with_source``, printed."""
     return published_text_table(table, source.given) if source.scores is None else runs_text_table(table, source.name)
 
 

@@ -6,7 +6,7 @@ from analysis.formatting import metric_name
 from analysis.report import comparison_table, report_figures
 from analysis.report.html import Page, Section
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.report.verdict import verdict
 from analysis.scores.keys import CELL
 
@@ -34,7 +34,7 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
     )
 
 
-def _sections(contents: Iterable[tuple[ReportPart, Content | None]]) -> tuple[Section, ...]:
+def _sections(contents: Iterable[tuple[ReportPart, SectionContent | None]]) -> tuple[Section, ...]:
     """The sections of the parts that have content."""
     return tuple(
         Section(part.title, content.text, content.items, content.blocks, descriptive=part.descriptive)
@@ -63,7 +63,7 @@ def _warnings(report: ReportData) -> tuple[tuple[str, str], ...]:
 
 
 def _intro(report: ReportData) -> str:
-    people = report.scores.groupby("dataset")["participant"].nunique()
-    datasets = ", ".join(f"{dataset} ({count} participants)" for dataset, count in people.items())
+    counts = report.scores.groupby("dataset")["participant"].nunique()
+    datasets = ", ".join(f"{dataset} ({count} participants)" for dataset, count in counts.items())
     seeds = report.scores["seed"].nunique()
     return f"{datasets}; {seeds} seed{'s' if seeds > 1 else ''}; {metric_name(report.metric)} per held-out participant."

@@ -14,7 +14,7 @@ from analysis.scores.run_folder import RunTables
 
 
 @dataclass(frozen=True)
-class Content:
+class SectionContent:
     """The content of a section; ``items`` are a list of sentences."""
 
     text: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class ReportPart:
     csv: bool = True
     texts: Mapping[str, Callable[[ReportData], str]] = field(default_factory=dict)
     title: str = ""
-    cell: Callable[[ReportData, ReportCell], Content | None] | None = None
-    whole_run: Callable[[ReportData], Content | None] | None = None
+    cell: Callable[[ReportData, ReportCell], SectionContent | None] | None = None
+    whole_run: Callable[[ReportData], SectionContent | None] | None = None
     before_cells: bool = False
     descriptive: bool = False

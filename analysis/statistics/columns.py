@@ -24,8 +24,8 @@ ComparedWith = Literal["reference", "other run"]
 
 
 @dataclass(frozen=True)
-class Printed:
-    """A column as tables for people show it.
+class PrintedColumn:
+    """A column as printed tables show it.
 
     Attributes:
         heading: empty for a column that only csv files have.
@@ -42,7 +42,7 @@ class Printed:
     place: int = NUMBERS
 
 
-CSV_ONLY = Printed()
+CSV_ONLY = PrintedColumn()
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Column:
 
     Attributes:
         name: in frames and csv files.
-        printed: in tables for people. ``printed_beside_run``: if it is another one in the table of this run and another.
+        printed: in printed tables. ``printed_beside_run``: in the table of this run and another, if it differs there.
         statistic: computes it from the paired differences (n,), n > 0; a column without one is computed by ``compare`` itself.
         compared_with: which comparisons have it: that with the reference technique, that with another run.
         is_count: a whole number, 0 if it is missing.
@@ -59,22 +59,22 @@ class Column:
     """
 
     name: str
-    printed: Printed = CSV_ONLY
-    printed_beside_run: Printed | None = None
+    printed: PrintedColumn = CSV_ONLY
+    printed_beside_run: PrintedColumn | None = None
     statistic: Callable[[Floats], float] | None = None
     compared_with: tuple[ComparedWith, ...] = ("reference", "other run")
     is_count: bool = False
     of_test: bool = False
 
 
-def named(name: str, heading: str = "") -> Printed:
+def printed_name(name: str, heading: str = "") -> PrintedColumn:
     """A column of names, printed as they are."""
-    return Printed(heading or name, lambda row: str(row[name]), place=NAMES_FIRST)
+    return PrintedColumn(heading or name, lambda row: str(row[name]), place=NAMES_FIRST)
 
 
-def signed(name: str, heading: str = "", digits: int = 3, legend: str = "") -> Printed:
+def printed_difference(name: str, heading: str = "", digits: int = 3, legend: str = "") -> PrintedColumn:
     """A column of differences, printed with their sign."""
-    return Printed(heading or name, lambda row: number(row[name], digits, sign=True), legend)
+    return PrintedColumn(heading or name, lambda row: number(row[name], digits, sign=True), legend)
 
 
 def _mean_sd(row: Row) -> str:
@@ -117,38 +117,40 @@ def _unreachable_note(rows: pd.DataFrame) -> str:
     return f"{meaning}: that is every row here, and no adjusted p can fall under {least_p.min():.3f}."
 
 
-N_PRINTED = Printed("n", lambda row: n_with_missing(row["n_participants"], row["n_missing"]), place=N_NEXT)
+N_PRINTED = PrintedColumn("n", lambda row: n_with_missing(row["n_participants"], row["n_missing"]), place=N_NEXT)
 
 COLUMNS: tuple[Column, ...] = (
-    *(Column(name, printed_beside_run=named(name)) for name in CELL),  # a table of variants is of one (dataset, label, model)
-    Column("technique", named("technique")),
-    Column("variant", named("variant")),
+    *(
+        Column(name, printed_beside_run=printed_name(name)) for name in CELL
+    ),  # a table of variants is of one (dataset, label, model)
+    Column("technique", printed_name("technique")),
+    Column("variant", printed_name("variant")),
     Column("metric"),
     Column("scoring"),
     Column("n_participants", N_PRINTED, is_count=True),
-    Column("n_missing", Printed(note=_missing_note), Printed(note=_missing_in_runs_note), is_count=True),
+    Column("n_missing", PrintedColumn(note=_missing_note), PrintedColumn(note=_missing_in_runs_note), is_count=True),
     Column("n_nonzero", statistic=n_nonzero, is_count=True),
-    Column("n_other_windows", Printed(note=_other_windows_note), compared_with=("other run",)),
-    Column("mean", Printed("mean (SD)", _mean_sd, place=MEAN_FIRST), Printed("this run, mean (SD)", _mean_sd)),
+    Column("n_other_windows", PrintedColumn(note=_other_windows_note), compared_with=("other run",)),
+    Column("mean", PrintedColumn("mean (SD)", _mean_sd, place=MEAN_FIRST), PrintedColumn("this run, mean (SD)", _mean_sd)),
     Column("sd"),
     Column("baseline_mean", compared_with=("reference",)),
-    Column("other_mean", Printed("other", lambda row: number(row["other_mean"])), compared_with=("other run",)),
-    Column("difference", signed("difference"), statistic=lambda d: float(d.mean())),
+    Column("other_mean", PrintedColumn("other", lambda row: number(row["other_mean"])), compared_with=("other run",)),
+    Column("difference", printed_difference("difference"), statistic=lambda d: float(d.mean())),
     Column(
         "ci_low",
-        Printed("95% interval", _interval, "95% BCa interval"),
-        Printed("95% interval", _interval, "95% BCa interval of the mean difference"),
+        PrintedColumn("95% interval", _interval, "95% BCa interval"),
+        PrintedColumn("95% interval", _interval, "95% BCa interval of the mean difference"),
     ),
     Column("ci_high"),
     Column(
         "effect_size",
-        signed("effect_size", "effect", digits=2, legend="effect: paired rank-biserial"),
+        printed_difference("effect_size", "effect", digits=2, legend="effect: paired rank-biserial"),
         statistic=rank_biserial,
         of_test=True,
     ),
-    Column("p", Printed("p", lambda row: p_value(row["p"])), of_test=True),
-    Column("p_adjusted", Printed("p Holm", _adjusted_p), of_test=True),
-    Column("least_p", Printed(note=_unreachable_note), statistic=lambda d: min_attainable_p(d, 1), of_test=True),
+    Column("p", PrintedColumn("p", lambda row: p_value(row["p"])), of_test=True),
+    Column("p_adjusted", PrintedColumn("p Holm", _adjusted_p), of_test=True),
+    Column("least_p", PrintedColumn(note=_unreachable_note), statistic=lambda d: min_attainable_p(d, 1), of_test=True),
     Column("test", of_test=True),
     Column("family", of_test=True),
     Column("family_size", is_count=True, of_test=True),
@@ -174,17 +176,17 @@ def names(columns: Sequence[Column]) -> list[str]:
     return [column.name for column in columns]
 
 
-def _printed(columns: Sequence[Column]) -> list[Printed]:
+def _printed(columns: Sequence[Column]) -> list[PrintedColumn]:
     return sorted((column.printed for column in columns if column.printed.heading), key=lambda printed: printed.place)
 
 
 def headings(columns: Sequence[Column]) -> tuple[str, ...]:
-    """The head of a table for people."""
+    """The head of a printed table."""
     return tuple(printed.heading for printed in _printed(columns))
 
 
 def text_rows(columns: Sequence[Column], rows: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The rows of a table for people, in the order of ``headings``."""
+    """The rows of a printed table, in the order of ``headings``."""
     return [tuple(printed.text(row) for printed in _printed(columns)) for row in rows.to_dict("records")]
 
 

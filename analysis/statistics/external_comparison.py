@@ -14,7 +14,7 @@ from analysis.formatting import interval, mean_sd
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, VARIANT
 from analysis.statistics import columns
-from analysis.statistics.columns import Column, Printed, Row, named, signed
+from analysis.statistics.columns import Column, PrintedColumn, Row, printed_difference, printed_name
 from analysis.statistics.comparison import adjust_family, paired_statistics
 
 PUBLISHED_TABLES = {"han2024": Path(__file__).parents[1] / "published" / "han2024_auroc.csv"}
@@ -30,20 +30,20 @@ def _covered(row: Row) -> str:
 
 
 PUBLISHED_COLUMNS = (
-    *(Column(name, named(name)) for name in [*CELL, "technique"]),
-    Column("column", named("column", "our column")),
-    Column("n_participants", named("n_participants", "n")),
-    Column("mean", Printed("ours, mean (SD)", lambda row: mean_sd(row["mean"], row["sd"]))),
+    *(Column(name, printed_name(name)) for name in [*CELL, "technique"]),
+    Column("column", printed_name("column", "our column")),
+    Column("n_participants", printed_name("n_participants", "n")),
+    Column("mean", PrintedColumn("ours, mean (SD)", lambda row: mean_sd(row["mean"], row["sd"]))),
     Column("sd"),
-    Column("ci_low", Printed("95% interval", lambda row: interval(row["ci_low"], row["ci_high"], sign=False))),
+    Column("ci_low", PrintedColumn("95% interval", lambda row: interval(row["ci_low"], row["ci_high"], sign=False))),
     Column("ci_high"),
     Column("interval"),
-    Column("paper_mean", Printed("paper, mean (SD)", _paper_mean)),
+    Column("paper_mean", PrintedColumn("paper, mean (SD)", _paper_mean)),
     Column("paper_sd"),
     Column("paper_marker"),
-    Column("difference", signed("difference")),
-    Column("covered", Printed("covered", _covered)),
-    Column("note", Printed("note", lambda row: str(row["note"]))),
+    Column("difference", printed_difference("difference")),
+    Column("covered", PrintedColumn("covered", _covered)),
+    Column("note", PrintedColumn("note", lambda row: str(row["note"]))),
 )
 
 

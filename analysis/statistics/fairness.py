@@ -99,8 +99,8 @@ def group_gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) ->
     """
     rows = []
     for names, cell in _pairs_with_reference(scores, metric).groupby(CELL, sort=True, observed=True):
-        people = participants[(participants[CELL[:2]] == list(names[:2])).all(axis=1)].set_index("participant")
-        for grouping, group in groupings(people).items() if len(people) else ():
+        members = participants[(participants[CELL[:2]] == list(names[:2])).all(axis=1)].set_index("participant")
+        for grouping, group in groupings(members).items() if len(members) else ():
             for (technique, variant), part in cell.groupby(["technique", "variant"], sort=False, observed=True):
                 pairs = part.set_index("participant")
                 pairs = pairs.dropna(subset=["baseline"]) if pairs["baseline"].notna().any() else pairs

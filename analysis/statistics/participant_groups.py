@@ -73,13 +73,13 @@ def _balance(counts: pd.DataFrame) -> "tuple[str, pd.Series[float]]":
     return majority.removeprefix("count_"), counts[majority] / counts.sum(axis=1)
 
 
-def groupings(people: pd.DataFrame) -> "dict[str, pd.Series[str]]":
+def groupings(participants: pd.DataFrame) -> "dict[str, pd.Series[str]]":
     """Grouping to group of each participant, for the participants of one (dataset, label); a grouping without any data is left out.
 
     Args:
-        people: rows of ``RunTables.participants`` of one dataset and label, indexed by participant.
+        participants: rows of ``RunTables.participants`` of one dataset and label, indexed by participant.
     """
-    traits = people[[name for name in people if str(name).startswith("trait_")]].dropna(axis=1, how="all")
+    traits = participants[[name for name in participants if str(name).startswith("trait_")]].dropna(axis=1, how="all")
     traits.columns = traits.columns.str.removeprefix("trait_")
     groups: dict[str, pd.Series[str]] = {}
     if "gender" in traits:
@@ -92,7 +92,7 @@ def groupings(people: pd.DataFrame) -> "dict[str, pd.Series[str]]":
         groups["age"] = thirds(traits["age"])
     if traits.shape[1] > 1:  # clusters of one trait would say what the trait says
         groups["trait cluster"] = trait_clusters(traits)
-    counts = people[[name for name in people if str(name).startswith("count_")]]
+    counts = participants[[name for name in participants if str(name).startswith("count_")]]
     if counts.notna().any(axis=None):
         name, share = _balance(counts)
         groups[f"share of {name}"] = thirds(share)

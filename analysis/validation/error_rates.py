@@ -112,10 +112,10 @@ def _described(scenario: Scenario, seed: int) -> str:
     """The look of the scores of a scenario, as a row of a table, from 200 tables of 58."""
     scores = simulate_scores(scenario, 200, 58, seed)
     d = scores[:, :, 1:] - scores[:, :, :1]
-    people = d.reshape(-1, d.shape[2])
-    correlation = np.corrcoef(people.T)[np.triu_indices(d.shape[2], 1)].mean()
+    flat = d.reshape(-1, d.shape[2])
+    correlation = np.corrcoef(flat.T)[np.triu_indices(d.shape[2], 1)].mean()
     shares = (scores[:, :, 0].mean(), (np.abs(d) < 1e-9).mean(), d.std())
-    numbers = (*shares, stats.skew(people[:, 0]), correlation, d[:, :, 0].mean())
+    numbers = (*shares, stats.skew(flat[:, 0]), correlation, d[:, :, 0].mean())
     cells = [f"{numbers[0]:.2f}", f"{numbers[1]:.0%}", *(f"{x:.2f}" for x in numbers[2:5]), f"{numbers[5]:+.3f}"]
     return f"| {scenario.name} | {scenario.description} | {' | '.join(cells)} |"
 
@@ -195,7 +195,7 @@ error over 5%, or under 95% for an interval. Row flips: {flips} random ones per 
 DESCRIBED = """| scenario | how scores come about | baseline | differences of 0 | SD of differences | skew | correlation | mean |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
-BOTH = """Printed: BCa for every variant, the inverse of the row flips for the chosen column. The other two are for contrast."""
+BOTH = """PrintedColumn: BCa for every variant, the inverse of the row flips for the chosen column. The other two are for contrast."""
 
 READING = """## How to read it
 

@@ -102,9 +102,9 @@ def simulate_scores(scenario: Scenario, tables: int, n: int, seed: int) -> Float
     return np.concatenate([base, base + differences], axis=2)
 
 
-def true_means(scenario: Scenario, seed: int, people: int = 100_000) -> Floats:
+def true_means(scenario: Scenario, seed: int, n_participants: int = 100_000) -> Floats:
     """Each variant's mean difference (VARIANTS,): 0 under the null, else that of very many participants."""
     if scenario.null:
         return np.zeros(VARIANTS)
-    scores = np.concatenate([simulate_scores(scenario, 1, 2000, seed + k)[0] for k in range(people // 2000)])
+    scores = np.concatenate([simulate_scores(scenario, 1, 2000, seed + k)[0] for k in range(n_participants // 2000)])
     return np.asarray((scores[:, 1:] - scores[:, :1]).mean(axis=0))

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 import analysis
 from analysis.report import comparison_table
 from analysis.statistics import columns
-from analysis.statistics.columns import Column, Printed, signed
+from analysis.statistics.columns import Column, PrintedColumn, printed_difference
 from raylab.cli.application import app
 
 MEDIAN = Column(
     "median_difference",
-    signed("median_difference", "median", legend="median: of the differences"),
+    printed_difference("median_difference", "median", legend="median: of the differences"),
     statistic=lambda d: float(np.median(d)),
 )
 
@@ -92,7 +92,7 @@ def test_no_two_columns_share_a_name() -> None:
 
 def test_a_column_may_be_in_files_only() -> None:
     """Without a heading nothing is printed, and a note of such a column still stands in the caption."""
-    silent = Column("silent", Printed(note=lambda rows: f"{len(rows)} rows."))
+    silent = Column("silent", PrintedColumn(note=lambda rows: f"{len(rows)} rows."))
     rows = pd.DataFrame({"silent": [1, 2]})
     assert ((), [(), ()], [], ["2 rows."]) == (
         columns.headings([silent]), columns.text_rows([silent], rows), columns.legends([silent]), columns.notes([silent], rows),

@@ -40,8 +40,7 @@ def test_the_papers_table_is_the_one_of_the_paper() -> None:
 
 
 def test_our_means_stand_beside_the_papers() -> None:
-    """non_personalized at 0.915 (covered: the paper has 0.915 too), a hybrid 0.061 too low in every participant is not; the paper has no
-    user_dependent."""
+    """non_personalized at 0.915 (covered: the paper's mean), a hybrid 0.061 too low in every participant is not; user_dependent is not there."""
     jitter = np.tile([-0.01, 0.01], 5)
     run_scores = scores({("hybrid", "-"): list(jitter), ("user_dependent", "budget=0.2"): GAINS}, base=0.915, **WESAD)
     table = published(run_scores)

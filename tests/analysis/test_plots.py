@@ -17,6 +17,7 @@ from analysis.figures import figure_data, line_plots, plots
 from analysis.figures.svg import inline
 from analysis.report import report_figures
 from analysis.scores import training_curves
+from analysis.statistics.ranking import friedman
 
 CELL = {"dataset": "d", "label": "l", "model": "m"}
 HOSTILE = '"><script>alert(1)</script>$x_1$ & S1'
@@ -81,6 +82,15 @@ def test_a_figure_is_drawn_the_same_every_time_and_its_ids_are_its_own() -> None
     assert first == again
     ids = [set(re.findall(rb'id="([mp][0-9a-f]{8,})"', svg)) for svg in (first, other)]
     assert ids[0] and not ids[0] & ids[1]
+
+
+def test_bars_of_the_rank_diagram_are_the_same_in_every_process() -> None:
+    """The library joins variants in the order of a set of names; the points of a bar rise all the same."""
+    names = ["b", "hybrid budget=0.2", "a", "non_personalized", "c"]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(8, 5)), columns=names)
+    axes = line_plots.critical_difference(friedman(table)).axes[0]
+    bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 2 and len(line.get_xdata()) > 1]
+    assert bars and all(list(bar) == sorted(bar) for bar in bars)
 
 
 def test_an_svg_in_a_page_keeps_its_texts_and_loses_what_could_clash() -> None:

@@ -9,7 +9,7 @@ from builders.run import write_run
 from analysis.report import registry
 from analysis.report.html import table_block
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.report.write import write_report
 from analysis.scores.keys import CELL
 
@@ -18,9 +18,9 @@ def _windows_tested(report: ReportData) -> pd.DataFrame:
     return report.scores.groupby([*CELL, "technique"])["n_test"].sum().reset_index()
 
 
-def _in_a_cell(report: ReportData, cell: ReportCell) -> Content | None:
+def _in_a_cell(report: ReportData, cell: ReportCell) -> SectionContent | None:
     rows = report.rows("windows_tested", cell)
-    return Content(text=("How many windows count.",), blocks=(table_block(rows.drop(columns=CELL), "Windows tested"),))
+    return SectionContent(text=("How many windows count.",), blocks=(table_block(rows.drop(columns=CELL), "Windows tested"),))
 
 
 NEW = ReportPart(

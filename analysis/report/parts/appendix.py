@@ -9,7 +9,7 @@ from analysis.report import report_figures
 from analysis.report.comparison_table import one_column_per_metric
 from analysis.report.html import Block, table_block
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.keys import CELL
 from analysis.scores.metrics import METRICS
 from analysis.scores.paired_scores import gain_sign
@@ -35,7 +35,7 @@ def _metric_texts(metrics: pd.DataFrame) -> list[str]:
     ]
 
 
-def _appendix(report: ReportData, cell: ReportCell) -> Content | None:
+def _appendix(report: ReportData, cell: ReportCell) -> SectionContent | None:
     """Other metrics, Bayesian test and ranks."""
     metrics, bayesian = report.rows("appendix_metrics", cell), report.rows("appendix_bayesian", cell)
     blocks: list[Block] = []
@@ -61,10 +61,10 @@ def _appendix(report: ReportData, cell: ReportCell) -> Content | None:
                 f"chi-square {test.statistic:.2f}, p {p_value(test.p)}. Variants of one technique resemble each other more than they "
                 "resemble the baseline, so a small p does not prove that any mean differs."
             )
-    return Content(text=tuple(text), blocks=tuple(blocks)) if blocks else None
+    return SectionContent(text=tuple(text), blocks=tuple(blocks)) if blocks else None
 
 
-def _across_datasets(report: ReportData) -> Content | None:
+def _across_datasets(report: ReportData) -> SectionContent | None:
     """Stouffer's test, if two datasets or more were run."""
     frame = report.frames["appendix_stouffer"]
     if frame.empty:
@@ -73,7 +73,7 @@ def _across_datasets(report: ReportData) -> Content | None:
         f"Stouffer's z across datasets in {metric_name(report.metric)} (above 0: better than non_personalized; weight: root of the participants), "
         "one label a dataset, Holm over the variants of a model."
     )
-    return Content(blocks=(table_block(frame.drop(columns=["metric", "test"]), caption),))
+    return SectionContent(blocks=(table_block(frame.drop(columns=["metric", "test"]), caption),))
 
 
 OTHER_METRICS = ReportPart("appendix_metrics", compute=lambda tables, report: _other_metrics(report.scores, report.metric))

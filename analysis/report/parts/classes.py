@@ -6,11 +6,11 @@ import pandas as pd
 from analysis.report.comparison_table import one_column_per_metric
 from analysis.report.html import TableBlock, table_block
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.statistics import confusion
 
 
-def _class_by_class(report: ReportData, cell: ReportCell) -> Content | None:
+def _class_by_class(report: ReportData, cell: ReportCell) -> SectionContent | None:
     """Means with their intervals, and class by class; the variants of a technique are pooled, confusion.csv has each."""
     means, confused = report.rows("means", cell), report.rows("confusion", cell)
     if means.empty or confused.empty:
@@ -23,7 +23,7 @@ def _class_by_class(report: ReportData, cell: ReportCell) -> Content | None:
         table_block(confusion.per_class(confused, ["technique"]), class_caption, name_columns=2),
         *(_matrix(str(name), part, pooled) for name, part in confused.groupby("technique", sort=False)),
     )
-    return Content(blocks=blocks)
+    return SectionContent(blocks=blocks)
 
 
 def _matrix(technique: str, part: pd.DataFrame, pooled: str) -> TableBlock:

@@ -4,14 +4,14 @@ from analysis.report import comparison_table, paper_table, report_figures
 from analysis.report.html import TableBlock
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_figures import PlotAxis
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.keys import CELL
 from analysis.scores.scores import score
 from analysis.statistics.comparison import compare
 from analysis.statistics.variant_selection import select_variants
 
 
-def _all_variants(report: ReportData, cell: ReportCell) -> Content:
+def _all_variants(report: ReportData, cell: ReportCell) -> SectionContent:
     comparison = report.rows("comparison", cell)
     table = TableBlock(
         comparison_table.caption(comparison),
@@ -19,20 +19,20 @@ def _all_variants(report: ReportData, cell: ReportCell) -> Content:
         tuple(comparison_table.rows(comparison)),
         name_columns=comparison_table.NAME_COLUMNS,
     )
-    return Content(blocks=(*report_figures.forest(cell.slug, comparison), table))
+    return SectionContent(blocks=(*report_figures.forest(cell.slug, comparison), table))
 
 
-def _one_column_per_technique(report: ReportData) -> Content:
+def _one_column_per_technique(report: ReportData) -> SectionContent:
     paper = report.frames["paper_table"]
     rows = tuple(map(tuple, paper_table.rows(paper, "\n")))
-    return Content(
+    return SectionContent(
         blocks=(TableBlock(paper_table.caption(paper), tuple(paper_table.head(paper)), rows, name_columns=len(CELL)),)
     )
 
 
-def _over_axis(axis: PlotAxis, report: ReportData, cell: ReportCell) -> Content | None:
+def _over_axis(axis: PlotAxis, report: ReportData, cell: ReportCell) -> SectionContent | None:
     figures = report_figures.axis_figure(cell.slug, report.rows("comparison", cell), report.metric, axis)
-    return Content(blocks=tuple(figures)) if figures else None
+    return SectionContent(blocks=tuple(figures)) if figures else None
 
 
 SCORES = ReportPart("scores", compute=lambda tables, report: score(tables, report.scoring))

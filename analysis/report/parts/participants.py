@@ -7,14 +7,14 @@ from analysis.formatting import metric_name
 from analysis.report import report_figures
 from analysis.report.html import Block, ExplorerBlock, TableBlock, heatmap_block
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.report.verdict import largest_changes
 from analysis.scores.keys import variant_label
 from analysis.scores.paired_scores import gain_sign, paired_scores
 from analysis.statistics import fairness
 
 
-def _who_gains(report: ReportData, cell: ReportCell) -> Content | None:
+def _who_gains(report: ReportData, cell: ReportCell) -> SectionContent | None:
     pairs, metric = report.rows("gains", cell), report.metric
     gains = figure_data.gain_table(pairs) if len(pairs) else pd.DataFrame()
     if gains.empty or gains.isna().all(axis=None):
@@ -25,15 +25,15 @@ def _who_gains(report: ReportData, cell: ReportCell) -> Content | None:
         *report_figures.slopes(cell.slug, figure_data.selected_variant_pairs(pairs, metric), metric),
         ExplorerBlock("Participant by participant", _explorer_data(pairs, metric)),
     )
-    return Content(text=(largest_changes(pairs, metric),), blocks=blocks)
+    return SectionContent(text=(largest_changes(pairs, metric),), blocks=blocks)
 
 
 def _explorer_data(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     """Scores of every participant (in a natural order), variant by variant; None if one is missing."""
-    people = sorted(pairs["participant"].unique(), key=figure_data.natural_sort_key)
+    names = sorted(pairs["participant"].unique(), key=figure_data.natural_sort_key)
     variants = []
     for (technique, variant), part in pairs.groupby(["technique", "variant"], sort=False):
-        by_participant = part.set_index("participant").reindex(people)
+        by_participant = part.set_index("participant").reindex(names)
         sides = {
             side: [None if pd.isna(x) else round(float(x), 4) for x in by_participant[side]] for side in ("baseline", "score")
         }
@@ -41,22 +41,22 @@ def _explorer_data(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     return {
         "metric": metric_name(metric),
         "sign": gain_sign(metric),
-        "participants": [str(name) for name in people],
+        "participants": [str(name) for name in names],
         "variants": variants,
     }
 
 
-def _fairness(report: ReportData, cell: ReportCell) -> Content | None:
+def _fairness(report: ReportData, cell: ReportCell) -> SectionContent | None:
     part = report.rows("fairness", cell)
     if part.empty:
         return None
     sentences = tuple(fairness.summarize_groups(part))
     groupings = fairness.groupings_with_gap(part)
     if not groupings:
-        return Content(text=("No grouping has two groups that are large enough to be scored.",), items=sentences)
+        return SectionContent(text=("No grouping has two groups that are large enough to be scored.",), items=sentences)
     head = ("technique", "variant", *groupings)
     changes = TableBlock(fairness.CAPTION, head, tuple(map(tuple, fairness.rows(part))), name_columns=2)
-    return Content(items=sentences, blocks=(changes,))
+    return SectionContent(items=sentences, blocks=(changes,))
 
 
 GAINS = ReportPart(

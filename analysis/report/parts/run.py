@@ -6,7 +6,7 @@ from analysis.report import external_tables
 from analysis.report.external_tables import ExternalSource
 from analysis.report.html import CodeBlock, TableBlock, table_block
 from analysis.report.report_data import ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.keys import CELL
 from analysis.scores.run_folder import RunTables
 from analysis.statistics import fairness
@@ -20,9 +20,9 @@ def external_part(source: ExternalSource) -> ReportPart:
         chosen = report.frames["chosen"]
         return external_tables.compare_with_source(source, report.scores, report.comparison, chosen, report.metric)
 
-    def content(report: ReportData) -> Content:
+    def content(report: ReportData) -> SectionContent:
         table = external_tables.text_table(source, report.frames[name])
-        return Content(blocks=(TableBlock(table.caption, table.head, table.rows, name_columns=len(CELL) + 2),))
+        return SectionContent(blocks=(TableBlock(table.caption, table.head, table.rows, name_columns=len(CELL) + 2),))
 
     return ReportPart(
         name,
@@ -40,21 +40,21 @@ def _status(tables: RunTables) -> pd.DataFrame:
     return plan.groupby([*CELL, "technique", "status"], sort=True).size().unstack("status", fill_value=0).reset_index()
 
 
-def _what_has_run(report: ReportData) -> Content | None:
+def _what_has_run(report: ReportData) -> SectionContent | None:
     """How far each part of an incomplete run came."""
     if not report.incomplete:
         return None
     sentence = "Tables and figures hold what has ended well so far; `raylab status` on the run folder says what failed and why."
-    return Content(text=(sentence,), blocks=(table_block(report.frames["status"], "Trials by status"),))
+    return SectionContent(text=(sentence,), blocks=(table_block(report.frames["status"], "Trials by status"),))
 
 
-def _notes(report: ReportData) -> Content:
+def _notes(report: ReportData) -> SectionContent:
     """The run's notes, and why there is nothing on fairness, if there is nothing."""
     gaps = report.frames["fairness"]
-    return Content(items=(*report.notes, *([] if len(gaps) else [fairness.markdown(gaps).strip()])))
+    return SectionContent(items=(*report.notes, *([] if len(gaps) else [fairness.markdown(gaps).strip()])))
 
 
-def _provenance(report: ReportData) -> Content:
+def _provenance(report: ReportData) -> SectionContent:
     origin = report.origin
     facts = {
         "study": origin.get("study"),
@@ -73,7 +73,7 @@ def _provenance(report: ReportData) -> Content:
         ),
         CodeBlock("The study, study.yaml", report.study, folded=True),
     )
-    return Content(blocks=blocks)
+    return SectionContent(blocks=blocks)
 
 
 STATUS = ReportPart(

@@ -6,7 +6,7 @@ from analysis.figures import figure_data
 from analysis.report import report_figures
 from analysis.report.html import FigureBlock, table_block
 from analysis.report.report_data import ReportCell, ReportData
-from analysis.report.report_part import Content, ReportPart
+from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.attention import attention_weights, weights_by_variant
 from analysis.scores.keys import CELL, FOLD
 from analysis.scores.run_folder import RunTables
@@ -20,7 +20,7 @@ def _searched(tables: RunTables) -> pd.DataFrame:
     return plan[plan["searched"].ne("")].drop_duplicates(ignore_index=True)
 
 
-def _chosen_hyperparameters(report: ReportData, cell: ReportCell) -> Content | None:
+def _chosen_hyperparameters(report: ReportData, cell: ReportCell) -> SectionContent | None:
     """The choice for each target, which used no data of the target."""
     part = report.rows("searched", cell)
     if part.empty:
@@ -32,10 +32,10 @@ def _chosen_hyperparameters(report: ReportData, cell: ReportCell) -> Content | N
     counts = part["searched"].value_counts()
     sentence = "Chosen: " + "; ".join(f"{point} ({count} of {len(part)})" for point, count in counts.items()) + "."
     table = table_block(part.drop(columns=CELL).astype({"seed": str}), caption, name_columns=3)
-    return Content(text=(sentence,), blocks=(table,))
+    return SectionContent(text=(sentence,), blocks=(table,))
 
 
-def _attention_weights(report: ReportData, cell: ReportCell) -> Content | None:
+def _attention_weights(report: ReportData, cell: ReportCell) -> SectionContent | None:
     part = report.rows("attention", cell)
     if part.empty:
         return None
@@ -45,11 +45,11 @@ def _attention_weights(report: ReportData, cell: ReportCell) -> Content | None:
     )
     sentence = "A weight says what the network used, not what would have been useful; attention.csv has every participant."
     table = table_block(weights_by_variant(part).drop(columns=CELL), caption, name_columns=3)
-    return Content(text=(sentence,), blocks=(table,))
+    return SectionContent(text=(sentence,), blocks=(table,))
 
 
-def _figures(figures: list[FigureBlock]) -> Content | None:
-    return Content(blocks=tuple(figures)) if figures else None
+def _figures(figures: list[FigureBlock]) -> SectionContent | None:
+    return SectionContent(blocks=tuple(figures)) if figures else None
 
 
 SEARCHED = ReportPart(
