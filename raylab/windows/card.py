@@ -7,10 +7,12 @@ not write, or contradicts itself is refused, because windows that are taken for 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -52,6 +54,15 @@ def _tag(settings: Any) -> DatasetKind | None:
     return kind_of(settings) if isinstance(settings, Mapping) else None
 
 
+def _every_setting(settings: Any) -> Any:
+    """The same, if no setting is missing: the default of another version of raylab might not be what was done."""
+    if isinstance(settings, Mapping):
+        kind = Preprocessing if kind_of(settings) == "signals" else Utterances
+        if missing := [field.name for field in fields(kind) if field.name not in settings]:
+            raise ValueError(f"{', '.join(missing)} is missing")
+    return settings
+
+
 def _trait(value: Any) -> float | str:
     return value if isinstance(value, str) else finite(value)
 
@@ -60,6 +71,7 @@ CardTrait = Annotated[int | float | str, PlainValidator(_trait)]
 Settings = Annotated[
     Annotated[Preprocessing, Tag("signals")] | Annotated[Utterances, Tag("utterances")],
     Discriminator(_tag, custom_error_type="settings", custom_error_message="it has to be an object with the settings"),
+    BeforeValidator(_every_setting),
 ]
 
 
@@ -363,10 +375,11 @@ def _problem(detail: ErrorDetails) -> str:
         del steps[1:2]  # pydantic's own step between the settings and their fields: the kind
     field = ".".join(steps)
     message = detail["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
     if detail["type"] == "missing":
         return f"{field} is missing"
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{field} is no field of it"
     if isinstance(detail["input"], dict | list) or not field:
         return f"{field}: {message}" if field else message
-    return f"{field} is {str(detail['input'])[:SHOWN_CHARACTERS]!r}: {message[:1].lower()}{message[1:]}"
+    return f"{field} is {str(detail['input'])[:SHOWN_CHARACTERS]!r}: {message}"

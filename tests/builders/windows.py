@@ -16,7 +16,7 @@ from raylab.windows.segmentation import ParticipantWindows, statistics
 
 def make_card(
     names: Sequence[str],
-    channels: Mapping[str, int],
+    lengths: Mapping[str, int],
     classes: Mapping[str, Sequence[str]],
     traits: Mapping[str, Mapping[str, Any]] | None = None,
     **changes: Any,
@@ -32,7 +32,7 @@ def make_card(
         "options": {},
         "preprocessing": Preprocessing(),
         "labels": tuple(label_card(name, texts) for name, texts in classes.items()),
-        "channels": tuple(channel_card(name, length) for name, length in channels.items()),
+        "channels": tuple(channel_card(name, length) for name, length in lengths.items()),
         "participants": tuple(participant_card(name, classes, (traits or {}).get(name, {})) for name in names),
         "similarity_traits": tuple(sorted({trait for values in (traits or {}).values() for trait in values})),
         "fingerprint": "made",
