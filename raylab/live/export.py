@@ -1,5 +1,6 @@
 """Export of a trial's model from a run folder to a model file."""
 
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,8 @@ import yaml
 import analysis
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH
-from raylab.live.core.model_file import (
-    CAUSAL_NORMALIZATIONS,
-    CalibrationCard,
-    LiveModel,
-    ModelCard,
-    ModelChannel,
-    draws_of,
-    write_model,
-)
+from raylab.live.core.model_card import CAUSAL_NORMALIZATIONS, CalibrationCard, ModelCard, ModelChannel
+from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.network import PARTS
 from raylab.models.registry import batch_size, build_model
 from raylab.recordings.ravdess import TEXTS
@@ -188,7 +182,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         participant=trial.target,
         people=len(np.unique(index.participant_index[last_rows])),
         seed=trial.seed,
-        draws=draws_of(context.fold.draws),
+        draws=asdict(context.fold.draws),
         stages=trial.stages,
         channels=tuple(ModelChannel(**entries[name]) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card["preprocessing"],

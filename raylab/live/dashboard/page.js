@@ -1,5 +1,5 @@
 "use strict";
-// Shows what the stream tells. Everything is written as text, never as HTML.
+// Shows the events of the stream. Everything is written as text, never as HTML.
 const KEPT = 240, SHOWN_NOTES = 60;
 const at = (id) => document.getElementById(id);
 const make = (tag, text, parent, attributes = {}) => {
