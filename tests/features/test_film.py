@@ -2,12 +2,11 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from builders.speech import SOUND_ONLY, hum, write_film
+from builders.speech import SOUND_ONLY, face, film_of, hum, write_film
 
 from raylab.errors import RecordingError
 from raylab.recordings.ravdess import RAVDESS
@@ -23,27 +22,6 @@ if find_spec("av"):
     from raylab.features.film import FACE_HZ, read_film
 
 Picture = npt.NDArray[np.uint8]
-
-
-def face(mouth: float = 0.0, side: int = 240) -> Picture:
-    """A drawn face (side, side, 3): an oval with shaded eyes, nose and mouth, smooth as a cascade wants it; ``mouth`` bends it."""
-    y, x = np.mgrid[0:side, 0:side] / side * 2 - 1
-
-    def blob(cx: float, cy: float, sx: float, sy: float) -> Any:
-        return np.exp(-((((x - cx) / sx) ** 2 + ((y - cy) / sy) ** 2) ** 2))
-
-    grey = 40 + 170 * blob(0, 0, 0.62, 0.82)
-    for eye in (-0.25, 0.25):
-        grey -= 95 * blob(eye, -0.2, 0.13, 0.07) + 45 * blob(eye, -0.36, 0.17, 0.05)
-    grey += 25 * blob(0, 0.05, 0.06, 0.22)
-    grey -= 35 * blob(0, 0.24, 0.12, 0.04) + 75 * blob(0, 0.47 - mouth * (x / 0.3) ** 2, 0.28, 0.06)
-    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def film_of(path: Path, late_s: float = 0.0, pictures: list[Picture] | None = None) -> Path:
-    """One second of a mouth that opens, with a voice all through."""
-    drawn = [face(0.1 * np.sin(i)) for i in range(25)] if pictures is None else pictures
-    return write_film(path, drawn, hum(1.0, silence_s=0.0), late_s)
 
 
 def test_a_drawn_face_is_found() -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders.live import CollectedNotes, events, key_of, subscribe
-from builders.speech import hum, write_emodb, write_wav
-from test_film import face, film_of
+from builders.speech import face, film_of, hum, write_emodb, write_wav
 
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ, read_wav
