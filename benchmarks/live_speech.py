@@ -20,11 +20,10 @@ import analysis
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ, read_wav
 from raylab.live.core.event_bus import EventBus
-from raylab.live.core.messages import SOUND, Chunk
+from raylab.live.core.messages import SOUND, Chunk, Source
 from raylab.live.core.model_file import LiveModel
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.export import export
-from raylab.live.sources.source import Source
 from raylab.recordings import DATASETS
 from raylab.runs.folder import RunFolder
 

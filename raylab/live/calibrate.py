@@ -18,10 +18,13 @@ from raylab.errors import RaylabError
 from raylab.folds.fold import NO_ROWS
 from raylab.folds.seeding import FoldSeeds
 from raylab.live.core.messages import LabelMark, Note, Notify, Window
-from raylab.live.core.model_file import LiveModel, as_bytes, from_bytes
-from raylab.models.build import Model
+from raylab.live.core.model_card import CalibrationCard
+from raylab.live.core.model_file import EXPORT_AGAIN, LiveModel, as_bytes, from_bytes
+from raylab.models.build import Model, build_model
+from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
 from raylab.training.loop import CPU, train
+from raylab.training.protocol import Hyperparameters
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.run_trial import one_thread
 
@@ -35,6 +38,22 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 Lengths = dict[str, npt.NDArray[np.int64]]
 
 
+def hyperparameters_of(calibration: CalibrationCard) -> Hyperparameters:
+    """The hyperparameters of a calibration stage, from the fields that ``Hyperparameters.as_dict`` wrote.
+
+    Raises:
+        RaylabError: if this raylab does not know one of them.
+    """
+    values = dict(calibration.hyper)
+    augmentation = values.pop("augmentation", None)
+    try:
+        return Hyperparameters(**values, augmentation=Augmentation(**augmentation) if augmentation else None)
+    except (TypeError, ValueError) as error:
+        raise RaylabError(
+            f"the model file's calibration holds what this raylab does not know; {EXPORT_AGAIN}. {error}"
+        ) from error
+
+
 def calibrate_network(model: LiveModel, layers: str, values: Arrays, lengths: Lengths, y: Sequence[int]) -> Model:
     """The model after its technique's calibration stage on these windows, which are in the order of time.
 
@@ -45,13 +64,16 @@ def calibrate_network(model: LiveModel, layers: str, values: Arrays, lengths: Le
         lengths: valid steps (n,) of each channel of variable length.
         y: class indices (n,) of the windows.
     """
-    plan = model.card.calibration
-    assert plan is not None
-    network = model.network(calibrated=False)
+    card = model.card
+    assert card.calibration is not None
+    seeds = FoldSeeds(**card.draws)
+    untrained = build_model(card.spec, card.shapes, len(card.classes), card.adapter, seeds)
+    network = model.network(calibrated=False, untrained=untrained)
     rows = np.arange(len(y))
-    stage = PlannedStage(plan.stage, rows, NO_ROWS, NO_ROWS, plan.trainable[layers], model.hyper, parent="", hash="")
+    parts, hyper = card.calibration.trainable[layers], hyperparameters_of(card.calibration)
+    stage = PlannedStage(card.calibration.stage, rows, NO_ROWS, NO_ROWS, parts, hyper, parent="", hash="")
     with one_thread():
-        train(network, Signals(values, lengths), np.asarray(y, dtype=np.int8), stage, FoldSeeds(**model.card.draws), CPU)
+        train(network, Signals(values, lengths), np.asarray(y, dtype=np.int8), stage, seeds, CPU)
     return network
 
 

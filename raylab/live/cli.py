@@ -9,12 +9,14 @@ from threading import Event
 from typing import Any
 
 from raylab.errors import RaylabError
+from raylab.live.calibrate import Calibrator, hyperparameters_of
 from raylab.live.core.event_bus import EventBus, EventWriter
+from raylab.live.core.messages import Source
 from raylab.live.core.model_file import read_model
 from raylab.live.core.pipeline import Stream, StreamSettings, StreamStatistics
 from raylab.live.dashboard.server import serve
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Source, SourceOptions
+from raylab.live.sources.source import SourceOptions
 
 CONSENT = (
     "Whoever is heard, seen or measured must know it and agree. Signals stay on this machine and are not stored; decisions are stored only where a "
@@ -53,6 +55,8 @@ def follow(request: LiveRequest, log: Any) -> StreamStatistics:
         RaylabError: if model, source and settings do not fit together; before anything is captured.
     """
     model = read_model(request.model)
+    if model.card.calibration:
+        hyperparameters_of(model.card.calibration)  # a file that this raylab does not know is refused now
     source = open_source(model.card, request.source)
     for line in model.card.lines():
         log(line)
@@ -62,7 +66,7 @@ def follow(request: LiveRequest, log: Any) -> StreamStatistics:
     bus = EventBus(waits)
     with ExitStack() as stack:
         agreed = Event()
-        stream = Stream(model, source, bus, request.settings, waits)
+        stream = Stream(model, source, bus, request.settings, waits, Calibrator)
         if request.page is not None:
             greeting = {
                 "consent": CONSENT,

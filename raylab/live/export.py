@@ -1,5 +1,6 @@
 """Export of a trial's model from a run folder to a model file."""
 
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import yaml
 
 import analysis
 from raylab.errors import RaylabError
-from raylab.live.core.model_file import CalibrationCard, LiveModel, ModelCard, ModelChannel, draws_of, write_model
+from raylab.live.core.model_card import CalibrationCard, ModelCard, ModelChannel
+from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
 from raylab.models.registry import batch_size
@@ -180,7 +182,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         participant=trial.target,
         people=len(np.unique(index.participant_index[last_rows])),
         seed=trial.seed,
-        draws=draws_of(context.fold.draws),
+        draws=asdict(context.fold.draws),
         stages=trial.stages,
         channels=tuple(ModelChannel(**dict(channels[name])) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card.preprocessing.as_dict(),

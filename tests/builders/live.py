@@ -9,10 +9,9 @@ import numpy as np
 
 import analysis
 from raylab.live.core.event_bus import EventBus
-from raylab.live.core.messages import Chunk, Note, Window
+from raylab.live.core.messages import Chunk, Item, Note, Source, Window
 from raylab.live.core.model_file import LiveModel
 from raylab.live.export import export
-from raylab.live.sources.source import Item, Source
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study

@@ -15,10 +15,10 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.live.calibrate import Calibrator, calibrate_network, training_arrays
 from raylab.live.core.event_bus import EventBus
-from raylab.live.core.messages import Chunk, LabelMark, Note, Window
+from raylab.live.core.messages import Chunk, LabelMark, Note, Source, Window
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Source, SourceOptions
+from raylab.live.sources.source import SourceOptions
 from raylab.windows.dataset import read_windows
 
 
@@ -123,7 +123,8 @@ def test_marks_on_a_stream_calibrate_and_swap(live_run: Path) -> None:
     bus = EventBus(True)
     received: list[dict[str, Any]] = []
     queue = subscribe(bus)
-    stream = Stream(model, Source(source.description, slowly, True), bus, StreamSettings(calibrate=3, layers="last"), True)
+    settings = StreamSettings(calibrate=3, layers="last")
+    stream = Stream(model, Source(source.description, slowly, True), bus, settings, True, Calibrator)
     reader = threading.Thread(target=lambda: received.extend(iter(lambda: queue.get(60), None)))
     reader.start()
     stream.run()

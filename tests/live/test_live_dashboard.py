@@ -18,12 +18,13 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from raylab.errors import RaylabError
+from raylab.live.calibrate import Calibrator
 from raylab.live.cli import CONSENT, LiveRequest, follow
 from raylab.live.core.event_bus import EventBus
-from raylab.live.core.messages import LabelMark, Note
+from raylab.live.core.messages import LabelMark, Note, Source
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard.server import serve
-from raylab.live.sources.source import Source, SourceOptions
+from raylab.live.sources.source import SourceOptions
 from raylab.recordings.simulated import SIMULATED
 
 
@@ -41,7 +42,7 @@ def _served(
     bus, agreed = EventBus(), threading.Event()
     replay = source_of(items)
     source = Source(replay.description, replay.items, recorded=True, captures=captures)
-    stream = Stream(exported(live_run, "tuned"), source, bus, settings, waits=True)
+    stream = Stream(exported(live_run, "tuned"), source, bus, settings, waits=True, calibrator=Calibrator)
     greeting = {"consent": CONSENT, "source": source.description, "captures": captures, "record": ""}
     with serve(stream, 0, greeting, agreed) as url:
         runner = threading.Thread(target=stream.run, daemon=True)

@@ -15,9 +15,8 @@ import pytest
 from builders.live import chunks_of, events, exported, subscribe
 
 from raylab.live.core.event_bus import EventBus, EventWriter
-from raylab.live.core.messages import Chunk
+from raylab.live.core.messages import Chunk, Source
 from raylab.live.core.pipeline import Stream, StreamSettings
-from raylab.live.sources.source import Source
 from raylab.recordings.simulated import SIMULATED
 
 HOUR_S, SPELL_S = 3660, 300.0

@@ -13,8 +13,11 @@ from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.live.cli import LiveRequest, follow
 from raylab.live.core.model_file import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
+from raylab.live.core.pipeline import StreamSettings
 from raylab.live.export import export
+from raylab.live.sources.source import SourceOptions
 from raylab.models.network import PARTS, Network
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
@@ -128,6 +131,26 @@ def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], s
     with pytest.raises(RaylabError, match="does not know") as caught:
         from_bytes(data, "m.raylab")
     assert says in str(caught.value)
+
+
+def test_a_file_of_before_0_2_is_read(live_run: Path) -> None:
+    """Its calibration calls the trained parts ``frees``."""
+    model = exported(live_run)
+    assert model.card.calibration is not None
+    stage = model.card.calibration.model_dump(mode="json")
+    stage["frees"] = stage.pop("trainable")
+    assert model.card == from_bytes(_rewritten(model, {"calibration": stage}), "m.raylab").card
+
+
+def test_unknown_hyperparameters_of_a_calibration_are_refused(live_run: Path, tmp_path: Path) -> None:
+    """Before the stream begins, whether it calibrates or not."""
+    model = exported(live_run)
+    assert model.card.calibration is not None
+    stage = model.card.calibration.model_dump(mode="json")
+    for hyper, name in (({"momentum": 0.9}, "momentum"), ({"augmentation": {"flip": 1.0}}, "flip")):
+        (tmp_path / "m.raylab").write_bytes(_rewritten(model, {"calibration": {**stage, "hyper": hyper}}))
+        with pytest.raises(RaylabError, match=f"(?s)does not know.*{name}"):
+            follow(LiveRequest(tmp_path / "m.raylab", SourceOptions("folder:.", "P01"), StreamSettings()), lambda line: None)
 
 
 def test_weights_of_another_network_are_refused(live_run: Path) -> None:

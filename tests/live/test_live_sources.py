@@ -16,7 +16,7 @@ from builders.speech import hum, write_wav
 from raylab.errors import RaylabError
 from raylab.features.sound import read_wav
 from raylab.live.core.messages import Chunk, LabelMark, Note, SegmentStart
-from raylab.live.core.model_file import ModelCard
+from raylab.live.core.model_card import ModelCard
 from raylab.live.sources import SOURCES, open_source
 from raylab.live.sources.folder import folder
 from raylab.live.sources.lines import items, parse

@@ -17,7 +17,8 @@ from raylab.features.sound import RATE_HZ, read_wav
 from raylab.features.text import ENGLISH
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Chunk
-from raylab.live.core.model_file import LiveModel, ModelCard, ModelChannel
+from raylab.live.core.model_card import ModelCard, ModelChannel
+from raylab.live.core.model_file import LiveModel
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.core.speech_recognition import SpeechRecognizer
 from raylab.live.core.utterance_features import SpeechWindows

@@ -17,11 +17,11 @@ from raylab.files import Folder
 from raylab.live.core.bounded_queue import BoundedQueue
 from raylab.live.core.event_bus import EventBus, EventWriter
 from raylab.live.core.inference import WindowClassifier
-from raylab.live.core.messages import Window
+from raylab.live.core.messages import Source, Window
 from raylab.live.core.model_file import LiveModel
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
-from raylab.live.sources.source import Source, SourceOptions
+from raylab.live.sources.source import SourceOptions
 from raylab.recordings.simulated import SIMULATED
 from raylab.runs.folder import RunFolder
 from raylab.windows.dataset import read_windows

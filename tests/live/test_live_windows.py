@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raylab.live.core.messages import Chunk, SegmentStart, Window
-from raylab.live.core.model_file import ModelCard, ModelChannel
+from raylab.live.core.model_card import ModelCard, ModelChannel
 from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
 from raylab.live.core.windows import WindowAssembler
 from raylab.recordings.recording import Channel, Label, LabelTrack, Recording, Segment

@@ -75,10 +75,8 @@ class WindowClassifier:
         self._card = model.card
         self.classes = model.card.classes
         self.channels = [channel.name for channel in model.card.channels]
-        self._current: tuple[Model, str] = (
-            _for_inference(model.network(calibrated)),
-            "exported" if calibrated else "base",
-        )
+        network = _for_inference(model.network(calibrated))
+        self._current: tuple[Model, str] = (network, "exported" if calibrated else "base")
 
     def swap(self, network: Model, name: str) -> None:
         """Use this model from the next window on."""

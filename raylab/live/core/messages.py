@@ -1,13 +1,13 @@
-"""Messages between the parts of a stream: samples and marks of the sources, windows, and notes for the subscribers."""
+"""Messages between the parts of a stream: a source with its samples and marks, windows, and notes for the subscribers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Samples = npt.NDArray[np.floating[Any]]
 SOUND, PICTURE = "sound", "picture"  # the channels of a source of speech
 
 
@@ -87,3 +87,23 @@ class Note:
 
 
 Notify = Callable[[Note], None]
+Item = Chunk | SegmentStart | LabelMark | Note
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source.
+
+    Attributes:
+        description: for the user.
+        items: gives the items in order until the event is set; called once.
+        recorded: whether it replays a recording, which has an end and may wait.
+        captures: whether it hears or sees people now, who must have agreed.
+        picture: whether it brings pictures.
+    """
+
+    description: str
+    items: Callable[[Event], Iterator[Item]]
+    recorded: bool
+    captures: bool = False
+    picture: bool = False

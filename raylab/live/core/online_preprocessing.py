@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, lfilter, lfilter_zi
 
-from raylab.live.core.model_file import ModelChannel
+from raylab.live.core.model_card import ModelChannel
 from raylab.live.core.timestamp_alignment import finite_runs, is_measurement
 from raylab.windows.preprocess import Preprocessing, min_max
 
@@ -87,19 +87,14 @@ class RunningChannel:
             return
         place = (index + first) // self.factor
         if restarted and place == self.head and place:
-            self._present[(place - 1) % self.capacity] = (
-                False  # the missing samples lay between two that are kept: the gap must not go unseen
-            )
+            # the missing samples lay between two that are kept: the gap must not go unseen
+            self._present[(place - 1) % self.capacity] = False
         self._leave_empty_to(place)
         running_min = np.minimum(np.minimum.accumulate(decimated), self._minimum)
         running_max = np.maximum(np.maximum.accumulate(decimated), self._maximum)
         slots = (place + np.arange(len(decimated))) % self.capacity
-        self._values[slots], self._running_min[slots], self._running_max[slots], self._present[slots] = (
-            decimated,
-            running_min,
-            running_max,
-            True,
-        )
+        self._values[slots], self._present[slots] = decimated, True
+        self._running_min[slots], self._running_max[slots] = running_min, running_max
         self._minimum, self._maximum = running_min[-1], running_max[-1]
         self.head = place + len(decimated)
 

@@ -14,17 +14,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from raylab.features.sound import RATE_HZ
-from raylab.live.calibrate import Calibrator
 from raylab.live.core.bounded_queue import BoundedQueue
+from raylab.live.core.calibration import CalibratorFactory, StreamCalibrator
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.faces import Faces
 from raylab.live.core.inference import Decision, WindowClassifier
-from raylab.live.core.messages import PICTURE, Chunk, LabelMark, Note, SegmentStart, Window
+from raylab.live.core.messages import PICTURE, Chunk, LabelMark, Note, SegmentStart, Source, Window
 from raylab.live.core.model_file import LiveModel
 from raylab.live.core.utterance_features import WAIT_S, SpeechWindows
 from raylab.live.core.voice_activity import SpeechSegment, VoiceActivityDetector
 from raylab.live.core.windows import WindowAssembler
-from raylab.live.sources.source import Source
 from raylab.models.build import Model
 
 CHUNK_QUEUE, PICTURE_QUEUE, WINDOW_QUEUE = 512, 16, 8  # items that can wait between two parts
@@ -100,17 +99,25 @@ class Stream:
     Args:
         bus: receives the events.
         waits: whether parts wait for each other and nothing is dropped: for a replay as fast as possible.
+        calibrator: makes the calibrator; not needed unless the settings ask for a calibration.
+
+    Raises:
+        RaylabError: if the model cannot do what the settings ask for.
     """
 
-    def __init__(self, model: LiveModel, source: Source, bus: EventBus, settings: StreamSettings, waits: bool = False) -> None:
+    def __init__(
+        self,
+        model: LiveModel,
+        source: Source,
+        bus: EventBus,
+        settings: StreamSettings,
+        waits: bool = False,
+        calibrator: CalibratorFactory | None = None,
+    ) -> None:
         self.model, self.source, self.bus, self.settings, self._waits = model, source, bus, settings, waits
         self.classifier = WindowClassifier(model, calibrated=not settings.calibrate)
         self.classifier.warm_up()
-        self.calibrator = (
-            Calibrator(model, settings.layers, settings.calibrate, self._use_calibrated, bus.note)
-            if settings.calibrate
-            else None
-        )
+        self.calibrator = self._make_calibrator(calibrator) if settings.calibrate else None
         self.statistics = StreamStatistics()
         self._stop = Event()
         self._last_chunk = time.monotonic()
@@ -126,6 +133,11 @@ class Stream:
         else:
             self._add_signal_parts()
         self._add_part("decision", self._windows, self._decide)
+
+    def _make_calibrator(self, factory: CalibratorFactory | None) -> StreamCalibrator:
+        if factory is None:
+            raise ValueError("a stream with a calibration needs a calibrator")
+        return factory(self.model, self.settings.layers, self.settings.calibrate, self._use_calibrated, self.bus.note)
 
     def _add_signal_parts(self) -> None:
         assembler = WindowAssembler(self.model.card, self.bus.note)

@@ -10,19 +10,12 @@ import numpy.typing as npt
 
 from raylab.live.core.messages import Chunk, Note, Notify
 
-GAP_S, GAP_SAMPLES = (
-    0.1,
-    0.75,
-)  # stamps that are off by less are jitter: a tenth of a second, or, of a slow channel, less than a sample
-DRIFT_RATE, SLIP_SAMPLES = (
-    0.02,
-    0.5,
-)  # share of each chunk's deviation that is taken for drift; samples of drift at which one is repeated or dropped
-RATE_OVER_S, RATE_OVER, RATE_OFF = (
-    2.0,
-    4,
-    0.2,
-)  # a rate is measured over so many seconds and steps, and refused if it is off by this share
+GAP_S = 0.1  # stamps that are off by less than this are jitter
+GAP_SAMPLES = 0.75  # the same for a slow channel, of which a sample lasts longer
+DRIFT_RATE = 0.02  # share of each chunk's deviation that is taken for drift
+SLIP_SAMPLES = 0.5  # of drift, at which a sample is repeated or dropped
+RATE_OVER_S, RATE_OVER_STEPS = 2.0, 4  # a rate is measured over at least so many seconds and steps from stamp to stamp
+RATE_OFF = 0.2  # a rate that is off by this share is refused
 AHEAD_S = 2.0  # stamps ahead of all channels by more than this are a clock that was set, or a pause of all
 LATE_S = 2.0  # if all samples are late for longer than this, the clock was set back
 NOTE_AGAIN_S = 60.0  # late samples are noted once a minute
@@ -81,10 +74,10 @@ class AlignedChunk:
 class TimestampAligner:
     """Gives each chunk of one channel its index.
 
-    A chunk that continues the one before, within jitter, does so to the sample; clocks that run a little fast or slow are followed by repeating
+    A chunk that continues the one before, within jitter, does so to the sample. Clocks that run a little fast or slow are followed by repeating
     or dropping single samples. A gap leaves places empty. Late samples are dropped and counted. Stamps that cannot be of this stream (a clock that
-    was set, a pause of everything) are shifted, together with those of other channels that do the same, and go on behind an empty place. A channel
-    with another rate than the model's is left out until it has the right one.
+    was set, a pause of everything) are shifted, together with those of other channels that jump by as much, and go on after an empty place. A
+    channel with another rate than the model's is left out until it has the right one.
 
     Args:
         keep_every: one of so many samples is kept later: a break leaves as many places empty, so that it is seen there too.
@@ -126,11 +119,8 @@ class TimestampAligner:
         if self._has_right_rate(chunk.time_s, len(samples)):
             aligned = self._append(samples, self._offset(chunk.time_s))
         else:
-            self.next_index, self._after_gap, aligned = (
-                max(self.next_index, round(self._index_at(chunk.time_s))),
-                True,
-                None,
-            )
+            self.next_index = max(self.next_index, round(self._index_at(chunk.time_s)))
+            self._after_gap, aligned = True, None
         timeline.newest_s = max(timeline.newest_s, self.next_index / self.rate_hz)
         return aligned
 
@@ -224,9 +214,9 @@ class TimestampAligner:
             previous_s, count = self._previous
             self._rates.append((time_s, count / (time_s - previous_s)))
         self._previous = time_s, n
-        while len(self._rates) > RATE_OVER and time_s - self._rates[0][0] > RATE_OVER_S:
+        while len(self._rates) > RATE_OVER_STEPS and time_s - self._rates[0][0] > RATE_OVER_S:
             self._rates.popleft()
-        if len(self._rates) < RATE_OVER or time_s - self._rates[0][0] < RATE_OVER_S / 2:
+        if len(self._rates) < RATE_OVER_STEPS or time_s - self._rates[0][0] < RATE_OVER_S / 2:
             return not self.wrong_rate
         rate_hz = float(np.median([rate for _, rate in self._rates]))
         wrong_rate = abs(rate_hz / self.rate_hz - 1) > RATE_OFF

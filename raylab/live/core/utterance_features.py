@@ -12,7 +12,7 @@ from raylab.features.sound import RATE_HZ, Sound, trimmed
 from raylab.features.text import ENGLISH, GERMAN, english, german
 from raylab.live.core.faces import Faces
 from raylab.live.core.messages import Window
-from raylab.live.core.model_file import ModelCard, ModelChannel
+from raylab.live.core.model_card import ModelCard, ModelChannel
 from raylab.live.core.speech_recognition import SpeechRecognizer
 from raylab.live.core.voice_activity import SpeechSegment
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from raylab.live.core.messages import Chunk, Note, Notify, SegmentStart, Window
-from raylab.live.core.model_file import ModelCard
+from raylab.live.core.model_card import ModelCard
 from raylab.live.core.online_preprocessing import KEPT_WINDOWS, ChannelWindow, RunningChannel
 from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
 from raylab.windows.preprocess import Preprocessing
@@ -108,7 +108,8 @@ class WindowAssembler:
         patience_s = max(LOST_S, 1.5 * self.timeline.longest_chunk_s)
         for name in self.channels:
             behind_s = newest_s - self._position_s(name)
-            lost = (newest_s - self._last_chunk_s[name] > patience_s and behind_s > patience_s) or behind_s > self.max_behind_s
+            silent = newest_s - self._last_chunk_s[name] > patience_s and behind_s > patience_s
+            lost = silent or behind_s > self.max_behind_s
             if lost and name not in self.lost:
                 self.lost.add(name)
                 self._notify(

@@ -1,16 +1,20 @@
-"""Sources of a stream, in an explicit table; a source is chosen by the word before the first colon of ``--source``."""
+"""Sources of a stream, in an explicit table; a source is chosen by the word before the first colon of ``--source``.
+
+A source gives the messages of ``core`` and reads the model's card; it knows nothing else of the stream.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from raylab.errors import RaylabError
-from raylab.live.core.model_file import ModelCard
+from raylab.live.core.messages import Source
+from raylab.live.core.model_card import ModelCard
 from raylab.live.sources.devices import camera, microphone
 from raylab.live.sources.film import film
 from raylab.live.sources.folder import folder
 from raylab.live.sources.lines import stdin
 from raylab.live.sources.lsl import lsl
-from raylab.live.sources.source import Source, SourceOptions
+from raylab.live.sources.source import SourceOptions
 from raylab.live.sources.wav import wav
 
 

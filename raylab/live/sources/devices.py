@@ -11,9 +11,9 @@ from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
 from raylab.live.core.bounded_queue import BoundedQueue
-from raylab.live.core.messages import PICTURE, SOUND, Chunk, Note
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions
+from raylab.live.core.messages import PICTURE, SOUND, Chunk, Item, Note, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import CHUNK_S, SourceOptions
 
 CHUNK_QUEUE, PICTURE_QUEUE = 100, 4  # chunks and pictures that can wait for the stream
 

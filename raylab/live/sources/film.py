@@ -7,9 +7,9 @@ from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
-from raylab.live.core.messages import PICTURE, Chunk
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import Item, Source, SourceOptions, check_rate, paced
+from raylab.live.core.messages import PICTURE, Chunk, Item, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import SourceOptions, check_rate, paced
 from raylab.live.sources.wav import Resampler
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from raylab.errors import RaylabError
-from raylab.live.core.messages import Chunk, LabelMark, SegmentStart
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import Item, Source, SourceOptions, paced
+from raylab.live.core.messages import Chunk, Item, LabelMark, SegmentStart, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import SourceOptions, paced
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Label, Recording, Segment
 

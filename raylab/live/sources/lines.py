@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from raylab.live.core.messages import Chunk, LabelMark, Note
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import Item, Source, SourceOptions
+from raylab.live.core.messages import Chunk, Item, LabelMark, Note, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import SourceOptions
 
 MAX_LINE = 10_000_000  # bytes; a longer line is not read into memory as a whole
 MAX_SHOWN = 60

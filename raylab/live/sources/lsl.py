@@ -10,9 +10,9 @@ import numpy as np
 
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
-from raylab.live.core.messages import Chunk, Note
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import Item, Source, SourceOptions
+from raylab.live.core.messages import Chunk, Item, Note, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import SourceOptions
 
 FIND_S, MAX_SAMPLES, PIECE_S = 5.0, 512, 0.25
 

@@ -1,15 +1,14 @@
-"""What all sources share: the user's options, an opened source, and replay in time."""
+"""Tools that the sources share: the user's options, replay at a given speed, a check of the sampling rate."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event
 
 from raylab.errors import RaylabError
 from raylab.features.sound import RATE_HZ
-from raylab.live.core.messages import Chunk, LabelMark, Note, SegmentStart
+from raylab.live.core.messages import Item
 
-Item = Chunk | SegmentStart | LabelMark | Note
 CHUNK_S = 0.1
 
 
@@ -40,25 +39,6 @@ class SourceOptions:
         if not place:
             raise RaylabError(f"--source {name} needs a place: {name}:...")
         return place
-
-
-@dataclass(frozen=True)
-class Source:
-    """An opened source.
-
-    Attributes:
-        description: for the user.
-        items: gives the items in order until the event is set; called once.
-        recorded: whether it replays a recording, which has an end and may wait.
-        captures: whether it hears or sees people now, who must have agreed.
-        picture: whether it brings pictures.
-    """
-
-    description: str
-    items: Callable[[Event], Iterator[Item]]
-    recorded: bool
-    captures: bool = False
-    picture: bool = False
 
 
 def paced(items: Iterator[tuple[float, Item]], speed: float, stop: Event) -> Iterator[Item]:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
-from raylab.live.core.messages import SOUND, Chunk
-from raylab.live.core.model_file import ModelCard
-from raylab.live.sources.source import CHUNK_S, Item, Source, SourceOptions, check_rate, paced
+from raylab.live.core.messages import SOUND, Chunk, Item, Source
+from raylab.live.core.model_card import ModelCard
+from raylab.live.sources.source import CHUNK_S, SourceOptions, check_rate, paced
 
 
 class Resampler:

@@ -1,0 +1,183 @@
+"""The card of a model file: the model, its channels and preprocessing, its origin in a study and its score, as checked fields."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+
+from raylab.models.network import ModelSpec
+from raylab.models.registry import FUSIONS, MODEL_NAMES
+from raylab.recordings import DATASETS
+from raylab.recordings.recording import DatasetKind
+from raylab.windows.card import kind_of
+from raylab.windows.preprocess import Preprocessing
+from raylab.windows.utterances import Utterances
+
+T = TypeVar("T", Preprocessing, Utterances)
+
+CAUSAL_NORMALIZATIONS = (Preprocessing.causal, Utterances.causal)  # those that use no later samples
+
+
+class _CardPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelChannel(_CardPart):
+    """One channel of the model: as it is recorded, and as its windows hold it (length, n_features)."""
+
+    name: str
+    modality: str
+    recorded_hz: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    rate_hz: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    unit: str
+    length: int = Field(ge=1, le=10_000_000)
+    n_features: int = Field(ge=1, le=100_000)
+    variable: bool = False
+
+
+class CalibrationCard(_CardPart):
+    """The technique's calibration stage, which can train on windows that the wearer labels.
+
+    Attributes:
+        trainable: choice of layers (``all``, ``last``) to the parts that are then trained.
+        hyper: hyperparameters after all overrides, as in the study.
+    """
+
+    stage: str
+    trainable: dict[str, tuple[str, ...]] = Field(validation_alias=AliasChoices("trainable", "frees"))  # files of before 0.2
+    hyper: dict[str, Any]
+
+
+class ModelCard(_CardPart):
+    """Description of a model: its network, its origin in a study, its score.
+
+    Attributes:
+        options: of the reader; of speech they decide how sound and words become features.
+        people: number of participants that its last stage was trained on.
+        participant: the target of the study, who was held out; a calibrated technique has seen the target's calibration windows.
+        draws: fields of the fold's ``FoldSeeds``: a calibration by the wearer makes the same random draws as the study's.
+        auroc: on the target's test windows; None if it is not defined.
+        no_calibration: why the wearer cannot calibrate it; empty if ``calibration`` is given.
+        sentences: that can be recognized, if the words are a channel.
+    """
+
+    format: Literal[1]
+    raylab: str
+    commit: str
+    study: str
+    trial: str
+    dataset: str
+    reader: str
+    label: str
+    classes: tuple[str, ...]
+    model: dict[str, Any]
+    technique: str
+    variant: str
+    adapter: bool
+    participant: str
+    people: int
+    seed: int
+    draws: dict[str, Any]
+    stages: tuple[str, ...]
+    channels: tuple[ModelChannel, ...]
+    preprocessing: dict[str, Any]
+    options: dict[str, Any]
+    fingerprint: str
+    n_test: int
+    auroc: float | None
+    caution: str
+    licence: str
+    calibration: CalibrationCard | None
+    no_calibration: str
+    sentences: tuple[str, ...]
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: dict[str, Any]) -> dict[str, Any]:
+        spec = ModelSpec.from_dict(value)
+        if spec.encoder not in MODEL_NAMES or spec.fusion not in FUSIONS:
+            raise ValueError(f"encoder {spec.encoder!r} with fusion {spec.fusion!r} is unknown to this raylab")
+        return value
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model as a study declares it."""
+        return ModelSpec.from_dict(self.model)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Channel to the shape of its windows, (length, n_features)."""
+        return {channel.name: (channel.length, channel.n_features) for channel in self.channels}
+
+    @property
+    def kind(self) -> DatasetKind:
+        """``signals``: windows are cut from running signals; ``utterances``: each is one utterance."""
+        return kind_of(self.preprocessing)
+
+    @property
+    def signals(self) -> Preprocessing:
+        """The preprocessing of running signals."""
+        return _from_fields(Preprocessing, self.preprocessing)
+
+    @property
+    def speech(self) -> Utterances:
+        """The preprocessing of utterances."""
+        return _from_fields(Utterances, self.preprocessing)
+
+    def lines(self) -> list[str]:
+        """The card as lines of text."""
+        technique = f"{self.technique} {self.variant}".removesuffix(" -")
+        score = "not defined" if self.auroc is None else f"{self.auroc:.3f} on {self.n_test} windows"
+        lines = [
+            f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {technique}, trained on {self.people} people of {self.dataset}",
+            f"held out: {self.participant}, AUROC {score}; study {self.study}, trial {self.trial}",
+            f"sees {', '.join(f'{c.name} ({c.recorded_hz:g} Hz, {c.unit})' for c in self.channels)}",
+            f"calibration: {self.no_calibration or 'by marked windows, ' + ' or '.join(self.calibration.trainable if self.calibration else ())}",
+        ]
+        return [*lines, *([self.caution] if self.caution else []), f"licence of the data: {self.licence}"]
+
+
+def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass from its fields.
+
+    Raises:
+        ValueError: if one is unknown or missing.
+    """
+    expected = {field.name for field in fields(cls)}
+    if set(values) != expected:
+        raise ValueError(
+            f"preprocessing has {', '.join(sorted(set(values) ^ expected))} more or less than {cls.__name__} knows"
+        )
+    return cls(**values)
+
+
+def check_card(card: ModelCard) -> None:
+    """Refuse values that this raylab does not know.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    if card.reader not in DATASETS:
+        raise ValueError(f"dataset {card.reader!r} is unknown")
+    preprocessing = card.speech if card.kind == "utterances" else card.signals
+    if preprocessing.normalization != preprocessing.causal:
+        raise ValueError(
+            f"normalization {preprocessing.normalization!r} is none that a stream can have ({' or '.join(CAUSAL_NORMALIZATIONS)})"
+        )
+    if not (0 < preprocessing.window_s < 3600 and 0 < preprocessing.step_s < 3600):
+        raise ValueError(f"windows of {preprocessing.window_s} s every {preprocessing.step_s} s")
+    if preprocessing.kind == "utterances":
+        if missing := [name for name in ("trim_db", "step_ms") if name not in card.options]:
+            raise ValueError(f"the options {', '.join(missing)} are missing")
+        return
+    for channel in card.channels:
+        factor = channel.recorded_hz / channel.rate_hz
+        if (
+            channel.variable
+            or abs(factor - round(factor)) > 1e-9
+            or channel.length != round(preprocessing.window_s * channel.rate_hz)
+        ):
+            raise ValueError(
+                f"channel {channel.name}: {channel.length} samples of {channel.rate_hz:g} Hz from {channel.recorded_hz:g} Hz are no window"
+            )
