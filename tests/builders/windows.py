@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from raylab.windows.card import ChannelCard, LabelCard, ParticipantCard, WindowsCard
-from raylab.windows.dataset import WindowIndex, Windows
+from raylab.files import Folder
+from raylab.windows.card import ChannelCard, LabelCard, ParticipantCard, WindowsCard, joint_fingerprint
+from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import statistics
+from raylab.windows.segmentation import ParticipantWindows, statistics
 
 
 def make_card(
@@ -119,3 +121,24 @@ def with_traits(windows: Windows, traits: Mapping[str, Mapping[str, Any]], simil
         for entry in windows.index.card.participants
     )
     return with_card(windows, participants=entries, similarity_traits=tuple(similarity))
+
+
+def store(windows: Windows, where: Path) -> Path:
+    """Write made windows as ``prepare`` does."""
+    folder, index = Folder(where), windows.index
+    columns, entries = stored_columns(index.card.labels, index.card.channels), []
+    for number, entry in enumerate(index.card.participants):
+        rows = index.participant_index == number
+        labels = {name: y[rows] for name, y in index.labels.items()}
+        signals = {name: x[rows] for name, x in windows.signals.items()}
+        lengths = {name: n[rows] for name, n in windows.lengths.items()}
+        cut = ParticipantWindows(
+            index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
+        )
+        table = to_table(cut, entry.name, number, list(labels)).drop_columns(["participant"])
+        folder.write_table(f"participant={entry.name}/part-0.parquet", table)
+        digest = fingerprint_of(read_rows(folder, entry.name, columns), columns)
+        entries.append(entry.changed(fingerprint=digest, duration_s=100.0, windows=len(table)))
+    card = index.card.changed(participants=tuple(entries), caution="Made windows.", fingerprint=joint_fingerprint(entries))
+    folder.write_json(CARD, card.as_json())
+    return where
