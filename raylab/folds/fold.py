@@ -108,6 +108,7 @@ class Fold:
             return tuple(candidates)
         if self.n_participants > len(candidates):
             raise FoldError(f"{self.n_participants} people to train on were asked for, there are {len(candidates)}")
+        # The purposes of draws are seeds: another word would draw others.
         sample = self.draws.generator("people").permutation(len(candidates))[: self.n_participants]
         return tuple(candidates[i] for i in sorted(sample))
 
@@ -171,7 +172,7 @@ class StageSplit:
     """The windows of one stage.
 
     Attributes:
-        signals_used: windows of the target whose signals, not labels, decided the choice; like trained ones they are not tested on.
+        signals_used: windows of the target, if their signals (not labels) decided the choice; like trained ones they are not tested on.
     """
 
     train: RowIds

@@ -170,10 +170,10 @@ def _progress(folder: Folder, participants: list[str], say: Callable[[str], None
     def watch() -> None:
         last = 0
         while not stop.wait(PROGRESS_EVERY_S):
-            done = len(folder.names(NOTES, ".json")) - 1  # less the note that it started
-            if done > last:
-                say(f"  {done}/{len(participants)} participants")
-                last = done
+            finished = len(folder.names(NOTES, ".json")) - 1  # less the note that it started
+            if finished > last:
+                say(f"  {finished}/{len(participants)} participants")
+                last = finished
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -219,10 +219,10 @@ def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSum
     }
     problems = [note.error for note in notes.values() if note.error]
     channels = notes[participants[0]].channels
-    odd = [name for name, note in notes.items() if channels and note.channels and note.channels != channels]
-    if odd:
+    different = [name for name, note in notes.items() if channels and note.channels and note.channels != channels]
+    if different:
         problems.append(
-            f"participant(s) {', '.join(odd)} have other channels or rates than {participants[0]}; prepare them apart, "
+            f"participant(s) {', '.join(different)} have other channels or rates than {participants[0]}; prepare them apart, "
             "or set a device by --option"
         )
     if problems:

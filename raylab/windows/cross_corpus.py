@@ -91,20 +91,20 @@ def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
 
 def _joined(tested: WindowIndex, trained: WindowIndex) -> tuple[WindowsCard, CrossCorpus]:
     """The first one's card with the second one's participants, and what a study must know of the two."""
-    one, two = tested.card, trained.card
-    (channels, other_channels), (labels, other_labels) = _channels(one, two), _labels(one, two)
+    first, second = tested.card, trained.card
+    (channels, other_channels), (labels, other_labels) = _channels(first, second), _labels(first, second)
     names = [*tested.participants, *(f"{trained.name} {name}" for name in trained.participants)]
-    card = one.changed(
-        probes=(*one.probes, *two.probes),
-        preprocessing=replace(one.preprocessing, window_s=max(tested.window_s, trained.window_s)),
+    card = first.changed(
+        probes=(*first.probes, *second.probes),
+        preprocessing=replace(first.preprocessing, window_s=max(tested.window_s, trained.window_s)),
         participants=tuple(
             entry.changed(name=name, counts={label.name: entry.counts[label.name] for label in labels})
-            for name, entry in zip(names, (*one.participants, *two.participants), strict=True)
+            for name, entry in zip(names, (*first.participants, *second.participants), strict=True)
         ),
         channels=channels,
         labels=labels,
-        similarity_traits=tuple(name for name in one.similarity_traits if name in two.similarity_traits),
-        caution=" ".join(filter(None, [one.caution, two.caution])),
+        similarity_traits=tuple(name for name in first.similarity_traits if name in second.similarity_traits),
+        caution=" ".join(filter(None, [first.caution, second.caution])),
         fingerprint=hash_record([tested.fingerprint, trained.fingerprint]),
     )
     return card, CrossCorpus(tested.participants, trained.name, other_channels, other_labels)

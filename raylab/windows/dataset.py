@@ -114,7 +114,7 @@ class Windows:
 
 
 def to_table(windows: ParticipantWindows, participant: str, number: int, labels: list[str]) -> pa.Table:
-    """The rows of one participant, whose position in the card is ``number``."""
+    """The rows of one participant; ``number`` is its position in the card."""
     count = len(windows.start_s)
     columns: dict[str, Any] = {
         "window": pa.array(number * PER_PARTICIPANT + np.arange(count), pa.int64()),
@@ -253,7 +253,7 @@ def read_windows(folder: Folder) -> Windows:
     """Everything, in the card's participant order, checked against the card's fingerprints.
 
     Raises:
-        RaylabError: naming the participant whose rows are not those that were prepared.
+        RaylabError: naming the participant, if its rows are not those that were prepared.
     """
     card = read_card(folder)
     columns = stored_columns(card.labels, card.channels)

@@ -1,4 +1,4 @@
-"""Which windows say the same: utterances of one transcript have one and the same linguistic channel."""
+"""Windows of one transcript: utterances of the same words have one and the same linguistic channel."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +6,7 @@ import numpy.typing as npt
 from raylab.windows.dataset import WindowIndex
 
 UNKNOWN = -1
-CLOSE = 1e-3  # statistics of one embedding, whose last bits may differ between processors
+CLOSE = 1e-3  # statistics of one embedding: their last bits may differ between processors
 
 
 def transcripts(index: WindowIndex) -> npt.NDArray[np.int64] | None:

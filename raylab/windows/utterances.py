@@ -1,4 +1,4 @@
-"""Recordings whose segments are utterances: each is one window, padded to one length, with its own number of valid steps."""
+"""Recordings of utterances: each segment is one window, padded to one length, with its own number of valid steps."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,0 +1,20 @@
+"""A model file's sentences: they come from the declaration of the dataset."""
+
+import pytest
+from builders.windows import with_card
+
+from raylab.features.text import ENGLISH, GERMAN
+from raylab.live.export import _sentences
+from raylab.windows.dataset import Windows
+
+
+@pytest.mark.parametrize(
+    ("dataset", "unit", "expected"),
+    [("ravdess", ENGLISH, 2), ("ravdess", GERMAN, 0), ("emodb", GERMAN, 0), ("emodb", ENGLISH, 0), ("mine", ENGLISH, 0)],
+)
+def test_sentences_are_those_that_the_dataset_declares(made: Windows, dataset: str, unit: str, expected: int) -> None:
+    """Only for a model that sees these words, and only of a dataset that declares sentences for them."""
+    a, b = made.index.card.channels
+    index = with_card(made, dataset=dataset, channels=(a, b.changed(unit=unit))).index
+    assert expected == len(_sentences(index, ("a", "b")))
+    assert () == _sentences(index, ("a",))
