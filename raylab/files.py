@@ -25,7 +25,10 @@ READERS = 16  # requests to an object store under way at once
 @cache
 def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     """File system and path of a URI; kept, because opening one may ask the store where it lives."""
-    system, path = fs.FileSystem.from_uri(uri)
+    try:
+        system, path = fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:  # a scheme that pyarrow does not know
+        raise InvalidValueError(f"{uri} is no path or URI that can be opened: {error}") from error
     return system, str(path)
 
 

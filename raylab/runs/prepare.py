@@ -94,8 +94,9 @@ def _one(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         recording = order.reader.read(Path(order.root), participant, order.all_options)
         made = order.cut(recording, labels)
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        what = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
-        folder.write_json(f"{NOTES}/{participant}.json", {"error": what})
+        fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
+        problem = str(error) if isinstance(error, RaylabError | OSError) else fault
+        folder.write_json(f"{NOTES}/{participant}.json", {"error": problem})
         raise
     note = {"summary": summary(recording, made, labels), "channels": channel_cards(recording, made)}
     folder.write_json(f"{NOTES}/{participant}.json", note)
@@ -110,10 +111,7 @@ def people_of(order: PrepareRequest) -> list[str]:
     """
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
-    if unknown := sorted(set(order.options) - set(order.reader.options)):
-        raise RaylabError(
-            f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
-        )
+    _check_options(order)
     people = order.reader.participants(Path(order.root), order.all_options)
     if unknown := sorted(set(order.exclude) - set(people)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(people)}")
@@ -121,6 +119,16 @@ def people_of(order: PrepareRequest) -> list[str]:
     if not kept:
         raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(people)} participants")
     return kept
+
+
+def _check_options(order: PrepareRequest) -> None:
+    """Refuse options that the dataset does not have, and text if its default is a number."""
+    defaults = order.reader.options
+    if unknown := sorted(set(order.options) - set(defaults)):
+        raise RaylabError(f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(defaults) or 'none'})")
+    for name, value in order.options.items():
+        if type(defaults[name]) in (int, float) and type(value) not in (int, float):
+            raise RaylabError(f"--option {name}={value}: expected a number, as {name}={defaults[name]}")
 
 
 def _claim(folder: Folder, overwrite: bool) -> None:

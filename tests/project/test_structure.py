@@ -11,7 +11,7 @@ ORDER = [
     "errors",
     "hashing",
     "files",
-    "ledger",
+    "record_store",
     "features",
     "recordings",
     "windows",
