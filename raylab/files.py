@@ -29,7 +29,10 @@ READERS = 16  # simultaneous requests to an object store
 @cache
 def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
     """File system and path of a URI; cached, because opening one may ask the store for its region."""
-    system, path = fs.FileSystem.from_uri(uri)
+    try:
+        system, path = fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:  # a scheme that pyarrow does not know
+        raise InvalidValueError(f"{uri} is no path or URI that can be opened: {error}") from error
     return system, str(path)
 
 

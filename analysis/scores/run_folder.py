@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from analysis.constants import READERS
-from analysis.errors import RunNotFoundError
+from analysis.errors import AnalysisError, RunNotFoundError
 from analysis.scores.predictions import read_predictions
 
 
@@ -46,14 +47,20 @@ def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
     """File system and path of a run folder, a local path or a URI."""
     text = os.fspath(run)
     if "://" in text:
-        system, path = fs.FileSystem.from_uri(text)
+        try:
+            system, path = fs.FileSystem.from_uri(text)
+        except pa.ArrowInvalid as error:  # a scheme that pyarrow does not know
+            raise AnalysisError(f"{text} is no path or URI that can be opened: {error}") from error
         return system, str(path)
     return fs.LocalFileSystem(), str(Path(text).absolute())
 
 
 def _read_json(system: fs.FileSystem, path: str) -> Any:
     with system.open_input_stream(path) as stream:
-        return json.loads(stream.read())
+        try:
+            return json.loads(stream.read())
+        except ValueError as error:  # also of bytes that are no text
+            raise AnalysisError(f"{path} is damaged: {error}") from error
 
 
 def _finished_trials(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:

@@ -121,8 +121,9 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         windows = cut_windows(recording, labels, order.settings)
         note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        text = str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
-        folder.write_json(name, _Note(error=text).model_dump(mode="json"))
+        fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
+        problem = str(error) if isinstance(error, RaylabError | OSError) else fault
+        folder.write_json(name, _Note(error=problem).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
     return to_table(windows, participant, number, list(order.label_names))
@@ -136,10 +137,7 @@ def participants_of(order: PrepareRequest) -> list[str]:
     """
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
-    if unknown := sorted(set(order.options) - set(order.reader.options)):
-        raise RaylabError(
-            f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(order.reader.options) or 'none'})"
-        )
+    _check_options(order)
     available = order.reader.participants(Path(order.root), order.all_options)
     if unknown := sorted(set(order.exclude) - set(available)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
@@ -147,6 +145,16 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if not names:
         raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(available)} participants")
     return names
+
+
+def _check_options(order: PrepareRequest) -> None:
+    """Refuse options that the dataset does not have, and text if its default is a number."""
+    defaults = order.reader.options
+    if unknown := sorted(set(order.options) - set(defaults)):
+        raise RaylabError(f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(defaults) or 'none'})")
+    for name, value in order.options.items():
+        if type(defaults[name]) in (int, float) and type(value) not in (int, float):
+            raise RaylabError(f"--option {name}={value}: expected a number, as {name}={defaults[name]}")
 
 
 def _claim(folder: Folder, overwrite: bool) -> None:

@@ -2,11 +2,16 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from builders.command_line import run_command as _run
 from builders.run import write_run
+
+from raylab import __version__
+from raylab.cli.application import load
+from raylab.cli.table import COMMANDS
 
 
 @pytest.fixture
@@ -44,9 +49,9 @@ def test_run_status_and_report(
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run to report, and the same run under another name."""
-    where = tmp_path_factory.mktemp("reported")
-    shutil.copytree(write_run(where / "run", variants=SOME), where / "other")
-    return where
+    root = tmp_path_factory.mktemp("reported")
+    shutil.copytree(write_run(root / "run", variants=SOME), root / "other")
+    return root
 
 
 SOME = (("non_personalized", "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning", "budget=0.4"))
@@ -79,23 +84,34 @@ def test_report_of_the_best_variant_is_labelled(reported: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["prepare", "wesat", "--out", "x"], "unknown dataset 'wesat'; there are wesad"),
         (["prepare", "wesad", "--out", "x", "--root", "/nowhere"], "/nowhere"),
+        (["prepare", "simulated"], "give a folder for the windows with --out"),
+        (["prepare", "simulated", "--out", "x", "--stride", "0"], "--stride 0 is not above 0"),
+        (["prepare", "emodb", "--out", "x", "--stride", "5"], "--stride is for running signals"),
+        (["prepare", "emodb", "--out", "x", "--normalization", "past"], "for emodb use none or per_speaker"),
+        (["prepare", "simulated", "--out", "x", "--normalization", "none"], "for simulated use recording or past"),
         (["prepare", "simulated", "--out", "x", "--option", "people=3"], "has no option people"),
         (["prepare", "simulated", "--out", "x", "--option", "people"], "is not name=value"),
+        (["prepare", "simulated", "--out", "x", "--option", "people=[1"], "the value cannot be read"),
+        (
+            ["prepare", "simulated", "--out", "x", "--option", "minutes=long"],
+            "minutes=long: expected a number, as minutes=10.0",
+        ),
         (["prepare", "simulated", "--out", "x", "--label", "valence"], "has no label 'valence'"),
         (["prepare", "simulated", "--out", "x", "--exclude", "P99"], "P99"),
-        (["prepare", "simulated", "--out", "x", "--normalization", "none"], "use recording or past"),
+        (["prepare", "simulated", "--out", "gopher://x/y"], "gopher://x/y is no path or URI that can be opened"),
         (["run", "nowhere.yaml", "--out", "x"], "nowhere.yaml: No such file"),
         (["status", "nowhere"], "is no run folder"),
         (["report", "nowhere"], "is no run folder"),
-        (["report", "{run}", "--scoring", "best"], "use paired or published"),
-        (["report", "{run}", "--metric", "auc"], "no metric 'auc'; there are accuracy"),
+        (["report", "gopher://x/y"], "gopher://x/y is no path or URI that can be opened"),
         (["report", "{run}", "--against", "nowhere"], "neither a published table (han2024) nor a run folder"),
         (
             ["report", "{run}", "--against", "han2024"],
             "nothing in this run (simulated / stress / fcn w0.1) stands in the table han2024",
         ),
+        (["probe", "flipped_labels", "x", "--seed", "1"], "flipped_labels takes --windows and --limit only"),
+        (["probe", "shuffled_labels", "x", "--limit", "1", "--out", "y"], "belong to flipped_labels, not to shuffled_labels"),
+        (["live", "nowhere.raylab", "--source", "stdin"], "nowhere.raylab"),
     ],
 )
 def test_bad_input_is_a_sentence(
@@ -107,13 +123,34 @@ def test_bad_input_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What is wrong is named on standard error, without a traceback, and the exit code is not 0."""
+    """What is wrong is named on standard error, without a traceback, and the exit code is 1."""
     monkeypatch.chdir(tmp_path)
-    assert _run(monkeypatch, *(part.replace("{run}", str(reported / "run")) for part in arguments)) != 0
+    assert 1 == _run(monkeypatch, *(part.replace("{run}", str(reported / "run")) for part in arguments))
     printed = capsys.readouterr().err
     assert expected in printed
     assert "Traceback" not in printed
     assert not (tmp_path / "x" / "card.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong", "offered"),
+    [
+        (["prepare", "wesat"], "wesat", "wesad"),
+        (["prepare", "simulated", "--normalization", "all"], "all", "per_speaker"),
+        (["report", "x", "--scoring", "best"], "best", "published"),
+        (["report", "x", "--metric", "auc"], "auc", "auroc"),
+        (["probe", "shuffled", "x"], "shuffled", "duplicated_person"),
+        (["validate", "--out", "x", "--case", "odd"], "odd", "clustered"),
+        (["live", "x", "--source", "stdin", "--layers", "first"], "first", "last"),
+    ],
+)
+def test_choices_are_checked_and_named(
+    arguments: list[str], wrong: str, offered: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value that is none of an option's is refused before anything is done; what there is, is listed. The exit code is 2."""
+    assert 2 == _run(monkeypatch, *arguments)
+    printed = capsys.readouterr().err
+    assert f"'{wrong}' is not one of" in printed and f"'{offered}'" in printed
 
 
 @pytest.mark.parametrize("windows", ["../simulated", "/etc", "missing"])
@@ -122,7 +159,7 @@ def test_a_study_cannot_leave_its_windows_folder(
 ) -> None:
     """A path that climbs, is absolute or holds no windows is named before anything starts."""
     study.write_text(study.read_text().replace("windows: simulated", f"windows: {windows}"))
-    assert _run(monkeypatch, "run", str(study), "--windows", str(cohort), "--out", str(tmp_path / "run")) == 2
+    assert _run(monkeypatch, "run", str(study), "--windows", str(cohort), "--out", str(tmp_path / "run")) == 1
     assert windows in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -132,3 +169,42 @@ def test_lists(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """What there is, by name."""
     assert _run(monkeypatch, command) == 0
     assert {"datasets": "stress_predict", "techniques": "fine_tuning", "models": "resnet"}[command] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_lists_the_commands(option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command and the heading that it stands under."""
+    assert _run(monkeypatch, option) == 0
+    printed = capsys.readouterr().out
+    assert all(command.name in printed and command.panel in printed for command in COMMANDS.values())
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line."""
+    assert _run(monkeypatch, "--version") == 0
+    assert f"raylab {__version__}\n" == capsys.readouterr().out
+
+
+def test_a_mistyped_command_is_asked_back(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name that was meant."""
+    assert 2 == _run(monkeypatch, "modles")
+    assert "Did you mean 'models'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_what_the_table_says(name: str) -> None:
+    """The line in the list is the first of the command's own, and its example is a command line that it understands."""
+    command: Any = load(name)
+    first, *_, example = [line.strip() for line in command.help.splitlines() if line.strip()]
+    assert COMMANDS[name].help == first
+    program, called, *arguments = example.removeprefix("Example: ").split()
+    assert ("raylab", name) == (program, called)
+    with command.make_context(name, arguments) as context:
+        assert {parameter.name for parameter in command.params} - {"help"} == set(context.params)
+
+
+def test_the_options_of_earlier_versions_are_gone() -> None:
+    """They have no aliases."""
+    options = {option for name in COMMANDS for parameter in load(name).params for option in parameter.opts}
+    assert {"--local", "--exclude", "--stride", "--replay-labels"} <= options
+    assert not options & {"--here", "--without", "--step", "--marks"}

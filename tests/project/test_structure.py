@@ -15,7 +15,7 @@ ORDER = {
         "errors", "hashing", "files", "record_store", "features", "recordings", "windows", "folds", "models", "techniques", "training",
         "trials", "runs", "live", "validity", "cli",
     ],
-    "analysis": ["formatting", "scores", "statistics", "figures", "report", "validation"],
+    "analysis": ["errors", "constants", "arrays", "formatting", "scores", "statistics", "figures", "report", "validation"],
 }  # fmt: skip
 USES_ANALYSIS = ("trials", "runs", "live", "validity", "cli")
 USES_RAY = ("runs", "validity")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say_aside
+from raylab.errors import RaylabError
 from raylab.live.cli import LiveRequest, follow
 from raylab.live.core.inference import one_window_at_a_time
 from raylab.live.core.pipeline import StreamSettings
@@ -42,7 +43,8 @@ def live(
     layers: Annotated[Layers, typer.Option(help="what a calibration trains", rich_help_panel=CALIBRATION)] = ALL,
     sentences: Annotated[Path | None, typer.Option(help="speech: what may be said, a sentence a line")] = None,
     page: Annotated[
-        int | None, typer.Option(help="show it on a page at this port of this machine; 0: any", rich_help_panel=OUTPUT)
+        int | None,
+        typer.Option(help="show it on a page at this port of this machine; 0: any", min=0, max=65535, rich_help_panel=OUTPUT),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="add the decisions to this file; nothing is stored otherwise", rich_help_panel=OUTPUT)
@@ -54,8 +56,20 @@ def live(
 
     Example: raylab live s2.raylab --source lsl --calibrate 20 --page 8800
     """
-    lines = [line.strip() for line in sentences.read_text(encoding="utf-8").splitlines()] if sentences else []
-    settings = StreamSettings(calibrate, layers.value, [line for line in lines if line])
+    settings = StreamSettings(calibrate, layers.value, _sentences(sentences) if sentences else [])
     options = SourceOptions(source, participant, replay_labels, speed)
     one_window_at_a_time()
     follow(LiveRequest(model, options, settings, page, record, consent, quiet), say_aside)
+
+
+def _sentences(file: Path) -> list[str]:
+    """The lines of a file that are not blank.
+
+    Raises:
+        RaylabError: if it is no text.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise RaylabError(f"--sentences {file} is no text in UTF-8 ({error})") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,135 @@
+"""Errors: one root, a sentence for what a user can act on, and a stack to report for a fault in raylab."""
+
+import importlib
+import inspect
+import pickle
+import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+import ray
+
+import analysis
+import raylab
+from analysis.errors import AnalysisError, RunNotFoundError
+from raylab import cli
+from raylab.cli.failures import REPORT_IT
+from raylab.errors import InvalidValueError, RaylabError, RecordingError, StudyError
+from raylab.folds.fold import FoldError
+from raylab.training.loop import TrainingError
+
+SENTENCE = RecordingError("is cut", file="a.csv", participant="P1", remedy="download it again")
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for entry in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not entry.name.endswith("__main__"):
+            yield importlib.import_module(entry.name)
+
+
+@pytest.mark.parametrize(("package", "root"), [(raylab, RaylabError), (analysis, AnalysisError)])
+def test_errors_have_one_root(package: ModuleType, root: type[Exception]) -> None:
+    """Every exception that a package defines is one of its root's."""
+    defined = {
+        kind
+        for module in _modules(package)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, BaseException) and kind.__module__.startswith(package.__name__)
+    }
+    assert root in defined and 2 <= len(defined)
+    assert {kind for kind in defined if not issubclass(kind, root)} == set()
+
+
+def _ends(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> int:
+    """Exit code of `raylab OPTIONS models` if the command raises this."""
+
+    def raises(line: str) -> None:
+        raise error
+
+    monkeypatch.setattr("raylab.cli.commands.models.say", raises)
+    monkeypatch.setattr(sys, "argv", ["raylab", *options, "models"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SENTENCE,
+        StudyError(["no name", "no techniques"]),
+        InvalidValueError("path '..' leaves its folder"),
+        FoldError("nobody to train on"),
+        TrainingError("the loss is NaN"),
+        AnalysisError("no metric 'auc'"),
+        RunNotFoundError("x is no run folder"),
+        FileNotFoundError(2, "No such file or directory", "s2.raylab"),
+        OSError("AWS error ACCESS_DENIED"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_user_can_act_on_is_a_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its message alone, and exit code 1."""
+    importlib.import_module("raylab.cli.commands.models")
+    assert 1 == _ends(monkeypatch, error)
+    assert f"raylab: {error}\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["option", "variable"])
+def test_the_stack_of_a_users_error_is_shown_if_asked_for(
+    asked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `--traceback` or by RAYLAB_TRACEBACK=1; the sentence comes last."""
+    importlib.import_module("raylab.cli.commands.models")
+    if asked == "variable":
+        monkeypatch.setenv("RAYLAB_TRACEBACK", "1")
+    assert 1 == _ends(monkeypatch, SENTENCE, *(["--traceback"] if asked == "option" else []))
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback (most recent call last):") and "in raises" in printed
+    assert f"raylab: {SENTENCE}" == printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes (3,) (2,)"), TypeError("odd"), KeyError("p_1"), RuntimeError("stop")])
+def test_a_fault_is_reported_with_its_stack(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake in raylab is not told as one of the user's."""
+    importlib.import_module("raylab.cli.commands.models")
+    assert 70 == _ends(monkeypatch, error)
+    printed = capsys.readouterr().err
+    assert f"raylab: {REPORT_IT}" == printed.splitlines()[0]
+    assert "in raises" in printed and f"{type(error).__name__}: {error}" == printed.splitlines()[-1]
+
+
+def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence, and the usual exit code of Ctrl-C."""
+    importlib.import_module("raylab.cli.commands.models")
+    assert 130 == _ends(monkeypatch, KeyboardInterrupt())
+    assert "raylab: interrupted before it was done.\n" == capsys.readouterr().err
+
+
+def test_an_error_of_a_task_is_the_users_own(
+    cluster: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray wraps what a task raises: the sentence is printed, not the task's stack."""
+    importlib.import_module("raylab.cli.commands.models")
+
+    @ray.remote
+    def task() -> None:
+        raise SENTENCE
+
+    with pytest.raises(RecordingError) as wrapped:
+        ray.get(task.remote())
+    assert 1 == _ends(monkeypatch, wrapped.value)
+    assert f"raylab: {SENTENCE}\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [SENTENCE, StudyError(["a", "b"]), FoldError("x"), RaylabError("y")])
+def test_errors_travel_between_processes(error: RaylabError) -> None:
+    """Kind, message and attributes."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(error), str(error), vars(error)) == (type(again), str(again), vars(again))
