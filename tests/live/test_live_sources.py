@@ -5,7 +5,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import numpy as np
@@ -183,6 +183,18 @@ def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
         ("eda", sent["both"][:, 2:]),
     ):
         np.testing.assert_allclose(expected, _joined(chunks, channel), rtol=1e-6)
+
+
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+def test_streams_that_come_one_after_the_other_are_opened_once(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is there while another one is waited for would bring every sample twice."""
+    monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 20.0)
+    outlets = [_outlet("ecg", [""], 128.0), _outlet("ppg", [""], 64.0)]
+    later = Timer(2.0, lambda: outlets.append(_outlet("both", ["rsp", "else", "eda"], 32.0)))
+    later.start()
+    names = lsl(card, SourceOptions("lsl")).description.removeprefix("lab streaming layer: ").split(", ")
+    later.join()
+    assert ["both", "ecg", "ppg"] == sorted(names)
 
 
 @pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")

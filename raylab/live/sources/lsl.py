@@ -63,7 +63,7 @@ def _open_inlets(card: ModelCard, stream_name: str) -> list[_Inlet]:
     inlets: list[_Inlet] = []
     until = time.monotonic() + FIND_S
     while time.monotonic() < until and {name for inlet in inlets for name in inlet.columns} < set(channels):
-        opened = {inlet.name for inlet in inlets}
+        opened = {inlet.uid for inlet in inlets}
         for info in pylsl.resolve_streams(wait_time=0.5):
             if info.uid() in opened or (stream_name and info.name() != stream_name) or info.channel_format() == pylsl.cf_string:
                 continue
