@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 import ray
 from builders.live import make_run
+from builders.running import quiet
+from builders.session import forbidden_skips, group_of, outcomes, place_of
+from builders.studies import small
 from builders.windows import make_windows
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, prepare
+from raylab.runs.run import Summary, start
 from raylab.windows.dataset import Windows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,20 +35,36 @@ S3_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``."""
+    """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``.
+
+    A test that uses Ray in this process asks for it; all of them run on one worker of pytest-xdist, so that there is one Ray.
+    """
     os.environ |= S3_KEY
     connect(num_cpus=2)
+    node = ray._private.worker._global_node
+    started = [info.process for infos in node.all_processes.values() for info in infos]
     yield
     ray.shutdown()
+    for (
+        process
+    ) in started:  # on a busy machine they take longer than the second that Ray waits, and Python warns of one that still runs
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")
-def cohort(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the windows of a simulated cohort: ``simulated``, 5 people of about 3 minutes."""
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the windows of a simulated cohort: ``simulated``, 5 people of about 3 minutes, prepared in this process."""
     root = tmp_path_factory.mktemp("windows")
-    order = PrepareRequest("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
-    prepare(order, say=lambda line: None)
+    request = PrepareRequest("simulated", ".", str(root / "simulated"), options={"participants": 5, "minutes": 3, "seed": 3})
+    prepare(request, say=lambda line: None, where="local")
     return root
+
+
+@pytest.fixture(scope="session")
+def run_on_ray(cluster: None, cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """The small study's run folder and summary, run once on Ray with two workers: what it left is only read."""
+    out = tmp_path_factory.mktemp("run") / "two-workers"
+    return out, start(small(), str(cohort), str(out), log=quiet)
 
 
 @pytest.fixture(scope="session")
@@ -88,25 +109,52 @@ def real_data() -> Path:
     return Path(where)
 
 
+@pytest.fixture(autouse=True)
+def _no_other_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that uses Ray in this process asks for ``cluster``: a Ray that it starts by itself would be left to all that follow."""
+    before = ray.is_initialized()
+    yield
+    assert before or not ray.is_initialized() or "cluster" in request.fixturenames, (
+        "this test starts Ray: it needs the fixture `cluster`"
+    )
+
+
 @pytest.fixture
 def made() -> Windows:
     """Five people, 20 windows each: ten of class 0, then ten of class 1."""
     return make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker of pytest-xdist compiles numba's functions for itself: two that write one cache at a time spoil it."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = os.environ.get("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / "raylab-numba"))
+        os.environ["NUMBA_CACHE_DIR"] = str(Path(folder) / worker)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Which tests stay together on one worker of pytest-xdist, and the longest of them first, behind which others fit."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    yield
+    items.sort(key=lambda item: place_of(group_of(item)))  # stable: otherwise the random order stays
+
+
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """Say so where a test of real data was skipped although the data are there."""
-    if _skipped_with_data(terminalreporter):
-        terminalreporter.section("real data at hand, but skipped", red=True)
+    """Name the skips that are failures; after `make slow`, every slow test with its outcome and its seconds."""
+    if forbidden := forbidden_skips(terminalreporter.stats.get("skipped", []), os.environ):
+        terminalreporter.section("skipped, although what it needs should be here", red=True)
+        for line in forbidden:
+            terminalreporter.line(line)
+    if config.option.markexpr == "slow":
+        terminalreporter.section("slow tests")
+        for line in outcomes(terminalreporter.stats):
+            terminalreporter.line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A test of real data that skips although the data are there is a failure."""
+    """A test that must not skip and skipped is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter and exitstatus == 0 and _skipped_with_data(reporter):
-        session.exitstatus = 1
-
-
-def _skipped_with_data(reporter: Any) -> bool:
-    skipped = reporter.stats.get("skipped", [])
-    return bool(os.environ.get("RAYLAB_DATA")) and any("real" in report.keywords for report in skipped)
+    if reporter and exitstatus == 0 and forbidden_skips(reporter.stats.get("skipped", []), os.environ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

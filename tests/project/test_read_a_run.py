@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,16 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from raylab.runs.run import start
-from raylab.trials.study import parse_study
+from raylab.runs.run import Summary
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "read-a-run.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def finished(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds ``run``: a baseline and one calibration of two targets, run on Ray."""
-    content = {
-        "name": "page",
-        "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}],
-        "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": [0.2, 0.3]}],
-        "protocol": {"epochs": 2, "batch_size": 16},
-    }
+def finished(run_on_ray: tuple[Path, Summary], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds ``run``: a baseline and two variants of fine-tuning for five targets, run on Ray."""
     where = tmp_path_factory.mktemp("page")
-    start(parse_study(content, "test"), str(cohort), str(where / "run"), log=lambda line: None)
+    shutil.copytree(run_on_ray[0], where / "run")
     return where
 
 
@@ -41,14 +34,14 @@ def names(finished: Path) -> dict[str, Any]:
 
 
 def test_the_pages_code_reads_a_run(names: dict[str, Any]) -> None:
-    """Frames, scores, comparison, the report's other frames, and Tune's: all have the run's six trials or what is made of them."""
-    assert (6, 6) == (len(names["frames"].trials), len(names["results"]))
+    """Frames, scores, comparison, the report's other frames, and Tune's: all have the run's 15 trials or what is made of them."""
+    assert (15, 15) == (len(names["frames"].trials), len(names["results"]))
     assert set(names["frames"].trials["trial"]) == set(names["results"]["trial"])
-    assert (0, 6) == (len(names["errors"]), len(names["slowest"]))
+    assert (0, 15) == (len(names["errors"]), len(names["slowest"]))
     assert names["slowest"]["seconds"].is_monotonic_decreasing
-    assert {"layers=last budget=0.2", "layers=last budget=0.3"} == set(names["comparison"]["variant"]) - {"-"}
+    assert {"layers=all budget=0.2", "layers=last budget=0.2"} == set(names["comparison"]["variant"]) - {"-"}
     assert ["fine_tuning"] == names["columns"]["technique"].tolist()
-    assert (4, 3, 1) == (len(names["each"]), len(names["who_loses"]), len(names["table"]))
+    assert (10, 3, 1) == (len(names["each"]), len(names["who_loses"]), len(names["table"]))
     assert {"everyone_else", "calibration"} == set(names["losses"]["stage"])
     assert len(names["groups"]) > 0
 

@@ -79,7 +79,7 @@ def test_a_run_survives_a_killed_worker_a_cut_stage_and_a_nan(cohort: Path, tmp_
             killed.append(workers[0].pid)
             workers[0].kill()
 
-    with every(0.05, kill):
+    with every(0.1, kill):
         summary = start(study, str(root), str(out), log=quiet)
 
     spoilt = {trial.key for trial in trials if trial.dataset == "spoilt"}

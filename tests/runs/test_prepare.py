@@ -33,9 +33,11 @@ def _cut_person(name: str) -> ParticipantWindows:
     return cut(person, [SIMULATED.label("stress")], PAPER)
 
 
-def test_prepared_windows_are_the_cut_ones(cohort: Path) -> None:
-    """What prepare stored through Ray equals, to the bit, what cutting each person here gives."""
-    windows = read_windows(Folder(cohort / "simulated"))
+def test_prepared_windows_are_the_cut_ones(cluster: None, cohort: Path, tmp_path: Path) -> None:
+    """What prepare stored through Ray equals, to the bit, what cutting each person here gives, and its card what is prepared here."""
+    card = prepare(PrepareRequest("simulated", ".", str(tmp_path), options=SMALL), say=quiet)
+    assert card == read_card(Folder(cohort / "simulated"))
+    windows = read_windows(Folder(tmp_path))
     assert windows.index.participants == ("P01", "P02", "P03", "P04", "P05")
     for number in (0, 3):
         made, rows = _cut_person(windows.index.participants[number]), windows.index.participant_index == number
@@ -183,11 +185,11 @@ def test_prepared_once(copied: Path) -> None:
     assert len(read_windows(Folder(copied)).index.participants) == 5
 
 
-def test_overwriting_replaces_everything(cluster: None, copied: Path) -> None:
+def test_overwriting_replaces_everything(copied: Path) -> None:
     """With overwrite, other options replace all windows; nobody of the old cohort stays and no notes are left."""
     said: list[str] = []
     order = simulated(copied, options={**SMALL, "participants": 4, "minutes": 2}, exclude=("P02",))
-    card = prepare(order, overwrite=True, say=said.append)
+    card = prepare(order, overwrite=True, say=said.append, where="local")
     assert read_windows(Folder(copied)).index.participants == ("P01", "P03", "P04")
     assert sorted(path.name for path in copied.iterdir()) == [
         "card.json",
@@ -248,13 +250,13 @@ def test_every_problem_is_named_at_once(cluster: None, tmp_path: Path) -> None:
     assert index.labels["stress"].tolist() == [0, 0, 0, 1, 1, 1] * 3, "the tied window takes code 2"
 
 
-def test_participants_with_other_channels_are_named(cluster: None, tmp_path: Path) -> None:
+def test_participants_with_other_channels_are_named(tmp_path: Path) -> None:
     """A cohort where one person has other devices is refused with that person and the option that helps."""
     for name, devices in (("S2", ("wrist",)), ("S3", ("chest", "wrist"))):
         write_wesad(tmp_path / "wesad", wesad_content(name, devices=devices), name)
     order = PrepareRequest("wesad", str(tmp_path / "wesad"), str(tmp_path / "out"))
     with pytest.raises(RaylabError, match=r"participant\(s\) S3 have other channels.*than S2.*--option"):
-        prepare(order, say=quiet)
+        prepare(order, say=quiet, where="here")
 
 
 # --- files -------------------------------------------------------------------------------------------------------
