@@ -256,7 +256,7 @@ def test_participants_with_other_channels_are_named(tmp_path: Path) -> None:
         write_wesad(tmp_path / "wesad", wesad_content(name, devices=devices), name)
     order = PrepareRequest("wesad", str(tmp_path / "wesad"), str(tmp_path / "out"))
     with pytest.raises(RaylabError, match=r"participant\(s\) S3 have other channels.*than S2.*--option"):
-        prepare(order, say=quiet, where="here")
+        prepare(order, say=quiet, where="local")
 
 
 # --- files -------------------------------------------------------------------------------------------------------

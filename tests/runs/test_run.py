@@ -36,7 +36,7 @@ def test_every_way_to_run_gives_the_same_bits(run_on_ray: tuple[Path, Summary], 
         {"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}
     ]  # targets: trials are those of the whole study
     start(small(resources={"cpu": 2}, datasets=two), str(cohort), str(tmp_path / "one-worker"), log=quiet)
-    start(small(), str(cohort), str(tmp_path / "here"), "local", log=quiet)
+    start(small(), str(cohort), str(tmp_path / "in-process"), "local", log=quiet)
     start(
         small(),
         str(cohort),

@@ -304,7 +304,7 @@ def test_stages_on_joined_utterances_have_the_hashes_they_had() -> None:
 def test_stages_on_a_simulated_cohort_have_the_hashes_they_had(tmp_path: Path) -> None:
     """All of the card but the fingerprint, which follows the last bits of a processor's arithmetic."""
     options = {"participants": 3, "minutes": 2, "seed": 3}
-    written = prepare(PrepareRequest("simulated", ".", str(tmp_path), options=options), say=lambda line: None, where="here")
+    written = prepare(PrepareRequest("simulated", ".", str(tmp_path), options=options), say=lambda line: None, where="local")
     index = read_index(Folder(tmp_path))
     assert written == index.card
     assert np.bincount(index.participant_index).tolist() == [entry.windows for entry in index.card.participants]
