@@ -170,7 +170,7 @@ def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_pat
     trial = next(
         t
         for t in plan(_study(techniques=[{"name": "cluster_specific", "k": 2}]), {"made": people.index})
-        if t.participant == "P1"
+        if t.target == "P1"
     )
     outcome = run_trial(trial, people, StageStore(Folder(tmp_path)))
     assert ("ok", 1) == (outcome.status, outcome.record["people"])

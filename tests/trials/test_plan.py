@@ -110,7 +110,7 @@ def test_a_fold_that_cannot_be_built_is_carried_as_missing(tmp_path: Path) -> No
     """A participant with fewer windows of a label than the budget is planned with its sentence, and ends as missing, not failed."""
     windows = make_windows({"P1": [0] * 5 + [1], "P2": [0, 1] * 3, "P3": [0, 1] * 3})
     wanted = study(techniques=[{"name": "fine_tuning", "budget": 2, "layers": "last"}])
-    trials = {t.participant: t for t in plan(parse_study(wanted, "s"), {"made": windows.index})}
+    trials = {t.target: t for t in plan(parse_study(wanted, "s"), {"made": windows.index})}
     outcome = run_trial(trials["P1"], windows, StageStore(Folder(tmp_path)))
     assert (outcome.status, outcome.predictions) == ("missing", None)
     assert "P1 has 1 windows of 'class1', the budget asks for 2" in outcome.record["error"]
@@ -121,7 +121,7 @@ def test_an_error_inside_a_trial_is_its_outcome(made: Windows, tmp_path: Path) -
     made.signals["a"][made.index.participant_index == 0] = float("nan")
     store = StageStore(Folder(tmp_path))
     trials = list(plan(parse_study(study(techniques=["non_personalized"]), "s"), {"made": made.index}))
-    outcomes = {t.participant: run_trial(t, made, store) for t in trials}
+    outcomes = {t.target: run_trial(t, made, store) for t in trials}
     failed = {name for name, outcome in outcomes.items() if outcome.status == "failed"}
     assert {"P1", "P2", "P3", "P4", "P5"} == failed
     assert "NaN" in outcomes["P1"].record["error"]
