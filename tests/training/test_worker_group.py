@@ -120,7 +120,7 @@ def test_shares_weigh_as_windows_do(count: int, size: int) -> None:
     """The average over workers of weight times mean loss is the mean loss over windows; a worker without windows weighs 0."""
     rows, losses = np.arange(10, 10 + count), np.random.default_rng(0).random(100)
 
-    shares = [WorkerGroup(rank, size).share(rows) for rank in range(size)]
+    shares = [WorkerGroup(rank, size).my_rows(rows) for rank in range(size)]
 
     assert losses[rows].mean() == pytest.approx(sum(w * losses[part].mean() for part, w in shares) / size)
     assert list(rows) == [row for part, w in shares if w for row in part]
