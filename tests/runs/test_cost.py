@@ -61,7 +61,7 @@ def test_early_stopping_makes_it_a_range(cohort: Path, tmp_path: Path) -> None:
     assert (12, 1) == (len(known.needed), count)
     assert 3 / 15 <= share <= 1
     low, high = known.seconds(lambda item: item.earliest), known.seconds(lambda item: item.epochs)
-    assert low <= known.seconds(lambda item: item.epochs * known.shares[item.kind.stage][0]) <= high
+    assert low <= known.seconds(lambda item: item.epochs * known.shares[item.shape.stage][0]) <= high
     assert known.lines()[-2].startswith("expected: ")
 
 

@@ -70,7 +70,7 @@ def test_the_lease_on_s3(bucket: Callable[[str], str]) -> None:
     first = Lease(folder, settle_s=0.1, heartbeat_s=0.1).__enter__()
     with pytest.raises(RunHeldError, match="is held by"):
         Lease(folder, settle_s=0.1).__enter__()
-    folder.write_json("lease/000002.json", {**vars(first.me), "id": "another"})
+    folder.write_json("lease/000002.json", {**vars(first.owner), "id": "another"})
     time.sleep(0.5)
     with pytest.raises(LeaseLostError):
         first.check()
