@@ -1,4 +1,4 @@
-"""What is wrong with a run or a question about it. Any other error that leaves ``analysis`` is a fault in it."""
+"""Errors about a run, or about a request to analyse it. Any other error that leaves ``analysis`` is a fault in it."""
 
 
 class AnalysisError(ValueError):

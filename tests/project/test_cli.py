@@ -58,7 +58,7 @@ SOME = (("non_personalized", "-"), ("fine_tuning", "budget=0.2"), ("fine_tuning"
 
 
 def test_report_beside_another_run(reported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same run beside itself: no difference; where the table is, is said. Every table is about the metric that was asked for."""
+    """The same run beside itself: no difference; the file of the table is named. Every table is about the metric that was asked for."""
     monkeypatch.chdir(reported)
     assert _run(monkeypatch, "report", "run", "--against", "other", "--metric", "accuracy") == 0
     assert "run/report/against_other.md" in capsys.readouterr().out
@@ -123,7 +123,7 @@ def test_bad_input_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What is wrong is named on standard error, without a traceback, and the exit code is 1."""
+    """The problem is named on standard error, without a traceback, and the exit code is 1."""
     monkeypatch.chdir(tmp_path)
     assert 1 == _run(monkeypatch, *(part.replace("{run}", str(reported / "run")) for part in arguments))
     printed = capsys.readouterr().err
@@ -166,7 +166,7 @@ def test_a_study_cannot_leave_its_windows_folder(
 
 @pytest.mark.parametrize("command", ["datasets", "techniques", "models"])
 def test_lists(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What there is, by name."""
+    """The names that there are."""
     assert _run(monkeypatch, command) == 0
     assert {"datasets": "stress_predict", "techniques": "fine_tuning", "models": "resnet"}[command] in capsys.readouterr().out
 
@@ -197,8 +197,8 @@ def test_a_command_is_what_the_table_says(name: str) -> None:
     command: Any = load(name)
     first, *_, example = [line.strip() for line in command.help.splitlines() if line.strip()]
     assert COMMANDS[name].help == first
-    program, called, *arguments = example.removeprefix("Example: ").split()
-    assert ("raylab", name) == (program, called)
+    program, command_name, *arguments = example.removeprefix("Example: ").split()
+    assert ("raylab", name) == (program, command_name)
     with command.make_context(name, arguments) as context:
         assert {parameter.name for parameter in command.params} - {"help"} == set(context.params)
 

@@ -1,4 +1,4 @@
-"""What a user types first is answered without the libraries that a training needs."""
+"""The first things that a user types are answered without the libraries that a training needs."""
 
 import subprocess
 import sys
@@ -24,8 +24,8 @@ HEAVY = [
 def _loaded(code: str) -> set[str]:
     """The heavy packages that a new Python has after the code."""
     script = f"import sys\n{code}\nprint('loaded:', *(name for name in {HEAVY} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    return set(done.stdout.splitlines()[-1].removeprefix("loaded:").split())
+    result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return set(result.stdout.splitlines()[-1].removeprefix("loaded:").split())
 
 
 @pytest.mark.parametrize("command", ["--help", "-h", "--version", "datasets", "techniques", "models"])
