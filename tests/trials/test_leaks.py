@@ -68,7 +68,7 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
     with tempfile.TemporaryDirectory() as folder:
         store = StageStore(Folder(folder))
         received: dict[str, list[RowIds]] = {}
-        for trial in (t for t in trials if t.participant == target):
+        for trial in (t for t in trials if t.target == target):
 
             def watch(stage: PlannedStage, rows: RowIds) -> None:
                 received.setdefault(stage.hash, []).append(rows)
