@@ -148,13 +148,19 @@ def participants_of(order: PrepareRequest) -> list[str]:
 
 
 def _check_options(order: PrepareRequest) -> None:
-    """Refuse options that the dataset does not have, and text if its default is a number."""
+    """Refuse options that the dataset does not have, and text for those whose default is a number."""
     defaults = order.reader.options
     if unknown := sorted(set(order.options) - set(defaults)):
         raise RaylabError(f"{order.dataset} has no option {', '.join(unknown)} (it has {', '.join(defaults) or 'none'})")
-    for name, value in order.options.items():
-        if type(defaults[name]) in (int, float) and type(value) not in (int, float):
-            raise RaylabError(f"--option {name}={value}: expected a number, as {name}={defaults[name]}")
+    if order.reader.kind == "utterances":
+        return  # readers of utterances check the values themselves, all in one message
+    no_numbers = [
+        f"{name}={value}: expected a number, as {name}={defaults[name]}"
+        for name, value in order.options.items()
+        if type(defaults[name]) in (int, float) and type(value) not in (int, float)
+    ]
+    if no_numbers:
+        raise RaylabError(f"--option {'; '.join(no_numbers)}")
 
 
 def _claim(folder: Folder, overwrite: bool) -> None:

@@ -195,7 +195,7 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
         for how in ("none", "per_speaker")
     ]
     assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [
-        (c["name"], c["modality"]) for c in cards[0]["channels"]
+        (c.name, c.modality) for c in cards[0].channels
     ]
     windows, scaled = (read_windows(Folder(tmp_path / how)) for how in ("none", "per_speaker"))
     found = windows.signals["functionals"]
@@ -214,8 +214,8 @@ def test_other_views_of_the_sound_are_channels_of_their_own(tmp_path: Path, acou
     """Log-mel or the waveform stand in the place of MFCC, under their own name and of the same modality."""
     options = {**SOUND_ONLY, "acoustic": acoustic, "longest_s": 1.0}
     order = PrepareRequest("emodb", str(write_emodb(tmp_path / "in", ("03",))), str(tmp_path / "out"), options=options)
-    entry = prepare(order, say=quiet, where="local")["channels"][0]
-    assert (entry["name"], entry["modality"], entry["length"]) == (channel, "acoustic", steps)
+    entry = prepare(order, say=quiet, where="local").channels[0]
+    assert (entry.name, entry.modality, entry.length) == (channel, "acoustic", steps)
 
 
 def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
         )  # nothing to compile
         cards.append(prepare(order, say=quiet, where=where))  # type: ignore[arg-type]
     assert cards[0] == cards[1]
-    notes = cards[0]["participants"][1]["notes"]
+    notes = list(cards[0].participants[1].notes)
     assert notes == ["1 files with several channels, averaged"], "48 kHz is what is published"
 
 
