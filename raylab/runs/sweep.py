@@ -1,50 +1,58 @@
-"""Trials on Ray Tune: a searcher that schedules by stages, reused actors, fractions of GPUs."""
+"""Trials on Ray Tune: the function that a worker runs for one trial, and the sweep over all of them.
 
-import contextlib
+A searcher schedules by stages, actors are reused, and trials get fractions of GPUs.
+"""
+
 import sys
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from raylab.runs.cluster import slots, waits_for, worker_resources
 from raylab.runs.folder import RunFolder
-from raylab.runs.gpu_memory import resolve_gpu_share
+from raylab.runs.gpu_memory import limit_gpu_memory, resolve_gpu_share
 from raylab.runs.lease import Lease
-from raylab.runs.multi_worker import SUPERVISOR_RESOURCES
+from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_workers
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
-from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, ProgressCallback
-from raylab.runs.worker import trainable
-from raylab.trials.run_trial import Outcome
+from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
+from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
-COMPACT_EVERY = 500  # trials
+
+def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float]) -> None:
+    """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
+
+    Args:
+        config: ``trial``, made by the trial's ``as_config``.
+        windows: by the path of each dataset's windows, their reference in the object store.
+        run: URI of the run folder.
+        per_worker: resources of each worker of a trial: cpu, gpu.
+    """
+    trial = Trial.from_config(config["trial"])
+    folder = RunFolder(run)
+    if trial.workers > 1:
+        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker)
+    else:
+        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"])
+    try:
+        folder.write_outcome(outcome, ray.util.get_node_ip_address())
+    except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
+        outcome.fail(error)
+    fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
+    tune.report({**fields, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
 
 
-class LeaseAndCompaction(tune.Callback):
-    """Stops this driver if it lost the run folder, and compacts the records of finished trials after every ``COMPACT_EVERY`` of them."""
-
-    def __init__(self, run: RunFolder, lease: Lease) -> None:
-        self.run, self.lease = run, lease
-        self.n_ended = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Empty: Tune pickles its callbacks for a restore that raylab does not use, and a lease belongs to its process."""
-        return {}
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.lease.check()
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.n_ended += 1
-        if self.n_ended % COMPACT_EVERY == 0:
-            with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
-                self.run.compact()
+def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
+    cuda = bool(gpu) and torch.cuda.is_available()
+    with limit_gpu_memory(gpu if cuda else 0):
+        return run_trial(trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report)
 
 
 def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:

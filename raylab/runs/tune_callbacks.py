@@ -1,5 +1,6 @@
-"""Tune's events in the driver: how many trials run, how they end, and why a trial is retried or given up."""
+"""Tune's events in the driver: how many trials run, how they end, why one is retried or given up; the lease, and compaction."""
 
+import contextlib
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 
+from raylab.runs.folder import RunFolder
+from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.trials.trial import Trial
 
 MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
+COMPACT_EVERY = 500  # trials
 MAX_CAUSE_LENGTH = 300  # characters: Ray's explanations take pages
 
 
@@ -85,3 +89,24 @@ class ProgressCallback(tune.Callback):
         (self._running.add if running else self._running.discard)(trial.trial_id)
         self.progress.running = len(self._running)
         self.metrics.set_trials(self.progress)
+
+
+class LeaseAndCompaction(tune.Callback):
+    """Stops this driver if it lost the run folder, and compacts the records of finished trials after every ``COMPACT_EVERY`` of them."""
+
+    def __init__(self, run: RunFolder, lease: Lease) -> None:
+        self.run, self.lease = run, lease
+        self.n_ended = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Empty: Tune pickles its callbacks for a restore that raylab does not use, and a lease belongs to its process."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.lease.check()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.n_ended += 1
+        if self.n_ended % COMPACT_EVERY == 0:
+            with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
+                self.run.compact()

@@ -16,6 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "raylab.hashing",
         "raylab.models",
         "raylab.recordings",
+        "raylab.windows.card",
         "raylab.windows.preprocess",
         "raylab.windows.utterances",
     ),
@@ -42,7 +43,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "export": (
         "analysis",
         "raylab.errors",
-        "raylab.features.text",
         "raylab.live.core",
         "raylab.models",
         "raylab.recordings",

@@ -194,9 +194,7 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
         )  # type: ignore[arg-type]
         for how in ("none", "per_speaker")
     ]
-    assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [
-        (c.name, c.modality) for c in cards[0].channels
-    ]
+    assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [(c.name, c.modality) for c in cards[0].channels]
     windows, scaled = (read_windows(Folder(tmp_path / how)) for how in ("none", "per_speaker"))
     found = windows.signals["functionals"]
     assert (len(windows.index.window), 1, 8 * 105) == found.shape

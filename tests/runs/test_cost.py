@@ -81,7 +81,7 @@ def test_the_command_prints_it_and_runs_nothing(
     monkeypatch.setattr(sys, "argv", ["raylab", "run", str(path), "--windows", str(cohort)])
     with pytest.raises(SystemExit) as end:
         cli.main()
-    assert 2 == end.value.code
+    assert 1 == end.value.code
     assert "--out" in capsys.readouterr().err
 
 

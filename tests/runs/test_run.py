@@ -45,7 +45,7 @@ def test_every_way_to_run_gives_the_same_bits(run_on_ray: tuple[Path, Summary], 
         log=quiet,
         reorder=lambda trials: shuffled.sample(trials, len(trials)),
     )
-    for name in ("one-worker", "local", "order"):
+    for name in ("one-worker", "in-process", "order"):
         found = predictions(tmp_path / name)
         assert expected.keys() >= found.keys() and len(found) == (6 if name == "one-worker" else 15)
         assert all(expected[key].equals(table) for key, table in found.items()), name

@@ -82,7 +82,7 @@ def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: st
     live.__annotations__["websocket"] = (
         fastapi.WebSocket
     )  # fastapi passes the socket by this type; the package is loaded only here
-    app.add_api_webwebsocketroute(f"/{key}/live", live)
+    app.add_api_websocket_route(f"/{key}/live", live)
     return app
 
 
