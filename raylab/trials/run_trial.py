@@ -63,20 +63,23 @@ class Outcome:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside the block torch has one thread and uses deterministic algorithms only; its settings are restored after.
+    """Inside the block torch has one thread, oneDNN, and deterministic algorithms only; its settings are restored after.
 
-    Several threads add up in an order that depends on the machine and its load, and sums in another order give other bits. Equal stage hashes
-    promise equal weights, so training and prediction run in this block. cuBLAS needs the variable before its first use.
+    Several threads add up in an order that depends on the machine and its load, and sums in another order give other bits; so does a process
+    that switched oneDNN off, as a live stream does. Equal stage hashes promise equal weights, so training and prediction run in this block.
+    cuBLAS needs the variable before its first use.
     """
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.mkldnn.enabled
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    torch.backends.mkldnn.enabled = True  # type: ignore[assignment]  # a property of the module, which torch types as its descriptor
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        torch.backends.mkldnn.enabled = before[2]
 
 
 def run_trial(

@@ -15,6 +15,7 @@ from raylab.training.batches import Signals
 from raylab.training.loop import _Plateau, train
 from raylab.training.protocol import Hyperparameters
 from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import Windows
 
 
@@ -169,3 +170,22 @@ def test_something_is_learned(made: Windows) -> None:
     )
 
     assert cross_entropy(network, made, context, context.fold.target_windows) < 0.4 < math.log(2)
+
+
+def test_what_a_process_did_before_changes_no_weight(made: Windows) -> None:
+    """A process that switched oneDNN off and took several threads, as a live stream or a user's notebook may, trains the same bits."""
+    context = context_of(made, width=0.05)
+    stage = staged(people(context, "P2", "P3"), people(context, "P4"))
+    settings = torch.backends.mkldnn.enabled, torch.get_num_threads()
+    states = []
+    try:
+        for enabled, threads in ((True, 1), (False, 2)):
+            torch.backends.mkldnn.enabled = enabled
+            torch.set_num_threads(threads)
+            with one_thread():
+                states.append(run(made, context, stage)[0].state_dict())
+            assert (enabled, threads) == (torch.backends.mkldnn.enabled, torch.get_num_threads())
+    finally:
+        torch.backends.mkldnn.enabled = settings[0]
+        torch.set_num_threads(settings[1])
+    assert same(states[0], states[1])

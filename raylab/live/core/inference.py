@@ -2,7 +2,6 @@
 
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,9 +125,7 @@ def one_window_at_a_time() -> None:
     """
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_S)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of Intel's GPUs, which have nothing to do with it
-        torch.backends.mkldnn.set_flags(_enabled=False)  # type: ignore[no-untyped-call]  # torch has no types for it
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # a property of the module, which torch types as its descriptor
 
 
 def batch_of(window: Window, channels: list[str]) -> Batch:
