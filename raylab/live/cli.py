@@ -2,11 +2,11 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.live.calibrate import Calibrator, hyperparameters_of
@@ -45,7 +45,7 @@ class LiveRequest:
     quiet: bool = False
 
 
-def follow(request: LiveRequest, log: Any) -> StreamStatistics:
+def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics:
     """Follow a source until it ends, or until the user ends the command.
 
     Args:
@@ -87,7 +87,7 @@ def follow(request: LiveRequest, log: Any) -> StreamStatistics:
     return statistics
 
 
-def _require_consent(source: Source, request: LiveRequest, agreed: Event, log: Any) -> None:
+def _require_consent(source: Source, request: LiveRequest, agreed: Event, log: Callable[[str], None]) -> None:
     """Wait until the people whom the source captures have agreed: on the command line or on the page.
 
     Raises:

@@ -161,13 +161,13 @@ def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("columns", "message"),
     [
         ({"technique": "hybrid"}, "cannot be calibrated"),
         ({"model": "svm"}, "cannot be calibrated"),
         ({}, "trains layers all or last, not 'some'"),
     ],
 )
-def test_a_calibration_that_cannot_be_is_refused(live_run: Path, asked: dict[str, str], says: str) -> None:
-    with pytest.raises(RaylabError, match=says):
-        Calibrator(exported(live_run, **asked), "some", 3, lambda network: None, lambda note: None)
+def test_a_calibration_that_cannot_be_is_refused(live_run: Path, columns: dict[str, str], message: str) -> None:
+    with pytest.raises(RaylabError, match=message):
+        Calibrator(exported(live_run, **columns), "some", 3, lambda network: None, lambda note: None)

@@ -114,7 +114,7 @@ def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"format": 2}, "format"),
         ({"novelty": 1}, "novelty"),
@@ -125,12 +125,12 @@ def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:
         ({"preprocessing": {"normalization": "past", "lowpass_hz": 10.0, "smell": 1}}, "smell"),
     ],
 )
-def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], says: str) -> None:
+def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], message: str) -> None:
     """Another format, an unknown field, encoder or step of preprocessing."""
     data = _rewritten(exported(live_run), changes)
     with pytest.raises(RaylabError, match="does not know") as caught:
         from_bytes(data, "m.raylab")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_file_of_before_0_2_is_read(live_run: Path) -> None:
@@ -171,8 +171,8 @@ def test_damage_is_seen(live_run: Path, tmp_path: Path) -> None:
     for bad in (bytes(changed), other):
         with pytest.raises(RaylabError, match="is damaged"):
             from_bytes(bad, "m")
-    for bad, says in ((data[:-5], "no model file"), (b"hello", "no model file"), (save(dict(load(data))), "no card")):
-        with pytest.raises(RaylabError, match=says):
+    for bad, message in ((data[:-5], "no model file"), (b"hello", "no model file"), (save(dict(load(data))), "no card")):
+        with pytest.raises(RaylabError, match=message):
             from_bytes(bad, "m")
     assert "card" not in json.loads(data[8 : 8 + header])  # the card is among the metadata, not a tensor
     assert isinstance(from_bytes(data, "m").network(), Network)

@@ -1,6 +1,6 @@
 """The calibrator that a stream may have: its interface, so that the stream does not depend on training.
 
-``raylab.live.calibrate.Calibrator`` is one. Whoever makes the stream hands it over.
+``raylab.live.calibrate.Calibrator`` is one. The caller that makes the stream hands it over.
 """
 
 from collections.abc import Callable

@@ -148,7 +148,7 @@ class TimestampAligner:
         return ahead or own_s - position_s > timeline.max_behind_s or self._late_samples > LATE_S * self.rate_hz
 
     def _jump(self, time_s: float) -> None:
-        """The clock was set, or all channels paused: the chunk is placed after the newest samples of all channels, behind an empty place."""
+        """The clock was set, or all channels paused: the chunk is placed after the newest samples of all channels, after an empty place."""
         jump_s = self._index_at(time_s) / self.rate_hz - max(self.timeline.newest_s, self.next_index / self.rate_hz)
         self.counts["jumps"] += 1
         self._note(f"time stamps jump by {jump_s:+.1f} s (the clock was set, or the source paused); no window spans this")

@@ -131,7 +131,7 @@ def _n_steps(values: npt.NDArray[np.float64] | None, channel: ModelChannel) -> i
 
 
 def _padded(values: npt.NDArray[np.float64] | None, channel: ModelChannel) -> npt.NDArray[np.float32]:
-    """(length, n_features), zeros behind the valid steps."""
+    """(length, n_features), zeros after the valid steps."""
     padded = np.zeros((channel.length, channel.n_features), dtype=np.float32)
     if values is not None:
         n = _n_steps(values, channel)
