@@ -79,9 +79,8 @@ def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: st
         async with _receiving(stream, agreed, websocket):
             await _send_events(stream, websocket)
 
-    live.__annotations__["websocket"] = (
-        fastapi.WebSocket
-    )  # fastapi passes the socket by this type; the package is loaded only here
+    # fastapi passes the socket by this type; the package is loaded only here
+    live.__annotations__["websocket"] = fastapi.WebSocket
     app.add_api_websocket_route(f"/{key}/live", live)
     return app
 
