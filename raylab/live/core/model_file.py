@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -16,6 +16,14 @@ from torch import Tensor
 from raylab.errors import RaylabError
 from raylab.folds.seeding import FoldSeeds
 from raylab.hashing import hash_array, hash_record
+from raylab.live.core.model_bounds import (
+    MOST_LOWPASS_ORDER,
+    check_hyperparameters,
+    check_utterance_options,
+    check_windows,
+    header_of,
+    other_weights,
+)
 from raylab.models.build import Model, build_model
 from raylab.models.network import PARTS, ModelSpec
 from raylab.models.registry import FUSIONS, MODEL_NAMES
@@ -29,6 +37,7 @@ from raylab.windows.utterances import Utterances
 
 T = TypeVar("T", Preprocessing, Utterances)
 
+_CHECKS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Preprocessing, Utterances)}
 NOW, BEFORE = "now", "before"  # weights of the model; of the parts that a calibration starts from
 CARD = "raylab"
 CAUSAL = (Preprocessing.causal, Utterances.causal)  # normalizations that use nothing of the person that is still to come
@@ -161,7 +170,8 @@ def _of(kind: type[T], values: Mapping[str, Any]) -> T:
     known = {field.name for field in fields(kind)}
     if set(values) != known:
         raise ValueError(f"preprocessing has {', '.join(sorted(set(values) ^ known))} more or less than {kind.__name__} knows")
-    return kind(**values)
+    checked: T = _CHECKS[kind].validate_json(json.dumps(dict(values)))
+    return checked
 
 
 def hyper_of(calibration: CalibrationCard) -> Hyperparameters:
@@ -194,29 +204,31 @@ class LiveModel:
             RaylabError: where the weights are not this model's.
         """
         card = self.card
+        self.refuse_other_weights()
         network = build_model(card.spec, card.shapes, len(card.classes), card.adapter, FoldSeeds(**card.draws))
-        expected = network.state_of(PARTS)
-        _refuse_other_weights(expected, self.weights)
         network.load_parts(self.weights)
         if not calibrated and self.before:
             network.load_parts(self.before)
         return network
+
+    def refuse_other_weights(self) -> None:
+        """Refuse weights that are not of the card's network, before a network of the card's size is built.
+
+        Raises:
+            RaylabError: naming some of them.
+        """
+        card = self.card
+        wrong = other_weights(card.spec, card.shapes, len(card.classes), card.adapter, self.weights)
+        same = {name for name, value in self.before.items() if name in self.weights and self.weights[name].shape == value.shape}
+        wrong += sorted(f"{BEFORE}.{name}" for name in set(self.before) - same)
+        if wrong:
+            raise RaylabError(f"the model file's weights are not those of its network ({', '.join(wrong[:3])}); {READ_AGAIN}")
 
     @property
     def hyper(self) -> Hyperparameters:
         """Of the calibration stage."""
         assert self.card.calibration is not None
         return hyper_of(self.card.calibration)
-
-
-def _refuse_other_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """A baseline has no arrays before it is fitted: there is nothing to compare with."""
-    if not expected:
-        return
-    wrong = sorted(set(expected) ^ set(found))
-    wrong += sorted(name for name in set(expected) & set(found) if expected[name].shape != found[name].shape)
-    if wrong:
-        raise RaylabError(f"the model file's weights are not those of its network ({', '.join(wrong[:3])}); {READ_AGAIN}")
 
 
 def _digest(card: str, tensors: Mapping[str, Tensor]) -> str:
@@ -249,15 +261,21 @@ def read_model(path: Path) -> LiveModel:
     Raises:
         RaylabError: where it is no model file, damaged, of another format, or names what this raylab does not know.
     """
-    return from_bytes(path.read_bytes(), str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RaylabError(
+            f"{path} cannot be read ({error.strerror or error}); write a model file with `raylab export`"
+        ) from error
+    return from_bytes(data, str(path))
 
 
 def from_bytes(data: bytes, path: str) -> LiveModel:
     """A model file's content; ``path`` is named in messages."""
     try:
+        said = header_of(data, path).get("__metadata__", {})
         tensors = load(data)
-        said = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
         raise RaylabError(f"{path} is no model file ({error}); write one with `raylab export`") from error
     if CARD not in said:
         raise RaylabError(f"{path} holds weights and no card: it is no model file; write one with `raylab export`")
@@ -266,13 +284,18 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
     try:
         card = ModelCard.model_validate_json(said[CARD])
         _check(card)
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RaylabError(f"{path} holds what this raylab does not know; {READ_AGAIN}. {error}") from error
     parts = {
         kind: {name.removeprefix(f"{kind}."): value for name, value in tensors.items() if name.startswith(f"{kind}.")}
         for kind in (NOW, BEFORE)
     }
-    return LiveModel(card, parts[NOW], parts[BEFORE])
+    model = LiveModel(card, parts[NOW], parts[BEFORE])
+    try:
+        model.refuse_other_weights()
+    except RaylabError as error:
+        raise RaylabError(f"{path}: {error}") from None
+    return model
 
 
 def _check(card: ModelCard) -> None:
@@ -281,8 +304,13 @@ def _check(card: ModelCard) -> None:
     Raises:
         ValueError: saying which.
     """
+    FoldSeeds(**card.draws)
     if card.calibration:
         hyper_of(card.calibration)
+        check_hyperparameters(card.calibration.hyper)
+        if unknown := {part for parts in card.calibration.trainable.values() for part in parts} - set(PARTS):
+            raise ValueError(f"the parts {', '.join(sorted(unknown))} are unknown")
+    check_windows([(c.name, c.length, c.n_features, c.recorded_hz / c.rate_hz) for c in card.channels], card.classes)
     if card.reader not in DATASETS:
         raise ValueError(f"dataset {card.reader!r} is unknown")
     how = card.speech if card.kind == "utterances" else card.signals
@@ -293,7 +321,10 @@ def _check(card: ModelCard) -> None:
     if how.kind == "utterances":
         if lacking := [name for name in ("trim_db", "step_ms") if name not in card.options]:
             raise ValueError(f"the options {', '.join(lacking)} are missing")
+        check_utterance_options(card.options)
         return
+    if how.lowpass_order > MOST_LOWPASS_ORDER:
+        raise ValueError(f"a low-pass of order {how.lowpass_order}")
     for channel in card.channels:
         factor = channel.recorded_hz / channel.rate_hz
         if channel.variable or abs(factor - round(factor)) > 1e-9 or channel.length != round(how.window_s * channel.rate_hz):
