@@ -20,6 +20,7 @@ LAST_MAPS = "add_4_1/Add"  # (1, 4, 4, 128): the last feature maps before the sc
 SIDE = 64
 MARGIN = 10  # pixels around the box, as in the network's training
 LOOK_AT = 360  # height in pixels of the picture in which faces are searched
+SMALLEST = 48  # pixels of a face that the cascade finds
 FACE_WIDTH = 128 + 7
 
 Grey = npt.NDArray[np.uint8]
@@ -85,8 +86,10 @@ def box_of(frame: Grey) -> Box | None:
     """Left, top, width, height in pixels of the largest face in a grey picture (height, width); None if there is no face."""
     scale = max(1.0, frame.shape[0] / LOOK_AT)
     size = round(frame.shape[1] / scale), round(frame.shape[0] / scale)
+    if min(size) < SMALLEST:
+        return None
     small = load("cv2", EXTRA).resize(frame, size)
-    boxes = _face_cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(48, 48))
+    boxes = _face_cascade().detectMultiScale(small, scaleFactor=1.1, minNeighbors=5, minSize=(SMALLEST, SMALLEST))
     if not len(boxes):
         return None
     left, top, width, height = (round(scale * int(value)) for value in max(boxes, key=lambda box: box[2] * box[3]))

@@ -4,7 +4,7 @@ Sound and picture have time stamps of their own. They are cut to the span that b
 time, and the difference is reported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ EXTRA = "vision"
 FACE_HZ = 10.0
 APART_S = 0.05  # streams whose starts differ by more than about one picture are reported
 SHORTEST_S = 0.2
+MOST_PIXELS = 4096 * 2304
+_SPARE_BYTES, _FACTOR = 200_000_000, 10
 
 Frames = list[tuple[float, Grey]]
 
@@ -51,6 +53,27 @@ def _first_stream(container: Any, kind: str, path: Path) -> Any:
     return streams[0]
 
 
+class _Memory:
+    """Counts what a film unfolds to: seconds of black take a few bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.left = path, _FACTOR * path.stat().st_size + _SPARE_BYTES
+
+    def add(self, n_bytes: int) -> None:
+        """Count so many bytes more.
+
+        Raises:
+            RecordingError: if they are more than memory in proportion to the file.
+        """
+        self.left -= n_bytes
+        if self.left < 0:
+            raise RecordingError(
+                f"is {self.path.stat().st_size} bytes and unfolds to more than {_FACTOR} times that and {_SPARE_BYTES // 10**6} MB",
+                file=self.path,
+                remedy="cut it into utterances of seconds, or leave the participant out with --exclude",
+            )
+
+
 def _read_sound(path: Path) -> Sound:
     """The sound, from its own first time stamp.
 
@@ -61,7 +84,11 @@ def _read_sound(path: Path) -> Sound:
     with av.open(str(path)) as container:
         stream = _first_stream(container, "audio", path)
         planes = av.AudioResampler(format="dblp", rate=stream.rate)
-        frames = [resampled for frame in container.decode(stream) for resampled in planes.resample(frame)]
+        frames, memory = [], _Memory(path)
+        for frame in container.decode(stream):
+            for resampled in planes.resample(frame):
+                memory.add(8 * resampled.samples * len(resampled.layout.channels))
+                frames.append(resampled)
     samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T
     rate, start = int(frames[0].sample_rate), float(frames[0].time)
     jumps = float(frames[-1].time) + frames[-1].samples / rate - start - len(samples) / rate
@@ -75,12 +102,16 @@ def _read_pictures(path: Path, begin_s: float) -> tuple[float, float, Frames]:
     with load("av", EXTRA).open(str(path)) as container:
         stream = _first_stream(container, "video", path)
         frame_s = 1 / float(stream.average_rate)
-        first, time_s, pictures = float("nan"), float("nan"), Frames()
+        if not 0 < stream.codec_context.width * stream.codec_context.height <= MOST_PIXELS:
+            size = f"{stream.codec_context.width} x {stream.codec_context.height}"
+            raise RecordingError(f"has pictures of {size} pixels, at most {MOST_PIXELS} are read", file=path, remedy=REMEDY)
+        first, time_s, pictures, memory = float("nan"), float("nan"), Frames(), _Memory(path)
         for frame in container.decode(stream):
             time_s = float(frame.time)
             first = time_s if np.isnan(first) else first
             tick = max(begin_s, first) + len(pictures) / FACE_HZ
             if time_s >= tick - frame_s / 2:
+                memory.add(frame.width * frame.height)
                 pictures.append((time_s, frame.to_ndarray(format="gray8")))
     return first, time_s + frame_s, pictures
 
@@ -109,14 +140,14 @@ def read_film(path: Path) -> FilmContent:
     try:
         sound = _read_sound(path)
         first, last, frames = _read_pictures(path, sound.start_s)
-    except (errors, IndexError, ValueError) as error:
+    except (errors, IndexError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         raise RecordingError(f"cannot be read as a film ({error})", file=path, remedy=REMEDY) from error
     begin, end = max(sound.start_s, first), min(sound.start_s + sound.seconds, last)
     if not end - begin >= SHORTEST_S:
         raise RecordingError("its sound and picture do not overlap", file=path, remedy=REMEDY)
     rate = len(sound.samples) / sound.seconds
     rows = slice(round((begin - sound.start_s) * rate), round((end - sound.start_s) * rate))
-    common = Sound(sound.samples[rows], begin, sound.recorded_hz, sound.recorded_channels)
+    common = replace(sound, samples=sound.samples[rows], start_s=begin)
     faces, missed = _face_features([(time_s, frame) for time_s, frame in frames if time_s < end])
     return FilmContent(common, faces, "; ".join(_note_sentences(sound.start_s - first, missed, len(frames), faces is None)))
 

@@ -1,14 +1,16 @@
 """Calibration by the wearer: marked windows train the technique's calibration stage in the background, then the model is swapped."""
 
+import math
 import multiprocessing
 import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from threading import Lock, Thread
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,18 +26,33 @@ from raylab.models.build import Model, build_model
 from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
 from raylab.training.loop import CPU, train
-from raylab.training.protocol import Hyperparameters
+from raylab.training.protocol import Hyperparameters, StageProtocol
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.run_trial import one_thread
 
 NICENESS = 10  # of the training: decisions go first
 
+MOST_EPOCHS = 100_000  # of a calibration
 MAX_MARKS = 1000  # the last ones are kept
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the stream's threads' locks
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 Lengths = dict[str, npt.NDArray[np.int64]]
+
+
+def _check_hyperparameters(values: Mapping[str, Any]) -> None:
+    """Refuse hyperparameters that no study may have.
+
+    Raises:
+        ValueError: saying which.
+    """
+    hyper = StageProtocol.model_validate(dict(values))
+    for name, value in hyper.model_dump(exclude={"augmentation"}).items():
+        if value is not None and not (math.isfinite(value) and value <= MOST_EPOCHS * 10):
+            raise ValueError(f"{name} {value}")
+    if (hyper.epochs or 0) > MOST_EPOCHS:
+        raise ValueError(f"epochs {hyper.epochs}")
 
 
 def hyperparameters_of(calibration: CalibrationCard) -> Hyperparameters:
@@ -45,8 +62,9 @@ def hyperparameters_of(calibration: CalibrationCard) -> Hyperparameters:
         RaylabError: if this raylab does not know one of them.
     """
     values = dict(calibration.hyper)
-    augmentation = values.pop("augmentation", None)
     try:
+        _check_hyperparameters(values)
+        augmentation = values.pop("augmentation", None)
         return Hyperparameters(**values, augmentation=Augmentation(**augmentation) if augmentation else None)
     except (TypeError, ValueError) as error:
         raise RaylabError(

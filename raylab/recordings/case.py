@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
+from raylab.recordings.excel import check_book
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
 
@@ -320,6 +321,7 @@ def _read_traits(root: Path, participant: str) -> tuple[dict[str, Trait], str]:
         )
     path = safe_path(root, f"{metadata}/participants.xlsx", participant)
     try:
+        check_book(path)
         frame = pd.read_excel(path, dtype=object)
     except (ValueError, KeyError, BadZipFile) as error:
         raise RecordingError(f"cannot be read ({error})", file=path, participant=participant, remedy=AGAIN) from error

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from raylab.errors import RecordingError
-from raylab.features.sound import read_wav
+from raylab.features.sound import read_wav, sound_files
 from raylab.features.text import GERMAN, german
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
 from raylab.recordings.safe_path import safe_path
@@ -76,7 +76,7 @@ def _utterances_by_speaker(root: Path) -> dict[str, list[Utterance]]:
     Raises:
         RecordingError: if there is no sound file, or one is not named as published.
     """
-    files = sorted(safe_path(root, "wav").glob("*.wav"))
+    files = sound_files(safe_path(root, "wav"))
     if not files:
         raise RecordingError("holds no .wav file", file=root / "wav", remedy="check --root: it holds the folder wav")
     return by_speaker([_parse_name(path) for path in files])

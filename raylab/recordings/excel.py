@@ -1,12 +1,15 @@
-"""Read a sheet of a published Excel book as rows of cells."""
+"""Read a sheet of a published Excel book as rows of cells.
 
-import warnings
-import zlib
+openpyxl reads it in a process of its own (``raylab.recordings.contained``): a few kB of a book can unfold to any size.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 from raylab.errors import RecordingError
+from raylab.recordings.contained import LIBRARIES, ContainedReadError
 from raylab.recordings.safe_path import safe_path
 
 Cells = tuple[tuple[object, ...], ...]
@@ -19,22 +22,37 @@ def _read_rows(path: Path, changed_ns: int, sheet: str | None) -> tuple[Cells, t
     Args:
         changed_ns: time of the file's last change, so that a changed file is read again.
     """
-    import openpyxl
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl warns of styles and validations that it drops; they hold no data
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            names = tuple(str(name) for name in book.sheetnames)
-            if sheet is not None and sheet not in names:
-                return (), names
-            page = book[sheet or names[0]]
-            page.reset_dimensions()  # some programs write a wrong size into the sheet: cells would be lost
-            rows = [tuple(row) for row in page.iter_rows(values_only=True)]
-        finally:
-            book.close()
+    answer, _ = LIBRARIES.read("xlsx", path, sheet=sheet)
+    rows = [tuple(_cell(value) for value in row) for row in answer["rows"]]
     width = max((len(row) for row in rows), default=0)
-    return tuple(row + (None,) * (width - len(row)) for row in rows), names
+    return tuple(row + (None,) * (width - len(row)) for row in rows), tuple(answer["names"])
+
+
+def _cell(value: object) -> object:
+    """A cell of the answer: as it is, or of a type that JSON does not have."""
+    match value:
+        case {"datetime": str() as text}:
+            return datetime.fromisoformat(text)
+        case {"date": str() as text}:
+            return date.fromisoformat(text)
+        case {"time": str() as text}:
+            return time.fromisoformat(text)
+        case {"timedelta": float() as seconds}:
+            return timedelta(seconds=seconds)
+        case Mapping():
+            return str(value.get("text", ""))
+    return value
+
+
+def check_book(path: Path, sheet: str | None = None) -> None:
+    """Refuse an Excel book whose sheet (the first one if None) cannot be read in memory and time in proportion to the file.
+
+    To be called before a library opens the book in this process.
+
+    Raises:
+        ContainedReadError: a ValueError that says why.
+    """
+    _read_rows(path, path.stat().st_mtime_ns, sheet)
 
 
 def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | None) -> Cells:
@@ -46,17 +64,9 @@ def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | 
     path = safe_path(root, relative, participant)
     try:
         rows, names = _read_rows(path, path.stat().st_mtime_ns, sheet)
-    except (
-        BadZipFile,
-        KeyError,
-        ValueError,
-        OSError,
-        EOFError,
-        SyntaxError,
-        zlib.error,
-    ) as error:  # errors of the XML parser are SyntaxErrors
+    except ContainedReadError as error:
         raise RecordingError(
-            f"cannot be read as an Excel book ({type(error).__name__}: {error})",
+            f"cannot be read as an Excel book ({error})",
             file=path,
             participant=participant,
             remedy="download the file again",

@@ -1,7 +1,9 @@
-"""Read a published .mat file: numeric arrays and cells of them, nothing else."""
+"""Read a published .mat file: numeric arrays and cells of them, nothing else.
 
-import warnings
-import zlib
+scipy reads it in a process of its own (``raylab.recordings.contained``): one flipped bit can end the process that reads, or make it ask for
+gigabytes.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
+from raylab.recordings.contained import LIBRARIES, ContainedReadError, OtherValue, decoded
 from raylab.recordings.safe_path import safe_path
 
 Array = npt.NDArray[np.float64]
@@ -24,53 +27,41 @@ def read_mat(
     """The named variables of ``root/relative`` as scipy reads them; optional ones that are absent are left out.
 
     Raises:
-        RecordingError: if the file is missing, truncated, of MATLAB 7.3 (HDF5) or lacks a needed variable.
+        RecordingError: if the file is missing, truncated, of MATLAB 7.3 (HDF5), too large for its size, or lacks a needed variable.
     """
-    import scipy.io  # before warnings become errors below: those of an import are no matter of the file
-
     path = safe_path(root, relative, participant)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # scipy warns of a duplicated variable and continues with one of the two
-            content = scipy.io.loadmat(path, variable_names=[*needed, *optional])
-    except NotImplementedError as error:
+        header, arrays = LIBRARIES.read("mat", path, needed=list(needed), optional=list(optional))
+    except ContainedReadError as error:
+        if error.kind == "NotImplementedError":
+            raise RecordingError(
+                "is a MATLAB 7.3 (HDF5) file, which was never published",
+                file=path,
+                participant=participant,
+                remedy="save it in MATLAB with save(..., '-v7'), or download the published file",
+            ) from error
         raise RecordingError(
-            "is a MATLAB 7.3 (HDF5) file, which was never published",
-            file=path,
-            participant=participant,
-            remedy="save it in MATLAB with save(..., '-v7'), or download the published file",
-        ) from error
-    except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, MemoryError, Warning, zlib.error) as error:
-        raise RecordingError(
-            f"cannot be read as a .mat file, truncated or damaged ({type(error).__name__}: {error})",
+            f"cannot be read as a .mat file, truncated or damaged ({error})",
             file=path,
             participant=participant,
             remedy=AGAIN,
         ) from error
+    content = decoded(header["values"], arrays)
     if missing := [name for name in needed if name not in content]:
-        variables = ", ".join(name for name, *_ in _list_variables(path)) or "nothing"
         raise RecordingError(
-            f"lacks the variable, it holds {variables}",
+            f"lacks the variable, it holds {', '.join(header['names']) or 'nothing'}",
             file=path,
             participant=participant,
             channel=", ".join(missing),
             remedy=LAYOUT,
         )
-    return {name: content[name] for name in (*needed, *optional) if name in content}
-
-
-def _list_variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and type of each variable in the file; empty if it cannot be read."""
-    import scipy.io
-
-    try:
-        return list(scipy.io.whosmat(path))
-    except Exception:  # only for a message on what a damaged file holds
-        return []
+    return content
 
 
 def describe_type(value: Any) -> str:
     """Type and shape of a value, for a message."""
+    if isinstance(value, OtherValue):
+        return value.description
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 

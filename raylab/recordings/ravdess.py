@@ -2,7 +2,8 @@
 
 Layout: ``Audio_Speech_Actors_01-24/Actor_NN/MM-CC-EE-II-SS-RR-AA.wav``: modality, vocal channel, emotion, intensity, statement,
 repetition, actor; published at 48 kHz. With ``visual=true`` sound and picture are read from ``Video_Speech_Actor_NN/Actor_NN/01-*.mp4``
-(or ``Actor_NN/`` itself).
+(or ``Actor_NN/`` itself). The folders of the actors may lie in the root or in any other folder in it, and their names may be in lower case;
+folders of songs are left out.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from raylab.errors import RecordingError
 from raylab.features.film import FACE_HZ, FACE_WIDTH, read_film
-from raylab.features.sound import read_wav
+from raylab.features.sound import read_wav, refuse_twice
 from raylab.features.text import ENGLISH, english
 from raylab.recordings.recording import Dataset, Options, Recording, Trait
 from raylab.recordings.safe_path import safe_path
@@ -30,6 +31,8 @@ CODES = tuple(range(1, 9))
 NAME = re.compile(r"(0[1-3])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 ACTORS = tuple(f"Actor_{number:02d}" for number in range(1, 25))
 SOUND_ONLY, FULL, SPEECH = "03", "01", "01"
+ACTOR_FOLDER = re.compile(r"actor_(\d\d)", re.IGNORECASE)
+DEEPEST = 4  # folders between the root and a file
 
 
 def _parse_name(path: Path) -> tuple[str, str, Utterance]:
@@ -38,7 +41,8 @@ def _parse_name(path: Path) -> tuple[str, str, Utterance]:
     Raises:
         RecordingError: if the file is not named as published, is a song, or lies in another actor's folder.
     """
-    match, actor = NAME.fullmatch(path.stem), path.parent.name
+    match, folder = NAME.fullmatch(path.stem), ACTOR_FOLDER.fullmatch(path.parent.name)
+    actor = f"Actor_{folder.group(1) if folder else match.group(7) if match else 'NN'}"
     if not match or match.group(2) != SPEECH or f"Actor_{match.group(7)}" != actor:
         raise RecordingError(
             f"is not named as published: modality 01-03, vocal channel 01 (speech), emotion 01-08, intensity, statement and repetition "
@@ -51,10 +55,30 @@ def _parse_name(path: Path) -> tuple[str, str, Utterance]:
 
 
 def _list_files(root: Path, visual: bool) -> list[Path]:
-    """The sound files, or the films if ``visual``."""
-    if not visual:
-        return sorted(safe_path(root, AUDIO).glob("Actor_*/*.wav"))
-    return sorted([*root.glob("Video_Speech_Actor_*/Actor_*/*.mp4"), *root.glob("Actor_*/*.mp4")])
+    """The sound files, or the films if ``visual``: all in the actors' folders, wherever these lie, and those in other folders that are named as
+    published.
+
+    Raises:
+        RecordingError: if a folder is a link out of the root, or if there is none at all.
+    """
+    ending = ".mp4" if visual else ".wav"
+    files: list[Path] = []
+    root = root.resolve()
+    folders = [(root, 0)] if root.is_dir() else []
+    while folders:
+        folder, depth = folders.pop()
+        in_actor = ACTOR_FOLDER.fullmatch(folder.name) is not None
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                if depth + 1 < DEEPEST and "song" not in path.name.lower():
+                    folders.append((safe_path(root, str(path.relative_to(root))), depth + 1))
+            elif path.suffix.lower() == ending and (in_actor or NAME.fullmatch(path.stem)):
+                files.append(path)
+    if not files and not visual:
+        safe_path(root, AUDIO)
+    return sorted(files)
 
 
 def _utterances_by_actor(root: Path, options: Options) -> dict[str, list[Utterance]]:
@@ -65,7 +89,11 @@ def _utterances_by_actor(root: Path, options: Options) -> dict[str, list[Utteran
     """
     visual = bool(options["visual"])
     parsed = [_parse_name(path) for path in _list_files(root, visual)]
-    utterances = [(actor, utterance) for actor, modality, utterance in parsed if modality == (FULL if visual else SOUND_ONLY)]
+    parsed = [
+        (actor, modality, utterance) for actor, modality, utterance in parsed if modality == (FULL if visual else SOUND_ONLY)
+    ]
+    refuse_twice(utterance.path for _, _, utterance in parsed)
+    utterances = [(actor, utterance) for actor, _, utterance in parsed]
     if not utterances:
         pattern = "Video_Speech_Actor_NN/Actor_NN/01-*.mp4" if visual else f"{AUDIO}/Actor_NN/03-*.wav"
         raise RecordingError(f"holds no {pattern}", file=root, remedy="check --root, or set --option visual to what is there")
@@ -80,7 +108,7 @@ def participants(root: Path, options: Options) -> list[str]:
 
 def _read_file(path: Path) -> SoundAndPicture:
     """The sound of a file; of a film also the features of the face and a note on them."""
-    if path.suffix == ".wav":
+    if path.suffix.lower() == ".wav":
         return SoundAndPicture(read_wav(path))
     film = read_film(path)
     return SoundAndPicture(film.sound, film.faces, film.note)

@@ -1,39 +1,18 @@
-"""Read a published pickle without running code from it: numpy arrays and plain containers are admitted, nothing else."""
+"""Read a published pickle without running code from it: numpy arrays and plain containers are admitted, nothing else.
 
-import io
-import pickle
+No unpickler is used: ``raylab.recordings.pickle_steps`` does the steps by hand, so nothing that a file names is ever called, and nothing
+is allocated that the file does not fill.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raylab.errors import RecordingError
+from raylab.recordings.pickle_steps import load_pickle
+from raylab.recordings.pickled_arrays import RefusedPickleError
 from raylab.recordings.safe_path import safe_path
-
-# Files written with numpy 1 name numpy.core, those of numpy 2 numpy._core; Python 3 writes bytes as _codecs.encode in protocol 2.
-_ADMITTED = {
-    (module, name) for module in ("numpy.core.multiarray", "numpy._core.multiarray") for name in ("_reconstruct", "scalar")
-} | {
-    ("numpy.core.numeric", "_frombuffer"),
-    ("numpy._core.numeric", "_frombuffer"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that resolves only the names in ``_ADMITTED``."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The admitted class or function, numpy 1's names translated to numpy 2's.
-
-        Raises:
-            UnpicklingError: on any other name.
-        """
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither a numpy array nor a plain container")
-        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
 
 
 def read_pickle(root: Path, relative: str, participant: str) -> Any:
@@ -44,12 +23,13 @@ def read_pickle(root: Path, relative: str, participant: str) -> Any:
     """
     path = safe_path(root, relative, participant)
     try:
-        return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        return load_pickle(path.read_bytes())
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise RecordingError(
             f"cannot be unpickled ({type(error).__name__}: {error})",
             file=path,
             participant=participant,
+            channel=error.key if isinstance(error, RefusedPickleError) else None,
             remedy="download the file again from the publisher; never open it with plain pickle",
         ) from error
 

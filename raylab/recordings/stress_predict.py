@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
+from raylab.recordings.excel import check_book
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
 
@@ -78,6 +79,7 @@ def _answers_before_session(path: Path, changed_ns: int, sheet: str) -> dict[str
     """
     import openpyxl
 
+    check_book(path, sheet)
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         rows = list(book[sheet].iter_rows(values_only=True))

@@ -217,9 +217,9 @@ class _Notes:
     def add(self, utterance: Utterance, source: SoundAndPicture, sound: Sound) -> None:
         """Count one utterance: the sound as read, and the sound that is kept."""
         self.rates[source.sound.recorded_hz] = self.rates.get(source.sound.recorded_hz, 0) + 1
-        self.mixed += source.sound.recorded_channels > 1
+        self.mixed += source.sound.recorded_channels > 1 and not source.sound.one_channel
         self.cut += sound.shortened
-        self.file_notes += [f"{utterance.name}: {source.note}"] if source.note else []
+        self.file_notes += [f"{utterance.name}: {note}" for note in (source.sound.note, source.note) if note]
 
     def sentences(self) -> tuple[str, ...]:
         """The sentences for the card."""

@@ -13,12 +13,18 @@ from safetensors.torch import load, save
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.folds.seeding import FoldSeeds
 from raylab.live.cli import LiveRequest, follow
+from raylab.live.core.model_bounds import other_weights
 from raylab.live.core.model_file import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
 from raylab.live.core.pipeline import StreamSettings
 from raylab.live.export import export
 from raylab.live.sources.source import SourceOptions
+from raylab.models.batch import Batch
+from raylab.models.build import build_model
+from raylab.models.network import PARTS, ModelSpec, Network
 from raylab.models.network import PARTS, Network
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
 from raylab.training.batches import Signals
@@ -176,3 +182,198 @@ def test_damage_is_seen(live_run: Path, tmp_path: Path) -> None:
             from_bytes(bad, "m")
     assert "card" not in json.loads(data[8 : 8 + header])  # the card is among the metadata, not a tensor
     assert isinstance(from_bytes(data, "m").network(), Network)
+
+
+CARD_BOUNDS: list[tuple[dict[str, Any], str]] = [
+    ({"model": {"encoder": "fcn", "fusion": "late", "width": width}}, "not those of its network|does not know")
+    for width in (64.0, 1e9, 1e300, -1.0, "wide", None)
+]
+CARD_BOUNDS += [
+    ({"model": {"encoder": "mlp_lstm", "fusion": "late", "width": 1e5}}, "not those of its network"),
+    ({"model": {"encoder": "transformer", "fusion": "attention", "width": 1e5}}, "not those of its network"),
+    ({"model": {"encoder": "svm", "fusion": "late", "width": 1.0}}, "not those of its network"),
+    ({"model": {"encoder": ["fcn"]}}, "does not know"),
+    ({"model": []}, "does not know"),
+    ({"adapter": True}, "not those of its network"),
+    ({"classes": ["calm", "stress", "third"]}, "not those of its network"),
+    ({"classes": ["calm", "calm"]}, "class calm stands twice"),
+    ({"classes": []}, "0 of kind class"),
+    ({"classes": [str(number) for number in range(5000)]}, "5000 of kind class"),
+    ({"channels": []}, "0 of kind channel"),
+    ({"draws": {"seed": 1}}, "does not know"),
+    ({"draws": {"seed": 1, "dataset": "a", "label": "b", "target": "c", "more": 1}}, "does not know"),
+]
+
+
+def _same_card(data: bytes, changes: dict[str, Any]) -> str:
+    card = json.loads(data)
+    for name, value in changes.items():
+        card[name] = {**card[name], **value} if isinstance(value, dict) and name not in {"model", "draws"} else value
+    return json.dumps(card)
+
+
+def _with_card(model: LiveModel, changes: dict[str, Any]) -> bytes:
+    """As ``_rewritten``, with mappings merged."""
+    tensors = dict(load(as_bytes(model)))
+    card = _same_card(model.card.model_dump_json().encode(), changes)
+    return bytes(save(tensors, {CARD: card, "digest": _digest(card, tensors)}))
+
+
+@pytest.mark.parametrize(("changes", "says"), CARD_BOUNDS)
+def test_a_card_of_another_size_is_refused_before_a_network_is_built(
+    live_run: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], says: str
+) -> None:
+    """Width, classes, channels and draws: by the card and the file's own weights, without allocating a layer."""
+    data = _with_card(exported(live_run), changes)
+    monkeypatch.setattr("raylab.live.core.model_file.build_model", lambda *_: pytest.fail("a network was built"))
+    with pytest.raises(RaylabError, match=says) as caught:
+        from_bytes(data, "m.raylab")
+    assert str(caught.value).startswith("m.raylab")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"length": 10_000_000, "n_features": 100_000}, "a window of 1000000000760"),
+        ({"length": 640_000_000}, "length"),
+        ({"recorded_hz": 1e6, "rate_hz": 1e-6}, "are no window|recorded ones"),
+        ({"name": "ppg"}, "channel ppg stands twice"),
+        ({"n_features": 2}, "not those of its network"),
+    ],
+)
+def test_windows_of_impossible_size_are_refused(live_run: Path, changes: dict[str, Any], says: str) -> None:
+    """Of one channel of the card."""
+    model = exported(live_run)
+    channels = [channel.model_dump() for channel in model.card.channels]
+    channels[0] |= changes
+    with pytest.raises(RaylabError, match=says):
+        from_bytes(_rewritten(model, {"channels": channels}), "m.raylab")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("hyper", {"epochs": 10**9}),
+        ("hyper", {"epochs": "many"}),
+        ("hyper", {"learning_rate": -1}),
+        ("hyper", {"decay": 1e300}),
+        ("hyper", {"batch_size": 0}),
+        ("trainable", {"all": ["trunk", "tail"]}),
+    ],
+)
+def test_a_calibration_that_no_study_may_have_is_refused(live_run: Path, part: str, changes: dict[str, Any]) -> None:
+    """Endless training, and parts that no network has, before anything is captured."""
+    model = exported(live_run)
+    assert model.card.calibration is not None
+    calibration = model.card.calibration.model_dump(mode="json")
+    calibration[part] |= changes
+    with pytest.raises(RaylabError, match=r"m\.raylab holds what this raylab does not know"):
+        from_bytes(_rewritten(model, {"calibration": calibration}), "m.raylab")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"window_s": "10"}, {"window_s": None}, {"lowpass_order": 10**9}, {"lowpass_hz": -1.0}, {"skip_s": []}, {"step_s": 1e300}],
+)
+def test_odd_preprocessing_is_refused(live_run: Path, values: dict[str, Any]) -> None:
+    """Values of another type or beyond use."""
+    how = {**Preprocessing(normalization="past").as_dict(), **values}
+    with pytest.raises(RaylabError, match="does not know"):
+        from_bytes(_rewritten(exported(live_run), {"preprocessing": how}), "m.raylab")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float16, torch.float64])
+def test_numbers_of_another_type_are_refused(live_run: Path, dtype: torch.dtype) -> None:
+    """Types that numpy has not, and those that this network has not."""
+    model = exported(live_run)
+    tensors = {name: value.to(dtype) if value.is_floating_point() else value for name, value in load(as_bytes(model)).items()}
+    card = model.card.model_dump_json()
+    known = dtype in (torch.float16, torch.float64)
+    data = bytes(save(tensors, {CARD: card, "digest": _digest(card, tensors) if known else ""}))
+    with pytest.raises(
+        RaylabError, match="not those of its network" if known else r"type that raylab does not write \(now\.head"
+    ):
+        from_bytes(data, "m.raylab")
+
+
+def test_a_classical_model_of_other_arrays_is_refused(live_run: Path) -> None:
+    """A class beyond the classes, a missing machine, statistics of another width: KeyError and IndexError in the middle of a stream otherwise."""
+    model = exported(live_run, model="svm")
+    weights = dict(model.weights)
+    first = next(name for name in weights if name.endswith(".vectors"))
+    broken = [
+        {**weights, "classes": torch.tensor([0.0, 7.0], dtype=torch.float64)},
+        {**weights, "classes": torch.tensor([0.5, 1.0], dtype=torch.float64)},
+        {**weights, "classes": torch.zeros(10, dtype=torch.float64)},
+        {name: value for name, value in weights.items() if name != first},
+        {name: value for name, value in weights.items() if name != "gamma"},
+        {**weights, "mean": weights["mean"][:-1]},
+        {**weights, first: weights[first][:, :-1].contiguous()},
+        {**weights, first: weights[first][:-1].contiguous()},
+    ]
+    for case in broken:
+        with pytest.raises(RaylabError, match="not those of its network"):
+            from_bytes(as_bytes(LiveModel(model.card, case, {})), "m.raylab")
+    from_bytes(as_bytes(LiveModel(model.card, weights, {})), "m.raylab")
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_network_is_known_by_its_shapes(encoder: str, fusion: str) -> None:
+    """What is expected without memory is what is built, for every encoder and fusion."""
+    spec, shapes = ModelSpec(encoder, fusion, 0.0625), {"a": (64, 1), "b": (32, 3)}
+    adapters = (False, True) if FUSIONS[fusion].accepts_adapter else (False,)
+    for adapter in adapters:
+        weights = build_model(spec, shapes, 3, adapter, FoldSeeds(0, "d", "l", "t")).state_of(PARTS)
+        before = torch.random.get_rng_state()
+        assert other_weights(spec, shapes, 3, adapter, weights) == []
+        assert torch.equal(before, torch.random.get_rng_state())
+        assert other_weights(spec, shapes, 4, adapter, weights)
+
+
+@pytest.mark.skipif(bool(CLASSICAL_MODELS["hmm_gmm"].missing), reason="hmmlearn is not installed")
+def test_a_hidden_markov_model_is_known_by_its_shapes() -> None:
+    """The arrays of a fitted one."""
+    rng = np.random.default_rng(0)
+    model = build_model(ModelSpec("hmm_gmm"), {"a": (64, 2)}, 2, False, FoldSeeds(0, "d", "l", "t"))
+    assert not isinstance(model, Network)
+    model.fit(Batch({"a": torch.from_numpy(rng.normal(size=(8, 64, 2)))}, {}), np.array([0, 1] * 4))
+    assert other_weights(ModelSpec("hmm_gmm"), {"a": (64, 2)}, 2, False, model.state_of(PARTS)) == []
+    assert other_weights(ModelSpec("hmm_gmm"), {"a": (64, 3)}, 2, False, model.state_of(PARTS))
+
+
+def _refusal(data: bytes) -> str:
+    """The sentence that refuses a file; empty if it is read."""
+    try:
+        from_bytes(data, "m.raylab")
+    except RaylabError as error:
+        return str(error)
+    return ""
+
+
+def test_no_damage_of_a_header_does_more_than_be_refused(live_run: Path) -> None:
+    """Headers that are no mapping, too long, too deep, or name odd shapes."""
+    data = as_bytes(exported(live_run))
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    name = next(key for key in header if key != "__metadata__")
+    odd = [[], 5, {}, {"a": 5}, {"__metadata__": []}, {**header, "__metadata__": 5}]
+    odd += [
+        {**header, name: {**header[name], key: value}}
+        for key in ("dtype", "shape", "data_offsets")
+        for value in (None, [5], [2**62, 2**62], {}, "F32")
+    ]
+    odd += [{**header, "extra": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}}]
+    headers = [json.dumps(value).encode() for value in odd] + [b"[" * 100_000, b"", b"\xff\xfe"]
+    files = [len(value).to_bytes(8, "little") + value + data[8 + length :] for value in headers]
+    files += [b"", data[:7], (2**63).to_bytes(8, "little") + data[8:], (9_000_000).to_bytes(8, "little") + bytes(10_000_000)]
+    for number, bad in enumerate(files):
+        refusal = _refusal(bad)
+        assert refusal.startswith("m.raylab "), number
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder, and nothing."""
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(RaylabError, match=r"cannot be read .* `raylab export`"):
+            read_model(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.speech import SOUND_ONLY, write_emodb, write_ravdess
+from builders.speech import SOUND_ONLY, hum, write_emodb, write_ravdess, write_wav
 
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
@@ -282,3 +282,74 @@ def test_real_ravdess_reads(real_data: Path, tmp_path: Path) -> None:
         frames = part.signals["acoustic"]
         assert 100 < len(frames) <= 401
         assert -1 < np.median(frames[:, 39]) < np.log2(500 / 150)
+
+
+LAYOUTS = {
+    "bare": "Actor_01/{}.wav",
+    "lower case": "audio_speech_actors_01-24/actor_01/{}.wav",
+    "nested": "Audio_Speech_Actors_01-24/Audio_Speech_Actors_01-24/Actor_01/{}.wav",
+    "upper case ending": "Audio_Speech_Actors_01-24/Actor_01/{}.WAV",
+    "flat": "Audio_Speech_Actors_01-24/{}.wav",
+    "flat in the root": "{}.wav",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ravdess_is_found_in_the_layouts_that_people_have(tmp_path: Path, layout: str) -> None:
+    """Wherever the actor's folder lies and however it is written, the same utterances are read; songs beside it are not."""
+    published, root = write_ravdess(tmp_path / "published", (1,)), tmp_path / "in"
+    for path in published.rglob("*.wav"):
+        target = root / LAYOUTS[layout].format(path.stem)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    song = root / "Audio_Song_Actors_01-24" / "Actor_01" / "03-02-01-01-01-01-01.wav"
+    song.parent.mkdir(parents=True)
+    shutil.copy(path, song)
+    assert RAVDESS.participants(root, RAVDESS.options) == ["Actor_01"]
+    expected, found = read(published, "ravdess", "Actor_01"), read(root, "ravdess", "Actor_01")
+    for one, other in zip(expected.segments, found.segments, strict=True):
+        assert (one.session, one.start_s) == (other.session, other.start_s)
+        np.testing.assert_array_equal(one.signals["acoustic"], other.signals["acoustic"])
+
+
+def test_ravdess_twice_is_refused(tmp_path: Path) -> None:
+    """As one of the archives in circulation has it: the actors' folders in the root, and again in another folder."""
+    root = write_ravdess(tmp_path, (1,))
+    shutil.copytree(root / "Audio_Speech_Actors_01-24" / "Actor_01", root / "Actor_01")
+    with pytest.raises(
+        RecordingError, match=r"6 files stand twice by name: .*Actor_01/03-01-01-01-01-01-01\.wav and .*keep one of each"
+    ):
+        RAVDESS.participants(root, RAVDESS.options)
+
+
+def test_ravdess_folders_do_not_leave_the_root(tmp_path: Path) -> None:
+    """A link to a folder elsewhere is refused, as in all readers."""
+    elsewhere = write_ravdess(tmp_path / "elsewhere", (1,))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Actor_01").symlink_to(elsewhere / "Audio_Speech_Actors_01-24" / "Actor_01")
+    with pytest.raises(RecordingError, match="is a link out of"):
+        RAVDESS.participants(tmp_path / "in", RAVDESS.options)
+
+
+def test_emodb_endings_may_be_upper_case(tmp_path: Path) -> None:
+    """03a01Na.WAV is read, hidden files are not, and a file beside it that differs in the ending only is refused."""
+    root = write_emodb(tmp_path, ("03",))
+    path = root / "wav" / "03a01Na.wav"
+    path.rename(path.with_suffix(".WAV"))
+    (root / "wav" / "._03a01Na.wav").write_bytes(b"left by a Mac")
+    assert len(read(root, "emodb", "speaker_03").segments) == 6
+    shutil.copy(path.with_suffix(".WAV"), path)
+    with pytest.raises(RecordingError, match=r"1 files stand twice by name: .*03a01Na\.WAV and .*03a01Na\.wav"):
+        EMODB.participants(root, EMODB.options)
+
+
+def test_notes_on_files_are_in_the_card(tmp_path: Path) -> None:
+    """A streamed header and channels that cancel each other are told by file; the latter are not counted as averaged."""
+    root = write_emodb(tmp_path, ("03",))
+    path = root / "wav" / "03a01Na.wav"
+    path.write_bytes(path.read_bytes()[:40] + b"\xff" * 4 + path.read_bytes()[44:])
+    sound = hum(0.7, 220)
+    write_wav(root / "wav" / "03a01Wa.wav", np.stack([sound, -sound], axis=1))
+    streamed, cancelled = sorted(read(root, "emodb", "speaker_03").notes)
+    assert streamed.startswith("03a01Na: its header gives no size")
+    assert cancelled == "03a01Wa: its 2 channels cancel each other when averaged: channel 1 was taken"

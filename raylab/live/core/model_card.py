@@ -1,12 +1,14 @@
 """The card of a model file: the model, its channels and preprocessing, its origin in a study and its score, as checked fields."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from raylab.models.network import ModelSpec
+from raylab.live.core.model_bounds import MOST_LOWPASS_ORDER, check_utterance_options, check_windows
+from raylab.models.network import PARTS, ModelSpec
 from raylab.models.registry import FUSIONS, MODEL_NAMES
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import DatasetKind
@@ -16,6 +18,7 @@ from raylab.windows.utterances import Utterances
 
 T = TypeVar("T", Preprocessing, Utterances)
 
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in (Preprocessing, Utterances)}
 CAUSAL_NORMALIZATIONS = (Preprocessing.causal, Utterances.causal)  # those that use no later samples
 
 
@@ -142,14 +145,15 @@ def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
     """A dataclass from its fields.
 
     Raises:
-        ValueError: if one is unknown or missing.
+        ValueError: if one is unknown, missing or of another type.
     """
     expected = {field.name for field in fields(cls)}
     if set(values) != expected:
         raise ValueError(
             f"preprocessing has {', '.join(sorted(set(values) ^ expected))} more or less than {cls.__name__} knows"
         )
-    return cls(**values)
+    checked: T = _ADAPTERS[cls].validate_json(json.dumps(dict(values)))
+    return checked
 
 
 def check_card(card: ModelCard) -> None:
@@ -160,6 +164,9 @@ def check_card(card: ModelCard) -> None:
     """
     if card.reader not in DATASETS:
         raise ValueError(f"dataset {card.reader!r} is unknown")
+    if card.calibration and (unknown := {part for parts in card.calibration.trainable.values() for part in parts} - set(PARTS)):
+        raise ValueError(f"the parts {', '.join(sorted(unknown))} are unknown")
+    check_windows([(c.name, c.length, c.n_features, c.recorded_hz / c.rate_hz) for c in card.channels], card.classes)
     preprocessing = card.speech if card.kind == "utterances" else card.signals
     if preprocessing.normalization != preprocessing.causal:
         raise ValueError(
@@ -170,7 +177,10 @@ def check_card(card: ModelCard) -> None:
     if preprocessing.kind == "utterances":
         if missing := [name for name in ("trim_db", "step_ms") if name not in card.options]:
             raise ValueError(f"the options {', '.join(missing)} are missing")
+        check_utterance_options(card.options)
         return
+    if preprocessing.lowpass_order > MOST_LOWPASS_ORDER:
+        raise ValueError(f"a low-pass of order {preprocessing.lowpass_order}")
     for channel in card.channels:
         factor = channel.recorded_hz / channel.rate_hz
         if (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_array, hash_record
+from raylab.live.core.model_bounds import header_of, other_weights
 from raylab.live.core.model_card import ModelCard, check_card
 from raylab.models.build import Model
 from raylab.models.network import PARTS, Network
@@ -49,12 +50,27 @@ class LiveModel:
         Raises:
             RaylabError: if the weights are not this model's.
         """
+        self.refuse_other_weights()
         network = _blank(self.card) if untrained is None else untrained
-        _refuse_other_weights(network.state_of(PARTS), self.weights)
         network.load_parts(self.weights)
         if not calibrated and self.weights_before:
             network.load_parts(self.weights_before)
         return network
+
+    def refuse_other_weights(self) -> None:
+        """Refuse weights that are not of the card's network, before a network of the card's size is built.
+
+        Raises:
+            RaylabError: naming some of them.
+        """
+        card = self.card
+        differing = other_weights(card.spec, card.shapes, len(card.classes), card.adapter, self.weights)
+        equal = {
+            name for name, value in self.weights_before.items() if name in self.weights and self.weights[name].shape == value.shape
+        }
+        differing += sorted(f"{BEFORE}.{name}" for name in set(self.weights_before) - equal)
+        if differing:
+            raise RaylabError(f"the model file's weights are not those of its network ({', '.join(differing[:3])}); {EXPORT_AGAIN}")
 
 
 def _blank(card: ModelCard) -> Model:
@@ -66,20 +82,6 @@ def _blank(card: ModelCard) -> Model:
         return model
     with torch.random.fork_rng(devices=[]):  # torch's own initial weights leave the process's random stream as it was
         return Network(card.spec, card.shapes, len(card.classes), card.adapter)
-
-
-def _refuse_other_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes, unless nothing is expected: a classical model has no arrays before it is fitted.
-
-    Raises:
-        RaylabError: if they differ.
-    """
-    if not expected:
-        return
-    differing = sorted(set(expected) ^ set(weights))
-    differing += sorted(name for name in set(expected) & set(weights) if expected[name].shape != weights[name].shape)
-    if differing:
-        raise RaylabError(f"the model file's weights are not those of its network ({', '.join(differing[:3])}); {EXPORT_AGAIN}")
 
 
 def _digest(card: str, tensors: Mapping[str, Tensor]) -> str:
@@ -112,7 +114,13 @@ def read_model(path: Path) -> LiveModel:
     Raises:
         RaylabError: if it is no model file, is damaged, has another format, or names something that this raylab does not know.
     """
-    return from_bytes(path.read_bytes(), str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RaylabError(
+            f"{path} cannot be read ({error.strerror or error}); write a model file with `raylab export`"
+        ) from error
+    return from_bytes(data, str(path))
 
 
 def from_bytes(data: bytes, path: str) -> LiveModel:
@@ -125,9 +133,9 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
         RaylabError: as ``read_model``.
     """
     try:
+        metadata = header_of(data, path).get("__metadata__", {})
         tensors = load(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
         raise RaylabError(f"{path} is no model file ({error}); write one with `raylab export`") from error
     if CARD not in metadata:
         raise RaylabError(f"{path} holds weights and no card: it is no model file; write one with `raylab export`")
@@ -136,10 +144,15 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
     try:
         card = ModelCard.model_validate_json(metadata[CARD])
         check_card(card)
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RaylabError(f"{path} holds what this raylab does not know; {EXPORT_AGAIN}. {error}") from error
     parts = {
         prefix: {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
         for prefix in (NOW, BEFORE)
     }
-    return LiveModel(card, parts[NOW], parts[BEFORE])
+    model = LiveModel(card, parts[NOW], parts[BEFORE])
+    try:
+        model.refuse_other_weights()
+    except RaylabError as error:
+        raise RaylabError(f"{path}: {error}") from None
+    return model
