@@ -23,7 +23,6 @@ from raylab.live.sources.source import SourceOptions
 from raylab.models.batch import Batch
 from raylab.models.build import build_model
 from raylab.models.network import PARTS, ModelSpec, Network
-from raylab.models.network import PARTS, Network
 from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start

@@ -1,6 +1,5 @@
 """Model files: weights, and everything that is needed to use them on a stream. One safetensors file; nothing in it is ever executed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from raylab.hashing import hash_array, hash_record
 from raylab.live.core.model_bounds import header_of, other_weights
 from raylab.live.core.model_card import ModelCard, check_card
 from raylab.models.build import Model
-from raylab.models.network import PARTS, Network
+from raylab.models.network import Network
 from raylab.models.registry import CLASSICAL_MODELS
 
 NOW, BEFORE = "now", "before"  # prefixes: weights of the model; of the parts that a calibration trains, before it
@@ -66,11 +65,15 @@ class LiveModel:
         card = self.card
         differing = other_weights(card.spec, card.shapes, len(card.classes), card.adapter, self.weights)
         equal = {
-            name for name, value in self.weights_before.items() if name in self.weights and self.weights[name].shape == value.shape
+            name
+            for name, value in self.weights_before.items()
+            if name in self.weights and self.weights[name].shape == value.shape
         }
         differing += sorted(f"{BEFORE}.{name}" for name in set(self.weights_before) - equal)
         if differing:
-            raise RaylabError(f"the model file's weights are not those of its network ({', '.join(differing[:3])}); {EXPORT_AGAIN}")
+            raise RaylabError(
+                f"the model file's weights are not those of its network ({', '.join(differing[:3])}); {EXPORT_AGAIN}"
+            )
 
 
 def _blank(card: ModelCard) -> Model:
