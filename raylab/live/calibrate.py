@@ -20,7 +20,7 @@ from raylab.errors import RaylabError
 from raylab.folds.fold import NO_ROWS
 from raylab.folds.seeding import FoldSeeds
 from raylab.live.core.messages import LabelMark, Note, Notify, Window
-from raylab.live.core.model_card import CalibrationCard
+from raylab.live.core.model_card import CalibrationCard, ModelCard
 from raylab.live.core.model_file import EXPORT_AGAIN, LiveModel, as_bytes, from_bytes
 from raylab.models.build import Model, build_model
 from raylab.training.augment import Augmentation
@@ -72,6 +72,24 @@ def hyperparameters_of(calibration: CalibrationCard) -> Hyperparameters:
         ) from error
 
 
+def check_calibration(card: ModelCard) -> None:
+    """Refuse a calibration that this raylab cannot carry out, before anything is captured; a card without one is left alone.
+
+    Raises:
+        RaylabError: naming the value.
+    """
+    if card.calibration is not None:
+        hyperparameters_of(card.calibration)
+        _fold_seeds(card)
+
+
+def _fold_seeds(card: ModelCard) -> FoldSeeds:
+    try:
+        return FoldSeeds(**card.draws)
+    except TypeError as error:
+        raise RaylabError(f"the model file's draws are not what this raylab knows; {EXPORT_AGAIN}. {error}") from error
+
+
 def calibrate_network(model: LiveModel, layers: str, values: Arrays, lengths: Lengths, y: Sequence[int]) -> Model:
     """The model after its technique's calibration stage on these windows, which are in the order of time.
 
@@ -84,7 +102,7 @@ def calibrate_network(model: LiveModel, layers: str, values: Arrays, lengths: Le
     """
     card = model.card
     assert card.calibration is not None
-    seeds = FoldSeeds(**card.draws)
+    seeds = _fold_seeds(card)
     untrained = build_model(card.spec, card.shapes, len(card.classes), card.adapter, seeds)
     network = model.network(calibrated=False, untrained=untrained)
     rows = np.arange(len(y))

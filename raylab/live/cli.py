@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from raylab.errors import RaylabError
-from raylab.live.calibrate import Calibrator, hyperparameters_of
+from raylab.live.calibrate import Calibrator, check_calibration
 from raylab.live.core.event_bus import EventBus, EventWriter
 from raylab.live.core.messages import Source
 from raylab.live.core.model_file import read_model
@@ -55,8 +55,7 @@ def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics
         RaylabError: if model, source and settings do not fit together; before anything is captured.
     """
     model = read_model(request.model)
-    if model.card.calibration:
-        hyperparameters_of(model.card.calibration)  # a file that this raylab does not know is refused now
+    check_calibration(model.card)
     source = open_source(model.card, request.source)
     for line in model.card.lines():
         log(line)

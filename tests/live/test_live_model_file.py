@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.seeding import FoldSeeds
+from raylab.live.calibrate import check_calibration
 from raylab.live.cli import LiveRequest, follow
 from raylab.live.core.model_bounds import other_weights
 from raylab.live.core.model_file import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
@@ -199,15 +200,13 @@ CARD_BOUNDS += [
     ({"classes": []}, "0 of kind class"),
     ({"classes": [str(number) for number in range(5000)]}, "5000 of kind class"),
     ({"channels": []}, "0 of kind channel"),
-    ({"draws": {"seed": 1}}, "does not know"),
-    ({"draws": {"seed": 1, "dataset": "a", "label": "b", "target": "c", "more": 1}}, "does not know"),
 ]
 
 
 def _same_card(data: bytes, changes: dict[str, Any]) -> str:
     card = json.loads(data)
     for name, value in changes.items():
-        card[name] = {**card[name], **value} if isinstance(value, dict) and name not in {"model", "draws"} else value
+        card[name] = {**card[name], **value} if isinstance(value, dict) and name != "model" else value
     return json.dumps(card)
 
 
@@ -222,9 +221,9 @@ def _with_card(model: LiveModel, changes: dict[str, Any]) -> bytes:
 def test_a_card_of_another_size_is_refused_before_a_network_is_built(
     live_run: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], says: str
 ) -> None:
-    """Width, classes, channels and draws: by the card and the file's own weights, without allocating a layer."""
+    """Width, classes and channels: by the card and the file's own weights, without allocating a layer."""
     data = _with_card(exported(live_run), changes)
-    monkeypatch.setattr("raylab.live.core.model_file.build_model", lambda *_: pytest.fail("a network was built"))
+    monkeypatch.setattr("raylab.live.core.model_file._blank", lambda *_: pytest.fail("a network was built"))
     with pytest.raises(RaylabError, match=says) as caught:
         from_bytes(data, "m.raylab")
     assert str(caught.value).startswith("m.raylab")
@@ -250,24 +249,29 @@ def test_windows_of_impossible_size_are_refused(live_run: Path, changes: dict[st
 
 
 @pytest.mark.parametrize(
-    ("part", "changes"),
-    [
-        ("hyper", {"epochs": 10**9}),
-        ("hyper", {"epochs": "many"}),
-        ("hyper", {"learning_rate": -1}),
-        ("hyper", {"decay": 1e300}),
-        ("hyper", {"batch_size": 0}),
-        ("trainable", {"all": ["trunk", "tail"]}),
-    ],
+    "hyper", [{"epochs": 10**9}, {"epochs": "many"}, {"learning_rate": -1}, {"decay": 1e300}, {"batch_size": 0}, {"tail": 1}]
 )
-def test_a_calibration_that_no_study_may_have_is_refused(live_run: Path, part: str, changes: dict[str, Any]) -> None:
-    """Endless training, and parts that no network has, before anything is captured."""
+def test_a_calibration_that_no_study_may_have_is_refused(live_run: Path, hyper: dict[str, Any]) -> None:
+    """Endless training, and hyperparameters of another type, before anything is captured."""
+    card = exported(live_run).card
+    assert card.calibration is not None
+    calibration = card.calibration.model_copy(update={"hyper": {**card.calibration.hyper, **hyper}})
+    check_calibration(card)
+    with pytest.raises(RaylabError, match="calibration holds what this raylab does not know"):
+        check_calibration(card.model_copy(update={"calibration": calibration}))
+
+
+def test_parts_and_draws_that_this_raylab_does_not_know_are_refused(live_run: Path) -> None:
+    """A part that no network has, when the file is read; draws of another fold, before a calibration."""
     model = exported(live_run)
     assert model.card.calibration is not None
     calibration = model.card.calibration.model_dump(mode="json")
-    calibration[part] |= changes
+    calibration["trainable"] |= {"all": ["trunk", "tail"]}
     with pytest.raises(RaylabError, match=r"m\.raylab holds what this raylab does not know"):
         from_bytes(_rewritten(model, {"calibration": calibration}), "m.raylab")
+    for draws in ({"seed": 1}, {**model.card.draws, "more": 1}):
+        with pytest.raises(RaylabError, match="draws"):
+            check_calibration(model.card.model_copy(update={"draws": draws}))
 
 
 @pytest.mark.parametrize(
