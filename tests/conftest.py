@@ -33,6 +33,19 @@ QUIET = (
 S3_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def _connect_patiently(tries: int = 3) -> None:
+    """Ray gives its node 30 s to start, which a busy machine exceeds now and then."""
+    for number in range(1, tries + 1):
+        try:
+            connect(num_cpus=2)
+        except Exception as error:
+            if number == tries or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``.
@@ -40,7 +53,7 @@ def cluster() -> Iterator[None]:
     A test that uses Ray in this process asks for it; all of them run on one worker of pytest-xdist, so that there is one Ray.
     """
     os.environ |= S3_KEY
-    connect(num_cpus=2)
+    _connect_patiently()
     node = ray._private.worker._global_node
     started = [info.process for infos in node.all_processes.values() for info in infos]
     yield
