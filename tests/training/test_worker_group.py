@@ -63,7 +63,7 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes got for every case."""
     out = tmp_path_factory.mktemp("group")
     # torch and what its optimizers load take most of the time: loaded once, in the process that the two are forked from
-    set_forkserver_preload(["builders.workers", "torch._dynamo"])
+    set_forkserver_preload(["raylab.training.loop", "torch._dynamo"])
     start_processes(worker, (WORKERS, {**EQUAL, **OTHER, **NAN}, str(out)), nprocs=WORKERS, start_method="forkserver")
     return [pickle.loads((Path(out) / f"{rank}.pickle").read_bytes()) for rank in range(WORKERS)]
 
