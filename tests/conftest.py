@@ -58,9 +58,8 @@ def cluster() -> Iterator[None]:
     started = [info.process for infos in node.all_processes.values() for info in infos]
     yield
     ray.shutdown()
-    for (
-        process
-    ) in started:  # on a busy machine they take longer than the second that Ray waits, and Python warns of one that still runs
+    # On a busy machine they take longer than the second that Ray waits, and Python warns of a process that still runs.
+    for process in started:
         process.wait(60)
 
 
