@@ -146,11 +146,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Which tests stay together on one worker of pytest-xdist, and the longest of them first, behind which others fit."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    """The groups that take longest first, behind which others fit."""
     yield
-    items.sort(key=lambda item: place_of(group_of(item)))  # stable: otherwise the random order stays
+    items.sort(key=lambda item: place_of(group_of(item.nodeid, ROOT)))  # stable: otherwise the random order stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out by groups: all tests that use Ray go to one worker of pytest-xdist, so that there is one Ray."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  plain pytest works without pytest-xdist
+
+    class ByGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid, ROOT)
+
+    return ByGroups(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
