@@ -39,7 +39,7 @@ types: setup
 
 # Two workers; the tests of Ray go to one of them (tests/conftest.py).
 test: lint types
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations=30
 
 # Nightly: all that takes minutes, one after another, and a summary of it at the end; what was printed stays in build/slow.txt.
 slow: setup

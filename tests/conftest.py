@@ -33,6 +33,19 @@ QUIET = (
 S3_KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def _connect_patiently(tries: int = 3) -> None:
+    """Ray gives its node 30 s to start, which a busy machine exceeds now and then."""
+    for number in range(1, tries + 1):
+        try:
+            connect(num_cpus=2)
+        except Exception as error:
+            if number == tries or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``.
@@ -40,14 +53,13 @@ def cluster() -> Iterator[None]:
     A test that uses Ray in this process asks for it; all of them run on one worker of pytest-xdist, so that there is one Ray.
     """
     os.environ |= S3_KEY
-    connect(num_cpus=2)
+    _connect_patiently()
     node = ray._private.worker._global_node
     started = [info.process for infos in node.all_processes.values() for info in infos]
     yield
     ray.shutdown()
-    for (
-        process
-    ) in started:  # on a busy machine they take longer than the second that Ray waits, and Python warns of one that still runs
+    # On a busy machine they take longer than the second that Ray waits, and Python warns of a process that still runs.
+    for process in started:
         process.wait(60)
 
 
@@ -134,11 +146,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Which tests stay together on one worker of pytest-xdist, and the longest of them first, behind which others fit."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    """The groups that take longest first, behind which others fit."""
     yield
-    items.sort(key=lambda item: place_of(group_of(item)))  # stable: otherwise the random order stays
+    items.sort(key=lambda item: place_of(group_of(item.nodeid, ROOT)))  # stable: otherwise the random order stays
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out by groups: all tests that use Ray go to one worker of pytest-xdist, so that there is one Ray."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  plain pytest works without pytest-xdist
+
+    class ByGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid, ROOT)
+
+    return ByGroups(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:

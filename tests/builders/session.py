@@ -1,9 +1,10 @@
 """How a session of the tests is shared out to two workers, and which of its skips are failures."""
 
+import ast
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
-
-import pytest
 
 # Files whose tests share something that is made once a session, beside those that use Ray: what librosa compiles for seconds.
 SOUND = ("test_features", "test_film", "test_speech_corpora", "test_live_speech", "test_utterances")
@@ -11,14 +12,29 @@ SOUND = ("test_features", "test_film", "test_speech_corpora", "test_live_speech"
 FIRST = ("ray", "sound", "test_validate", "test_paper_study", "test_worker_group", "test_resume", "live")
 
 
-def group_of(item: pytest.Item) -> str:
-    """Tests of one group run on one worker of pytest-xdist: those that use Ray, those of sound, of live runs, or of one file."""
-    fixtures, stem = getattr(item, "fixturenames", ()), item.path.stem
+@cache
+def _arguments(path: Path) -> dict[str, set[str]]:
+    """Each function of a file with the names of its arguments, which for tests and fixtures are the fixtures that they ask for."""
+    functions = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)]
+    return {function.name: {argument.arg for argument in function.args.args} for function in functions}
+
+
+def group_of(test: str, root: Path) -> str:
+    """Tests of one group run on one worker of pytest-xdist: those that use Ray, those of sound, of live runs, or of one file.
+
+    Read from the files, since the process that shares the tests out knows their ids alone (pytest-xdist 3.8's own marks do nothing under
+    pytest 9.2, which composes an id anew whenever it is asked for).
+    """
+    path = root / test.split("::", maxsplit=1)[0]
+    functions = _arguments(root / "tests" / "conftest.py") | _arguments(path)
+    fixtures, names = set[str](), {test.rsplit("::", maxsplit=1)[-1].split("[", maxsplit=1)[0]}
+    while names := set().union(*(functions.get(name, set()) for name in names)) - fixtures:
+        fixtures |= names
     if "cluster" in fixtures:
         return "ray"
-    if stem in SOUND:
+    if path.stem in SOUND:
         return "sound"
-    return "live" if "live_run" in fixtures else stem
+    return "live" if "live_run" in fixtures else path.stem
 
 
 def place_of(group: str) -> int:

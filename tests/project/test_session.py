@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from builders.session import forbidden_skips, group_of, outcomes, place_of
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def report(test: str, seconds: float = 0.0, reason: str = "", **keywords: int) -> Any:
     return SimpleNamespace(nodeid=test, duration=seconds, longrepr=("test.py", 1, f"Skipped: {reason}"), keywords=keywords)
@@ -32,16 +34,27 @@ def test_skips_that_are_failures(expected: list[str], environment: dict[str, str
     assert expected == [line.split(":")[0] for line in forbidden_skips(skipped, environment)]
 
 
-def test_tests_of_ray_stay_together_and_come_first() -> None:
-    """One Ray for the session; what is compiled or run once for several files is, too; all else goes by files."""
+@pytest.mark.parametrize(
+    ("expected", "test"),
+    [
+        ("ray", "tests/runs/test_s3.py::test_the_lease_on_s3"),  # by a fixture of a fixture
+        ("ray", "tests/project/test_read_a_run.py::test_tensorboard_shows_what_the_page_says"),
+        ("ray", "tests/recordings/test_speech_corpora.py::test_extraction_runs_by_ray_data"),
+        ("sound", "tests/recordings/test_speech_corpora.py::test_real_ravdess_reads"),
+        ("sound", "tests/features/test_features.py::test_every_rate_becomes_16_khz[22050]"),
+        ("live", "tests/live/test_live_stream.py::test_latency_counts_from_the_last_sample"),
+        ("test_prepare", "tests/runs/test_prepare.py::test_missing_root_is_refused"),
+        ("test_validate", "tests/validity/test_validate.py::test_settings_tell_cohorts_apart"),
+    ],
+)
+def test_tests_of_ray_stay_together(expected: str, test: str) -> None:
+    """One Ray for the session; what is compiled or run once for several files stays together, too; all else goes by files."""
+    assert expected == group_of(test, ROOT)
 
-    def group(path: str, *fixtures: str) -> str:
-        return group_of(SimpleNamespace(path=Path(path), fixturenames=fixtures))  # type: ignore[arg-type]
 
-    groups = [group("runs/test_s3.py", "bucket", "cluster"), group("runs/test_s3.py"), group("features/test_film.py"),
-              group("live/test_live_stream.py", "live_run")]  # fmt: skip
-    assert ["ray", "test_s3", "sound", "live"] == groups
-    assert ["ray", "sound", "live", "test_s3"] == sorted(groups, key=place_of)
+def test_the_longest_groups_come_first() -> None:
+    """Ray before sound before live runs before a file that is quick."""
+    assert ["ray", "sound", "live", "test_s3"] == sorted(["test_s3", "live", "sound", "ray"], key=place_of)
 
 
 def test_the_slow_tests_are_summed_up() -> None:

@@ -59,7 +59,7 @@ def check(run: Path, trials: list[Trial], expected: dict[str, Any], spoilt: set[
 # A few faults, on the session's Ray
 
 
-def test_a_run_survives_a_killed_worker_a_cut_stage_and_a_nan(cohort: Path, tmp_path: Path) -> None:
+def test_a_run_survives_a_killed_worker_a_cut_stage_and_a_nan(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """Bases are trained, one file is cut short; while the other trials run a worker process is killed; a second dataset has a NaN. The
     cut stage is trained again and counted as repaired, what the killed worker did is done again, the NaN's trials are named."""
     root, out = tmp_path / "windows", tmp_path / "run"

@@ -22,7 +22,7 @@ from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import read_windows
 
 
-def test_a_trial_of_two_workers_ends_as_any_other(cohort: Path, tmp_path: Path) -> None:
+def test_a_trial_of_two_workers_ends_as_any_other(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """One record, one prediction file, one training per stage; the head, which knows neither dropout nor batch norm, has the weights
     that one worker gives it; nothing listens beyond loopback."""
     listened: set[str] = set()
@@ -84,7 +84,7 @@ def test_several_workers_need_ray(cohort: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_of_two_is_a_trial_run_again(cohort: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_of_two_is_a_trial_run_again(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """kill -9 of one of the two while they train: the trial starts again by itself and ends ok; the training is counted as interrupted."""
     out, killed = tmp_path / "run", []
 
@@ -104,7 +104,7 @@ def test_a_killed_worker_of_two_is_a_trial_run_again(cohort: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_failure_on_two_workers_is_named(cohort: Path, tmp_path: Path) -> None:
+def test_a_failure_on_two_workers_is_named(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """A learning rate that makes the loss infinite fails the trial with that sentence, once: it is not taken for a death and not run again."""
     out = tmp_path / "run"
 

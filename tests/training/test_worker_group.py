@@ -2,6 +2,7 @@
 
 import pickle
 from functools import cache
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from builders.training import context_of, people, staged
 from builders.windows import make_windows
 from builders.workers import Case, trained, worker
-from torch.multiprocessing import spawn
+from torch.multiprocessing import start_processes
 
 from raylab.training.worker_group import ALONE, WorkerGroup
 
@@ -61,7 +62,9 @@ def alone(name: str) -> dict[str, Any]:
 def workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes got for every case."""
     out = tmp_path_factory.mktemp("group")
-    spawn(worker, (WORKERS, {**EQUAL, **OTHER, **NAN}, str(out)), nprocs=WORKERS)
+    # torch and what its optimizers load take most of the time: loaded once, in the process that the two are forked from
+    set_forkserver_preload(["raylab.training.loop", "torch._dynamo"])
+    start_processes(worker, (WORKERS, {**EQUAL, **OTHER, **NAN}, str(out)), nprocs=WORKERS, start_method="forkserver")
     return [pickle.loads((Path(out) / f"{rank}.pickle").read_bytes()) for rank in range(WORKERS)]
 
 

@@ -170,7 +170,7 @@ def test_a_search_runs_first_and_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # half a minute; in process above
-def test_a_search_runs_on_ray_and_ends_as_in_process(cohort: Path, tmp_path: Path) -> None:
+def test_a_search_runs_on_ray_and_ends_as_in_process(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """Both parts are sweeps of the same driver; what is chosen and every outer trial are those of a run without Ray."""
     small = {
         "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
