@@ -1,7 +1,7 @@
 """From a run folder to tables: reads files, imports neither ray nor torch nor raylab.
 
-``load(run) -> RunTables``, ``score(tables) -> scores``, ``compare(scores, tables.primary_metric) -> comparison``; ``score_common`` for ranking
-variants against each other.
+``load(run) -> RunTables``, ``score(tables) -> scores``, ``variance_inflations(tables) -> inflations``,
+``compare(scores, tables.primary_metric, inflations) -> comparison``; ``score_common`` for ranking variants against each other.
 
 Packages in the order in which they may import each other: the modules of this folder, ``scores``, ``statistics``, ``figures``, ``report``,
 ``validation``; none imports one that comes after it.
@@ -10,5 +10,6 @@ Packages in the order in which they may import each other: the modules of this f
 from analysis.scores.run_folder import RunTables, load
 from analysis.scores.scores import score, score_common
 from analysis.statistics.comparison import compare
+from analysis.statistics.dependence import variance_inflations
 
-__all__ = ["RunTables", "compare", "load", "score", "score_common"]
+__all__ = ["RunTables", "compare", "load", "score", "score_common", "variance_inflations"]

@@ -20,11 +20,13 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
         title=f"{report.origin.get('study') or 'run'}: does personalization help new people?",
         intro=_intro(report),
         warnings=_warnings(report),
-        verdicts=tuple((cells[names], verdict(comparison)) for names, comparison in comparisons.items()),
+        verdicts=tuple((cells[names], _verdict(report, ReportCell(names, slugs[names]))) for names in comparisons),
         method=(
-            "Each variant is compared with non_personalized, paired over participants (Wilcoxon signed-rank, two-sided); p is adjusted by "
-            "Holm over all variants of one dataset, label and model. That is the only verdict; everything marked descriptive is not part of "
-            f"it. Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
+            "Each technique is compared with non_personalized, its variant chosen for each participant by the others, paired over participants; "
+            "the test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share; p is "
+            "adjusted by Holm over the techniques of one dataset, label and model. That is the only verdict; a technique's variants are detail "
+            "behind it, and everything marked descriptive is not part of it. "
+            f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
         ),
         sections=(
             *_run_sections(report, [part for part in parts if part.before_cells]),
@@ -32,6 +34,11 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
             *_run_sections(report, [part for part in parts if not part.before_cells]),
         ),
     )
+
+
+def _verdict(report: ReportData, cell: ReportCell) -> str:
+    chosen, comparison = report.rows("chosen", cell), report.rows("comparison", cell)
+    return verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
 
 
 def _sections(contents: Iterable[tuple[ReportPart, SectionContent | None]]) -> tuple[Section, ...]:

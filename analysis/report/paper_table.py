@@ -1,8 +1,9 @@
 """The comparison in the layout of a paper: a row per (dataset, label, model), a column per technique, mean (SD) over participants.
 
 A technique with several variants has one column all the same. Its variant is chosen for each participant by the mean over the other
-participants (``analysis.statistics.variant_selection``), so the mean is not made larger by the choice; of such a column only the p that
-repeats the choice is printed. ``best`` shows what papers often do instead, picking the variant by its mean on the test windows, and is labelled so.
+participants (``analysis.statistics.variant_selection``), so the mean is not made larger by the choice. Techniques are tested on the windows that they
+leave, so their means do not compare with the reference column's; under each stands its paired difference on the same windows, with the p that
+the verdict is made of. ``best`` shows what papers often do instead, picking the variant by its mean on the test windows, and is labelled so.
 """
 
 from collections.abc import Iterator
@@ -10,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.constants import ALPHA
-from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, p_value, pipe_table
+from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, number, p_value, pipe_table
 from analysis.report import latex as tex
 from analysis.report.comparison_table import SCORINGS
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
+from analysis.statistics.outcome import BETTER, EQUIVALENT, WORSE
 
 ORDER = (
     REFERENCE_TECHNIQUE,
@@ -26,8 +27,8 @@ ORDER = (
     "user_dependent",
 )  # the paper's, then its other approach
 CHOSEN, OPTIMISTIC = "variant chosen by the other participants", "optimistic: best variant chosen on the test windows"
-PARTS = ("n", "mean", "sd", "p", "variants", "above", "below")
-ARROWS = {"above": "↑", "below": "↓"}
+PARTS = ("n", "mean", "sd", "reference", "difference", "p", "outcome", "variants")
+MARKS = {BETTER: "↑", WORSE: "↓", EQUIVALENT: "="}
 MISSING = "-"
 
 
@@ -38,24 +39,22 @@ def _order(technique: str) -> tuple[int, str]:
     return len(ORDER) + (technique in CHANCE_LEVELS), technique
 
 
-def _verdict(variants: pd.DataFrame) -> dict[str, Any]:
-    """How many variants of a technique the verdict puts above and below the reference technique."""
-    significant = variants.loc[variants["p_adjusted"].lt(ALPHA), "difference"]
-    return {"above": int(significant.gt(0).sum()), "below": int(significant.lt(0).sum())}
-
-
 def _column(variants: pd.DataFrame, chosen: pd.DataFrame, best: bool) -> dict[str, Any]:
     """``PARTS`` of one technique in one row of the table; a part that does not apply is absent."""
-    values = {"n": 0, "variants": len(variants)} | ({} if best else _verdict(variants))
-    if len(variants) == 1:  # nothing to choose: its p stands in the table of all variants
+    values = {"n": 0, "variants": len(variants)}
+    if chosen.empty:  # the reference technique and the chance levels
         variant = variants.iloc[0]
         return values | {"n": variant["n_participants"], "mean": variant["mean"], "sd": variant["sd"]}
-    if chosen.empty:
-        return values
     choice = chosen.iloc[0]
     if best:
         return values | {"n": choice["n_participants"], "mean": choice["best_mean"], "sd": choice["best_sd"]}
-    return values | {"n": choice["n_participants"], "mean": choice["mean"], "sd": choice["sd"], "p": choice["p"]}
+    tested = {
+        "reference": choice["baseline_mean"],
+        "difference": choice["difference"],
+        "p": choice["p_adjusted"],
+        "outcome": choice["outcome"],
+    }
+    return values | {"n": choice["n_participants"], "mean": choice["mean"], "sd": choice["sd"]} | tested
 
 
 def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) -> pd.DataFrame:
@@ -67,8 +66,8 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
 
     Returns:
         one row per (dataset, label, model) with metric, scoring, choice (how a variant was chosen) and, for each technique T of any
-        row, ``T n``, ``T mean``, ``T sd``, ``T p`` (of the choice), and of its ``T variants`` how many the verdict puts ``T above`` and
-        ``T below`` non_personalized.
+        row, ``T n``, ``T mean``, ``T sd``, how many ``T variants`` it has, and of the choice ``T reference`` (the mean of non_personalized on the
+        same windows), ``T difference``, ``T p`` (adjusted by Holm over the techniques) and ``T outcome``.
     """
     techniques = sorted(comparison["technique"].unique(), key=_order)
     rows_of_cells = []
@@ -90,16 +89,15 @@ def _techniques(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, str]:
-    """The two lines of a cell: mean (SD) with its arrow, and under it n if not the row's, p of the choice, the verdict."""
+    """The two lines of a cell: mean (SD) with its mark; under it the paired difference, p, and n if it is not the row's."""
     if pd.isna(row[f"{technique} mean"]):
         return MISSING, ""
-    n_technique, p = int(row[f"{technique} n"]), row[f"{technique} p"]
-    under = ([f"n={n_technique}"] if n_technique != n else []) + ([] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")])
-    several = row[f"{technique} variants"] > 1
-    arrows = [(arrow, row[f"{technique} {side}"]) for side, arrow in ARROWS.items() if row[f"{technique} {side}"] > 0]
-    under += [f"{count:.0f} of {row[f'{technique} variants']:.0f} {arrow}" for arrow, count in arrows if several]
-    over = "".join(arrow for arrow, _ in arrows if not several)
-    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + over, ", ".join(under)
+    n_technique, p, difference = int(row[f"{technique} n"]), row[f"{technique} p"], row[f"{technique} difference"]
+    under = [] if pd.isna(difference) else [number(difference, sign=True)]
+    under += [] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")]
+    under += [f"n={n_technique}"] if n_technique != n else []
+    mark = MARKS.get(str(row[f"{technique} outcome"]), "")
+    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + mark, ", ".join(under)
 
 
 def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[str, str]]]]:
@@ -123,14 +121,13 @@ def caption(table: pd.DataFrame) -> str:
         )
     else:
         sentences += [
-            "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants; "
-            "p is that of this choice (signs of each participant's whole row of differences to non_personalized flipped, the choice "
-            "repeated), two-sided, for one column, not adjusted over the columns.",
-            f"↑ (↓): above (below) non_personalized on the same windows with a Holm-adjusted p under {ALPHA}, Wilcoxon signed-rank over "
-            "participants, the family being all variants of the row; of several variants it is said how many are, and the table of all variants "
-            "shows which: that is not said of the chosen column's mean.",
+            "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants. Means "
+            "of techniques are over the windows that they leave to test, and so not to be set beside that of non_personalized, which is over all; "
+            "under each stands its difference to non_personalized on the same windows, paired over participants, with the p of the choice, "
+            "two-sided, adjusted by Holm over the techniques of the row.",
+            "↑ (↓): better (worse) than non_personalized by that p. =: equivalent, its mean difference is within the smallest effect of interest.",
         ]
-    sentences.append("Scores of different participants share training data, so tests are approximate.")
+    sentences.append("Scores of different participants share training data, which p takes into account.")
     return " ".join(sentences)
 
 

@@ -10,6 +10,7 @@ from analysis.report.report_part import ReportPart
 # whole run that come before the cells, then for each cell its own, then the others of the whole run.
 PARTS: tuple[ReportPart, ...] = (
     comparison.SCORES,
+    comparison.INFLATION,
     comparison.COMPARISON,
     comparison.CHOSEN,
     comparison.PAPER_TABLE,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.report.external_tables import ExternalSource
 from analysis.scores.keys import CELL
+from analysis.scores.run_folder import PrimaryQuestion
 from analysis.scores.scores import Scoring
 
 
@@ -26,6 +27,7 @@ class ReportData:
     Attributes:
         run: folder or URI.
         metric: of this report. ``primary``: of the study's verdict.
+        question: what the study declares as its primary comparison.
         scoring: as ``analysis.score`` takes it.
         best: the paper's layout shows the variant that is best on test, labelled optimistic.
         against: published tables and runs that this run is set beside.
@@ -46,6 +48,7 @@ class ReportData:
     origin: dict[str, Any]
     study: str
     command: str
+    question: PrimaryQuestion
     frames: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property

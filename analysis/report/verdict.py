@@ -1,6 +1,6 @@
 """The verdict of a comparison, in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,66 +10,84 @@ from analysis.constants import ALPHA
 from analysis.formatting import int_range, interval, metric_name, number, p_value
 from analysis.scores.keys import variant_label
 from analysis.scores.paired_scores import gain_sign
+from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE
+
+Row = Mapping[Hashable, Any]
 
 
-def _name(row: Mapping[Any, Any]) -> str:
+def _name(row: Row) -> str:
     return variant_label(str(row["technique"]), str(row["variant"]))
 
 
-def _list_variants(rows: pd.DataFrame) -> str:
-    variants = [
-        (_name(row), number(row["difference"], sign=True), p_value(row["p_adjusted"])) for row in rows.to_dict("records")
-    ]
-    return "; ".join(f"{name} ({difference}, p {p})" for name, difference, p in variants)
+def _technique_text(row: Row, variants: pd.DataFrame) -> str:
+    """A technique with its difference, interval and p, and its significant variants if it has several."""
+    text = f"{row['technique']} ({number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}, p {p_value(row['p_adjusted'])})"
+    own = variants[variants["technique"].eq(row["technique"])]
+    significant = own[own["p_adjusted"].lt(ALPHA)]
+    if len(own) < 2:
+        return text
+    names = ", ".join(f"{r['variant']} {number(r['difference'], sign=True)}" for r in significant.to_dict("records"))
+    return f"{text}, of its {len(own)} variants {names or 'none by itself'}"
 
 
-def verdict(cell: pd.DataFrame) -> str:
-    """Which variants of one (dataset, label, model) differ from non_personalized after Holm, or that none does, and what could not have.
+def _undecided_text(row: Row) -> str:
+    ends = f"{row['technique']} ({number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+    return ends + (f", detects {number(row['detectable'])})" if pd.notna(row["detectable"]) else ")")
+
+
+def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float, primary: str = "") -> str:
+    """Which techniques of one (dataset, label, model) are better or worse than non_personalized, equivalent to it, or undecided.
+
+    Each technique is one test, its variant chosen for each participant by the others, Holm over the techniques; a technique's variants are told
+    one by one (Holm over all variants) only if its own test rejects.
 
     Args:
-        cell: rows of the comparison.
+        chosen: rows of ``analysis.statistics.variant_selection.select_variants``.
+        variants: rows of the comparison.
+        smallest_effect: of interest.
+        primary: the technique that the study's primary comparison is about; empty if it declares none.
     """
-    tested = cell.dropna(subset=["p"])
+    tested = chosen.dropna(subset=["p"])
     if tested.empty:
-        return "Nothing was compared: no variant has scores to pair with those of non_personalized."
+        return "Nothing was compared: no technique has scores to pair with those of non_personalized."
+    first = tested["technique"].eq(primary)
+    if first.any() and not first.all():
+        answer = verdict(tested[first], variants, smallest_effect)
+        others = verdict(tested[~first], variants, smallest_effect)
+        return f"Primary comparison: {answer} Secondary: {others}"
     metric, n = metric_name(str(tested["metric"].iloc[0])), int_range(tested["n_participants"])
-    significant = tested[tested["p_adjusted"] < ALPHA]
+    adjusted = f"p adjusted by Holm over {len(tested)} techniques" if len(tested) > 1 else "one technique, p not adjusted"
     parts = []
-    gain = gain_sign(str(tested["metric"].iloc[0])) * significant["difference"]
-    for side, rows in (("Better", significant[gain > 0]), ("Worse", significant[gain < 0])):
-        if len(rows):
-            parts.append(f"{side} than non_personalized in {metric} (n = {n}, p adjusted by Holm): {_list_variants(rows)}.")
+    for outcome, words in ((BETTER, "Better"), (WORSE, "Worse")):
+        rows = tested[tested["outcome"].eq(outcome)].to_dict("records")
+        if rows:
+            texts = "; ".join(_technique_text(row, variants) for row in rows)
+            parts.append(f"{words} than non_personalized in {metric} (n = {n}; {adjusted}): {texts}.")
     if not parts:
-        count = f"None of {len(tested)} variants differs" if len(tested) > 1 else "The one variant does not differ"
-        smallest_p = p_value(tested["p_adjusted"].min())
-        parts.append(f"{count} significantly from non_personalized in {metric} (n = {n}; smallest adjusted p {smallest_p}).")
-        parts += _extremes(tested)
-    elif rest := len(tested) - len(significant):
-        parts.append(f"The other {rest} of {len(tested)} do not differ significantly.")
-    return " ".join([*parts, *_powerless(tested)])
+        parts.append(f"No technique is shown to differ from non_personalized in {metric} (n = {n}; {adjusted}).")
+    if rows := tested[tested["outcome"].eq(EQUIVALENT)].to_dict("records"):
+        texts = "; ".join(f"{row['technique']} ({_losers(row)})" for row in rows)
+        parts.append(f"Equivalent, their mean difference is within {smallest_effect:g}: {texts}.")
+    if rows := tested[tested["outcome"].eq(UNDECIDED)].to_dict("records"):
+        texts = "; ".join(map(_undecided_text, rows))
+        parts.append(
+            f"Undecided: {texts}; what such a study detects (the mean difference found in four of five repetitions) is said behind each."
+        )
+    return " ".join([*parts, *_lopsided(tested)])
 
 
-def _extremes(tested: pd.DataFrame) -> list[str]:
-    """The largest and the smallest mean difference with their intervals."""
-    ends = []
-    rows = tested.dropna(subset=["difference"]).sort_values("difference").to_dict("records")
-    for row in [rows[-1], rows[0]] if len(rows) > 1 else rows:
-        ends.append(f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])} with {_name(row)}")
-    if len(ends) < 2:
-        return [f"Its mean difference is {text}." for text in ends]
-    return [f"Mean differences go from {ends[1]} to {ends[0]}."]
+def _losers(row: Row) -> str:
+    """How many participants gain: an equivalent mean can hide both gains and losses."""
+    return f"{number(row['difference'], sign=True)}, {round(row['gainers'] * row['n_participants'])} of {int(row['n_participants'])} gain"
 
 
-def _powerless(tested: pd.DataFrame) -> list[str]:
-    """A sentence on variants with an adjusted p that could not have fallen under 0.05 whatever the signs of their differences."""
-    count = int(tested["least_p"].ge(ALPHA).sum())
-    if not count:
+def _lopsided(tested: pd.DataFrame) -> list[str]:
+    """A sentence on techniques whose differences are of a kind for which the test is not known to hold its level."""
+    names = tested.loc[tested["lopsided"].eq(True), "technique"].astype(str)
+    if names.empty:
         return []
-    family = int(tested["family_size"].max())
-    subject = "It" if len(tested) == 1 else "None of them" if count == len(tested) else f"{count} of them"
-    could = "could" if subject.startswith("None") else "could not"
     return [
-        f"{subject} {could} have been significant: so few participants change that no signs could bring p under {ALPHA} in a family of {family}."
+        f"Caution: with {', '.join(names)} nearly nobody changes or a few participants make the mean, and p is then not to be relied on."
     ]
 
 

@@ -60,6 +60,7 @@ def report_data(
         run=os.fspath(run),
         metric=metric,
         primary=tables.primary_metric,
+        question=tables.question,
         scoring=scoring,
         best=best,
         against=open_sources(against, scoring),

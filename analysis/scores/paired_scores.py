@@ -13,7 +13,10 @@ def gain_sign(metric: str) -> int:
 
 
 def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Scores averaged over seeds; the chance levels and the reference technique have no rows of their own.
+    """Means over seeds; the chance levels and the reference technique have no rows of their own.
+
+    A participant's difference is the mean over the seeds that both sides have: a seed that one side lacks would otherwise set the luck of
+    other draws beside each other.
 
     Args:
         scores: as ``analysis.score`` makes them. In paired scoring the reference technique has one row per variant (``against``); if it
@@ -21,23 +24,37 @@ def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns:
         one row per dataset, label, model, technique, variant and participant, with ``score``, ``baseline`` and ``difference`` (score -
-        baseline), missing if either is undefined in every seed.
+        baseline) over the ``n_seeds`` seeds that both sides have; if they have none in common, over those that each has, and
+        ``difference`` is missing. ``seed_variance``: of the score over these seeds; missing under two.
     """
     scores = scores if "against" in scores.columns else scores.assign(against="")
+    scores = scores if "seed" in scores.columns else scores.assign(seed=0)
     scores = scores.assign(against=scores["against"].fillna(""))
     variants = scores[scores["against"].eq("") & ~scores["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])]
-    pairs = variants.groupby([*VARIANT, "participant"], observed=True)[metric].mean().rename("score").reset_index()
-    reference = (
-        scores[scores["technique"].eq(REFERENCE_TECHNIQUE)]
-        .groupby([*CELL, "against", "participant"], observed=True)[metric]
-        .mean()
-    )
-    variants_with_own_reference = {key[:-1] for key in reference.index}
-    reference_keys = [
-        (*cell, name if (*cell, name) in variants_with_own_reference else "", participant)
-        for *cell, technique, variant, participant in pairs[[*VARIANT, "participant"]].itertuples(index=False)
+    pairs = variants[[*VARIANT, "participant", "seed", metric]].rename(columns={metric: "score"})
+    reference = scores[scores["technique"].eq(REFERENCE_TECHNIQUE)]
+    pairs["baseline"] = _baselines(pairs, reference, metric).to_numpy()
+    pairs["difference"] = pairs["score"] - pairs["baseline"]
+    keys = [*VARIANT, "participant"]
+    shared = pairs.groupby(keys, observed=True)["difference"].transform("count").gt(0)
+    used = pairs[~shared | pairs["difference"].notna()]
+    groups = used.groupby(keys, observed=True)
+    means = groups[["score", "baseline", "difference"]].mean()
+    return means.assign(n_seeds=groups["score"].count(), seed_variance=groups["score"].var(ddof=1)).reset_index()
+
+
+def _baselines(pairs: pd.DataFrame, reference: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """The reference technique's score for each row of ``pairs``: on the windows of that variant if it has such rows."""
+    by_key = reference.groupby([*CELL, "against", "participant", "seed"], observed=True)[metric].mean()
+    variants_with_own_reference = {key[:4] for key in by_key.index}
+    keys = [
+        (*cell, name if (*cell, name) in variants_with_own_reference else "", participant, seed)
+        for *cell, technique, variant, participant, seed in pairs[[*VARIANT, "participant", "seed"]].itertuples(index=False)
         for name in [variant_label(str(technique), str(variant))]
     ]
-    pairs["baseline"] = [reference.get(key, float("nan")) for key in reference_keys]
-    pairs["difference"] = pairs["score"] - pairs["baseline"]
-    return pairs
+    return pd.Series([by_key.get(key, float("nan")) for key in keys], dtype=float)
+
+
+def seed_sd(seed_variance: "pd.Series[float]") -> float:
+    """SD between seeds within participants: the root of the mean variance; NaN if no participant has two seeds."""
+    return float(seed_variance.mean() ** 0.5)

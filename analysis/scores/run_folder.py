@@ -12,9 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from analysis.constants import READERS
+from analysis.constants import READERS, SMALLEST_EFFECT
 from analysis.errors import AnalysisError, RunNotFoundError
 from analysis.scores.predictions import read_predictions
+
+SUMMARY_COLUMNS = ["dataset", "label", "participant", "position", "window", "y", "features"]
+TRANSCRIPT_COLUMNS = ["dataset", "window", "transcript"]
+
+
+@dataclass(frozen=True)
+class PrimaryQuestion:
+    """What a study declares before it is run.
+
+    Attributes:
+        technique: that the primary comparison is about; empty: every technique, Holm over them.
+        smallest_effect: of interest, in units of the primary metric.
+    """
+
+    technique: str = ""
+    smallest_effect: float = SMALLEST_EFFECT
 
 
 @dataclass(frozen=True)
@@ -27,9 +43,12 @@ class RunTables:
         predictions: trial, participant, window, y_true, purged, and p_0, p_1, ... (NaN beyond a label's classes).
         notes: sentences every table made from this run must carry.
         primary_metric: the one metric that the verdict is about; the study names it.
+        question: the study's primary comparison.
         participants: one row per (dataset, label, participant): ``trait_age``, ``trait_gender``, ... and ``count_<class>`` windows of
             each class (missing if the dataset has no such trait or class); no rows for a run that stored none.
         transcripts: dataset, window, transcript (its number) of windows in which something is said; no rows for other data.
+        window_summaries: dataset, label, participant, position, window, y, features of labelled windows
+            (``raylab.runs.window_summaries``); no rows for a run that stored none.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
 
@@ -38,8 +57,10 @@ class RunTables:
     predictions: pd.DataFrame
     notes: tuple[str, ...]
     primary_metric: str = "auroc"
+    question: PrimaryQuestion = PrimaryQuestion()
     participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
-    transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "window", "transcript"]))
+    transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRANSCRIPT_COLUMNS))
+    window_summaries: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SUMMARY_COLUMNS))
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
@@ -88,10 +109,11 @@ def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "label", "participant"])
 
 
-def _transcripts(system: fs.FileSystem, path: str) -> pd.DataFrame:
-    if system.get_file_info(f"{path}/transcripts.parquet").type == fs.FileType.NotFound:
-        return pd.DataFrame(columns=["dataset", "window", "transcript"])
-    with system.open_input_file(f"{path}/transcripts.parquet") as file:
+def _table(system: fs.FileSystem, path: str, columns: list[str]) -> pd.DataFrame:
+    """A table that not every run has; no rows if it has none."""
+    if system.get_file_info(path).type == fs.FileType.NotFound:
+        return pd.DataFrame(columns=columns)
+    with system.open_input_file(path) as file:
         table: pd.DataFrame = pq.read_table(file).to_pandas()
     return table
 
@@ -118,8 +140,10 @@ def load(run: str | os.PathLike[str]) -> RunTables:
         predictions=read_predictions(system, f"{path}/predictions", ended_well),
         notes=tuple(origin.get("notes", [])),
         primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
+        question=PrimaryQuestion(**origin.get("primary", {})),
         participants=_participants(system, path),
-        transcripts=_transcripts(system, path),
+        transcripts=_table(system, f"{path}/transcripts.parquet", TRANSCRIPT_COLUMNS),
+        window_summaries=_table(system, f"{path}/window_summaries.parquet", SUMMARY_COLUMNS),
         classes=origin.get("classes", {}),
     )
 

@@ -43,13 +43,13 @@ def bayesian_signed_rank(scores: pd.DataFrame, metric: str = "auroc", seed: int 
     return pd.DataFrame(rows, columns=BAYESIAN_COLUMNS).assign(**shared)
 
 
-def combine_p_values(p: Floats, effect: Floats, n: Floats) -> tuple[float, float]:
-    """Stouffer's z of independent two-sided p values (n_datasets,) with the signs of their effects, weights sqrt(n); its two-sided p.
+def combine_p_values(p: Floats, gain: Floats, n: Floats) -> tuple[float, float]:
+    """Stouffer's z of independent two-sided p values (n_datasets,) with the signs of their gains, weights sqrt(n); its two-sided p.
 
     z is above 0 if the first side is better.
     """
-    one_sided = np.where(effect > 0, p / 2, 1 - p / 2)
-    z = float(stats.combine_pvalues(np.where(effect == 0, 0.5, one_sided), method="stouffer", weights=np.sqrt(n)).statistic)
+    one_sided = np.where(gain > 0, p / 2, 1 - p / 2)
+    z = float(stats.combine_pvalues(np.where(gain == 0, 0.5, one_sided), method="stouffer", weights=np.sqrt(n)).statistic)
     return z, float(2 * stats.norm.sf(abs(z)))
 
 
@@ -88,7 +88,8 @@ def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) 
         if len(part) < 2:
             continue
         n = part["n_participants"].to_numpy(dtype=np.float64)
-        z, p = combine_p_values(part["p"].to_numpy(dtype=np.float64), part["effect_size"].to_numpy(dtype=np.float64), n)
+        gain = gain_sign(str(part["metric"].iloc[0])) * part["difference"].to_numpy(dtype=np.float64)
+        z, p = combine_p_values(part["p"].to_numpy(dtype=np.float64), gain, n)
         datasets = ", ".join(f"{row.dataset}: {row.label} ({row.n_participants})" for row in part.itertuples())
         names = {"model": model, "technique": technique, "variant": variant, "metric": part["metric"].iloc[0]}
         numbers = {"n_datasets": len(part), "n_participants": int(n.sum()), "z": z, "p": p}

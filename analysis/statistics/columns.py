@@ -11,12 +11,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.arrays import Floats
-from analysis.constants import ALPHA
 from analysis.formatting import interval, mean_sd, n_with_missing, number, p_value
 from analysis.scores.keys import CELL
-from analysis.statistics.paired_tests import min_attainable_p, n_nonzero, rank_biserial
+from analysis.statistics.outcome import outcome_text
+from analysis.statistics.paired_tests import is_lopsided, rank_biserial, share_of_gainers
 
-UNREACHABLE_MARK = "°"
+LOPSIDED_MARK = "°"
 NAMES_FIRST, MEAN_FIRST, N_NEXT, NUMBERS = range(4)
 
 Row = Mapping[Hashable, Any]
@@ -86,7 +86,7 @@ def _interval(row: Row) -> str:
 
 
 def _adjusted_p(row: Row) -> str:
-    return p_value(row["p_adjusted"]) + (UNREACHABLE_MARK if row["least_p"] >= ALPHA else "")
+    return p_value(row["p_adjusted"]) + (LOPSIDED_MARK if row["lopsided"] else "")
 
 
 def _missing_note(rows: pd.DataFrame) -> str:
@@ -106,17 +106,41 @@ def _other_windows_note(rows: pd.DataFrame) -> str:
     return f"In {n_rows} of {len(rows)} rows {sentence}" if n_rows else ""
 
 
-def _unreachable_note(rows: pd.DataFrame) -> str:
-    """A sentence if zeros, n and the family's size leave p no room."""
-    least_p = rows["least_p"].dropna()
-    if (n_unreachable := int(least_p.ge(ALPHA).sum())) == 0:
+def _lopsided_note(rows: pd.DataFrame) -> str:
+    """A sentence if differences are of a kind for which the test is not known to hold its level."""
+    n_rows = int(rows["lopsided"].fillna(0).sum())
+    if not n_rows:
         return ""
-    meaning = f"{UNREACHABLE_MARK}: with this row's nonzero differences and a family of this size, no adjusted p can come under {ALPHA}"
-    if n_unreachable < len(least_p):
-        return f"{meaning} ({n_unreachable} of {len(least_p)} rows)."
-    return f"{meaning}: that is every row here, and no adjusted p can fall under {least_p.min():.3f}."
+    return (
+        f"{LOPSIDED_MARK}: nearly all differences are 0, or a few participants make the mean; of so few participants no test of such differences "
+        f"holds 5% (docs/error_rates.md), {n_rows} of {len(rows)} rows."
+    )
 
 
+def _inflation_note(rows: pd.DataFrame) -> str:
+    """How dependent the scores are, and how that is known."""
+    tested = rows.dropna(subset=["inflation"])
+    if tested.empty:
+        return ""
+    sources = []
+    for source, part in tested.groupby("inflation_source", sort=True):
+        low, high = part["inflation"].min(), part["inflation"].max()
+        sources.append(f"{low:.2f}{f' to {high:.2f}' if high - low >= 0.005 else ''} ({source})")
+    return f"Participants' scores share training data, so the variance of a mean difference is taken as s^2 / n times {', '.join(sources)}."
+
+
+def _seeds_note(rows: pd.DataFrame) -> str:
+    """Whether the spread between seeds is known."""
+    counts = rows["n_seeds"].dropna()
+    if counts.empty or counts.max() > 1:
+        return ""
+    return "One seed: how much these numbers change with other random draws of the training is not known."
+
+
+OUTCOME_LEGEND = (
+    "outcome: better or worse by p Holm; equivalent: 90% interval within the smallest effect of interest; undecided (detects: the difference found "
+    "in four of five repetitions)"
+)
 N_PRINTED = PrintedColumn("n", lambda row: n_with_missing(row["n_participants"], row["n_missing"]), place=N_NEXT)
 
 COLUMNS: tuple[Column, ...] = (
@@ -129,28 +153,46 @@ COLUMNS: tuple[Column, ...] = (
     Column("scoring"),
     Column("n_participants", N_PRINTED, is_count=True),
     Column("n_missing", PrintedColumn(note=_missing_note), PrintedColumn(note=_missing_in_runs_note), is_count=True),
-    Column("n_nonzero", statistic=n_nonzero, is_count=True),
+    Column("n_seeds", PrintedColumn(note=_seeds_note), compared_with=("reference",)),
     Column("n_other_windows", PrintedColumn(note=_other_windows_note), compared_with=("other run",)),
     Column("mean", PrintedColumn("mean (SD)", _mean_sd, place=MEAN_FIRST), PrintedColumn("this run, mean (SD)", _mean_sd)),
     Column("sd"),
+    Column(
+        "seed_sd",
+        PrintedColumn(
+            "SD seeds", lambda row: number(row["seed_sd"]), "SD seeds: between seeds within participants", place=MEAN_FIRST
+        ),
+        compared_with=("reference",),
+    ),
     Column("baseline_mean", compared_with=("reference",)),
     Column("other_mean", PrintedColumn("other", lambda row: number(row["other_mean"])), compared_with=("other run",)),
     Column("difference", printed_difference("difference"), statistic=lambda d: float(d.mean())),
     Column(
         "ci_low",
-        PrintedColumn("95% interval", _interval, "95% BCa interval"),
-        PrintedColumn("95% interval", _interval, "95% BCa interval of the mean difference"),
+        PrintedColumn("95% interval", _interval, "95% interval: of the same test as p, not adjusted for the family"),
+        PrintedColumn(
+            "95% interval",
+            _interval,
+            "95% interval: of the mean difference, of the same test as p, not adjusted for the family",
+        ),
     ),
     Column("ci_high"),
+    Column("inner_low"),
+    Column("inner_high"),
     Column(
         "effect_size",
         printed_difference("effect_size", "effect", digits=2, legend="effect: paired rank-biserial"),
         statistic=rank_biserial,
         of_test=True,
     ),
+    Column("gainers", statistic=share_of_gainers, of_test=True),
+    Column("lopsided", PrintedColumn(note=_lopsided_note), statistic=is_lopsided, of_test=True),
+    Column("inflation", PrintedColumn(note=_inflation_note), of_test=True),
+    Column("inflation_source", of_test=True),
     Column("p", PrintedColumn("p", lambda row: p_value(row["p"])), of_test=True),
     Column("p_adjusted", PrintedColumn("p Holm", _adjusted_p), of_test=True),
-    Column("least_p", PrintedColumn(note=_unreachable_note), statistic=lambda d: min_attainable_p(d, 1), of_test=True),
+    Column("detectable", of_test=True),
+    Column("outcome", PrintedColumn("outcome", outcome_text, OUTCOME_LEGEND), of_test=True),
     Column("test", of_test=True),
     Column("family", of_test=True),
     Column("family_size", is_count=True, of_test=True),

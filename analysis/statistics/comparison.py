@@ -3,46 +3,66 @@
 The columns and their statistics: ``analysis.statistics.columns``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.arrays import Floats
+from analysis.constants import SMALLEST_EFFECT
 from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT
 from analysis.scores.metrics import METRICS
-from analysis.scores.paired_scores import paired_scores
+from analysis.scores.paired_scores import paired_scores, seed_sd
 from analysis.statistics import columns
-from analysis.statistics.paired_tests import bca_intervals, holm, wilcoxon
+from analysis.statistics.dependence import BOUND, retrained_bound
+from analysis.statistics.outcome import outcome_of
+from analysis.statistics.paired_tests import holm, mean_test
+
+TEST = "t of the mean difference, variance inflated for shared training"
+Inflation = tuple[float, str]  # and its source
 
 
-def paired_statistics(differences: Sequence[Floats]) -> list[dict[str, Any]]:
-    """Every statistic of the paired differences (n,) of each variant, before any adjustment; a p that is missing if there are none."""
-    rows: list[dict[str, Any]] = []
-    for d, (low, high) in zip(differences, bca_intervals(differences), strict=True):
-        if not len(d):
-            rows.append({"n_nonzero": 0, "p": np.nan, "least_p": np.nan})
-            continue
-        p, test = wilcoxon(d)
-        statistics = {column.name: column.statistic(d) for column in columns.COLUMNS if column.statistic}
-        rows.append(statistics | {"ci_low": low, "ci_high": high, "p": p, "test": test})
-    return rows
+def paired_statistics(d: Floats, inflation: Inflation) -> dict[str, Any]:
+    """Every statistic of the paired differences (n,) of one variant, before any adjustment; a p that is missing if there are none."""
+    if not len(d):
+        return {"p": np.nan}
+    test = mean_test(d, inflation[0])
+    statistics = {column.name: column.statistic(d) for column in columns.COLUMNS if column.statistic}
+    statistics |= {
+        "p": test.p,
+        "ci_low": test.low,
+        "ci_high": test.high,
+        "inner_low": test.inner_low,
+        "inner_high": test.inner_high,
+    }
+    return statistics | {
+        "detectable": test.detectable, "inflation": inflation[0], "inflation_source": inflation[1], "test": TEST,
+    }  # fmt: skip
 
 
-def adjust_family(rows: Sequence[dict[str, Any]], family: str) -> list[dict[str, Any]]:
-    """The rows of one family of tests, with Holm's adjustment over all of them.
+def adjust_family(
+    rows: Sequence[dict[str, Any]], family: str, metric: str, smallest_effect: float = SMALLEST_EFFECT
+) -> list[dict[str, Any]]:
+    """The rows of one family of tests, with Holm's adjustment over all of them, and their outcomes.
 
     Rows without a p are in it: a test that could not be made does not make the others easier.
     """
     adjusted = holm(np.array([row["p"] for row in rows]))
-    least_p = holm(np.array([row["least_p"] for row in rows]))  # adjusted p values never rise when another p falls
-    return [
-        row | {"p_adjusted": p, "least_p": min_p, "family": family, "family_size": len(rows)}
-        for row, p, min_p in zip(rows, adjusted, least_p, strict=True)
+    tested = [
+        row | {"p_adjusted": p, "family": family, "family_size": len(rows)} for row, p in zip(rows, adjusted, strict=True)
     ]
+    return [{**row, "outcome": outcome_of(dict(row), metric, smallest_effect)} for row in tested]
+
+
+def inflation_table(inflations: pd.DataFrame | None) -> Mapping[tuple[str, ...], Inflation]:
+    """``analysis.statistics.dependence.variance_inflations`` by (dataset, label, model, technique, variant)."""
+    if inflations is None:
+        return {}
+    names = inflations[VARIANT].astype(str).itertuples(index=False, name=None)
+    return dict(zip(names, zip(inflations["inflation"], inflations["inflation_source"], strict=True), strict=True))
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -53,51 +73,71 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
 def _untested(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """Rows of means alone."""
     own_windows = cell[cell["against"].eq("")]
-    means = own_windows.groupby(["technique", "variant", "participant"], observed=True)[metric].mean()
-    table = means.groupby(level=[0, 1]).agg(["count", "mean", "std"]).rename(columns={"count": "n_participants", "std": "sd"})
+    seeds = own_windows.groupby(["technique", "variant", "participant"], observed=True)[metric].agg(["mean", "var", "count"])
+    table = (
+        seeds.groupby(level=[0, 1])["mean"]
+        .agg(["count", "mean", "std"])
+        .rename(columns={"count": "n_participants", "std": "sd"})
+    )
+    table = table.assign(
+        seed_sd=seeds.groupby(level=[0, 1])["var"].agg(seed_sd), n_seeds=seeds.groupby(level=[0, 1])["count"].max()
+    )
     return [{str(name): value for name, value in row.items()} for row in table.reset_index().to_dict("records")]
 
 
-def _family(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def _family(
+    cell: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], smallest_effect: float
+) -> list[dict[str, Any]]:
     """Rows of the variants set against the reference technique: one family."""
-    rows, differences = [], []
+    rows = []
+    names = [str(cell[level].iloc[0]) for level in CELL]
     for (technique, variant), part in paired_scores(cell, metric).groupby(["technique", "variant"], observed=True):
         both = part.dropna(subset=["difference"])
-        differences.append(both["difference"].to_numpy(dtype=np.float64))
-        rows.append(
-            {
-                "technique": technique,
-                "variant": variant,
-                "n_participants": len(both),
-                "n_missing": len(part) - len(both),
-                "mean": both["score"].mean(),
-                "sd": both["score"].std(ddof=1),
-                "baseline_mean": both["baseline"].mean(),
-            }
-        )
-    name = " / ".join(str(cell[level].iloc[0]) for level in CELL)
-    return adjust_family([row | statistics for row, statistics in zip(rows, paired_statistics(differences), strict=True)], name)
+        means = {
+            "technique": technique,
+            "variant": variant,
+            "n_participants": len(both),
+            "n_missing": len(part) - len(both),
+            "n_seeds": both["n_seeds"].max(),
+            "mean": both["score"].mean(),
+            "sd": both["score"].std(ddof=1),
+            "seed_sd": seed_sd(both["seed_variance"]),
+            "baseline_mean": both["baseline"].mean(),
+        }
+        bound = retrained_bound(len(both)), BOUND
+        inflation = inflations.get((*names, str(technique), str(variant)), bound)
+        rows.append(means | paired_statistics(both["difference"].to_numpy(dtype=np.float64), inflation))
+    return adjust_family(rows, " / ".join(names), metric, smallest_effect)
 
 
-def _cell(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def _cell(
+    cell: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], smallest_effect: float
+) -> list[dict[str, Any]]:
     """The rows of one (dataset, label, model): the reference technique and the chance levels stand untested, and so do all without a
     reference."""
     if not cell["technique"].eq(REFERENCE_TECHNIQUE).any():
         return sorted(_untested(cell, metric), key=_place)
     untested = cell["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])
-    return sorted(_untested(cell[untested], metric) + _family(cell, metric), key=_place)
+    return sorted(_untested(cell[untested], metric) + _family(cell, metric, inflations, smallest_effect), key=_place)
 
 
-def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
+def compare(
+    scores: pd.DataFrame,
+    metric: str = "auroc",
+    inflations: pd.DataFrame | None = None,
+    smallest_effect: float = SMALLEST_EFFECT,
+) -> pd.DataFrame:
     """Every variant against non_personalized; p adjusted by Holm over the variants of one (dataset, label, model).
 
     Args:
         scores: as ``analysis.score`` makes them; without the column ``against`` the one row of non_personalized of a fold is used.
+        inflations: as ``analysis.variance_inflations`` makes them; a variant without one is tested with the bound for models that are trained
+            anew for every participant, which is never too small and finds less.
+        smallest_effect: of interest; differences that are surely smaller are called equivalent.
 
     Returns:
         one row per (dataset, label, model, technique, variant), the reference technique first, then the chance levels. ``n_missing``
-        participants had no score on one side and were dropped pairwise; ``n_nonzero`` differences are not zero; ``least_p`` is the least
-        ``p_adjusted`` that so many of them and this family allow, whatever their signs.
+        participants had no score on one side and were dropped pairwise; means are over the seeds that both sides have.
 
     Raises:
         AnalysisError: if the scores have no such metric.
@@ -110,7 +150,7 @@ def compare(scores: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     rows = []
     for cell_names, cell in scores.groupby(CELL, sort=True, observed=True):
         shared = dict(zip(CELL, cell_names, strict=True)) | {"metric": metric, "scoring": cell["scoring"].iloc[0]}
-        rows += [shared | row for row in _cell(cell, metric)]
+        rows += [shared | row for row in _cell(cell, metric, inflation_table(inflations), smallest_effect)]
     declared = columns.reference_columns()
     counts = [column.name for column in declared if column.is_count]
     frame = pd.DataFrame(rows, columns=columns.names(declared))

@@ -16,7 +16,7 @@ from analysis.scores.metrics import PredictionBatch, precision, recall
 from analysis.scores.metrics import f1 as f1_of
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import scored_windows
-from analysis.statistics.paired_tests import bca_intervals
+from analysis.statistics.paired_tests import mean_interval
 
 MEANS = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
 CONFUSION_COLUMNS = [*VARIANT, "true", "guessed", "windows"]
@@ -89,7 +89,7 @@ def per_class(confused: pd.DataFrame, by: Sequence[str] = tuple(VARIANT)) -> pd.
 
 def class_means(scores: pd.DataFrame) -> pd.DataFrame:
     """Accuracy, UAR, and macro precision, recall and F1 of every variant and chance level: mean over participants, each averaged over
-    seeds, with the 95% BCa interval over participants.
+    seeds, with the 95% t interval over participants.
 
     Args:
         scores: as ``analysis.score`` makes them; each variant on its own windows.
@@ -101,7 +101,7 @@ def class_means(scores: pd.DataFrame) -> pd.DataFrame:
         for names, part in participants.groupby(level=list(range(len(VARIANT))), sort=False)
         for metric in MEANS
     ]
-    intervals = bca_intervals([values for _, _, values in samples])
+    intervals = [mean_interval(values) for _, _, values in samples]
     rows = [
         (*names, metric, len(x), x.mean() if len(x) else np.nan, x.std(ddof=1) if len(x) > 1 else np.nan, low, high)
         for (names, metric, x), (low, high) in zip(samples, intervals, strict=True)
@@ -127,8 +127,8 @@ def markdown(means: pd.DataFrame, notes: Sequence[str] = ()) -> str:
             for names, metrics in part.groupby(["model", "technique", "variant"], sort=False)
         ]
         caption = (
-            "Mean over n participants, each averaged over seeds and on the windows that the variant was tested on, with its 95% BCa interval "
-            "over participants; rows are not tested against each other here."
+            "Mean over n participants, each averaged over seeds and on the windows that the variant was tested on, with its 95% t interval "
+            "over participants as if their scores were independent; rows are not tested against each other here."
         )
         lines += [f"### {escape(f'{dataset} / {label}')}", "", *pipe_table(head, rows), "", caption, ""]
     return "\n".join([*lines, *bullets(notes)]).rstrip() + "\n"

@@ -16,6 +16,7 @@ from analysis.scores.keys import CELL, VARIANT
 from analysis.statistics import columns
 from analysis.statistics.columns import Column, PrintedColumn, Row, printed_difference, printed_name
 from analysis.statistics.comparison import adjust_family, paired_statistics
+from analysis.statistics.dependence import BOUND, retrained_bound
 
 PUBLISHED_TABLES = {"han2024": Path(__file__).parents[1] / "published" / "han2024_auroc.csv"}
 
@@ -137,7 +138,8 @@ def _variant_means(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
 def compare_runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """This run minus another, paired over the participants of both, for every variant that both have.
 
-    Wilcoxon signed-rank as in the verdict; Holm over the family of all variants of one (dataset, label, model) that both have.
+    t as in the verdict, with the bound for models that are trained anew; Holm over all variants of one
+    (dataset, label, model) that both have.
 
     Returns:
         one row per variant; ``n_missing`` participants had a score in one run only (or none) and were dropped; ``n_other_windows`` were tested on
@@ -155,7 +157,7 @@ def compare_runs(scores: pd.DataFrame, other_scores: pd.DataFrame, metric: str) 
         parts = {v: part for v, part in cell.groupby(["technique", "variant"], sort=False, observed=True) if _in_both(part)}
         tests = [{"technique": t, "variant": v, **_difference(part)} for (t, v), part in parts.items()]
         shared = dict(zip(CELL, names, strict=True)) | {"metric": metric, "scoring": scoring}
-        rows += [shared | row for row in adjust_family(tests, " / ".join(map(str, names)))]
+        rows += [shared | row for row in adjust_family(tests, " / ".join(map(str, names)), metric)]
     return pd.DataFrame(rows, columns=columns.names(columns.other_run_columns()))
 
 
@@ -187,5 +189,5 @@ def _difference(part: pd.DataFrame) -> dict[str, Any]:
         "mean": both["score"].mean(),
         "sd": both["score"].std(ddof=1),
         "other_mean": both["score_other"].mean(),
-        **paired_statistics([d])[0],
+        **paired_statistics(d, (retrained_bound(len(d)), BOUND)),
     }

@@ -3,7 +3,8 @@
 If a table shows one column per technique, the variant is chosen for each participant by the mean over the other participants.
 The mean of the chosen differences is then unbiased. Their ordinary p is not (the choice ties the participants to each other: what is
 good luck for one makes the choice worse for another), so p and interval come from flipping the sign of each participant's whole row of
-differences and repeating the choice. docs/error_rates.md has the numbers.
+differences and repeating the choice. The training that participants share makes the mean vary more than flips do: by the root of ``inflation``
+(``analysis.statistics.dependence``), so the flipped means are stretched by it. docs/error_rates.md has the numbers.
 
 Shape: ``d`` (n_participants, n_variants), NaN if a participant has no score for a variant.
 """
@@ -18,6 +19,7 @@ from analysis.constants import ALPHA
 FLIPS = 9999
 EXACT_UP_TO = 15  # participants; 2^15 flips
 UNIT = 1e-9  # differences are counted in billionths: whole numbers, which floats add without rounding, so that ties are ties
+NO_INTERVAL = float("nan"), float("nan")
 BLOCK = 1000  # flips done at once: what they need fits the processor's cache
 
 
@@ -30,6 +32,7 @@ class FlipTest:
         low: of the 95% interval, all mean differences that the same test does not reject; NaN if so few participants do not bound it (under
             5 or 6) or if some of them lack some variants, because the choice would then move with the mean.
         high: likewise.
+        inner_low: of the 90% interval, for two one-sided tests of equivalence. ``inner_high``: likewise.
         flips: how many were evaluated, the data as they are among them.
         exact: whether those are all possible ones.
     """
@@ -37,6 +40,8 @@ class FlipTest:
     p: float
     low: float
     high: float
+    inner_low: float
+    inner_high: float
     flips: int
     exact: bool
 
@@ -88,37 +93,39 @@ def _signs(n: int, flips: int, seed: int, exact: bool) -> Floats:
     return np.asarray(1.0 - 2.0 * negative)
 
 
-def _interval(sums: Floats, signs: Floats) -> tuple[float, float]:
+def _interval(sums: Floats, signs: Floats, stretch: float, alpha: float) -> tuple[float, float]:
     """The mean differences that the flips do not reject.
 
     Taking a constant c off every difference changes no choice, so under flip f the sum of chosen differences is a_f - c b_f, with b_f
-    the sum of the signs. |a_f - c b_f| >= |a_0 - c n| holds between two roots, with the mean between them; c is rejected if it lies
-    between the roots of 5% of the flips or fewer.
+    the sum of the signs. stretch |a_f - c b_f| >= |a_0 - c n| holds between two roots, with the mean between them, if stretch |b_f| < n, and
+    for every c that is large enough otherwise; c is rejected if it lies between the roots of a share ``alpha`` of the flips or fewer.
     """
-    a, b, n = sums, signs.sum(axis=0), len(signs)
+    a, b, n = stretch * sums, stretch * signs.sum(axis=0), len(signs)
     with np.errstate(divide="ignore", invalid="ignore"):
-        roots = np.stack([(a[0] - a) / (n - b), (a[0] + a) / (n + b)]) * UNIT
-    roots = np.where(
-        np.isnan(roots).any(axis=0), [[-np.inf], [np.inf]], roots
-    )  # the data themselves, or their mirror image: every c
-    n_rejecting = int(ALPHA * len(a))
+        roots = np.stack([(sums[0] - a) / (n - b), (sums[0] + a) / (n + b)]) * UNIT
+    roots = np.where(np.abs(b) >= n, [[-np.inf], [np.inf]], roots)
+    n_rejecting = int(alpha * len(a))
     low, high = np.sort(roots.min(axis=0))[n_rejecting], np.sort(roots.max(axis=0))[-1 - n_rejecting]
-    return (float(low), float(high)) if np.isfinite([low, high]).all() else (float("nan"), float("nan"))
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else NO_INTERVAL
 
 
-def flip_test(d: Floats, flips: int = FLIPS, seed: int = 0, exact_up_to: int = EXACT_UP_TO) -> FlipTest:
+def flip_test(d: Floats, inflation: float = 1.0, flips: int = FLIPS, seed: int = 0, exact_up_to: int = EXACT_UP_TO) -> FlipTest:
     """Whether the mean chosen difference is zero: how often flipped rows give one at least as far from it.
 
     Valid if a participant's whole row of differences is as likely as its mirror image, whatever the variants have in common.
     All flips up to ``exact_up_to`` participants, else ``flips`` random ones (the data count as one more, so p is never 0).
+
+    Args:
+        inflation: variance of the mean over that of independent participants.
     """
     d = d[_Choice(d).possible]
     if not len(d):
-        return FlipTest(float("nan"), float("nan"), float("nan"), 0, True)
-    choice, exact = _Choice(d), len(d) <= exact_up_to
+        return FlipTest(float("nan"), *NO_INTERVAL, *NO_INTERVAL, 0, True)
+    choice, exact, stretch = _Choice(d), len(d) <= exact_up_to, float(np.sqrt(inflation))
     signs = _signs(len(d), flips, seed, exact)
     parts = (signs[:, start : start + BLOCK] for start in range(0, signs.shape[1], BLOCK))
     sums = np.concatenate([choice.choose(part)[0].sum(axis=0) for part in parts])
-    p = float((np.abs(sums) >= abs(sums[0])).mean())
-    low, high = (float("nan"), float("nan")) if np.isnan(d).any() else _interval(sums, signs)
-    return FlipTest(p, low, high, signs.shape[1], exact)
+    p = float((stretch * np.abs(sums) >= abs(sums[0])).mean())
+    incomplete = bool(np.isnan(d).any())
+    outer, inner = (NO_INTERVAL if incomplete else _interval(sums, signs, stretch, alpha) for alpha in (ALPHA, 2 * ALPHA))
+    return FlipTest(p, *outer, *inner, signs.shape[1], exact)

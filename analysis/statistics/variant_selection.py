@@ -4,21 +4,25 @@ The reasons for this choice, and the meaning of its p: ``analysis.statistics.sig
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.arrays import Indices
-from analysis.scores.keys import VARIANT
-from analysis.scores.paired_scores import gain_sign, paired_scores
-from analysis.statistics.paired_tests import bca_interval, wilcoxon
+from analysis.arrays import Floats, Indices
+from analysis.constants import ALPHA, SMALLEST_EFFECT
+from analysis.scores.keys import CELL, VARIANT
+from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
+from analysis.statistics.comparison import Inflation, adjust_family, inflation_table, paired_statistics
+from analysis.statistics.dependence import BOUND, retrained_bound
 from analysis.statistics.sign_flip_test import FLIPS, flip_test, leave_one_out_choice
 
 TECHNIQUE_KEY = VARIANT[:-1]
 COLUMNS = [
-    *TECHNIQUE_KEY, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "baseline_mean", "difference", "ci_low", "ci_high",
-    "p", "test", "choices", "best_variant", "best_mean", "best_sd",
+    *TECHNIQUE_KEY, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "seed_sd", "baseline_mean", "difference",
+    "ci_low", "ci_high", "inner_low", "inner_high", "gainers", "lopsided", "inflation", "inflation_source", "p", "p_adjusted", "detectable",
+    "outcome", "test", "family_size", "choices", "best_variant", "best_mean", "best_sd",
 ]  # fmt: skip
 
 
@@ -37,27 +41,43 @@ def _best(scores: pd.DataFrame, sign: int) -> dict[str, Any]:
     return {"best_variant": best, "best_mean": scores[best].mean(), "best_sd": scores[best].std(ddof=1)}
 
 
-def _test(d: pd.DataFrame, sign: int, flips: int) -> dict[str, Any]:
-    """p and interval of the chosen differences; with one variant nothing is chosen, and they are the comparison's own."""
+def _test(d: pd.DataFrame, chosen: Floats, sign: int, inflation: Inflation, flips: int) -> dict[str, Any]:
+    """Statistics of the chosen differences (n,); with one variant nothing is chosen, and they are the comparison's own.
+
+    Of several, p and intervals repeat the choice (``flip_test``); what such a study detects is told from the interval's width.
+    """
+    statistics = paired_statistics(chosen, inflation)
     if d.shape[1] == 1:
-        differences = d.iloc[:, 0].dropna().to_numpy(dtype=np.float64)
-        p, name = wilcoxon(differences)
-        low, high = bca_interval(differences)
-        return {"p": p, "ci_low": low, "ci_high": high, "test": f"{name}; one variant, nothing chosen"}
-    test = flip_test(sign * d.to_numpy(dtype=np.float64), flips)
-    low, high = sorted([sign * test.low, sign * test.high])
+        return statistics | {"test": f"{statistics['test']}; one variant, nothing chosen"}
+    test = flip_test(sign * d.to_numpy(dtype=np.float64), inflation[0], flips)
+    (low, high), (inner_low, inner_high) = (
+        sorted(sign * np.array(ends)) for ends in ((test.low, test.high), (test.inner_low, test.inner_high))
+    )
     number = f"all {test.flips:,}" if test.exact else f"{test.flips - 1:,} random"
-    return {
+    return statistics | {
         "p": test.p,
         "ci_low": low,
         "ci_high": high,
-        "test": f"sign flips of participants' rows, choice repeated ({number})",
+        "inner_low": inner_low,
+        "inner_high": inner_high,
+        "test": f"sign flips of participants' rows, choice repeated, stretched by the root of the inflation ({number})",
     }
 
 
-def _row(part: pd.DataFrame, metric: str, flips: int) -> dict[str, Any]:
+def _inflation(
+    names: tuple[str, ...], variants: list[str], n: int, inflations: Mapping[tuple[str, ...], Inflation]
+) -> Inflation:
+    """The largest of the chosen variants'."""
+    return max(
+        (inflations.get((*names, variant), (retrained_bound(n), BOUND)) for variant in variants), key=lambda pair: pair[0]
+    )
+
+
+def _row(
+    names: tuple[str, ...], part: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], flips: int
+) -> dict[str, Any]:
     """One technique of one (dataset, label, model). If a study has no reference technique the choice is by the scores, and untested."""
-    numbers = ("score", "baseline", "difference")
+    numbers = ("score", "baseline", "difference", "seed_variance")
     wide = {name: part.pivot(index="participant", columns="variant", values=name) for name in numbers}
     compared = bool(part["baseline"].notna().any())
     sign, basis = gain_sign(metric), wide["difference" if compared else "score"]
@@ -66,33 +86,59 @@ def _row(part: pd.DataFrame, metric: str, flips: int) -> dict[str, Any]:
     row = {"n_participants": int(has_choice.sum()), "n_missing": int((~has_choice).sum())} | _best(wide["score"], sign)
     if not has_choice.any():
         return row
-    chosen = {name: wide[name].to_numpy()[has_choice, variant[has_choice]] for name in numbers}
+    chosen = {name: wide[name].to_numpy(dtype=np.float64)[has_choice, variant[has_choice]] for name in numbers}
     row |= {"mean": chosen["score"].mean(), "choices": _choices(variant, [str(name) for name in basis.columns])}
-    row |= {"sd": chosen["score"].std(ddof=1) if has_choice.sum() > 1 else np.nan}
+    row |= {
+        "sd": chosen["score"].std(ddof=1) if has_choice.sum() > 1 else np.nan,
+        "seed_sd": seed_sd(pd.Series(chosen["seed_variance"])),
+    }
     if not compared:
         return row
-    row |= {"baseline_mean": chosen["baseline"].mean(), "difference": chosen["difference"].mean()}
-    return row | _test(basis, sign, flips)
+    variants = [str(basis.columns[k]) for k in np.unique(variant[has_choice])]
+    inflation = _inflation(names, variants, int(has_choice.sum()), inflations)
+    row |= {"baseline_mean": chosen["baseline"].mean()}
+    return row | _test(basis, chosen["difference"], sign, inflation, flips)
 
 
-def select_variants(scores: pd.DataFrame, metric: str = "auroc", flips: int = FLIPS) -> pd.DataFrame:
-    """One row per (dataset, label, model, technique), the variant chosen for each participant by the mean over the others.
+def select_variants(
+    scores: pd.DataFrame,
+    metric: str = "auroc",
+    inflations: pd.DataFrame | None = None,
+    smallest_effect: float = SMALLEST_EFFECT,
+    primary: str = "",
+    flips: int = FLIPS,
+) -> pd.DataFrame:
+    """One row per (dataset, label, model, technique), the variant chosen for each participant by the mean over the others: the study's
+    primary question, unless it names another.
 
-    The choice is by the difference to the reference technique, because variants are tested on different windows. ``p`` is per technique, not
-    adjusted; the interval is the inverse of the same test (``FlipTest``), so it holds 0 if and only if p > 0.05.
+    The choice is by the difference to the reference technique, because variants are tested on different windows. p is adjusted by Holm over the
+    techniques of a (dataset, label, model); the interval is the inverse of the same test, unadjusted, so it holds 0 if and only if p > 0.05.
 
     Args:
         scores: as ``analysis.score`` makes them.
+        inflations, smallest_effect: as ``analysis.compare`` takes them; of the chosen variants the largest inflation counts.
+        primary: the technique that the study's primary comparison is about: its p stands alone, Holm is over the others.
         flips: how many random flips, if there are more than 15 participants.
 
     Returns:
         ``n_missing`` participants have no variant with a score that others have too; ``choices`` says how often each variant was chosen;
         ``best_variant``, ``best_mean`` and ``best_sd`` are of the variant that is best on test: optimistic, and without p.
     """
-    pairs = paired_scores(scores, metric)
-    rows = [
-        dict(zip(TECHNIQUE_KEY, names, strict=True)) | _row(part, metric, flips)
-        for names, part in pairs.groupby(TECHNIQUE_KEY, sort=True, observed=True)
-    ]
-    frame = pd.DataFrame(rows, columns=COLUMNS).assign(metric=metric)
+    table, rows = inflation_table(inflations), []
+    for cell, cell_pairs in paired_scores(scores, metric).groupby(CELL, sort=True, observed=True):
+        family = []
+        for technique, part in cell_pairs.groupby("technique", sort=True, observed=True):
+            names = (*map(str, cell), str(technique))
+            family.append(
+                {"p": np.nan} | dict(zip(TECHNIQUE_KEY, names, strict=True)) | _row(names, part, metric, table, flips)
+            )
+        families = [[row for row in family if (row["technique"] == primary) == first] for first in (True, False)]
+        for members in filter(None, families):
+            rows += adjust_family(members, " / ".join(map(str, cell)), metric, smallest_effect)
+    frame = pd.DataFrame(rows, columns=COLUMNS).assign(metric=metric).sort_values(TECHNIQUE_KEY, ignore_index=True)
     return frame.assign(scoring=scores["scoring"].iloc[0] if "scoring" in scores.columns and len(scores) else "published")
+
+
+def passed(chosen: pd.DataFrame) -> set[str]:
+    """The techniques of one (dataset, label, model) whose own test rejects: only their variants are looked at one by one."""
+    return set(chosen.loc[chosen["p_adjusted"].lt(ALPHA), "technique"].astype(str))

@@ -46,8 +46,9 @@ class RunFolder:
         trials: list[Trial],
         participants: list[dict[str, Any]],
         transcripts: pa.Table | None = None,
+        summaries: pa.Table | None = None,
     ) -> None:
-        """Write the resolved study, its provenance, the plan, the participants and the numbers of their transcripts.
+        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts and the windows' summaries.
 
         Files that would not change stay untouched. A start by another version, on another machine or of another study keeps the
         provenance of earlier starts under ``earlier``.
@@ -55,6 +56,7 @@ class RunFolder:
         Args:
             participants: records of ``raylab.runs.participants.participants``.
             transcripts: table of ``raylab.runs.participants.transcripts_table``; None if no dataset has transcripts.
+            summaries: table of ``raylab.runs.window_summaries.window_summaries``; None for none.
         """
         rows = [
             {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
@@ -68,15 +70,20 @@ class RunFolder:
             self.folder.write("study.yaml", study_yaml.encode())
         if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
             self.folder.write_json("participants.json", participants)
-        stored = self.folder.read_table("transcripts.parquet") if self.folder.exists("transcripts.parquet") else None
-        if transcripts is None and stored is not None:
-            self.folder.remove("transcripts.parquet")
-        elif transcripts is not None and (stored is None or not stored.equals(transcripts)):
-            self.folder.write_table("transcripts.parquet", transcripts)
+        self._keep_table("transcripts.parquet", transcripts)
+        self._keep_table("window_summaries.parquet", summaries)
         last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
         earlier = last.pop("earlier", [])
         if last != provenance:
             self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([last] if last else [])]})
+
+    def _keep_table(self, name: str, table: pa.Table | None) -> None:
+        """Make the stored table this one, or remove it; one that would not change stays untouched."""
+        stored = self.folder.read_table(name) if self.folder.exists(name) else None
+        if table is None and stored is not None:
+            self.folder.remove(name)
+        elif table is not None and (stored is None or not stored.equals(table)):
+            self.folder.write_table(name, table)
 
     def records(self) -> list[dict[str, Any]]:
         """The record of every trial that ended in this folder, whichever start ran it: the compacted records and the later ones."""

@@ -19,6 +19,7 @@ from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
+from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
@@ -131,7 +132,19 @@ def start(
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
-        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, transcripts_table(datasets))
+        context = _RunContext(
+            study,
+            root,
+            executor,
+            address,
+            log,
+            reorder,
+            lease,
+            origin,
+            records,
+            transcripts_table(datasets),
+            window_summaries(datasets),
+        )
         best_params = None
         if study.search:
             log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
@@ -161,6 +174,7 @@ class _RunContext:
     origin: dict[str, Any]
     participants: list[dict[str, Any]]
     transcripts: pa.Table | None
+    summaries: pa.Table
 
     def run(self, trials: list[Trial], run: RunFolder) -> None:
         """Run the trials that this folder lacks."""
@@ -173,7 +187,12 @@ class _RunContext:
             f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already"
         )
         run.write_start(
-            yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.participants, self.transcripts
+            yaml.safe_dump(self.study.as_dict(), sort_keys=False),
+            self.origin,
+            trials,
+            self.participants,
+            self.transcripts,
+            self.summaries,
         )
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}

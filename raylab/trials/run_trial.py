@@ -61,6 +61,11 @@ class Outcome:
         self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
+def participants_bitmap(positions: npt.NDArray[np.int32]) -> str:
+    """Who a stage trains on, as a hexadecimal number: bit k is set if ``positions`` has the participant at position k of the index."""
+    return f"{sum(1 << int(k) for k in np.unique(positions)):x}"
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Inside the block torch has one thread, oneDNN, and deterministic algorithms only; its settings are restored after.
@@ -258,6 +263,8 @@ class _Worker:
         self.outcome.attention = self.attention_table(fold.index.window[rows], weights)
         # A first look at the trial, for progress and logs; tables are computed from the predictions (raylab stores what lets one recompute).
         test_auroc = auroc(y[~purged], p[~purged])
+        position = fold.index.participant_index
+        self.outcome.record["trained_on"] = [participants_bitmap(position[stage.train]) for stage in stages]
         last_stage = np.concatenate([stages[-1].train, stages[-1].validation])
-        self.outcome.record["people"] = len(np.unique(fold.index.participant_index[last_stage]))
+        self.outcome.record["people"] = len(np.unique(position[last_stage]))
         self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(test_auroc) else float(test_auroc)}

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from analysis.constants import SMALLEST_EFFECT
 from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from raylab.errors import StudyError
 from raylab.models.network import ModelSpec
@@ -121,6 +122,18 @@ class Resources(_StudyPart):
     gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
 
 
+class Primary(_StudyPart):
+    """The comparison that the study is about, declared before it is run.
+
+    Attributes:
+        technique: whose comparison with non_personalized is the primary one, tested alone; None: every technique, Holm over them.
+        smallest_effect: mean difference in the primary metric that is of interest; a surely smaller one counts as equivalent.
+    """
+
+    technique: str | None = None
+    smallest_effect: float = Field(SMALLEST_EFFECT, gt=0, le=1)
+
+
 class Study(_StudyPart):
     """A study file, checked. Every combination of dataset, model, technique and variant, target and seed is a trial.
 
@@ -135,6 +148,7 @@ class Study(_StudyPart):
         protocol: hyperparameters that depart from those of Han et al.
         purge: whether target windows that overlap calibration windows are left out of the scores.
         primary_metric: the metric of the verdict; tables can show others too.
+        primary: its primary comparison and the smallest effect of interest.
         resources: resources of one trial.
     """
 
@@ -148,7 +162,18 @@ class Study(_StudyPart):
     protocol: Protocol = Protocol()
     purge: bool = True
     primary_metric: Annotated[str, AfterValidator(lambda name: METRIC_ALIASES.get(name, name))] = "auroc"
+    primary: Primary = Primary()
     resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _primary_exists(self) -> "Study":
+        offered = [entry.name for entry in self.techniques if entry.name != REFERENCE_TECHNIQUE]
+        if self.primary.technique is not None and self.primary.technique not in offered:
+            compared = ", ".join(offered) or "it has none"
+            raise ValueError(
+                f"primary.technique {self.primary.technique!r} is none of the techniques that the study compares ({compared})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _metric_exists(self) -> "Study":

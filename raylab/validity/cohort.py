@@ -11,7 +11,8 @@ import pandas as pd
 import analysis
 from analysis.figures.figure_data import gain_table
 from analysis.scores.paired_scores import paired_scores
-from analysis.statistics.paired_tests import wilcoxon
+from analysis.statistics.dependence import retrained_bound
+from analysis.statistics.paired_tests import mean_test
 from raylab import __version__
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
@@ -89,8 +90,9 @@ def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, 
         summary = start(parse_study(study_of(case, seed), case.name), root, str(Path(root) / "run"), "local", log=_quiet)
         if not summary.complete:
             raise RaylabError(f"{case.name} {seed}: " + "; ".join(summary.lines()))
-        scores = analysis.score(analysis.load(Path(root) / "run"))
-    comparison = analysis.compare(scores)[STORED_COLUMNS].astype(object)
+        tables = analysis.load(Path(root) / "run")
+        scores, inflations = analysis.score(tables), analysis.variance_inflations(tables)
+    comparison = analysis.compare(scores, inflations=inflations)[STORED_COLUMNS].astype(object)
     rows = comparison.where(comparison.notna(), None).to_dict("records")  # JSON has no NaN
     result: dict[str, Any] = {"settings": settings, "hash": hash_record(settings), "rows": rows}
     if case.contrast:
@@ -99,8 +101,8 @@ def run_cohort(case: ValidityCase, seed: int, n_participants: int) -> dict[str, 
 
 
 def contrast(scores: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-    """Difference of the gains of two variants, paired over participants, with one two-sided Wilcoxon test per cohort."""
+    """Difference of the gains of two variants, paired over participants, with one two-sided test per cohort."""
     gains = gain_table(paired_scores(scores, "auroc"))
     d = np.asarray((gains.loc[first] - gains.loc[second]).sort_index().dropna(), dtype=np.float64)
-    p, _ = wilcoxon(d)
+    p = mean_test(d, retrained_bound(len(d))).p
     return {"first": first, "second": second, "n_participants": len(d), "difference": float(d.mean()), "p": p}

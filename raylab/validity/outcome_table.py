@@ -117,8 +117,9 @@ def markdown(cohorts: list[Cohort]) -> str:
         "",
         *_markdown_table(table(cohorts)),
         "",
-        f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, Wilcoxon "
-        f"signed-rank over participants, Holm over the variants of the cohort, {ALPHA:g}; a row with `against` compares two variants "
+        f"Simulated cohorts of {' or '.join(map(str, people))} people. Verdict: AUROC against non_personalized, t of "
+        f"the mean difference with its variance inflated for shared training, Holm over the variants of the cohort, {ALPHA:g}; a row with "
+        f"`against` compares two variants "
         f"directly, without a family. Shares are of cohorts. Found: the expected verdict in at least {FOUND_SHARE:.0%} of the "
         f"cohorts (not better: at most {1 - FOUND_SHARE:.0%} declared better).",
     ]

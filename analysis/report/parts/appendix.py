@@ -20,10 +20,10 @@ from analysis.statistics.comparison import compare
 from analysis.statistics.ranking import friedman, rank_tables, ranking
 
 
-def _other_metrics(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _other_metrics(scores: pd.DataFrame, metric: str, inflations: pd.DataFrame) -> pd.DataFrame:
     """The comparison on every other metric, without tests: the verdict is about one."""
     of_test = [column.name for column in columns.reference_columns() if column.of_test]
-    comparisons = [compare(scores, name).drop(columns=of_test) for name in METRICS if name != metric]
+    comparisons = [compare(scores, name, inflations).drop(columns=of_test) for name in METRICS if name != metric]
     return pd.concat(comparisons, ignore_index=True)
 
 
@@ -41,14 +41,15 @@ def _appendix(report: ReportData, cell: ReportCell) -> SectionContent | None:
     blocks: list[Block] = []
     if len(metrics):
         caption = (
-            "Other metrics: mean over participants; under it the difference to non_personalized with its 95% BCa interval. No "
+            "Other metrics: mean over participants; under it the difference to non_personalized with its 95% interval. No "
             "tests."
         )
         blocks.append(table_block(one_column_per_metric(metrics, _metric_texts(metrics)), caption, name_columns=2))
     if len(bayesian):
         caption = (
             f"Bayesian signed-rank test in {metric_name(report.metric)}: probability that a variant is worse than non_personalized, equivalent "
-            f"(mean difference within {ROPE}), or better."
+            f"(within {ROPE}), or better. It is about averages of two participants' differences (Walsh averages), not about their mean, and takes "
+            "participants' scores as independent."
         )
         blocks.append(table_block(bayesian.drop(columns=[*CELL, "metric", "test"]), caption))
     text = []
@@ -76,7 +77,9 @@ def _across_datasets(report: ReportData) -> SectionContent | None:
     return SectionContent(blocks=(table_block(frame.drop(columns=["metric", "test"]), caption),))
 
 
-OTHER_METRICS = ReportPart("appendix_metrics", compute=lambda tables, report: _other_metrics(report.scores, report.metric))
+OTHER_METRICS = ReportPart(
+    "appendix_metrics", compute=lambda tables, report: _other_metrics(report.scores, report.metric, report.frames["inflation"])
+)
 BAYESIAN = ReportPart("appendix_bayesian", compute=lambda tables, report: bayesian_signed_rank(report.scores, report.metric))
 COMMON_SCORES = ReportPart("common_scores", compute=lambda tables, report: score_common(tables), csv=False)
 RANKING = ReportPart("appendix_ranking", compute=lambda tables, report: ranking(report.frames["common_scores"], report.metric))

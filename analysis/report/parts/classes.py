@@ -15,7 +15,10 @@ def _class_by_class(report: ReportData, cell: ReportCell) -> SectionContent | No
     means, confused = report.rows("means", cell), report.rows("confusion", cell)
     if means.empty or confused.empty:
         return None
-    caption = "Mean over participants, each on the windows that the variant was tested on, with its 95% BCa interval over participants."
+    caption = (
+        "Mean over participants, each on the windows that the variant was tested on, with its 95% t interval over participants as if their "
+        "scores were independent."
+    )
     pooled = "windows of all participants, variants and seeds of a technique pooled"
     class_caption = f"Class by class, {pooled}; empty where undefined: no window of the class, or none taken for it."
     blocks = (

@@ -8,6 +8,7 @@ from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.keys import CELL
 from analysis.scores.scores import score
 from analysis.statistics.comparison import compare
+from analysis.statistics.dependence import variance_inflations
 from analysis.statistics.variant_selection import select_variants
 
 
@@ -36,9 +37,12 @@ def _over_axis(axis: PlotAxis, report: ReportData, cell: ReportCell) -> SectionC
 
 
 SCORES = ReportPart("scores", compute=lambda tables, report: score(tables, report.scoring))
+INFLATION = ReportPart("inflation", compute=lambda tables, report: variance_inflations(tables))
 COMPARISON = ReportPart(
     "comparison",
-    compute=lambda tables, report: compare(report.scores, report.metric),
+    compute=lambda tables, report: compare(
+        report.scores, report.metric, report.frames["inflation"], report.question.smallest_effect
+    ),
     texts={
         "comparison.md": lambda report: comparison_table.markdown(report.comparison, report.table_notes),
         "comparison.tex": lambda report: comparison_table.latex(report.comparison, report.table_notes),
@@ -46,7 +50,12 @@ COMPARISON = ReportPart(
     title="All variants",
     cell=_all_variants,
 )
-CHOSEN = ReportPart("chosen", compute=lambda tables, report: select_variants(report.scores, report.metric))
+CHOSEN = ReportPart(
+    "chosen",
+    compute=lambda tables, report: select_variants(
+        report.scores, report.metric, report.frames["inflation"], report.question.smallest_effect, report.question.technique
+    ),
+)
 PAPER_TABLE = ReportPart(
     "paper_table",
     compute=lambda tables, report: paper_table.build(report.comparison, report.frames["chosen"], report.best),
