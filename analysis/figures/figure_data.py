@@ -10,7 +10,7 @@ from analysis.scores.metrics import BINS, confidence_bin
 from analysis.scores.paired_scores import gain_sign
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import scored_windows
-from analysis.statistics.sign_flip_test import leave_one_out_choice
+from analysis.statistics.variant_choice import leave_one_out_choice
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ SCORINGS = {
     "paired": "paired (both sides of a difference on the windows that the variant was tested on)",
     "published": "published (non_personalized on all windows, a variant on those that it did not train on)",
 }
+ON_THE_SAME_WINDOWS = {"paired": " on the same windows"}  # a clause of captions, where it is true
 NAME_COLUMNS = 2  # technique and variant
 
 
@@ -52,10 +53,9 @@ def caption(part: pd.DataFrame) -> str:
         return f"{' '.join(sentences)} No variant to test against non_personalized."
     declared = columns.reference_columns()
     sentences += [
-        f"Difference to non_personalized on the same windows, paired over participants; {' or '.join(tested['test'].unique())}, "
+        f"Difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants; {' or '.join(tested['test'].unique())}, "
         f"two-sided, Holm over the family of {int(tested['family_size'].iloc[0])} variants of this dataset, label and model; "
         f"{'; '.join(columns.legends(declared))}.",
-        "Scores of different participants share training data, so tests are approximate.",
         *columns.notes(declared, part),
     ]
     return " ".join(sentences)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, number, p_value, pipe_table
 from analysis.report import latex as tex
-from analysis.report.comparison_table import SCORINGS
+from analysis.report.comparison_table import ON_THE_SAME_WINDOWS, SCORINGS
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.statistics.outcome import BETTER, EQUIVALENT, WORSE
@@ -123,7 +123,7 @@ def caption(table: pd.DataFrame) -> str:
         sentences += [
             "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants. Means "
             "of techniques are over the windows that they leave to test, and so not to be set beside that of non_personalized, which is over all; "
-            "under each stands its difference to non_personalized on the same windows, paired over participants, with the p of the choice, "
+            f"under each stands its difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants, with the p of the choice, "
             "two-sided, adjusted by Holm over the techniques of the row.",
             "↑ (↓): better (worse) than non_personalized by that p. =: equivalent, its mean difference is within the smallest effect of interest.",
         ]

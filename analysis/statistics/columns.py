@@ -86,7 +86,7 @@ def _interval(row: Row) -> str:
 
 
 def _adjusted_p(row: Row) -> str:
-    return p_value(row["p_adjusted"]) + (LOPSIDED_MARK if row["lopsided"] else "")
+    return p_value(row["p_adjusted"]) + (LOPSIDED_MARK if row["lopsided"] is True else "")
 
 
 def _missing_note(rows: pd.DataFrame) -> str:
@@ -108,7 +108,7 @@ def _other_windows_note(rows: pd.DataFrame) -> str:
 
 def _lopsided_note(rows: pd.DataFrame) -> str:
     """A sentence if differences are of a kind for which the test is not known to hold its level."""
-    n_rows = int(rows["lopsided"].fillna(0).sum())
+    n_rows = int(rows["lopsided"].eq(True).sum())
     if not n_rows:
         return ""
     return (

@@ -33,5 +33,5 @@ def outcome_of(row: Mapping[str, Any], metric: str, smallest_effect: float) -> s
 
 def outcome_text(row: Mapping[Hashable, Any]) -> str:
     """``undecided (detects 0.087)``; another outcome as it is."""
-    name = str(row["outcome"] or "")
+    name = "" if pd.isna(row["outcome"]) else str(row["outcome"])
     return f"{name} (detects {number(row['detectable'])})" if name == UNDECIDED and pd.notna(row["detectable"]) else name

@@ -1,6 +1,6 @@
 """Scores to one column per technique: the variant chosen for each participant by the others, and beside it the best on test.
 
-The reasons for this choice, and the meaning of its p: ``analysis.statistics.sign_flip_test``.
+The reasons for this choice, and the meaning of its p: ``analysis.statistics.variant_choice``.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from analysis.scores.keys import CELL, VARIANT
 from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
 from analysis.statistics.comparison import Inflation, adjust_family, inflation_table, paired_statistics
 from analysis.statistics.dependence import BOUND, retrained_bound
-from analysis.statistics.sign_flip_test import FLIPS, flip_test, leave_one_out_choice
+from analysis.statistics.variant_choice import choice_inflation, leave_one_out_choice
 
 TECHNIQUE_KEY = VARIANT[:-1]
 COLUMNS = [
     *TECHNIQUE_KEY, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "seed_sd", "baseline_mean", "difference",
-    "ci_low", "ci_high", "inner_low", "inner_high", "gainers", "lopsided", "inflation", "inflation_source", "p", "p_adjusted", "detectable",
-    "outcome", "test", "family_size", "choices", "best_variant", "best_mean", "best_sd",
+    "ci_low", "ci_high", "inner_low", "inner_high", "gainers", "lopsided", "inflation", "inflation_source", "choice_inflation",
+    "p", "p_adjusted", "detectable", "outcome", "test", "family_size", "choices", "best_variant", "best_mean", "best_sd",
 ]  # fmt: skip
 
 
@@ -41,26 +41,13 @@ def _best(scores: pd.DataFrame, sign: int) -> dict[str, Any]:
     return {"best_variant": best, "best_mean": scores[best].mean(), "best_sd": scores[best].std(ddof=1)}
 
 
-def _test(d: pd.DataFrame, chosen: Floats, sign: int, inflation: Inflation, flips: int) -> dict[str, Any]:
-    """Statistics of the chosen differences (n,); with one variant nothing is chosen, and they are the comparison's own.
-
-    Of several, p and intervals repeat the choice (``flip_test``); what such a study detects is told from the interval's width.
-    """
-    statistics = paired_statistics(chosen, inflation)
-    if d.shape[1] == 1:
-        return statistics | {"test": f"{statistics['test']}; one variant, nothing chosen"}
-    test = flip_test(sign * d.to_numpy(dtype=np.float64), inflation[0], flips)
-    (low, high), (inner_low, inner_high) = (
-        sorted(sign * np.array(ends)) for ends in ((test.low, test.high), (test.inner_low, test.inner_high))
-    )
-    number = f"all {test.flips:,}" if test.exact else f"{test.flips - 1:,} random"
+def _test(d: pd.DataFrame, chosen: Floats, sign: int, inflation: Inflation) -> dict[str, Any]:
+    """Statistics of the chosen differences (n,); with one variant nothing is chosen, and they are the comparison's own."""
+    choice = choice_inflation(sign * d.to_numpy(dtype=np.float64))
+    statistics = paired_statistics(chosen, (inflation[0] * choice, inflation[1]))
     return statistics | {
-        "p": test.p,
-        "ci_low": low,
-        "ci_high": high,
-        "inner_low": inner_low,
-        "inner_high": inner_high,
-        "test": f"sign flips of participants' rows, choice repeated, stretched by the root of the inflation ({number})",
+        "choice_inflation": choice,
+        "test": f"{statistics['test']}{' and for the choice' if d.shape[1] > 1 else ''}",
     }
 
 
@@ -74,7 +61,7 @@ def _inflation(
 
 
 def _row(
-    names: tuple[str, ...], part: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], flips: int
+    names: tuple[str, ...], part: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation]
 ) -> dict[str, Any]:
     """One technique of one (dataset, label, model). If a study has no reference technique the choice is by the scores, and untested."""
     numbers = ("score", "baseline", "difference", "seed_variance")
@@ -97,7 +84,7 @@ def _row(
     variants = [str(basis.columns[k]) for k in np.unique(variant[has_choice])]
     inflation = _inflation(names, variants, int(has_choice.sum()), inflations)
     row |= {"baseline_mean": chosen["baseline"].mean()}
-    return row | _test(basis, chosen["difference"], sign, inflation, flips)
+    return row | _test(basis, chosen["difference"], sign, inflation)
 
 
 def select_variants(
@@ -106,7 +93,6 @@ def select_variants(
     inflations: pd.DataFrame | None = None,
     smallest_effect: float = SMALLEST_EFFECT,
     primary: str = "",
-    flips: int = FLIPS,
 ) -> pd.DataFrame:
     """One row per (dataset, label, model, technique), the variant chosen for each participant by the mean over the others: the study's
     primary question, unless it names another.
@@ -118,7 +104,6 @@ def select_variants(
         scores: as ``analysis.score`` makes them.
         inflations, smallest_effect: as ``analysis.compare`` takes them; of the chosen variants the largest inflation counts.
         primary: the technique that the study's primary comparison is about: its p stands alone, Holm is over the others.
-        flips: how many random flips, if there are more than 15 participants.
 
     Returns:
         ``n_missing`` participants have no variant with a score that others have too; ``choices`` says how often each variant was chosen;
@@ -129,9 +114,7 @@ def select_variants(
         family = []
         for technique, part in cell_pairs.groupby("technique", sort=True, observed=True):
             names = (*map(str, cell), str(technique))
-            family.append(
-                {"p": np.nan} | dict(zip(TECHNIQUE_KEY, names, strict=True)) | _row(names, part, metric, table, flips)
-            )
+            family.append({"p": np.nan} | dict(zip(TECHNIQUE_KEY, names, strict=True)) | _row(names, part, metric, table))
         families = [[row for row in family if (row["technique"] == primary) == first] for first in (True, False)]
         for members in filter(None, families):
             rows += adjust_family(members, " / ".join(map(str, cell)), metric, smallest_effect)

@@ -19,7 +19,7 @@ TRIAL_COLUMNS = pa.schema(
         ("trial", pa.string()), ("dataset", pa.string()), ("label", pa.string()), ("model", pa.string()),
         ("technique", pa.string()), ("variant", pa.string()), ("participant", pa.string()), ("seed", pa.int64()),
         ("status", pa.string()), ("error", pa.string()), ("seconds", pa.float64()), ("epochs", pa.int64()),
-        ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()),
+        ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()), ("trained_on", pa.list_(pa.string())),
         ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
         ("people", pa.int64()), ("auroc", pa.float64()), ("searched", pa.string()),
     ]

@@ -1,0 +1,72 @@
+"""The variant of a technique that is chosen for each participant without its own result, and what that choice does to the mean's variance.
+
+If a table shows one column per technique, the variant is chosen for each participant by the mean over the other participants.
+The mean of the chosen differences is then unbiased, but the choice ties the participants to each other: what is good luck for one makes the
+choice worse for another. So their mean varies more than s^2 / n. How much more is measured by flipping the signs of participants' whole rows
+of differences and repeating the choice, and the test of the chosen differences is inflated by it (docs/error_rates.md has the numbers).
+
+Shape: ``d`` (n_participants, n_variants), NaN if a participant has no score for a variant.
+"""
+
+import numpy as np
+
+from analysis.arrays import Floats, Indices
+
+FLIPS = 2000
+EXACT_UP_TO = 10  # participants; 2^10 flips are all there are
+UNIT = 1e-9  # differences are counted in billionths: whole numbers, which floats add without rounding, so that ties are ties
+
+
+class _Choice:
+    """The choice, repeated under any signs of the rows."""
+
+    def __init__(self, d: Floats) -> None:
+        present = ~np.isnan(d)
+        others = present.sum(axis=0) - present  # how many others a mean is over
+        allowed = present & (others > 0) if d.shape[1] > 1 else present  # one variant alone needs no other participant
+        self.quantized = np.where(present, np.rint(d / UNIT), 0.0)
+        self.others = np.maximum(others, 1)
+        self.mask = np.where(allowed, 0.0, -np.inf)
+
+    def choose(self, signs: Floats) -> tuple[Floats, Indices]:
+        """Chosen differences in units and their variants, (n_participants, n_flips) each, for signs of that shape."""
+        best, values = np.full(signs.shape, -np.inf), np.zeros(signs.shape)
+        variant = np.full(signs.shape, -1, dtype=np.intp)
+        for v, total in enumerate(self.quantized.T @ signs):
+            flipped = signs * self.quantized[:, v, None]
+            mean = (total - flipped) / self.others[:, v, None] + self.mask[:, v, None]
+            better = mean > best  # the first of equals stays
+            for target, new in ((best, mean), (values, flipped), (variant, v)):
+                np.copyto(target, new, where=better)
+        return values, variant
+
+
+def leave_one_out_choice(d: Floats) -> tuple[Floats, Indices]:
+    """Each participant's difference under the variant that is best on average over the others, and which variant that is.
+
+    A choice is among the variants that the participant has itself; the first of equals is taken.
+
+    Returns:
+        values (n_participants,), NaN if there is no choice for a participant; variant (n_participants,), -1 for them.
+    """
+    variant = _Choice(d).choose(np.ones((len(d), 1)))[1][:, 0]
+    return np.where(variant < 0, np.nan, d[np.arange(len(d)), variant]), variant
+
+
+def _signs(n: int, seed: int) -> Floats:
+    """Signs (n, n_flips): all possible ones, or random ones."""
+    every = np.arange(2 ** min(n, EXACT_UP_TO)) >> np.arange(n)[:, None] & 1
+    return np.asarray(1.0 - 2.0 * (every if n <= EXACT_UP_TO else np.random.default_rng(seed).integers(0, 2, size=(n, FLIPS))))
+
+
+def choice_inflation(d: Floats, seed: int = 0) -> float:
+    """Variance of the mean chosen difference over s^2 / n, if each participant's row is as likely as its mirror image; at least 1.
+
+    1 for one variant, for variants that resemble each other, and for one that is always chosen.
+    """
+    d = d[leave_one_out_choice(d)[1] >= 0]
+    if d.shape[1] < 2 or len(d) < 3:
+        return 1.0
+    values = _Choice(d).choose(_signs(len(d), seed))[0] * UNIT
+    naive = (values.var(axis=0, ddof=1) / len(d)).mean()
+    return max(1.0, float((values.mean(axis=0) ** 2).mean() / naive)) if naive > 0 else 1.0
