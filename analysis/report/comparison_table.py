@@ -53,7 +53,8 @@ def caption(part: pd.DataFrame) -> str:
         return f"{' '.join(sentences)} No variant to test against non_personalized."
     declared = columns.reference_columns()
     sentences += [
-        f"Difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants; {' or '.join(tested['test'].unique())}, "
+        f"Difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants; "
+        f"{' or '.join(tested['test'].unique())}, "
         f"two-sided, Holm over the family of {int(tested['family_size'].iloc[0])} variants of this dataset, label and model; "
         f"{'; '.join(columns.legends(declared))}.",
         *columns.notes(declared, part),

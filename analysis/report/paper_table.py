@@ -123,8 +123,8 @@ def caption(table: pd.DataFrame) -> str:
         sentences += [
             "Where a technique has several variants, the variant was chosen for each participant by the mean over the other participants. Means "
             "of techniques are over the windows that they leave to test, and so not to be set beside that of non_personalized, which is over all; "
-            f"under each stands its difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants, with the p of the choice, "
-            "two-sided, adjusted by Holm over the techniques of the row.",
+            f"under each stands its difference to non_personalized{ON_THE_SAME_WINDOWS.get(first['scoring'], '')}, paired over participants, with "
+            "the p of the choice, two-sided, adjusted by Holm over the techniques of the row.",
             "↑ (↓): better (worse) than non_personalized by that p. =: equivalent, its mean difference is within the smallest effect of interest.",
         ]
     sentences.append("Scores of different participants share training data, which p takes into account.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from analysis.report.external_tables import ExternalSource
-from analysis.report.parts import appendix, classes, comparison, participants, run, training
+from analysis.report.parts import appendix, classes, comparison, models, participants, run, training
 from analysis.report.report_part import ReportPart
 
 # In this order they are computed, each from the frames of those before it, and their sections stand in the page: first those of the
@@ -14,6 +14,7 @@ PARTS: tuple[ReportPart, ...] = (
     comparison.COMPARISON,
     comparison.CHOSEN,
     comparison.PAPER_TABLE,
+    models.MODEL_COMPARISON,
     participants.GAINS,
     comparison.LABEL_BUDGET,
     comparison.NUMBER_OF_CLUSTERS,
@@ -30,6 +31,7 @@ PARTS: tuple[ReportPart, ...] = (
     appendix.APPENDIX,
     training.CURVES,
     training.RELIABILITY,
+    models.ACROSS_DATASETS,
     appendix.STOUFFER,
     run.STATUS,  # before it stand the external sources
     run.NOTES,

@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ class PrimaryQuestion:
     Attributes:
         technique: that the primary comparison is about; empty: every technique, Holm over them.
         smallest_effect: of interest, in units of the primary metric.
+        references: ``model`` and ``dataset`` to what the others are set against (``analysis.statistics.model_comparison``).
     """
 
     technique: str = ""
     smallest_effect: float = SMALLEST_EFFECT
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class RunTables:
         transcripts: dataset, window, transcript (its number) of windows in which something is said; no rows for other data.
         window_summaries: dataset, label, participant, position, window, y, features of labelled windows
             (``raylab.runs.window_summaries``); no rows for a run that stored none.
+        sources: dataset to the windows that it is of; entries of a study may have several names for one.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
 
@@ -57,11 +61,17 @@ class RunTables:
     predictions: pd.DataFrame
     notes: tuple[str, ...]
     primary_metric: str = "auroc"
-    question: PrimaryQuestion = PrimaryQuestion()
+    question: PrimaryQuestion = field(default_factory=PrimaryQuestion)
     participants: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dataset", "participant", "label"]))
     transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRANSCRIPT_COLUMNS))
     window_summaries: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SUMMARY_COLUMNS))
+    sources: dict[str, str] = field(default_factory=dict)
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def with_trials(self, trials: pd.DataFrame) -> "RunTables":
+        """The same run with these trials only, and their predictions."""
+        ids = set(trials["trial"])
+        return replace(self, trials=trials, predictions=self.predictions[self.predictions["trial"].isin(ids)])
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
@@ -144,6 +154,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
         participants=_participants(system, path),
         transcripts=_table(system, f"{path}/transcripts.parquet", TRANSCRIPT_COLUMNS),
         window_summaries=_table(system, f"{path}/window_summaries.parquet", SUMMARY_COLUMNS),
+        sources={name: str(card.get("windows", name)) for name, card in origin.get("datasets", {}).items()},
         classes=origin.get("classes", {}),
     )
 

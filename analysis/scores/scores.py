@@ -101,9 +101,12 @@ def _transcript_of(windows: ScoredWindows, trials: pd.DataFrame, transcripts: pd
     return np.where(rows >= 0, transcripts["transcript"].to_numpy(dtype=np.int64)[rows], -1)
 
 
-def score_common(frames: RunTables) -> pd.DataFrame:
+def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     """Every technique and variant of a (dataset, label, model) on the same windows: of each participant and seed those on which all
     variants that have any were tested, the reference technique included. Ranking variants against each other needs these.
+
+    Args:
+        across: ``model`` or ``dataset``: windows are then common to all of these as well. Datasets must be of the same windows.
 
     Returns:
         columns as ``score``'s, one row per trial that came to an end; ``scoring`` is ``common``.
@@ -112,7 +115,7 @@ def score_common(frames: RunTables) -> pd.DataFrame:
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=COLUMNS)
     windows = scored_windows(frames.predictions, trials)
-    unit = _combination_number(trials, [*CELL, *FOLD])
+    unit = _combination_number(trials, [name for name in (*CELL, *FOLD) if name != across])
     has_windows = np.bincount(windows.trial, minlength=len(trials)) > 0
     rows = windows.match_windows(_representative(unit, has_windows))  # a window that any one of them lacks is not common to all
     times_tested = np.bincount(

@@ -53,8 +53,15 @@ def combine_p_values(p: Floats, gain: Floats, n: Floats) -> tuple[float, float]:
     return z, float(2 * stats.norm.sf(abs(z)))
 
 
-def _one_label_per_dataset(comparison: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """The tested rows of one label per dataset: the one given, else the first."""
+def one_label_per_dataset(
+    comparison: pd.DataFrame, labels: Mapping[str, str], sources: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """The tested rows of one label per dataset: the one given, else the first; and of one entry for each dataset's windows, the first.
+
+    Args:
+        sources: dataset to the windows that it is of: entries of one study can have several names for the same recordings, which are not
+            independent of each other.
+    """
     tested = comparison.dropna(subset=["p"])
     first = tested.groupby("dataset", sort=True)["label"].first().to_dict()
     unknown = sorted(
@@ -65,15 +72,20 @@ def _one_label_per_dataset(comparison: pd.DataFrame, labels: Mapping[str, str]) 
             f"labels for Stouffer's test: {', '.join(f'{name} has no tested {labels[name]}' for name in unknown)}; the comparison "
             f"has {', '.join(sorted({f'{d} {label}' for d, label in zip(tested['dataset'], tested['label'], strict=True)}))}"
         )
-    return tested[tested["label"].eq(tested["dataset"].map(first | dict(labels)))]
+    source = {name: (sources or {}).get(name, name) for name in first}
+    entries = set(pd.Series(source).drop_duplicates().index)
+    return tested[tested["dataset"].isin(entries) & tested["label"].eq(tested["dataset"].map(first | dict(labels)))]
 
 
-def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+def stouffer(
+    comparison: pd.DataFrame, labels: Mapping[str, str] | None = None, sources: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Each variant across datasets, for each model: its comparisons' p values combined. Descriptive.
 
     Args:
         comparison: as ``analysis.compare`` makes it.
         labels: dataset to the label that stands for it; the first of a dataset unless given (labels of one dataset share their participants).
+        sources: as ``one_label_per_dataset`` takes them.
 
     Returns:
         one row per model and variant tested on two datasets or more; ``datasets`` names label and participants of each. ``p_adjusted`` is
@@ -82,7 +94,7 @@ def stouffer(comparison: pd.DataFrame, labels: Mapping[str, str] | None = None) 
     Raises:
         AnalysisError: if a label of ``labels`` was not tested.
     """
-    tested = _one_label_per_dataset(comparison, labels or {})
+    tested = one_label_per_dataset(comparison, labels or {}, sources)
     rows: list[dict[str, Any]] = []
     for (model, technique, variant), part in tested.groupby(["model", "technique", "variant"], sort=True):
         if len(part) < 2:

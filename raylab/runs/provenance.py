@@ -81,7 +81,11 @@ def provenance(study: Study, datasets: list[CheckedDataset], extra: Mapping[str,
     return {
         "study": study.name,
         "primary_metric": study.primary_metric,
-        "primary": {"technique": study.primary.technique or "", "smallest_effect": study.primary.smallest_effect},
+        "primary": {
+            "technique": study.primary.technique or "",
+            "smallest_effect": study.primary.smallest_effect,
+            "references": study.primary.references,
+        },
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),

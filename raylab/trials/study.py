@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from analysis.constants import SMALLEST_EFFECT
 from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
+from analysis.statistics.model_comparison import ALL_PAIRS, DATASETS, MODELS
 from raylab.errors import StudyError
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
@@ -128,10 +129,19 @@ class Primary(_StudyPart):
     Attributes:
         technique: whose comparison with non_personalized is the primary one, tested alone; None: every technique, Holm over them.
         smallest_effect: mean difference in the primary metric that is of interest; a surely smaller one counts as equivalent.
+        model, dataset: the name that the other models (the other entries on the same windows) are set against, or ``all pairs``; the first of
+            the study if None.
     """
 
     technique: str | None = None
     smallest_effect: float = Field(SMALLEST_EFFECT, gt=0, le=1)
+    model: str | None = None
+    dataset: str | None = None
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Axis to the name that the others are set against, if one is declared."""
+        return {axis: name for axis, name in ((MODELS, self.model), (DATASETS, self.dataset)) if name}
 
 
 class Study(_StudyPart):
@@ -168,10 +178,15 @@ class Study(_StudyPart):
     @model_validator(mode="after")
     def _primary_exists(self) -> "Study":
         offered = [entry.name for entry in self.techniques if entry.name != REFERENCE_TECHNIQUE]
-        if self.primary.technique is not None and self.primary.technique not in offered:
+        if self.primary.technique not in (None, *offered):
             compared = ", ".join(offered) or "it has none"
             raise ValueError(
                 f"primary.technique {self.primary.technique!r} is none of the techniques that the study compares ({compared})"
+            )
+        models = [entry.spec.name for entry in self.models]
+        if self.primary.model not in (None, ALL_PAIRS, *models):
+            raise ValueError(
+                f"primary.model {self.primary.model!r} is none of the study's models ({', '.join(models)}), nor {ALL_PAIRS!r}"
             )
         return self
 

@@ -86,7 +86,7 @@ RANKING = ReportPart("appendix_ranking", compute=lambda tables, report: ranking(
 APPENDIX = ReportPart("appendix", title="Appendix", cell=_appendix, descriptive=True)
 STOUFFER = ReportPart(
     "appendix_stouffer",
-    compute=lambda tables, report: stouffer(report.comparison),
+    compute=lambda tables, report: stouffer(report.comparison, sources=tables.sources),
     title="Across datasets",
     whole_run=_across_datasets,
     descriptive=True,

@@ -1,0 +1,102 @@
+"""Models, fusions, modalities, channels and folds against each other, and techniques over datasets."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.formatting import escape, interval, mean_sd, metric_name, n_with_missing, number, p_value, pipe_table
+from analysis.report.html import TableBlock, table_block
+from analysis.report.report_data import ReportData
+from analysis.report.report_part import ReportPart, SectionContent
+from analysis.statistics.across_datasets import across_datasets
+from analysis.statistics.columns import OUTCOME_LEGEND
+from analysis.statistics.model_comparison import MODELS, compare_models
+from analysis.statistics.outcome import BETTER, WORSE, outcome_text
+
+HEAD = ("compared", "reference", "mean (SD)", "reference mean", "n", "difference", "95% interval", "p", "p Holm", "outcome")
+
+
+def _text_row(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    return (
+        str(row["compared"]),
+        str(row["reference"]),
+        mean_sd(row["mean"], row["sd"]),
+        number(row["reference_mean"]),
+        n_with_missing(int(row["n_participants"]), int(row["n_missing"])),
+        number(row["difference"], sign=True),
+        interval(row["ci_low"], row["ci_high"]),
+        p_value(row["p"]),
+        p_value(row["p_adjusted"]),
+        outcome_text(row),
+    )
+
+
+def _answer(part: pd.DataFrame) -> str:
+    """Which of a family are better or worse than their reference."""
+    texts = [
+        f"{row['compared']} {row['outcome']} than {row['reference']} ({number(row['difference'], sign=True)}, p {p_value(row['p_adjusted'])})"
+        for row in part.to_dict("records")
+        if row["outcome"] in (BETTER, WORSE)
+    ]
+    return f"{'; '.join(texts) or 'No difference is shown'}."
+
+
+def _caption(family: str, part: pd.DataFrame) -> str:
+    first = part.iloc[0]
+    kind = "models" if first["by"] == MODELS else "entries of the study on the same windows"
+    return (
+        f"{family}, {kind} without personalization. {_answer(part)} {metric_name(first['metric'])} on the windows that all were tested on, paired "
+        f"over participants, means over the seeds that both have; {first['test']} (s^2 / n times {first['inflation']:.2f}, "
+        f"{first['inflation_source']}), two-sided, Holm over {int(first['family_size'])}; {OUTCOME_LEGEND}."
+    )
+
+
+def _families(report: ReportData) -> list[tuple[str, pd.DataFrame]]:
+    frame = report.frames["model_comparison"]
+    return [(str(family), part) for (_, family), part in frame.groupby(["by", "family"], sort=False)]
+
+
+def _section(report: ReportData) -> SectionContent | None:
+    blocks = tuple(
+        TableBlock(_caption(family, part), HEAD, tuple(map(_text_row, part.to_dict("records"))), name_columns=2)
+        for family, part in _families(report)
+    )
+    return SectionContent(blocks=blocks) if blocks else None
+
+
+def _markdown(report: ReportData) -> str:
+    lines: list[str] = []
+    for family, part in _families(report):
+        lines += [*pipe_table(HEAD, map(_text_row, part.to_dict("records"))), "", escape(_caption(family, part)), ""]
+    return "\n".join(lines).rstrip() + "\n" if lines else "One model on one entry of each dataset: nothing to compare.\n"
+
+
+def _over_datasets(report: ReportData) -> SectionContent | None:
+    frame = report.frames["across_datasets"]
+    if frame.empty:
+        return None
+    caption = (
+        f"Mean difference in {metric_name(report.metric)} to non_personalized over datasets, one label a dataset, each technique with its variant "
+        "chosen by the other participants: random-effects model, Hartung and Knapp's 95% interval, which speaks of a new dataset like these; Holm "
+        "over the techniques of a model."
+    )
+    return SectionContent(blocks=(table_block(frame.drop(columns=["metric", "family_size"]), caption),))
+
+
+MODEL_COMPARISON = ReportPart(
+    "model_comparison",
+    compute=lambda tables, report: compare_models(
+        tables, report.metric, report.question.references, report.question.smallest_effect
+    ),
+    texts={"model_comparison.md": _markdown},
+    title="Models compared",
+    whole_run=_section,
+    before_cells=True,
+)
+ACROSS_DATASETS = ReportPart(
+    "across_datasets",
+    compute=lambda tables, report: across_datasets(report.frames["chosen"], sources=tables.sources),
+    title="Techniques over datasets",
+    whole_run=_over_datasets,
+)
