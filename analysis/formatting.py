@@ -29,6 +29,7 @@ def metric_name(metric: str) -> str:
     """The name of a column of the scores in a caption."""
     names = {"auroc": "AUROC", "balanced_accuracy": "unweighted average recall (UAR)"}
     names |= {f"{name}_macro": f"macro {name}" for name in ("precision", "recall")} | {"f1_macro": "macro F1"}
+    names |= {"mcc": "MCC", "brier": "Brier score", "ece": "ECE"}
     return names.get(metric, metric.replace("_", " "))
 
 

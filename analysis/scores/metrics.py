@@ -13,16 +13,23 @@ import numpy as np
 from analysis.arrays import Bools, Floats, Integers, Ints, Probabilities
 
 BINS = 10
+LEAST_P = 1e-7
 
 
 @dataclass(frozen=True)
 class PredictionBatch:
-    """True classes and predictions of ``n_trials`` trials with the same number of classes, and the counts that several metrics need."""
+    """True classes and predictions of ``n_trials`` trials with the same number of classes, and the counts that several metrics need.
+
+    Attributes:
+        threshold: (n_trials,) of the probability of class 1, from which on a window counts as class 1 (``analysis.scores.operating_point``);
+            None if there are none.
+    """
 
     y: Integers
     p: Probabilities
     trial_id: Integers
     n_trials: int
+    threshold: Floats | None = None
 
     @cached_property
     def top(self) -> tuple[Integers, Probabilities]:
@@ -161,6 +168,55 @@ def _auroc(batch: PredictionBatch) -> Floats:
     return np.asarray(np.mean([_auroc_of(batch, k) for k in range(batch.p.shape[1])], axis=0))
 
 
+def _sums(batch: PredictionBatch, values: Floats) -> Floats:
+    """Of values (n,) the sum of each trial."""
+    return np.bincount(batch.trial_id, weights=values, minlength=batch.n_trials).astype(np.float64)
+
+
+def _brier(batch: PredictionBatch) -> Floats:
+    """Mean squared error of the probabilities: of class 1 if there are two classes, summed over the classes of more (as scikit-learn has it).
+
+    Unlike the expected calibration error it has no bias of small samples, and it is least for the true probabilities (a proper score).
+    """
+    errors = batch.p.astype(np.float64)
+    errors[np.arange(len(errors)), batch.y] -= 1
+    squares = (errors**2).sum(axis=1) / (2 if batch.p.shape[1] == 2 else 1)
+    return _ratio(_sums(batch, squares), batch.n)
+
+
+def _log_loss(batch: PredictionBatch) -> Floats:
+    """Mean of -ln p of the true class; p at least ``LEAST_P``, which is what a float32 tells from 1."""
+    p = batch.p[np.arange(len(batch.y)), batch.y].astype(np.float64)
+    losses = -np.log(np.clip(p, LEAST_P, 1))
+    return _ratio(_sums(batch, losses), batch.n)
+
+
+def _mcc(batch: PredictionBatch) -> Floats:
+    """Matthews' correlation coefficient (Gorodkin 2004 for more than two classes); missing if the truth has one class, 0 if the guesses do."""
+    n, true, guessed = batch.n, batch.true, batch.guessed
+    top = batch.hits.sum(axis=1) * n - (true * guessed).sum(axis=1)
+    spread_true, spread_guessed = n**2 - (true**2).sum(axis=1), n**2 - (guessed**2).sum(axis=1)
+    bottom = np.sqrt(spread_true * np.where(spread_guessed > 0, spread_guessed, 1))
+    return _ratio(top, bottom)
+
+
+def _share_above(batch: PredictionBatch, k: int) -> Floats:
+    """Of the windows of class k, the share with a probability of class 1 at the trial's threshold or above; missing without a threshold."""
+    if batch.p.shape[1] != 2 or batch.threshold is None:
+        return np.full(batch.n_trials, np.nan)
+    above = (batch.p[:, 1] >= batch.threshold[batch.trial_id]) & (batch.y == k)
+    share = _ratio(_sums(batch, above.astype(np.float64)), batch.true[:, k])
+    return np.where(np.isnan(batch.threshold), np.nan, share)
+
+
+def _sensitivity(batch: PredictionBatch) -> Floats:
+    return _share_above(batch, 1)
+
+
+def _specificity(batch: PredictionBatch) -> Floats:
+    return 1 - _share_above(batch, 0)
+
+
 METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
     "accuracy": _accuracy,
     "f1_macro": _f1_macro,
@@ -168,11 +224,18 @@ METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
     "recall_macro": _recall_macro,
     "auroc": _auroc,
     "balanced_accuracy": _balanced_accuracy,
+    "mcc": _mcc,
+    "sensitivity": _sensitivity,
+    "specificity": _specificity,
+    "brier": _brier,
+    "log_loss": _log_loss,
     "ece": _ece,
 }
 METRIC_ALIASES = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
-LESS_IS_BETTER = ("ece",)
-PRIMARY_METRICS = tuple(name for name in METRICS if name not in LESS_IS_BETTER)  # what a study's verdict may be about
+LESS_IS_BETTER = ("brier", "log_loss", "ece")
+# What a study's verdict may be about: not the expected calibration error, which is mostly bias at a participant's number of windows (0.11 for
+# probabilities that are right, at 40 windows), nor sensitivity or specificity, each of which alone is won by saying one class.
+PRIMARY_METRICS = tuple(name for name in METRICS if name not in ("ece", "sensitivity", "specificity"))
 
 
 def evaluate(y: Integers, p: Probabilities) -> dict[str, float]:

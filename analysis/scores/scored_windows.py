@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis.arrays import Bools, Integers, Ints, NamedArrays, Probabilities
+from analysis.arrays import Bools, Floats, Integers, Ints, NamedArrays, Probabilities
 from analysis.errors import AnalysisError
 from analysis.scores.metrics import METRICS, PredictionBatch
 
@@ -79,15 +79,20 @@ class ScoredWindows:
             rows = slice(begin, end)
             yield ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
 
-    def scores(self, n_trials: int) -> NamedArrays:
-        """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows."""
+    def scores(self, n_trials: int, thresholds: Floats | None = None) -> NamedArrays:
+        """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows.
+
+        Args:
+            thresholds: (n_trials,) for sensitivity and specificity, which are missing without them.
+        """
         metrics: NamedArrays = {name: np.full(n_trials, np.nan) for name in METRICS}
         n_classes = self.n_classes(n_trials)
         for k in np.unique(n_classes[n_classes > 0]):
             for block in self.filter_trials((n_classes == k) | (n_classes == 0)).blocks():
                 begins = np.diff(block.trial, prepend=-1) > 0
                 trials = block.trial[begins]
-                batch = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials))
+                cuts = None if thresholds is None else thresholds[trials]
+                batch = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials), cuts)
                 for name, metric in METRICS.items():
                     metrics[name][trials] = metric(batch)
         return {"n_test": np.bincount(self.trial, minlength=n_trials), **metrics}

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.arrays import Bools, Ints, NamedArrays
+from analysis.arrays import Bools, Floats, Ints, NamedArrays
 from analysis.scores.chance_levels import MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING, majority_class, random_guess, text_ceiling
 from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, variant_label
 from analysis.scores.metrics import METRICS
+from analysis.scores.operating_point import thresholds
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import ScoredWindows, scored_windows
 
@@ -55,14 +56,15 @@ def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
     windows = scored_windows(frames.predictions, trials)
     ok = trials["status"].eq("ok").to_numpy()
     reference = trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
-    parts = [_rows(trials, windows.scores(len(trials)), np.ones(len(trials), dtype=bool))]
+    cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
+    parts = [_rows(trials, windows.scores(len(trials), cuts), np.ones(len(trials), dtype=bool))]
     if scoring == "paired":
-        parts.append(_paired(windows, trials, ok, ok & reference))
+        parts.append(_paired(windows, trials, ok, ok & reference, cuts))
     parts += _chance_rows(windows, trials, ok & reference, frames.transcripts)
     return _sorted_scores(parts, scoring)
 
 
-def _paired(windows: ScoredWindows, trials: pd.DataFrame, ok: Bools, reference: Bools) -> pd.DataFrame:
+def _paired(windows: ScoredWindows, trials: pd.DataFrame, ok: Bools, reference: Bools, cuts: Floats) -> pd.DataFrame:
     """The reference technique on the windows of each trial of another technique."""
     partner = _representative(_combination_number(trials, [*CELL, *FOLD]), reference)
     paired = ok & ~reference & (partner >= 0)
@@ -70,7 +72,7 @@ def _paired(windows: ScoredWindows, trials: pd.DataFrame, ok: Bools, reference: 
     matched = np.flatnonzero(partner_rows >= 0)
     same_windows = replace(windows.take(partner_rows[matched]), trial=windows.trial[matched])
     against = [variant_label(t, v) for t, v in zip(trials["technique"], trials["variant"], strict=True)]
-    metrics = same_windows.scores(len(trials))
+    metrics = same_windows.scores(len(trials), np.where(paired, cuts[partner], np.nan))
     return _rows(trials, metrics, paired, technique=REFERENCE_TECHNIQUE, variant="-", against=against)
 
 

@@ -72,7 +72,7 @@ def one_label_per_dataset(
             f"labels for Stouffer's test: {', '.join(f'{name} has no tested {labels[name]}' for name in unknown)}; the comparison "
             f"has {', '.join(sorted({f'{d} {label}' for d, label in zip(tested['dataset'], tested['label'], strict=True)}))}"
         )
-    source = {name: (sources or {}).get(name, name) for name in first}
+    source = {name: (sources or {}).get(str(name), str(name)) for name in first}
     entries = set(pd.Series(source).drop_duplicates().index)
     return tested[tested["dataset"].isin(entries) & tested["label"].eq(tested["dataset"].map(first | dict(labels)))]
 
