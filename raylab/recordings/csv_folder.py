@@ -13,8 +13,19 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from raylab.errors import RecordingError
-from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.errors import InvalidValueError, RecordingError
+from raylab.recordings.recording import (
+    Channel,
+    Dataset,
+    Label,
+    LabelTrack,
+    Options,
+    OwnMean,
+    Recording,
+    Segment,
+    Trait,
+    column_problems,
+)
 from raylab.recordings.safe_path import safe_path
 
 if TYPE_CHECKING:
@@ -39,11 +50,13 @@ class ChannelEntry(_DescriptionPart):
 
 
 class LabelEntry(_DescriptionPart):
-    """A label: how windows get their class (``raylab.recordings.Label``), class names, and class index by label value."""
+    """A label: how windows get their class (``raylab.recordings.Label``), class names, class index by label value, and for
+    ``above_own_mean`` what the own mean is taken over."""
 
     decide: Literal["mode", "majority", "above_own_mean"] = "majority"
     classes: tuple[str, ...] = Field(("low", "high"), min_length=2)
     codes: dict[int, int] = {}
+    own_mean: OwnMean = "time"
 
 
 class Description(_DescriptionPart):
@@ -91,12 +104,25 @@ def describe(root: Path) -> Dataset:
         RecordingError: if the description is missing or wrong.
     """
     description = _read_description(root)
-    labels = tuple(Label(name, name, entry.decide, entry.classes, entry.codes) for name, entry in description.labels.items())
+    problems = column_problems(description.channels, description.labels)
+    labels: list[Label] = []
+    for name, entry in description.labels.items():
+        try:
+            labels.append(Label(name, name, entry.decide, entry.classes, entry.codes, entry.own_mean))
+        except InvalidValueError as error:
+            problems.append(str(error))
+    for name, channel in description.channels.items():
+        try:
+            Channel(name, channel.modality, channel.rate_hz, channel.target_rate_hz or channel.rate_hz, channel.unit)
+        except InvalidValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise RecordingError("; ".join(problems), file=root / "dataset.yaml", remedy=LAYOUT)
     return Dataset(
         name=description.name,
         signals=", ".join(description.channels),
         traits=description.traits,
-        labels=labels,
+        labels=tuple(labels),
         default_labels=tuple(description.labels),
         licence=description.licence,
         obtain="your own",
@@ -239,9 +265,8 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     for folder in sessions:
         signals = {name: _read_samples(root, folder, participant, name) for name in description.channels}
         seconds = min(len(signals[name]) / entry.rate_hz for name, entry in description.channels.items())
-        segments.append(
-            Segment(Path(folder).name, start, signals, _read_tracks(root, folder, participant, description, seconds))
-        )
+        tracks = _read_tracks(root, folder, participant, description, seconds)
+        segments.append(Segment(Path(folder).name, start, signals, tracks, source=str(root / folder)))
         start += seconds
     channels = tuple(
         Channel(

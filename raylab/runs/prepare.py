@@ -30,8 +30,10 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
+from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
@@ -93,12 +95,12 @@ class PrepareRequest:
 
     @property
     def label_rules(self) -> list[Label]:
-        """The labels asked for.
+        """The labels asked for, with the own mean that the options ask for.
 
         Raises:
-            ValueError: if the dataset does not offer one of them.
+            ValueError: if the dataset does not offer one of them, or there is no such own mean.
         """
-        return [self.reader.label(name) for name in self.label_names]
+        return [self.reader.label(name).with_own_mean(self.all_options) for name in self.label_names]
 
 
 class _Note(BaseModel):
@@ -109,6 +111,7 @@ class _Note(BaseModel):
     error: str = ""
     summary: ParticipantSummary | None = None
     channels: tuple[ChannelCard, ...] = ()
+    sessions: tuple[SessionContent, ...] = ()
 
 
 def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
@@ -118,8 +121,10 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     try:
         labels = order.label_rules
         recording = order.reader.read(Path(order.root), participant, order.all_options)
+        recording = checked(recording, labels, order.settings)
         windows = cut_windows(recording, labels, order.settings)
-        note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
+        summary = participant_summary(recording, windows, labels)
+        note = _Note(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
         problem = str(error) if isinstance(error, RaylabError | OSError) else fault
@@ -138,6 +143,7 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
+    _ = order.label_rules  # refused before anything is read
     available = order.reader.participants(Path(order.root), order.all_options)
     if unknown := sorted(set(order.exclude) - set(available)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
@@ -239,9 +245,12 @@ def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSum
             f"participant(s) {', '.join(different)} have other channels or rates than {participants[0]}; prepare them apart, "
             "or set a device by --option"
         )
+    copies, copy_notes = copied_sessions({name: note.sessions for name, note in notes.items()})
+    problems += copies
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    return [note.summary for note in notes.values() if note.summary], channels
+    summaries = [note.summary for note in notes.values() if note.summary]
+    return [entry.changed(notes=(*entry.notes, *copy_notes.get(entry.name, ()))) for entry in summaries], channels
 
 
 def prepare(

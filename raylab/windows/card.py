@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
-from raylab.recordings.recording import DatasetKind, Decision, Label, Recording
+from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
 from raylab.windows.number_types import NotNegative, Positive, finite
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows
@@ -123,11 +123,18 @@ class LabelCard(CardPart):
     Attributes:
         classes: names of the classes, in the order of their index.
         decide: how the codes within a window become its class; see ``raylab.recordings.recording.Label``.
+        own_mean: the own mean of ``above_own_mean``; cards from before there was a choice have none, which is ``time``.
     """
 
     name: Name
     classes: tuple[Name, ...]
     decide: Decision
+    own_mean: OwnMean | None = None
+
+    @model_serializer(mode="wrap")
+    def _own_mean_if_used(self, content: Any) -> dict[str, Any]:
+        """``own_mean`` is written if the label is decided by it."""
+        return {name: value for name, value in content(self).items() if name != "own_mean" or value}
 
     @model_validator(mode="after")
     def _each_class_once(self) -> Self:
@@ -318,7 +325,8 @@ def channel_cards(recording: Recording, windows: ParticipantWindows) -> tuple[Ch
 
 def label_card(label: Label) -> LabelCard:
     """A label as the card holds it."""
-    return LabelCard(name=label.name, classes=tuple(label.classes), decide=label.decide)
+    own_mean = label.own_mean if label.decide == "above_own_mean" else None
+    return LabelCard(name=label.name, classes=tuple(label.classes), decide=label.decide, own_mean=own_mean)
 
 
 def participant_summary(recording: Recording, windows: ParticipantWindows, labels: Iterable[Label]) -> ParticipantSummary:
