@@ -8,6 +8,7 @@ import ray
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, participants_of
+from raylab.runs.ray_errors import remote_result
 from raylab.windows.recording_check import Finding, coverage, examine
 
 HEAD = f"{'participant':>12} {'channel':<14} {'seconds':>9} {'promised':>9} {'found':>9} {'NaN':>7} {'flat':>6}"
@@ -46,7 +47,10 @@ def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> 
     say(HEAD)
     problems = []
     for participant, ref in [(name, task.remote(order, name)) for name in participants]:
-        lines, problem = ray.get(ref)
+        try:
+            lines, problem = remote_result(ref, f"participant {participant}")
+        except RaylabError as error:  # its process died: the others are read all the same
+            lines, problem = [], str(error)
         for line in lines:
             say(line)
         if problem:
