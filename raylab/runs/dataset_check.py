@@ -7,7 +7,7 @@ import ray
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import PrepareRequest, participants_of
+from raylab.runs.prepare import PrepareRequest, participants_of, problem_of
 from raylab.runs.ray_errors import remote_result
 from raylab.windows.recording_check import Finding, coverage, examine
 
@@ -30,9 +30,7 @@ def _check_participant(order: PrepareRequest, participant: str) -> tuple[list[st
         lines += [f"{participant:>12} label {name}: {share:.1%} of the windows" for name, share in shares.items()]
         return lines + [f"{participant:>12} {note}" for note in recording.notes], ""
     except Exception as error:  # the report names every problem, whatever it is
-        return [], str(error) if isinstance(
-            error, RaylabError
-        ) else f"participant {participant}: {type(error).__name__}: {error}"
+        return [], problem_of(error, participant)
 
 
 def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> int:

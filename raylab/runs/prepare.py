@@ -37,6 +37,7 @@ from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
 PROGRESS_EVERY_S = 3.0
+RETRIES = 3  # of a participant whose process or node died
 NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
 REMEDY = f"leave it out with --exclude to see whether its files are the cause; if memory is short, {MEMORY}"
 
@@ -123,12 +124,19 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         windows = cut_windows(recording, labels, order.settings)
         note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
-        problem = str(error) if isinstance(error, RaylabError | OSError) else fault
-        folder.write_json(name, _Note(error=problem).model_dump(mode="json"))
+        folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
     return to_table(windows, participant, number, list(order.label_names))
+
+
+def problem_of(error: Exception, participant: str) -> str:
+    """The sentence for what a reader raised: its own, if it has one for the user."""
+    if isinstance(error, RaylabError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
+    return f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
 
 
 def participants_of(order: PrepareRequest) -> list[str]:
@@ -209,8 +217,10 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
     folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    windows = rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
-    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+    again = {"max_retries": RETRIES}  # Ray Data's own number is infinite: a file that crashes its reader would be read for ever
+    read = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}}
+    windows = rows.map_batches(_prepare_participant, **read, **again)
+    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"], ray_remote_args=again)
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
