@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,14 @@ def join(root: str, name: str) -> str:
         return f"{root.rstrip('/')}/{name}"
     parts = urlsplit(root)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+def _damaged(path: str, error: Exception) -> str:
+    """The sentence for a file that cannot be read."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"{path} cannot be read ({reason}). What to do: restore the file, or remove it and give the command that wrote it again"
+    )
 
 
 class Folder:
@@ -108,7 +116,7 @@ class Folder:
         Raises:
             FileNotFoundError: if there is none.
         """
-        with self.system.open_input_stream(self.at(name)) as stream:
+        with self._readable(name), self.system.open_input_stream(self.at(name)) as stream:
             return bytes(stream.read())
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
@@ -197,7 +205,7 @@ class Folder:
         """
         try:
             return json.loads(self.read(name))
-        except ValueError as error:  # also of bytes that are no text
+        except (ValueError, RecursionError) as error:  # also of bytes that are no text
             raise InvalidValueError(f"{join(self.uri, name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
@@ -209,9 +217,36 @@ class Folder:
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
-        """The table in a Parquet file."""
-        with self.system.open_input_file(self.at(name)) as file:
+        """The table in a Parquet file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            InvalidValueError: naming the file, if it is damaged or none of Parquet.
+        """
+        with self._readable(name), self.system.open_input_file(self.at(name)) as file:
             return pq.read_table(file)
+
+    @contextlib.contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """Inside the block a file is read; an error that does not name it becomes one that does.
+
+        Raises:
+            InvalidValueError: if pyarrow cannot make sense of the content.
+            OSError: if the storage fails.
+        """
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            path = join(self.uri, name)
+            if error.errno is not None:
+                raise OSError(error.errno, f"cannot read {path}: {error.strerror or error}") from error
+            raise InvalidValueError(
+                _damaged(path, error)
+            ) from error  # so pyarrow says of a Parquet file that is cut or flipped
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise InvalidValueError(_damaged(join(self.uri, name), error)) from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table as a Parquet file."""

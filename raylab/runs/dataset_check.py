@@ -7,7 +7,8 @@ import ray
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import PrepareRequest, participants_of
+from raylab.runs.prepare import PrepareRequest, participants_of, problem_of
+from raylab.runs.ray_errors import remote_result
 from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
 from raylab.windows.recording_check import Finding, coverage, examine
 from raylab.windows.recording_rules import checked
@@ -33,10 +34,7 @@ def _check_participant(order: PrepareRequest, participant: str) -> tuple[list[st
         lines += [f"{participant:>12} label {name}: {share:.1%} of the windows" for name, share in shares.items()]
         return lines + [f"{participant:>12} {note}" for note in recording.notes], "", contents(recording)
     except Exception as error:  # the report names every problem, whatever it is
-        problem = (
-            str(error) if isinstance(error, RaylabError) else f"participant {participant}: {type(error).__name__}: {error}"
-        )
-        return lines, problem, ()
+        return lines, problem_of(error, participant), ()
 
 
 def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> int:
@@ -51,7 +49,10 @@ def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> 
     say(HEAD)
     problems, sessions = [], {}
     for participant, ref in [(name, task.remote(order, name)) for name in participants]:
-        lines, problem, sessions[participant] = ray.get(ref)
+        try:
+            lines, problem, sessions[participant] = remote_result(ref, f"participant {participant}")
+        except RaylabError as error:  # its process died: the others are read all the same
+            lines, problem = [], str(error)
         for line in lines:
             say(line)
         if problem:

@@ -19,6 +19,7 @@ from raylab.files import Folder
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options
 from raylab.runs.cluster import Executor, connect
+from raylab.runs.ray_errors import DEATH, MEMORY, cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
     ChannelCard,
@@ -38,7 +39,9 @@ from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
 PROGRESS_EVERY_S = 3.0
+RETRIES = 3  # of a participant whose process or node died
 NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
+REMEDY = f"leave it out with --exclude to see whether its files are the cause; if memory is short, {MEMORY}"
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,19 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         summary = participant_summary(recording, windows, labels)
         note = _Note(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
-        problem = str(error) if isinstance(error, RaylabError | OSError) else fault
-        folder.write_json(name, _Note(error=problem).model_dump(mode="json"))
+        folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
     return to_table(windows, participant, number, list(order.label_names))
+
+
+def problem_of(error: Exception, participant: str) -> str:
+    """The sentence for what a reader raised: its own, if it has one for the user."""
+    if isinstance(error, RaylabError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
+    return f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
 
 
 def participants_of(order: PrepareRequest) -> list[str]:
@@ -213,8 +223,10 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
     folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    windows = rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
-    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+    again = {"max_retries": RETRIES}  # Ray Data's own number is infinite: a file that crashes its reader would be read for ever
+    read = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}}
+    windows = rows.map_batches(_prepare_participant, **read, **again)
+    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"], ray_remote_args=again)
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
@@ -224,17 +236,34 @@ def _write_local(order: PrepareRequest, participants: list[str]) -> None:
         Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
 
 
-def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
+def _note_of(folder: Folder, name: str) -> _Note:
+    """The note that a participant's task left; one that names the problem if it cannot be read."""
+    try:
+        return _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
+    except (OSError, ValueError) as error:
+        return _Note(
+            error=f"participant {name}: the note of its task cannot be read ({str(error).splitlines()[0]}); prepare again"
+        )
+
+
+def _notes(
+    folder: Folder, participants: list[str], death: str = DEATH
+) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
     """The tasks' notes: of every participant in order, and of the channels, which are the same for all.
+
+    Args:
+        death: how a process ended that left no note.
 
     Raises:
         RaylabError: with every problem.
     """
     written = set(folder.names(NOTES, ".json"))
     notes = {
-        name: _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
+        name: _note_of(folder, name)
         if f"{name}.json" in written
-        else _Note(error=f"participant {name}: its task was lost")
+        else _Note(
+            error=f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
+        )
         for name in participants
     }
     problems = [note.error for note in notes.values() if note.error]
@@ -276,8 +305,11 @@ def prepare(
         with _progress(folder, participants, say):
             (_write if where == "ray" else _write_local)(order, participants)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
-        _notes(folder, participants)
-        raise RaylabError(f"writing the windows failed: {error}") from error
+        cause = cause_of(error)
+        _notes(folder, participants, death_of(cause))
+        raise RaylabError(
+            sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
+        ) from error
     card = _card(order, labels, *_notes(folder, participants), folder)
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)

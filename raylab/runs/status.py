@@ -28,7 +28,11 @@ def status_lines(uri: str) -> list[str]:
         return ["hyperparameters are searched:", *status_lines(run.folder.sub(SEARCH).uri)]
     if not run.folder.exists("plan.parquet"):
         raise RaylabError(f"{uri} is no run folder (it has no plan.parquet)")
-    plan = run.folder.read_table("plan.parquet").select(["trial", "stages"])
+    plan = run.folder.read_table("plan.parquet")
+    if absent := sorted({"trial", "stages"} - set(plan.column_names)):
+        raise RaylabError(
+            f"{uri}/plan.parquet has no column {', '.join(absent)}; `raylab run` with the same study writes it anew"
+        )
     planned, stages = set(plan["trial"].to_pylist()), set(plan["stages"].combine_chunks().flatten().to_pylist())
     records = run.records()
     ended = [row for row in records if row["trial"] in planned]

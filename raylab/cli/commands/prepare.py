@@ -77,16 +77,18 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     """``name=value`` pairs; a value is read as YAML reads it.
 
     Raises:
-        RaylabError: naming a pair that is none, or a value that is no YAML.
+        RaylabError: naming a pair that is none, a name that is given twice, or a value that is no YAML.
     """
-    options = {}
+    options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise RaylabError(f"--option {pair!r} is not name=value")
+        if name in options:
+            raise RaylabError(f"--option {name} is given twice")
         try:
             options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist, a thousand brackets
             raise RaylabError(f"--option {pair!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
     return options
 
