@@ -262,6 +262,8 @@ def prepare(
         f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
         f"normalization {order.settings.normalization}"
     )
+    for note in order.reader.notes:
+        say(f"  {note}")
     folder.write_json(f"{NOTES}/started.json", {"participants": participants})
     try:
         with _progress(folder, participants, say):
