@@ -63,7 +63,7 @@ def read_utf8(path: Path, separator: str) -> bytes:
         data = data.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     end = data.find(b"\n", len(data.rstrip(b" \n" if separator == "\t" else b" \t\n")))
     data = data if end < 0 else data[:end]
-    if not data:
+    if not data.strip():
         raise TableError("is empty")
     return data
 

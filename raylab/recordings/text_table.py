@@ -186,6 +186,11 @@ def _parse(
         "index_col": False,
         "keep_default_na": False,
     }
+    names = {positions[name]: name for name in numbers}
+    if re.search(rb"(?i)true|false", data) and (  # a column of truth values becomes 1 and 0 without a word
+        error := _describe_first_non_number(data, names, settings, 1 + header, blank_rows)
+    ):
+        raise error
     no_value: dict[Any, list[str]] = {column: list(NO_VALUE) for column in number_columns}
     types: dict[int, Any] = {column: np.float64 if column in number_columns else str for column in columns}
     try:
@@ -197,7 +202,6 @@ def _parse(
             **settings,
         )
     except (ValueError, pd.errors.ParserWarning) as error:
-        names = {positions[name]: name for name in numbers}
         raise _describe_first_non_number(data, names, settings, 1 + header, blank_rows) or TableError(str(error)) from error
     for column in set(columns) - set(number_columns):
         cells = frame[column]
@@ -219,8 +223,10 @@ def _describe_first_non_number(
         for part in pd.read_csv(io.BytesIO(data), dtype=str, chunksize=50_000, **settings):
             for column, name in names.items():
                 cells = part[column]
-                refused = ~(cells.str.fullmatch(NUMBER) | cells.isin(NO_VALUE))
-                refused |= pd.to_numeric(cells, errors="coerce").abs() > LARGEST
+                written_as_number = cells.str.fullmatch(NUMBER)
+                number = pd.to_numeric(cells, errors="coerce")
+                refused = ~(written_as_number | cells.isin(NO_VALUE)) | (number.abs() > LARGEST)
+                refused |= written_as_number & number.isna()  # beyond float64
                 if refused.any():
                     index = int(refused.to_numpy().argmax())
                     return _no_number(name, str(cells.iloc[index]), rows.row(start + index))

@@ -63,8 +63,7 @@ def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: 
     share = np.round(np.bincount(code_of, weights=seconds), 4)
     if label.decide == "majority" and (share == share.max()).sum() > 1:
         return NO_LABEL
-    code = float(codes[share.argmax()])
-    return label.codes.get(int(code), NO_LABEL) if code.is_integer() else NO_LABEL
+    return label.codes.get(int(codes[share.argmax()]), NO_LABEL)
 
 
 def _step(times: npt.NDArray[np.float64]) -> float:

@@ -122,7 +122,7 @@ def test_a_wide_row_far_below_is_found(tmp_path: Path) -> None:
         read_text_table(write(tmp_path, "x,y\n" + "\n".join(rows)), "all")
 
 
-@given(st.lists(st.lists(st.floats(-1e38, 1e38, width=32), min_size=2, max_size=2), min_size=1, max_size=20))
+@given(st.lists(st.lists(st.floats(-1e38, 1e38), min_size=2, max_size=2), min_size=1, max_size=20))
 def test_numbers_are_read_exactly(rows: list[list[float]]) -> None:
     """With ``exact``, whatever Python writes is read as the same number."""
     with tempfile.TemporaryDirectory() as folder:
