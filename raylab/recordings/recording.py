@@ -225,6 +225,7 @@ class Dataset:
         options: the names that ``--option name=value`` may set, with defaults.
         needs_root: whether it reads files.
         caution: the sentence that every table of this data must carry, if any.
+        notes: sentences on what the folder holds and no participant is read from; preparing says them.
         published: names of all published participants, to say who is missing from a folder.
         describe: for data that describe themselves: the dataset as the folder says it is.
         kind: ``signals``: windows are cut from running signals (``raylab.windows.segmentation``); ``utterances``: a segment is an utterance
@@ -247,6 +248,7 @@ class Dataset:
     options: Options = field(default_factory=dict)
     needs_root: bool = True
     caution: str = ""
+    notes: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     describe: Callable[[Path], "Dataset"] | None = None
     kind: DatasetKind = "signals"

@@ -46,6 +46,8 @@ def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> 
     participants = participants_of(order)
     connect()  # a task without it would start a Ray that listens on every interface
     task = ray.remote(_check_participant)
+    for note in order.reader.notes:
+        say(note)
     say(HEAD)
     problems, sessions = [], {}
     for participant, ref in [(name, task.remote(order, name)) for name in participants]:

@@ -231,9 +231,16 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
+    failure: Exception | None = None
     for number, name in enumerate(participants):
-        table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
-        Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+        try:
+            table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
+        except Exception as error:  # go on to the other participants, so that every problem is named at once
+            failure = failure or error
+        else:
+            Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+    if failure:
+        raise failure
 
 
 def _note_of(folder: Folder, name: str) -> _Note:
@@ -300,6 +307,8 @@ def prepare(
         f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
         f"normalization {order.settings.normalization}"
     )
+    for note in order.reader.notes:
+        say(f"  {note}")
     folder.write_json(f"{NOTES}/started.json", {"participants": participants})
     try:
         with _progress(folder, participants, say):

@@ -69,7 +69,7 @@ def _marks(segment: Segment, label: Label) -> list[LabelMark]:
     """A mark at each change of the label's class; codes without a class end a mark."""
     track, marks, previous = segment.tracks[label.track], [], ""
     for time_s, value in zip(track.times_s, track.values, strict=True):
-        number = label.codes.get(int(value)) if np.isfinite(value) else None
+        number = label.codes.get(int(value)) if float(value).is_integer() else None
         name = "" if number is None else label.classes[number]
         if name != previous:
             marks.append(LabelMark(name, segment.start_s + float(time_s)))
