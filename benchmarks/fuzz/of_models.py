@@ -80,7 +80,7 @@ def _read_lines(folder: Path) -> None:
     for item in items(io.BytesIO((folder / "stream.jsonl").read_bytes()), Event()):
         for window in assembler.feed(item) if isinstance(item, Chunk) else ():
             values = [values for name, values in window.values.items() if name not in window.missing]
-            if not all(np.isfinite(array).all() for array in ([window.start_s, window.end_s], *values)):
+            if not np.isfinite([window.start_s, window.end_s]).all() or not all(np.isfinite(array).all() for array in values):
                 raise UnlikeSeedError(f"window {window.number} at {window.start_s} s holds NaN or infinity")
     assembler.counts()
 

@@ -1,6 +1,8 @@
 """Prepared windows, study files and run folders."""
 
 import hashlib
+import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ import numpy as np
 import yaml
 
 import analysis
+from benchmarks.fuzz.mutate_trees import change_json, change_tree
 from benchmarks.fuzz.reader import FuzzedReader
 from raylab.files import Folder
+from raylab.hashing import hash_record
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease, describe_holder, driver
 from raylab.runs.prepare import PrepareRequest, prepare
@@ -20,6 +24,7 @@ from raylab.trials.study import parse_study, read_study
 from raylab.windows.dataset import read_card, read_windows
 from raylab.windows.preprocess import Preprocessing
 
+NO_DIGEST = "before raylab kept a digest"  # in the caution of a card of before
 STUDY: dict[str, Any] = {
     "name": "fuzzed",
     "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}],
@@ -80,7 +85,30 @@ def _read_windows(folder: Path) -> object:
 
 
 def _read_card(folder: Path) -> object:
-    return read_card(Folder(str(folder))).model_dump_json()
+    """The card; None if it says itself that nothing notices its changes: cards of before had no digest."""
+    card = read_card(Folder(str(folder)))
+    return None if NO_DIGEST in card.caution else card.model_dump_json()
+
+
+def _read_resealed(folder: Path) -> None:
+    """The card, and the windows that it describes."""
+    read_windows(Folder(str(folder)))
+
+
+def change_sealed(data: bytes, rng: random.Random) -> bytes:
+    """Another value in a card, and the digest that goes with it: what a hostile writer would send."""
+    try:
+        content = json.loads(data)
+        content.pop("digest", None)
+        changed = change_tree(content, rng)
+        return json.dumps({**changed, "digest": hash_record(changed)}).encode()
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # an earlier change has left no mapping, or what no digest can be made of
+        return change_json(data, rng)
 
 
 def _read_study(folder: Path) -> None:
@@ -111,9 +139,13 @@ def _read_lease(folder: Path) -> None:
     describe_holder(Folder(str(folder)))
 
 
+_RESEALED = {".json": (change_sealed,)}
 _RUN = ("trials/*", "trainings/*", "*.json", "*.parquet", "stages/*")
 READERS = {
     "card": FuzzedReader("card.json of prepared windows", write_windows, ("card.json",), _read_card, notices_all=True),
+    "resealed_card": FuzzedReader(
+        "card.json with a digest of its own", write_windows, ("card.json",), _read_resealed, mutators=_RESEALED
+    ),
     "windows": FuzzedReader(
         "Parquet files of windows", write_windows, ("*.parquet",), _read_windows, notices_all=True, binary=True
     ),

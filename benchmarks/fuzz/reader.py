@@ -26,7 +26,7 @@ MODULES: dict[str, str] = {
         "of_recordings",
     ),
     "wav": "of_sounds",
-    **dict.fromkeys(("card", "windows", "study", "run", "predictions", "lease"), "of_runs"),
+    **dict.fromkeys(("card", "resealed_card", "windows", "study", "run", "predictions", "lease"), "of_runs"),
     **dict.fromkeys(("model", "live_wav", "live_lines"), "of_models"),
 }
 SELF_TEST: dict[str, str] = {"faults": "of_faults"}  # no reader of raylab's
@@ -44,7 +44,7 @@ class FuzzedReader:
         about: what is read and what is damaged.
         seed: writes a small valid input into an empty folder.
         targets: patterns of the files that are damaged.
-        read: reads the input; what it returns is compared with the seed's if ``notices_all``.
+        read: reads the input; what it returns is compared with the seed's if ``notices_all``, unless it is None.
         notices_all: whether every change of the content has to be noticed, because a digest covers it.
         binary: whether the input is no text.
         folder: name of the input's folder.

@@ -89,7 +89,7 @@ def read_input(reader: FuzzedReader, folder: Path, names: list[str], expected: o
     """Read the input in a folder; what it says is compared with the seed's if the reader is to notice every change."""
     try:
         content = reader.read(folder)
-        if reader.notices_all and expected is not None and content != expected:
+        if reader.notices_all and content is not None and expected is not None and content != expected:
             raise UnlikeSeedError(f"it was accepted as {content!s:.200}")
     except (Exception, SystemExit) as error:
         return _outcome_of(error, names)
