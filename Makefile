@@ -8,7 +8,7 @@ DEMO   ?= build/demo
 # of make fuzz: readers (python -m benchmarks.fuzz --help), inputs (0: 100,000 of a text reader, 10,000 of a binary one), seconds a reader, seed
 READER  ?= all
 COUNT   ?= 0
-SECONDS_EACH ?= 1800
+SECONDS_EACH ?= 5400
 SEED    ?= 0
 export OMP_NUM_THREADS = 1
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO = 0
