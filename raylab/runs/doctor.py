@@ -64,12 +64,13 @@ def examine(storage: str, with_ray: bool = True) -> Iterator[Finding]:
         storage: folder or URI that runs are to be written to.
         with_ray: whether Ray is started for a moment, as a run does.
     """
-    temporary = temporary_folder()
-    yield from (cores(), memory(), clock(), *disks(storage, temporary), tmpdir := temporary_path(temporary), *packages())
+    ray_folder = temporary_folder() if with_ray else None
+    paths = [temporary_path(ray_folder)] if ray_folder else []
+    yield from (cores(), memory(), clock(), *disks(storage, ray_folder), *paths, *packages())
     children: list[Callable[[], Finding]] = [gpus, lambda: storage_writable(storage)]
     if find_spec("librosa"):
         children.append(numba_cache)
-    if with_ray and tmpdir.state != "broken":
+    if with_ray and all(path.state != "broken" for path in paths):
         children.append(ray_starts)
     with ThreadPoolExecutor(len(children)) as pool:
         for future in as_completed([pool.submit(child) for child in children]):
@@ -144,11 +145,11 @@ def _existing(path: Path) -> Path:
     return next((place for place in (path.absolute(), *path.absolute().parents) if place.is_dir()), Path("/"))
 
 
-def disks(storage: str, temporary: Path) -> Iterator[Finding]:
+def disks(storage: str, ray_folder: Path | None) -> Iterator[Finding]:
     """Free space for runs, if they are on this machine, and for Ray's temporary files."""
-    places = {"disk for Ray": temporary}
-    if "://" not in storage:
-        places = {"disk for runs": Path(storage), **places}
+    places = {} if "://" in storage else {"disk for runs": Path(storage)}
+    if ray_folder:
+        places["disk for Ray"] = ray_folder
     for name, place in places.items():
         folder = _existing(place)
         usage = shutil.disk_usage(folder)

@@ -180,6 +180,20 @@ def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypa
     assert [] == list(tmp_path.rglob("*"))
 
 
+def test_what_cannot_be_written_or_played_is_refused_before_the_stream(live_run: Path, tmp_path: Path) -> None:
+    """A record in a folder that is not there, or in place of a folder; a speed that is none; a camera that is no number."""
+    exported(live_run)
+    model = next((live_run / "models").glob("fcn_w0.0625-non_personalized.raylab"))
+    for record in (tmp_path, tmp_path / "none" / "r.jsonl"):
+        request = LiveRequest(model, SourceOptions("folder:.", "P01", speed=0), StreamSettings(), record=record, quiet=True)
+        with pytest.raises(RaylabError, match=f"--record {record} cannot be written"):
+            follow(request, lambda line: None)
+    assert [] == list(tmp_path.iterdir())
+    for speed in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(RaylabError, match="--speed"):
+            SourceOptions("folder:.", "P01", speed=speed)
+
+
 def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the command line it is refused; with a page the stream begins when consent is given there."""
     exported(live_run)

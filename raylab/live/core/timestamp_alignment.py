@@ -108,6 +108,7 @@ class TimestampAligner:
         self.next_index = -1  # of the next sample; -1 before the first
         self.shift_s = 0.0
         self.drift = 0.0  # samples
+        self.n_dropped = 0  # samples before the last chunk that raylab dropped
         self.counts: dict[str, int] = dict.fromkeys(("samples", "gaps", "late", "jumps", "slips", "dropped", "no_time"), 0)
         self._meter = RateMeter(rate_hz)
         self._previous: tuple[float, int] | None = None  # the last chunk's stamp, and the samples since the stamp before that
@@ -125,9 +126,9 @@ class TimestampAligner:
         return self._meter.wrong
 
     @property
-    def suspect(self) -> bool:
-        """Whether the last chunk is not to be used until the next ones tell its rate."""
-        return self._meter.suspect
+    def is_left_out(self) -> bool:
+        """Whether the last chunk is not used: the rate is wrong, or the next chunks are still to tell."""
+        return self._meter.wrong or self._meter.suspect
 
     def time_of(self, index: int) -> float:
         """The source's clock at an index."""
@@ -141,15 +142,17 @@ class TimestampAligner:
         """Take note of a whole chunk before it is placed: its time, its rate, and what raylab dropped before it. False if it cannot be placed."""
         if not len(chunk.samples) or not self._has_time(chunk):
             return False
-        n_dropped = self._skip_dropped(chunk)
+        self.n_dropped = self._skip_dropped(chunk)
         was_wrong = self.wrong_rate
-        self._meter.add(chunk.time_s, chunk.samples, n_dropped)
+        self._meter.add(chunk.time_s, chunk.samples, self.n_dropped)
         if self.wrong_rate != was_wrong:
             self._note_rate()
         if self.wrong_rate and not was_wrong and self.next_index >= 0:
             position_s = self._index_at(chunk.time_s) / self.rate_hz
             self.timeline.hold_back(self.name, position_s)
             self.next_index = max(0, min(self.next_index, round(self.timeline.positions_s.get(self.name, 0.0) * self.rate_hz)))
+        if self.is_left_out:
+            self._follow(chunk.time_s)
         return True
 
     def place(self, chunk: Chunk) -> AlignedChunk | None:
@@ -157,8 +160,7 @@ class TimestampAligner:
         samples = np.asarray(chunk.samples, dtype=np.float64)
         self.counts["samples"] += len(samples)
         timeline = self.timeline
-        if self.wrong_rate or self._meter.suspect:
-            self._follow(chunk.time_s)
+        if self.is_left_out:
             return None
         if timeline.origin_s is None:
             timeline.origin_s = chunk.time_s

@@ -51,6 +51,7 @@ class WindowAssembler:
         self._last_chunk_s: dict[str, float] = dict.fromkeys(
             self.channels, 0.0
         )  # position of the stream at a channel's last chunk
+        self._grace_s = 0.0  # position up to which no channel is taken for lost, because raylab itself dropped chunks of all
 
     def start_segment(self, segment: SegmentStart) -> None:
         """Begin a new segment of a recording."""
@@ -72,9 +73,12 @@ class WindowAssembler:
         if aligner.wrong_rate and not was_wrong:
             channel.rewind(-(-max(0, aligner.next_index) // channel.factor))
         invalid_before = channel.n_invalid
-        if not (aligner.wrong_rate or aligner.suspect):
+        if not aligner.is_left_out:
             self.timeline.add_chunk(len(usable.samples) / channel.card.recorded_hz)
-        windows = [window for piece in _pieces(usable, channel) for window in self._feed_piece(piece, channel)]
+        if aligner.n_dropped:
+            self._grace_s = max(self.timeline.newest_s, aligner.next_index / channel.card.recorded_hz) + LOST_S
+        pieces = [usable] if aligner.is_left_out else _pieces(usable, channel)
+        windows = [window for piece in pieces for window in self._feed_piece(piece, channel)]
         self._note_invalid(chunk.channel, channel.n_invalid - invalid_before)
         return windows
 
@@ -146,6 +150,8 @@ class WindowAssembler:
         # a channel of a wrong rate may have been taken to be far ahead until that was known
         self._last_chunk_s = {name: min(last_s, newest_s) for name, last_s in self._last_chunk_s.items()}
         self._last_chunk_s[current] = newest_s
+        if newest_s < self._grace_s:
+            return
         patience_s = max(LOST_S, 1.5 * self.timeline.longest_chunk_s)
         for name in self.channels:
             behind_s = newest_s - self._position_s(name)
