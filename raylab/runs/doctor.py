@@ -37,7 +37,7 @@ FER = "fer"  # it declares what raylab does not need, so that no extra names it
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineCheck:
     """One thing that was looked at.
 
     Attributes:
@@ -57,7 +57,7 @@ class Finding:
         return f"{self.state:6}  {text}" + (f". What to do: {' '.join(self.remedy.split())}" if self.remedy else "")
 
 
-def examine(storage: str, with_ray: bool = True) -> Iterator[Finding]:
+def examine(storage: str, with_ray: bool = True) -> Iterator[MachineCheck]:
     """The findings, each as soon as it is known.
 
     Args:
@@ -67,7 +67,7 @@ def examine(storage: str, with_ray: bool = True) -> Iterator[Finding]:
     ray_folder = temporary_folder() if with_ray else None
     paths = [temporary_path(ray_folder)] if ray_folder else []
     yield from (cores(), memory(), clock(), *disks(storage, ray_folder), *paths, *packages())
-    children: list[Callable[[], Finding]] = [gpus, lambda: storage_writable(storage)]
+    children: list[Callable[[], MachineCheck]] = [gpus, lambda: storage_writable(storage)]
     if find_spec("librosa"):
         children.append(numba_cache)
     if with_ray and all(path.state != "broken" for path in paths):
@@ -77,16 +77,16 @@ def examine(storage: str, with_ray: bool = True) -> Iterator[Finding]:
             yield future.result()
 
 
-def cores() -> Finding:
+def cores() -> MachineCheck:
     """The processors that this process may use."""
     usable, present = len(os.sched_getaffinity(0)), os.cpu_count() or 1
     quota = _quota()
     text = f"{usable} usable of {present}" + (f", limited to the time of {quota:g}" if quota and quota < usable else "")
     if min(usable, quota or usable) < 2:
-        return Finding(
+        return MachineCheck(
             "cores", "note", text, "trials run one at a time; use a machine with more cores, or a cluster (--address)"
         )
-    return Finding("cores", "ok", text)
+    return MachineCheck("cores", "ok", text)
 
 
 def _quota() -> float | None:
@@ -98,21 +98,21 @@ def _quota() -> float | None:
         return None
 
 
-def memory() -> Finding:
+def memory() -> MachineCheck:
     """Memory that is free, of this machine or of the container's limit."""
     try:
         rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
         total, free = (int(rows[name].split()[0]) * 1024 / GB for name in ("MemTotal", "MemAvailable"))
     except (OSError, ValueError, KeyError):
-        return Finding("memory", "note", "cannot be read from /proc/meminfo", "see to it that some GB are free")
+        return MachineCheck("memory", "note", "cannot be read from /proc/meminfo", "see to it that some GB are free")
     limit_gb = _memory_limit_gb()
     if limit_gb is not None and limit_gb[0] < total:
         total, free = limit_gb[0], min(free, limit_gb[0] - limit_gb[1])
     text = f"{free:.1f} GB free of {total:.1f} GB"
     remedy = "end other programs, or use a machine with more"
     if free < LITTLE_MEMORY_GB:
-        return Finding("memory", "broken" if free < LEAST_MEMORY_GB else "note", text, remedy)
-    return Finding("memory", "ok", text)
+        return MachineCheck("memory", "broken" if free < LEAST_MEMORY_GB else "note", text, remedy)
+    return MachineCheck("memory", "ok", text)
 
 
 def _memory_limit_gb() -> tuple[float, float] | None:
@@ -126,18 +126,18 @@ def _memory_limit_gb() -> tuple[float, float] | None:
         return None
 
 
-def clock() -> Finding:
+def clock() -> MachineCheck:
     """Whether the time of day can be: it is not before raylab's own files were written."""
     now_s = time.time()
     written_s = max((path.stat().st_mtime for path in Path(__file__).parent.glob("*.py")), default=0.0)
     text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
     remedy = "set the clock (Debian: timedatectl set-ntp true): leases of runs and certificates of stores are dated by it"
     if not 1.7e9 < now_s < 4.1e9:
-        return Finding("clock", "broken", text, remedy)
+        return MachineCheck("clock", "broken", text, remedy)
     if now_s < written_s - 3600:
         written = time.strftime("%Y-%m-%d %H:%M", time.gmtime(written_s))
-        return Finding("clock", "broken", f"{text}, before raylab's own files, which are of {written}", remedy)
-    return Finding("clock", "ok", text)
+        return MachineCheck("clock", "broken", f"{text}, before raylab's own files, which are of {written}", remedy)
+    return MachineCheck("clock", "ok", text)
 
 
 def _existing(path: Path) -> Path:
@@ -145,7 +145,7 @@ def _existing(path: Path) -> Path:
     return next((place for place in (path.absolute(), *path.absolute().parents) if place.is_dir()), Path("/"))
 
 
-def disks(storage: str, ray_folder: Path | None) -> Iterator[Finding]:
+def disks(storage: str, ray_folder: Path | None) -> Iterator[MachineCheck]:
     """Free space for runs, if they are on this machine, and for Ray's temporary files."""
     places = {} if "://" in storage else {"disk for runs": Path(storage)}
     if ray_folder:
@@ -157,12 +157,12 @@ def disks(storage: str, ray_folder: Path | None) -> Iterator[Finding]:
         full = name == "disk for Ray" and 1 - usage.free / usage.total > FULL_DISK
         remedy = "free space, or use another disk" + (" (RAY_TMPDIR)" if name == "disk for Ray" else " (--out)")
         if usage.free / GB < LEAST_DISK_GB:
-            yield Finding(name, "broken", text, remedy)
+            yield MachineCheck(name, "broken", text, remedy)
         elif usage.free / GB < LITTLE_DISK_GB or full:
             text += f"; more than {FULL_DISK:.0%} are in use, and Ray spills nothing there" if full else ""
-            yield Finding(name, "note", text, remedy)
+            yield MachineCheck(name, "note", text, remedy)
         else:
-            yield Finding(name, "ok", text)
+            yield MachineCheck(name, "ok", text)
 
 
 def temporary_folder() -> Path:
@@ -170,24 +170,24 @@ def temporary_folder() -> Path:
     return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir())
 
 
-def temporary_path(folder: Path) -> Finding:
+def temporary_path(folder: Path) -> MachineCheck:
     """Whether Ray can make its sockets in its folder."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "the default")
     excess = len(os.fsencode(f"{folder}{SOCKET}")) - SOCKET_LENGTH
     remedy = "set RAY_TMPDIR to a short path of a folder that you may write, as RAY_TMPDIR=/tmp"
     if excess > 0:
-        return Finding("RAY_TMPDIR", "broken", f"{folder} ({name}) is {excess} bytes too long for a socket", remedy)
+        return MachineCheck("RAY_TMPDIR", "broken", f"{folder} ({name}) is {excess} bytes too long for a socket", remedy)
     if not os.access(_existing(folder), os.W_OK | os.X_OK):
-        return Finding("RAY_TMPDIR", "broken", f"{folder} ({name}) cannot be written", remedy)
-    return Finding("RAY_TMPDIR", "ok", f"{folder} ({name})")
+        return MachineCheck("RAY_TMPDIR", "broken", f"{folder} ({name}) cannot be written", remedy)
+    return MachineCheck("RAY_TMPDIR", "ok", f"{folder} ({name})")
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[MachineCheck]:
     """The packages that raylab needs, and those of its optional parts, by their versions."""
     try:
         requirements = [Requirement(text) for text in metadata.requires("raylab") or ()]
     except metadata.PackageNotFoundError:
-        yield Finding("packages", "note", "raylab is not installed, so its needs are not known", "pip install -e .")
+        yield MachineCheck("packages", "note", "raylab is not installed, so its needs are not known", "pip install -e .")
         return
     for part in ("", *INSTALL):
         problems = [
@@ -199,11 +199,11 @@ def packages() -> Iterator[Finding]:
             problems += [] if _version(FER) else [f"{FER} is missing"]
         name = f"part {part}" if part else "packages"
         if not problems:
-            yield Finding(name, "ok", "present")
+            yield MachineCheck(name, "ok", "present")
         elif part:
-            yield Finding(name, "note", "; ".join(problems), f"only if you use it: {INSTALL[part]}")
+            yield MachineCheck(name, "note", "; ".join(problems), f"only if you use it: {INSTALL[part]}")
         else:
-            yield Finding(name, "broken", "; ".join(problems), "pip install -c constraints.txt -e .")
+            yield MachineCheck(name, "broken", "; ".join(problems), "pip install -c constraints.txt -e .")
 
 
 def _belongs(requirement: Requirement, part: str) -> bool:
@@ -289,20 +289,20 @@ print(json.dumps({"cards": [f"{card.name}, {card.total_memory / 1e9:.0f} GB" for
 """
 
 
-def gpus() -> Finding:
+def gpus() -> MachineCheck:
     """The GPUs that torch can use; none are needed."""
     result = run_child(GPU_CODE, CHILD_S["GPUs"])
     remedy = (
         "install the build of torch for your driver (pytorch.org/get-started), or hide the cards with CUDA_VISIBLE_DEVICES="
     )
     if result.problem:
-        return Finding("GPUs", "broken", f"torch cannot be used: it {result.problem}", remedy)
+        return MachineCheck("GPUs", "broken", f"torch cannot be used: it {result.problem}", remedy)
     cards = result.values.get("cards")
     if cards:
-        return Finding("GPUs", "ok", "; ".join(map(str, cards if isinstance(cards, list) else [])))
+        return MachineCheck("GPUs", "ok", "; ".join(map(str, cards if isinstance(cards, list) else [])))
     if Path("/proc/driver/nvidia/version").exists():
-        return Finding("GPUs", "note", f"there is a driver, and torch {result.values.get('torch')} sees no card", remedy)
-    return Finding("GPUs", "ok", "none; none is needed")
+        return MachineCheck("GPUs", "note", f"there is a driver, and torch {result.values.get('torch')} sees no card", remedy)
+    return MachineCheck("GPUs", "ok", "none; none is needed")
 
 
 NUMBA_CODE = """
@@ -317,18 +317,20 @@ print(json.dumps({"sound": bool(np.isfinite(pitch).all())}))
 """
 
 
-def numba_cache() -> Finding:
+def numba_cache() -> MachineCheck:
     """Whether the code that numba has stored for librosa runs: two first users at once can leave code that ends every process that loads it."""
     result = run_child(NUMBA_CODE, CHILD_S["numba"])
     if result.problem and "did not end" in result.problem:
         remedy = "the machine is busy, or the code is compiled for the first time: try again"
-        return Finding("numba", "note", f"a first call of librosa {result.problem}", remedy)
+        return MachineCheck("numba", "note", f"a first call of librosa {result.problem}", remedy)
     if result.problem or result.values.get("sound") is not True:
         place = os.environ.get("NUMBA_CACHE_DIR") or "__pycache__ in librosa's folders"
         problem = result.problem or "gave no numbers"
         remedy = f"delete the files *.nbi and *.nbc in {place}, or set NUMBA_CACHE_DIR to an empty folder"
-        return Finding("numba", "broken", f"a first call of librosa {problem}: its cache of compiled code is spoilt", remedy)
-    return Finding("numba", "ok", "librosa's compiled code runs")
+        return MachineCheck(
+            "numba", "broken", f"a first call of librosa {problem}: its cache of compiled code is spoilt", remedy
+        )
+    return MachineCheck("numba", "ok", "librosa's compiled code runs")
 
 
 STORAGE_CODE = """
@@ -345,18 +347,18 @@ print(json.dumps({"skew": changed - time.time()}))
 """
 
 
-def storage_writable(storage: str) -> Finding:
+def storage_writable(storage: str) -> MachineCheck:
     """Whether a file can be written where runs are to be written, read and removed again, and whether its clock is this machine's."""
     place = storage if "://" in storage else str(_existing(Path(storage)))
     result = run_child(STORAGE_CODE, CHILD_S["storage"], place)
     if result.problem:
         remedy = "give a folder that you may write with --out; of a store, check its address, your credentials and the network"
-        return Finding("storage", "broken", f"{place} cannot be written ({result.problem})", remedy)
+        return MachineCheck("storage", "broken", f"{place} cannot be written ({result.problem})", remedy)
     skew_s = result.values.get("skew")
     if isinstance(skew_s, float) and abs(skew_s) > MOST_SKEW_S:
         text = f"{place} can be written, and its clock differs by {skew_s:+.0f} s from this machine's"
-        return Finding("storage", "note", text, "set both clocks: leases of runs are dated by them")
-    return Finding("storage", "ok", f"{place} can be written")
+        return MachineCheck("storage", "note", text, "set both clocks: leases of runs are dated by them")
+    return MachineCheck("storage", "ok", f"{place} can be written")
 
 
 RAY_CODE = """
@@ -373,15 +375,17 @@ print(json.dumps({"answer": answer, "node": node, "took": took, "ray": ray.__ver
 """
 
 
-def ray_starts() -> Finding:
+def ray_starts() -> MachineCheck:
     """Whether Ray starts on loopback and runs a task, as `raylab run` does without --address."""
     result = run_child(RAY_CODE, CHILD_S["Ray"])
     remedy = "look into the logs in RAY_TMPDIR/ray (or /tmp/ray), try again when the machine is less busy, or run with --local, without Ray"
     if result.problem:
-        return Finding("Ray", "broken", f"did not start and run a task: {result.problem}", remedy)
+        return MachineCheck("Ray", "broken", f"did not start and run a task: {result.problem}", remedy)
     node = str(result.values.get("node"))
     if result.values.get("answer") != 42 or not node.startswith("127."):
-        return Finding("Ray", "broken", f"listens on {node}, and not on loopback", "unset RAY_ADDRESS and RAY_NODE_IP_ADDRESS")
-    return Finding(
+        return MachineCheck(
+            "Ray", "broken", f"listens on {node}, and not on loopback", "unset RAY_ADDRESS and RAY_NODE_IP_ADDRESS"
+        )
+    return MachineCheck(
         "Ray", "ok", f"{result.values.get('ray')} starts on {node} and runs a task ({result.values.get('took'):.1f} s)"
     )

@@ -264,19 +264,19 @@ def test_a_file_without_the_weights_of_before_is_refused(classical: Path, techni
 @pytest.mark.parametrize(
     ("columns", "people", "target_windows", "line"),
     [
-        ({}, 3, 0, "trained on 3 people of simulated"),
+        ({}, 3, 0, "trained on 3 people of simulated (past)"),
         (
             {"technique": "fine_tuning", "variant": "layers=all budget=3"},
             4,
             6,
-            "trained on 4 people of simulated, 6 calibration windows of P01 among them",
+            "trained on 4 people of simulated (past), 6 calibration windows of P01 among them",
         ),
         ({"technique": "fine_tuning", "variant": "layers=last budget=3"}, 4, 6, "trained on 4 people"),
         (
             {"technique": "user_dependent", "variant": "budget=3"},
             1,
             6,
-            "trained on 1 person of simulated, 6 calibration windows of P01",
+            "trained on 1 person of simulated (past), 6 calibration windows of P01",
         ),
     ],
 )
@@ -287,4 +287,4 @@ def test_the_card_counts_the_participants_of_all_stages(
     card = exported(live_run, "tuned", **columns).card
     assert (people, target_windows) == (card.people, card.target_windows) and line in card.lines()[0]
     earlier = card.model_copy(update={"target_windows": None})
-    assert earlier.lines()[0].endswith(f"{'person' if people == 1 else 'people'} of simulated")
+    assert earlier.lines()[0].endswith(f"{'person' if people == 1 else 'people'} of simulated (past)")

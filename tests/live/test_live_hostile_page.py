@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,7 @@ def test_a_page_that_never_reads_is_ended_and_delays_nothing(live_run: Path, mon
             f"GET {path}live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
         )
+        assert b"101" in deaf.recv(100)
         deaf.sendall(b"\x81\x85\x00\x00\x00\x00agree")
         with connect(url.replace("http", "ws") + "live") as page:
             page.recv(timeout=20)
@@ -225,9 +226,9 @@ def test_a_page_that_never_reads_is_ended_and_delays_nothing(live_run: Path, mon
 
 def test_pages_are_limited_and_those_that_leave_make_room(live_run: Path) -> None:
     """One too many is told to try later; messages of any size end only the page that sends them."""
-    with _served(live_run) as (url, bus, _, _):
+    with _served(live_run) as (url, bus, _, _), ExitStack() as stack:
         address = url.replace("http", "ws") + "live"
-        pages: list[Any] = [connect(address) for _ in range(MOST_PAGES)]
+        pages: list[Any] = [stack.enter_context(connect(address)) for _ in range(MOST_PAGES)]
         for page in pages:
             assert "consent" == json.loads(page.recv(timeout=20))["event"]
         with connect(address) as extra, pytest.raises(ConnectionClosed) as closed:

@@ -10,7 +10,7 @@ import pytest
 from builders.command_line import run_command
 
 from raylab.runs import doctor
-from raylab.runs.doctor import Finding, run_child
+from raylab.runs.doctor import MachineCheck, run_child
 
 SEGFAULT = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
 
@@ -146,4 +146,4 @@ def test_storage_of_every_kind(tmp_path: Path) -> None:
 
 def test_a_finding_is_one_line() -> None:
     """Whatever a library says."""
-    assert "broken  Ray: a b. What to do: c d" == Finding("Ray", "broken", "a\n  b", "c\nd").line
+    assert "broken  Ray: a b. What to do: c d" == MachineCheck("Ray", "broken", "a\n  b", "c\nd").line

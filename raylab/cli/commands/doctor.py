@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say
-from raylab.runs.doctor import Finding, examine
+from raylab.runs.doctor import MachineCheck, examine
 
 
 def doctor(
@@ -16,7 +16,7 @@ def doctor(
 
     Example: raylab doctor --out runs
     """
-    findings: list[Finding] = []
+    findings: list[MachineCheck] = []
     for finding in examine(out, with_ray=not local):
         say(finding.line)
         findings.append(finding)

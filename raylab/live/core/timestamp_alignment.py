@@ -119,6 +119,7 @@ class TimestampAligner:
         self._n_captured = -1  # samples up to the last chunk, those that raylab dropped among them; -1: they are not counted
         self._without_time = 0  # chunks in a row
         self._left_out = False  # whether something was left out since the last chunk
+        self._returns = False  # whether the next chunk is the first of the right rate
 
     @property
     def wrong_rate(self) -> bool:
@@ -147,11 +148,13 @@ class TimestampAligner:
         self._meter.add(chunk.time_s, chunk.samples, self.n_dropped)
         if self.wrong_rate != was_wrong:
             self._note_rate()
+            self._returns = was_wrong
         if self.wrong_rate and not was_wrong and self.next_index >= 0:
             position_s = self._index_at(chunk.time_s) / self.rate_hz
             self.timeline.hold_back(self.name, position_s)
             self.next_index = max(0, min(self.next_index, round(self.timeline.positions_s.get(self.name, 0.0) * self.rate_hz)))
         if self.is_left_out:
+            self._left_out = True
             self._follow(chunk.time_s)
         return True
 
@@ -170,7 +173,7 @@ class TimestampAligner:
             self._jump(chunk.time_s)
         elif self._is_late(chunk.time_s, samples):
             return None
-        self._left_out, self._last_samples = False, samples
+        self._left_out, self._returns, self._last_samples = False, False, samples
         n = len(samples)
         if self._previous and chunk.time_s == self._previous[0]:
             n += self._previous[1]
@@ -240,6 +243,8 @@ class TimestampAligner:
     def _is_jump(self, time_s: float) -> bool:
         """Whether a stamp is far ahead of all channels (a channel that was away while others went on has not jumped), far back, or back for long."""
         timeline, position_s, own_s = self.timeline, self._index_at(time_s) / self.rate_hz, self.next_index / self.rate_hz
+        if self._returns and not timeline.is_near(position_s):
+            return True
         ahead = position_s - max(timeline.newest_s, own_s) > timeline.max_ahead_s
         return ahead or own_s - position_s > timeline.max_behind_s or self._late_samples > LATE_S * self.rate_hz
 
@@ -249,6 +254,8 @@ class TimestampAligner:
         self.counts["jumps"] += 1
         reason = "chunks before it were left out" if self._left_out else "the clock was set, or the source paused"
         self._note(f"time stamps jump by {jump_s:+.1f} s ({reason}); no window spans this")
+        if self._returns:
+            self.next_index = max(self.next_index, round(self.timeline.newest_s * self.rate_hz))
         self.next_index += self._keep_every
         self.shift_s = self.timeline.shared_shift(self.shift_s + jump_s)
         self._previous, self._late_samples, self._after_gap = None, 0, True

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 _HOST = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ORIGIN = re.compile(rf"null|[a-z][a-z0-9+.-]{{0,20}}://{_HOST.pattern}", re.IGNORECASE)
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-MALFORMED, FOREIGN = 400, 403  # status codes
-REASONS = {MALFORMED: "malformed Host or Origin", FOREIGN: "only this machine's own page"}
+MALFORMED, FOREIGN, TOO_LARGE = 400, 403, 431  # status codes
+REASONS = {
+    MALFORMED: "malformed Host or Origin",
+    FOREIGN: "only this machine's own page",
+    TOO_LARGE: "the headers are too large",
+}
 
 
 def refusal(headers: Sequence[tuple[bytes, bytes]]) -> int:

@@ -15,7 +15,7 @@ from raylab.features.optional_packages import load
 from raylab.live.core.event_bus import BusEvent, line_of
 from raylab.live.core.messages import LabelMark
 from raylab.live.core.pipeline import Stream
-from raylab.live.dashboard.origin import REASONS, refusal
+from raylab.live.dashboard.origin import REASONS, TOO_LARGE, refusal
 from raylab.live.dashboard.protocols import MOST_HEADER_BYTES, request_protocol, socket_protocol
 
 PAGE = Path(__file__).with_name("page.html")
@@ -87,7 +87,8 @@ def _guarded(app: Any, text: Any) -> Any:
     """The application behind a check of where a request comes from, with the security headers in every answer."""
 
     async def guard(scope: Any, receive: Any, send: Any) -> None:
-        status = refusal(scope["headers"])
+        n_bytes = sum(len(name) + len(value) for name, value in scope["headers"])
+        status = TOO_LARGE if n_bytes > MOST_HEADER_BYTES else refusal(scope["headers"])
         if status and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": NOT_ALLOWED})
         elif status:
