@@ -14,7 +14,7 @@ from raylab.live.core.model_card import CalibrationCard, ModelCard, ModelChannel
 from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
-from raylab.models.registry import batch_size
+from raylab.models.registry import CLASSICAL_MODELS, batch_size
 from raylab.recordings import DATASETS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
@@ -92,6 +92,13 @@ def _require_causal(index: WindowIndex) -> None:
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
+    classical = trial.model.encoder in CLASSICAL_MODELS
+    if classical and type(stages[-1].windows) is Calibration:
+        return (
+            None,
+            f"{trial.model.encoder} of {trial.technique} is fitted at once on the calibration windows of {trial.target}, and is nothing before; "
+            "export a network of fine_tuning or non_personalized",
+        )
     if type(stages[-1].windows) is Calibration:  # not its subclass, which trains on the other participants too
         return _calibration_card(trial, stages[-1], {str(trial.variant.get("layers", "all")): stages[-1].trainable}), ""
     if trial.technique != "non_personalized":
@@ -163,7 +170,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)
-    last_rows = np.concatenate([stages[-1].train, stages[-1].validation])
+    rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
         format=1,
@@ -180,7 +187,8 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         variant=str(trial.labels["variant"]),
         adapter=context.adapter,
         participant=trial.target,
-        people=len(np.unique(index.participant_index[last_rows])),
+        people=len(np.unique(index.participant_index[rows])),
+        target_windows=int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum()),
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,
