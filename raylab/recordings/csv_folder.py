@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+from raylab.yaml_file import YamlFileError, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +74,8 @@ def _read_description(root: Path) -> Description:
     """
     path = safe_path(root, "dataset.yaml")
     try:
-        return Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
+        return Description.model_validate(read_yaml(path))
+    except (ValidationError, YamlFileError) as error:
         problems = (
             [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
             if isinstance(error, ValidationError)

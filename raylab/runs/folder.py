@@ -1,10 +1,14 @@
 """A run folder: the only module that names the paths of a run (docs/architecture.md, Run folder)."""
 
+import errno
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.record_store import RecordStore
 from raylab.training.stage_store import StageStore
@@ -12,6 +16,7 @@ from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
 
 SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
+PROBE = ".writable"  # written and removed again on an object store, before any work
 FINAL = ("ok", "missing")  # later starts do not try these again
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
@@ -26,6 +31,20 @@ TRIAL_COLUMNS = pa.schema(
 )  # fmt: skip
 
 
+def _require_writable_path(path: Path) -> None:
+    """Raise OSError unless a folder can be made at this path, or files be written into it if it exists."""
+    existing = missing = path
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing, missing = existing.parent, existing
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{existing} is no folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"no permission to write in {existing}")
+    if missing != existing:  # root may write anywhere, but not into every file system
+        missing.mkdir()
+        missing.rmdir()
+
+
 class RunFolder:
     """Reads and writes the files of one run, on a local path or a URI."""
 
@@ -38,6 +57,23 @@ class RunFolder:
     def uri(self) -> str:
         """The run folder as a path or a URI, as other processes need it."""
         return self.folder.uri
+
+    def require_writable(self) -> None:
+        """Find out before any work whether results can be stored; nothing of it stays.
+
+        Raises:
+            RaylabError: naming the folder, the reason and the remedy.
+        """
+        try:
+            if self.folder.is_local:
+                _require_writable_path(Path(self.folder.path))
+            else:
+                self.folder.write(PROBE, b"")
+                self.folder.remove(PROBE)
+        except OSError as error:
+            raise RaylabError(
+                f"the run folder {self.uri} cannot be written ({error.strerror or error}); give another one with --out, or make it writable"
+            ) from error
 
     def write_start(
         self,

@@ -24,7 +24,7 @@ from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
-from raylab.windows.dataset import WindowIndex
+from raylab.windows.dataset import NoWindowsError, WindowIndex
 
 FAILURES_SHOWN = 20  # in the summary, at most; `raylab status` lists all
 
@@ -86,6 +86,8 @@ def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
     for entry in study.datasets:
         try:
             indexes[study.source(entry)] = index_source(root, study.source(entry))
+        except NoWindowsError as error:
+            problems.append(f"{error}; if the windows are in another folder than {root}, give it with --windows")
         except RaylabError as error:
             problems.append(str(error))
     if problems:
@@ -118,16 +120,18 @@ def start(
 
     Raises:
         StudyError: with every problem of the study, before anything starts.
+        RaylabError: if the run folder cannot be written, before any work.
         RunHeldError: if another driver holds the run folder.
         LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
     if executor == "local" and study.resources.workers > 1:
         raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
+    run = RunFolder(out)
+    run.require_writable()
     indexes = indexes_of(study, root)
     datasets = check_datasets(study, indexes)
     origin, records = provenance(study, datasets, {"windows": root}), participants(datasets)
-    run = RunFolder(out)
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")

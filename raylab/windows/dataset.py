@@ -25,6 +25,10 @@ CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
 
 
+class NoWindowsError(RaylabError):
+    """A folder that holds no prepared windows, or half of them."""
+
+
 @dataclass(frozen=True)
 class CrossCorpus:
     """Two datasets that were joined (``raylab.windows.cross_corpus``): a study tests on the one and trains on the other.
@@ -204,10 +208,11 @@ def read_card(folder: Folder) -> WindowsCard:
     """The card of prepared windows.
 
     Raises:
-        RaylabError: if there is none (nothing prepared here, or half written), or it is damaged (``raylab.windows.card.parse_card``).
+        NoWindowsError: if there is none (nothing prepared here, or half written).
+        RaylabError: if it is damaged (``raylab.windows.card.parse_card``).
     """
     if not folder.exists(CARD):
-        raise RaylabError(
+        raise NoWindowsError(
             f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}"
         )
     return parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
