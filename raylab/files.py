@@ -197,7 +197,7 @@ class Folder:
         """
         try:
             return json.loads(self.read(name))
-        except ValueError as error:  # also of bytes that are no text
+        except (ValueError, RecursionError) as error:  # also of bytes that are no text
             raise InvalidValueError(f"{join(self.uri, name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
@@ -209,14 +209,24 @@ class Folder:
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
-        """The table in a Parquet file."""
-        with self.system.open_input_file(self.at(name)) as file:
-            return pq.read_table(file)
+        """The table in a Parquet file, its pages checked against their checksums if it has any.
+
+        Raises:
+            InvalidValueError: naming the file, if it is damaged.
+            FileNotFoundError: if there is none.
+        """
+        try:
+            with self.system.open_input_file(self.at(name)) as file:
+                return pq.read_table(file, page_checksum_verification=True)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            raise InvalidValueError(f"{join(self.uri, name)} is damaged: {(str(error).splitlines() or [''])[0]}") from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table as a Parquet file."""
         with self._writable(name) as path:
-            pq.write_table(table, path, filesystem=self.system)
+            pq.write_table(table, path, filesystem=self.system, write_page_checksum=True)
 
     def remove(self, name: str) -> None:
         """Remove a file or a whole sub-folder; no error if there is none."""

@@ -42,6 +42,7 @@ class Summary:
         seconds: of this start.
         failures: one line per trial that failed or is blocked: its participant, technique and cause.
         repaired: trainings that were completed again because a stage's file was damaged.
+        skipped: a sentence on each record in the folder that cannot be read.
     """
 
     statuses: dict[str, int]
@@ -52,6 +53,7 @@ class Summary:
     seconds: float
     failures: tuple[str, ...] = ()
     repaired: int = 0
+    skipped: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -73,6 +75,7 @@ class Summary:
                 else []
             ),
             *(f"  {line}" for line in self.stale),
+            *self.skipped[:FAILURES_SHOWN],
         ]
 
 
@@ -170,6 +173,8 @@ class _RunContext:
         """Run the trials that this folder lacks."""
         keys = {trial.key for trial in trials}
         run.delete_failed(keys)
+        for line in run.delete_damaged(keys):
+            self.log(line)
         finished = run.finished()
         pending = self.reorder([trial for trial in trials if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
@@ -220,4 +225,5 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
         stale=_lines_by_variant([row for key, row in records.items() if key not in planned]),
         seconds=seconds,
         failures=tuple(failure_line(record) for record in ended if is_failure(record)),
+        skipped=tuple(run.skipped),
     )

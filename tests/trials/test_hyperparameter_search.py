@@ -127,7 +127,7 @@ def test_what_cannot_be_searched_is_refused() -> None:
     """An unknown name, a value that a study could not say outright, one value, and a random split around or inside."""
     for search, said in (
         ({"widht": [1, 2]}, "cannot be searched: widht; there are width, epochs"),
-        ({"learning_rate": [0.1, -1]}, "learning_rate -1: Input should be greater than 0"),
+        ({"learning_rate": [0.1, -1]}, "learning_rate -1: it has to be greater than 0"),
         ({"augmentation": [1, 2]}, "cannot be searched: augmentation"),
         ({"width": [1, 9]}, "width 9 is not between 0 and 4"),
         ({"width": [1]}, "nothing to choose from"),
