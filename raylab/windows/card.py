@@ -24,11 +24,11 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
 from raylab.recordings.recording import DatasetKind, Decision, Label, Recording
+from raylab.windows.card_problems import content_digest, field_problem
 from raylab.windows.number_types import NotNegative, Positive, finite
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows
@@ -39,7 +39,6 @@ REMEDY = "prepare the dataset again"
 DIGEST = "digest"  # in the file only: a digest of all the rest of it
 NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
 SHOWN_PROBLEMS = 5
-SHOWN_CHARACTERS = 60  # of a value that is refused
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -367,40 +366,15 @@ def parse_card(content: bytes, path: str) -> WindowsCard:
     try:
         card = WindowsCard.model_validate_json(json.dumps(parsed))
     except ValidationError as error:
-        problems = [_problem(detail) for detail in error.errors()]
+        problems = [field_problem(detail) for detail in error.errors()]
         more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
         text = "; ".join([*problems[:SHOWN_PROBLEMS], *more])
         raise RaylabError(f"{path} is damaged, or was edited into no card: {text}. What to do: {REMEDY}") from error
     if digest is None:
         return card.changed(caution=f"{card.caution} {NO_DIGEST}".strip())
-    if digest != _content_digest(parsed):
+    if digest != content_digest(parsed):
         raise RaylabError(
             f"{path}: the card's digest does not match: the card was edited or damaged after the windows were prepared (their classes, settings, "
             f"channels or participants may be others). What to do: {REMEDY}"
         )
     return card
-
-
-def _content_digest(content: dict[str, Any]) -> str | None:
-    """Digest of a card's content; None if it holds what no digest can be made of."""
-    try:
-        return hash_record(content)
-    except ValueError:  # NaN, which raylab does not write
-        return None
-
-
-def _problem(detail: ErrorDetails) -> str:
-    """A sentence on one field."""
-    steps = [str(step) for step in detail["loc"]]
-    if steps[:1] == ["preprocessing"]:
-        del steps[1:2]  # pydantic's own step between the settings and their fields: the kind
-    field = ".".join(steps)
-    message = detail["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if detail["type"] == "missing":
-        return f"{field} is missing"
-    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{field} is no field of it"
-    if isinstance(detail["input"], dict | list) or not field:
-        return f"{field}: {message}" if field else message
-    return f"{field} is {str(detail['input'])[:SHOWN_CHARACTERS]!r}: {message}"
