@@ -9,11 +9,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 
-from analysis.arrays import Integers, NamedArrays, Probabilities
-from analysis.scores.stored_files import digest_of, file_digest, parquet_table, read_all, read_buffer, unreadable, unusable
+from analysis.arrays import Integers, Ints, NamedArrays, Probabilities
+from analysis.errors import AnalysisError
+from analysis.scores.stored_files import (
+    digest_of,
+    file_digest,
+    joined,
+    parquet_table,
+    read_all,
+    read_buffer,
+    unreadable,
+    unusable,
+)
 
 DIGEST = "predictions_digest"  # the column of a trial's record
 COLUMNS = ("window", "y_true", "purged", "p")
+MAJORITY = 0.5  # of the trials that predict a window
 SUM_TOLERANCE = 1e-3  # probabilities are stored in 32 bits
 Classes = Mapping[str, Mapping[str, Sequence[str]]]  # dataset to label to the names of its classes
 
@@ -85,7 +96,7 @@ def _read(system: fs.FileSystem, folder: str, trial: Any, classes: Classes) -> N
             return unusable(
                 path, key, "is not the file that the trial's record describes (its digest differs)", trial.participant
             )
-        table = parquet_table(content, COLUMNS if digest else (*COLUMNS, "trial"))
+        table = parquet_table(content, COLUMNS if digest else (*COLUMNS, "trial"), compare=not digest)
         if problem := _table_problem(table):
             return unusable(path, key, problem, trial.participant)
         if not digest and table.num_rows and pc.unique(table["trial"]).to_pylist() != [key]:
@@ -125,5 +136,37 @@ def read_predictions(system: fs.FileSystem, folder: str, trials: pd.DataFrame, c
     }
     dtypes = {"window": np.int64, "y_true": np.int8, "purged": np.bool_}
     arrays = {name: np.concatenate([np.empty(0, dtype), *(part.pop(name) for part in parts)]) for name, dtype in dtypes.items()}
+    _refuse_other_classes(folder, trials, sizes, arrays)
     probabilities = pd.DataFrame(p.T, columns=[f"p_{k}" for k in range(len(p))])  # laid out as pandas does: not copied
     return pd.concat([pd.DataFrame({**names, **arrays}), probabilities], axis=1)
+
+
+def _refuse_other_classes(folder: str, trials: pd.DataFrame, sizes: Ints, arrays: NamedArrays) -> None:
+    """Refuse trials in which a window has another true class than in most trials of its dataset, label and participant.
+
+    Files with digests are what was written; if all have one, there is nothing to look for.
+    """
+    if not len(trials) or all(digest_of(trial, DIGEST) for trial in trials.itertuples(index=False)):
+        return
+    position = np.repeat(np.arange(len(trials)), sizes)
+    cell = trials.groupby(["dataset", "label", "participant"], sort=False).ngroup().to_numpy()[position]
+    rows = pd.DataFrame({"cell": cell, "window": arrays["window"], "y": arrays["y_true"]})
+    distinct = rows.drop_duplicates()
+    conflicts = distinct[distinct.duplicated(["cell", "window"], keep=False)]
+    if conflicts.empty:
+        return
+    rows = rows.assign(position=position).merge(conflicts[["cell", "window"]].drop_duplicates(), on=["cell", "window"])
+    share = rows.groupby(["cell", "window", "y"])["position"].transform("size") / rows.groupby(["cell", "window"])[
+        "position"
+    ].transform("size")
+    fewest = rows[share <= MAJORITY].drop_duplicates("position")
+    problems = [
+        unusable(
+            f"{folder}/{trials['trial'].iloc[row.position]}.parquet",
+            trials["trial"].iloc[row.position],
+            f"says that window {row.window} is of class {row.y}, and other trials say that it is not",
+            trials["participant"].iloc[row.position],
+        )
+        for row in fewest.itertuples(index=False)
+    ]
+    raise AnalysisError(joined(problems, "files of predictions"))

@@ -122,6 +122,30 @@ def test_a_flipped_bit_is_noticed(run: Path) -> None:
     assert len(score(analysis.load(run)))
 
 
+def test_a_changed_class_is_noticed_without_digests(run: Path) -> None:
+    """The other trials of the participant have the same windows and say what they are; the trial that differs is named."""
+    key = trial_of(run)
+    rewrite(run, key, lambda columns: columns.update(y_true=[1 - y for y in columns["y_true"]]))
+    with pytest.raises(AnalysisError, match=rf"predictions/{key}\.parquet of participant P0 says that window .* is of class"):
+        analysis.load(run)
+
+
+def test_some_flipped_bits_are_noticed_without_digests(run: Path) -> None:
+    """A file from before digests: values beyond the range in its footer. What is not noticed changes nothing that is impossible."""
+    key = trial_of(run)
+    path = run / "predictions" / f"{key}.parquet"
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for bit in rng.choice(8 * len(content), 100, replace=False):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(bytes(flipped))
+        try:
+            assert np.isfinite(analysis.load(run).predictions[["p_0", "p_1"]].to_numpy()).all()
+        except AnalysisError as error:
+            refused += key in str(error)
+    assert refused > 30
+
+
 def test_files_of_other_trials_are_noticed(run: Path) -> None:
     """Two files that changed places."""
     with_digests(run)

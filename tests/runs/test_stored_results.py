@@ -184,7 +184,9 @@ def test_fields_that_this_raylab_does_not_know_are_passed_over(run: Path, cohort
 def test_a_damaged_table_of_records_is_named_with_the_remedy(run: Path, name: str) -> None:
     """The remedy loses nothing."""
     (run / name).write_bytes(b"PAR1")
-    with pytest.raises(RaylabError, match=rf"{name} is damaged: .*; remove it: the same records are in {name.split('.', maxsplit=1)[0]}/"):
+    with pytest.raises(
+        RaylabError, match=rf"{name} is damaged: .*; remove it: the same records are in {name.split('.', maxsplit=1)[0]}/"
+    ):
         status_lines(str(run))
     (run / name).unlink()
     assert any(line.startswith("5/5 ended") for line in status_lines(str(run)))

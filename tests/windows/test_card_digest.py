@@ -110,8 +110,14 @@ def test_a_card_from_before_is_read_with_a_note(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (_classes_swapped, r"participant P1 are not the ones its card describes \(the card counts 2 windows of stress: class1, 4 are stored\)"),
-        (_counts, r"participant P1 are not the ones its card describes \(the card counts 6 windows of stress: class0, 4 are stored\)"),
+        (
+            _classes_swapped,
+            r"participant P1 are not the ones its card describes \(the card counts 2 windows of stress: class1, 4 are stored\)",
+        ),
+        (
+            _counts,
+            r"participant P1 are not the ones its card describes \(the card counts 6 windows of stress: class0, 4 are stored\)",
+        ),
         (_window_s, "windows of 1 s have 1 steps of channel a, not 8"),
         (_person_dropped, "its fingerprint is not that of its participants"),
         (_persons_swapped, "its fingerprint is not that of its participants"),
@@ -131,14 +137,18 @@ def test_windows_that_were_exchanged_below_a_card_are_refused(folder: Folder) ->
     first, second = Path(one).read_bytes(), Path(other).read_bytes()
     Path(one).write_bytes(second)
     Path(other).write_bytes(first)
-    with pytest.raises(RaylabError, match=rf"participant P1 are not the ones its card describes \(the card counts 6 windows, 3 are.*{AGAIN}"):
+    with pytest.raises(
+        RaylabError, match=rf"participant P1 are not the ones its card describes \(the card counts 6 windows, 3 are.*{AGAIN}"
+    ):
         read_index(folder)
 
 
 def test_a_class_that_the_label_does_not_have_is_refused(tmp_path: Path) -> None:
     """Five is no class of a label with two."""
     windows = make_windows({"P1": [0, 1, 5], "P2": [0, 1, 1], "P3": [0, 1, 0]})
-    with pytest.raises(RaylabError, match=r"P1 are not .* label stress has the class 5, and its classes are 0 to 1 or -1 for none"):
+    with pytest.raises(
+        RaylabError, match=r"P1 are not .* label stress has the class 5, and its classes are 0 to 1 or -1 for none"
+    ):
         read_index(Folder(store(windows, tmp_path / "made")))
 
 
@@ -146,6 +156,8 @@ def test_a_probe_of_a_probe_is_read(folder: Folder, tmp_path: Path) -> None:
     """Their fingerprints hold the probe itself."""
     probe("shuffled_labels", folder, str(tmp_path / "one"))
     probe("duplicated_person", str(tmp_path / "one"), str(tmp_path / "two"), person="P1", noise=0.5)
-    assert ["shuffled_labels", "duplicated_person"] == [entry.kind for entry in read_windows(Folder(tmp_path / "two")).index.card.probes]
+    assert ["shuffled_labels", "duplicated_person"] == [
+        entry.kind for entry in read_windows(Folder(tmp_path / "two")).index.card.probes
+    ]
     _as_before_digests(Folder(tmp_path / "two"), lambda card: None)
     assert NO_DIGEST in read_index(Folder(tmp_path / "two")).card.caution
