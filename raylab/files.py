@@ -217,14 +217,14 @@ class Folder:
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
-        """The table in a Parquet file.
+        """The table in a Parquet file, its pages checked against their checksums if it has any.
 
         Raises:
             FileNotFoundError: if there is none.
             InvalidValueError: naming the file, if it is damaged or none of Parquet.
         """
         with self._readable(name), self.system.open_input_file(self.at(name)) as file:
-            return pq.read_table(file)
+            return pq.read_table(file, page_checksum_verification=True)
 
     @contextlib.contextmanager
     def _readable(self, name: str) -> Iterator[None]:
@@ -251,7 +251,7 @@ class Folder:
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table as a Parquet file."""
         with self._writable(name) as path:
-            pq.write_table(table, path, filesystem=self.system)
+            pq.write_table(table, path, filesystem=self.system, write_page_checksum=True)
 
     def remove(self, name: str) -> None:
         """Remove a file or a whole sub-folder; no error if there is none."""

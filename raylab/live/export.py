@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 import analysis
 from raylab.errors import RaylabError
@@ -29,6 +28,7 @@ from raylab.trials.plan import plan, stages_of
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
+from raylab.yaml_file import decode, parse_yaml
 
 MAX_LISTED = 12
 LIVE_BUDGET = 1  # decides nothing here: a stage's hyperparameters do not depend on its budget
@@ -162,7 +162,8 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     run = RunFolder(run_folder)
     record = _finished_record(run, key)
     provenance = run.folder.read_json("provenance.json")
-    study = parse_study(yaml.safe_load(run.folder.read("study.yaml")), f"{run.uri}/study.yaml")
+    source = f"{run.uri}/study.yaml"
+    study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]

@@ -18,11 +18,16 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Trait
-from raylab.windows.card import ChannelCard, LabelCard, WindowsCard, parse_card
+from raylab.windows.card import REMEDY, ChannelCard, LabelCard, WindowsCard, parse_card
+from raylab.windows.card_check import card_contradiction, rows_contradiction
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
+
+
+class NoWindowsError(RaylabError):
+    """A folder that holds no prepared windows, or half of them."""
 
 
 @dataclass(frozen=True)
@@ -204,16 +209,31 @@ def read_card(folder: Folder) -> WindowsCard:
     """The card of prepared windows.
 
     Raises:
-        RaylabError: if there is none (nothing prepared here, or half written), or it is damaged (``raylab.windows.card.parse_card``).
+        NoWindowsError: if there is none (nothing prepared here, or half written).
+        RaylabError: if it is damaged or was edited (``raylab.windows.card.parse_card``, ``raylab.windows.card_check``).
     """
     if not folder.exists(CARD):
-        raise RaylabError(
+        raise NoWindowsError(
             f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}"
         )
-    return parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
+    card = parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
+    if problem := card_contradiction(card):
+        raise RaylabError(f"{folder.uri}/{CARD} was edited after the windows were prepared: {problem}. What to do: {REMEDY}")
+    return card
+
+
+def _refuse_other_rows(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> None:
+    """Refuse windows whose number or classes are not those that the card counts."""
+    for entry, table in zip(card.participants, tables, strict=True):
+        labels = {label.name: table[f"y_{label.name}"].to_numpy() for label in card.labels}
+        if problem := rows_contradiction(card, entry, labels, table.num_rows):
+            raise RaylabError(
+                f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes ({problem}); {REMEDY}"
+            )
 
 
 def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowIndex:
+    _refuse_other_rows(folder, card, tables)
     rows = pa.concat_tables(tables)
     names = [entry.name for entry in card.participants]
     return WindowIndex(
