@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from analysis.constants import READERS
 from analysis.errors import AnalysisError, RunNotFoundError
+from analysis.plain_text import printable, printable_frame, printable_values
 from analysis.scores.predictions import read_predictions
 
 
@@ -44,8 +45,14 @@ class RunTables:
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
-    """File system and path of a run folder, a local path or a URI."""
+    """File system and path of a run folder, a local path or a URI.
+
+    Raises:
+        AnalysisError: if it is no path or URI that can be opened: pyarrow takes UTF-8 only.
+    """
     text = os.fspath(run)
+    if not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise AnalysisError(f"{printable(text)!r} is no path that can be opened: it is empty, or its bytes are no UTF-8")
     if "://" in text:
         try:
             system, path = fs.FileSystem.from_uri(text)
@@ -58,7 +65,7 @@ def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
 def _read_json(system: fs.FileSystem, path: str) -> Any:
     with system.open_input_stream(path) as stream:
         try:
-            return json.loads(stream.read())
+            return printable_values(json.loads(stream.read()))
         except ValueError as error:  # also of bytes that are no text
             raise AnalysisError(f"{path} is damaged: {error}") from error
 
@@ -68,7 +75,7 @@ def _finished_trials(system: fs.FileSystem, path: str, keys: set[str]) -> pd.Dat
     rows: dict[str, dict[str, Any]] = {}
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
         with system.open_input_file(f"{path}/trials.parquet") as file:
-            rows = {row["trial"]: row for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
+            rows = {row["trial"]: printable_values(row) for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
     infos = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
     names = {f"{key}.json" for key in keys - rows.keys()}
     files = [info.path for info in infos if info.base_name in names]
@@ -108,7 +115,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
             f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}"
         )
     with system.open_input_file(f"{path}/plan.parquet") as file:
-        plan = pq.read_table(file).to_pandas()
+        plan = printable_frame(pq.read_table(file).to_pandas())
     trials = _finished_trials(system, path, set(plan["trial"]))
     ended_well = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _read_json(system, f"{path}/provenance.json")

@@ -9,6 +9,7 @@ import pandas as pd
 from pyarrow import fs
 
 from analysis.constants import READERS
+from analysis.plain_text import printable_values
 from analysis.scores.keys import FOLD, VARIANT
 from analysis.scores.run_folder import open_run
 
@@ -33,7 +34,7 @@ def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
 
 def _read(system: fs.FileSystem, path: str) -> dict[str, Any]:
     with system.open_input_stream(path) as stream:
-        training: dict[str, Any] = json.loads(stream.read())
+        training: dict[str, Any] = printable_values(json.loads(stream.read()))
     return training
 
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
+from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options
+from raylab.recordings.recording import Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
 from raylab.windows.card import (
     FORMAT,
@@ -30,7 +31,7 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.dataset import CARD, fingerprint_of, participant_folder, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
@@ -89,7 +90,7 @@ class PrepareRequest:
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels asked for, or the default ones."""
-        return self.labels or self.reader.default_labels
+        return tuple(map(nfc, self.labels)) or self.reader.default_labels
 
     @property
     def label_rules(self) -> list[Label]:
@@ -112,21 +113,35 @@ class _Note(BaseModel):
 
 
 def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
-    """The windows of one participant; a note for the card, or on the problem, goes into a file."""
+    """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
-    folder, name = Folder(order.out), f"{NOTES}/{participant}.json"
+    folder, name = Folder(order.out), _note_file(participant)
     try:
         labels = order.label_rules
-        recording = order.reader.read(Path(order.root), participant, order.all_options)
+        recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
+        _check_inner_names(recording, order.root)
         windows = cut_windows(recording, labels, order.settings)
         note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
+        write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
         problem = str(error) if isinstance(error, RaylabError | OSError) else fault
         folder.write_json(name, _Note(error=problem).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
-    return to_table(windows, participant, number, list(order.label_names))
+    return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
+
+
+def _note_file(participant: str) -> str:
+    """The file of a participant's note; encoded as the folder of its windows, and never the file of the start."""
+    return f"{NOTES}/{participant_folder(participant)}.json"
+
+
+def _check_inner_names(recording: Recording, root: str) -> None:
+    """Refuse names of channels and sessions that cannot be used."""
+    sessions = dict.fromkeys(segment.session for segment in recording.segments)
+    names = {"channel": [channel.name for channel in recording.channels], "session": list(sessions)}
+    check_names(f"participant {recording.participant}, {root}", names)
 
 
 def participants_of(order: PrepareRequest) -> list[str]:
@@ -138,13 +153,21 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
-    available = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.exclude) - set(available)):
+    available = [nfc(name) for name in order.reader.participants(Path(order.root), order.all_options)]
+    excluded = {nfc(name) for name in order.exclude}
+    if unknown := sorted(excluded - set(available)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
-    names = [name for name in available if name not in order.exclude]
+    names = [name for name in available if name not in excluded]
+    check_names(order.root, {"participant": names} | _names_of_labels(order))
     if not names:
         raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(available)} participants")
     return names
+
+
+def _names_of_labels(order: PrepareRequest) -> dict[str, list[str]]:
+    """Names of the labels asked for and of their classes, by kind."""
+    classes = {f"label {label.name} has a class, and the class": list(label.classes) for label in order.label_rules}
+    return {"label": list(order.label_names), **classes}
 
 
 def _check_options(order: PrepareRequest) -> None:
@@ -205,17 +228,14 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
-    folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    windows = rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
-    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+    rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order}).materialize()
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
     for number, name in enumerate(participants):
-        table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
-        Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+        _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
 
 
 def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
@@ -226,8 +246,8 @@ def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSum
     """
     written = set(folder.names(NOTES, ".json"))
     notes = {
-        name: _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
-        if f"{name}.json" in written
+        name: _Note.model_validate_json(folder.read(_note_file(name)))
+        if _note_file(name).removeprefix(f"{NOTES}/") in written
         else _Note(error=f"participant {name}: its task was lost")
         for name in participants
     }

@@ -10,12 +10,16 @@ from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from raylab.errors import StudyError
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.names import checked_name, nfc
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol, StageProtocol
 from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem
 from raylab.trials.split_config import Folds, Search, SplitConfig
 from raylab.windows.cross_corpus import FROM, source
+
+
+GivenName = Annotated[str, AfterValidator(lambda name: nfc(checked_name(name)))]  # compared with the names of windows, which are in NFC
 
 
 class _StudyPart(BaseModel):
@@ -38,10 +42,10 @@ class DatasetEntry(_StudyPart):
     """
 
     windows: str
-    label: str
-    name: str | None = None
-    channels: list[str] | None = None
-    participants: list[str] | None = None
+    label: GivenName
+    name: GivenName | None = None
+    channels: list[GivenName] | None = None
+    participants: list[GivenName] | None = None
     people: int | None = Field(None, ge=2)
     folds: Folds | None = None
 
@@ -138,7 +142,7 @@ class Study(_StudyPart):
         resources: resources of one trial.
     """
 
-    name: str
+    name: GivenName
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
     techniques: list[Annotated[TechniqueEntry, BeforeValidator(_technique_as_mapping)]] = Field(min_length=1)

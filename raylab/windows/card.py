@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from pydantic_core import ErrorDetails
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
+from raylab.names import checked_name
 from raylab.recordings.recording import DatasetKind, Decision, Label, Recording
 from raylab.windows.number_types import NotNegative, Positive, finite
 from raylab.windows.preprocess import Preprocessing
@@ -38,7 +40,7 @@ REMEDY = "prepare the dataset again"
 SHOWN_PROBLEMS = 5
 SHOWN_CHARACTERS = 60  # of a value that is refused
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=0)]
 
 
