@@ -13,7 +13,7 @@ _NOT_SHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a cell that starts like this is computed  # noqa: RUF001
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a cell that starts like this is computed
 
 
 def printable(text: str) -> str:
@@ -45,7 +45,7 @@ def printable_frame(frame: pd.DataFrame) -> pd.DataFrame:
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as csv without its index; texts that a spreadsheet would compute have an apostrophe in front, numbers stay as they are."""
     safe = frame.copy(deep=False)
-    for place, name in enumerate(frame.columns):
+    for place in range(frame.shape[1]):
         column = frame.iloc[:, place]
         if not pd.api.types.is_numeric_dtype(column) and any(_is_formula(cell) for cell in column.unique()):
             safe.isetitem(place, [f"'{cell}" if _is_formula(cell) else cell for cell in column])

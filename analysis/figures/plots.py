@@ -64,7 +64,9 @@ def truncate(name: object, letters: int = 48) -> str:
 def render(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
     """The figure as svg and png. ``name`` salts the svg's ids: unlike in other figures, the same every time."""
     with rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in another script: the svg and the page show it
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # of a name in another script: the svg and the page show it
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")
         figure = draw()
         figure.set_dpi(DPI)

@@ -18,8 +18,9 @@ from raylab.trials.compatibility import model_problems, protocol_problem, techni
 from raylab.trials.split_config import Folds, Search, SplitConfig
 from raylab.windows.cross_corpus import FROM, source
 
-
-GivenName = Annotated[str, AfterValidator(lambda name: nfc(checked_name(name)))]  # compared with the names of windows, which are in NFC
+GivenName = Annotated[
+    str, AfterValidator(lambda name: nfc(checked_name(name)))
+]  # compared with the names of windows, which are in NFC
 
 
 class _StudyPart(BaseModel):

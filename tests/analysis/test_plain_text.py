@@ -26,10 +26,10 @@ PEOPLE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+x", "-x", "@a", "＝1", "\t=1", "-2+3", "=", "-1", "+.5", "-1e3", "-", "a=b", "'=1"])  # noqa: RUF001
+@pytest.mark.parametrize("cell", ["=1+1", "+x", "-x", "@a", "＝1", "\t=1", "-2+3", "=", "-1", "+.5", "-1e3", "-", "a=b", "'=1"])
 def test_a_spreadsheet_computes_no_text(cell: str) -> None:
     """A text that it would compute has an apostrophe in front; a number, a sign alone and any other text are as they were."""
-    computed = cell in ("=1+1", "+x", "-x", "@a", "＝1", "\t=1", "-2+3")  # noqa: RUF001
+    computed = cell in ("=1+1", "+x", "-x", "@a", "＝1", "\t=1", "-2+3")
     rows = list(csv.reader(io.StringIO(csv_text(pd.DataFrame({"name": [cell], cell: [1.5]})))))
     expected = f"'{cell}" if computed else cell
     assert [["name", expected], [expected, "1.5"]] == rows
@@ -37,7 +37,9 @@ def test_a_spreadsheet_computes_no_text(cell: str) -> None:
 
 def test_numbers_and_plain_texts_are_written_as_before() -> None:
     """The bytes of a table without such texts do not change, whatever its columns' types."""
-    frame = pd.DataFrame({"a": [-1.5, np.nan, 1e-9], "b": ["x", None, "-"], "c": [True, False, True], "d": pd.Categorical(["u", "v", "u"])})
+    frame = pd.DataFrame(
+        {"a": [-1.5, np.nan, 1e-9], "b": ["x", None, "-"], "c": [True, False, True], "d": pd.Categorical(["u", "v", "u"])}
+    )
     assert frame.to_csv(index=False) == csv_text(frame)
     twice = pd.DataFrame([["=x", 1]], columns=["a", "a"])
     assert "a,a\n'=x,1\n" == csv_text(twice)
@@ -52,7 +54,9 @@ def test_any_text_is_one_cell_of_markdown_and_latex(text: str) -> None:
         line.encode()
 
 
-@pytest.mark.parametrize(("text", "shown"), [("_a_", r"\_a\_"), ("fine_tuning", "fine_tuning"), ("~~x~~ $y$", r"\~\~x\~\~ \$y\$")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("_a_", r"\_a\_"), ("fine_tuning", "fine_tuning"), ("~~x~~ $y$", r"\~\~x\~\~ \$y\$")]
+)
 def test_a_name_is_no_mark_of_markdown(text: str, shown: str) -> None:
     """Neither emphasis nor formula; a name of a technique is as it was."""
     assert shown == escape(text)
@@ -92,7 +96,9 @@ def test_a_report_of_odd_names_is_whole_and_harmless(tmp_path: Path) -> None:
             ET.parse(path)
         if path.suffix == ".csv":
             cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
-            assert not [cell for cell in cells if cell[:1] in ("=", "@", "+", "-") and not _is_number(cell) and cell != "-"], path.name
+            assert not [cell for cell in cells if cell[:1] in ("=", "@", "+", "-") and not _is_number(cell) and cell != "-"], (
+                path.name
+            )
     written = pd.read_csv(report / "scores.csv")
     assert {f"'{name}" for name in PEOPLE[:4]} | {"-1", "ü b", "中文"} <= set(written["participant"])
     assert r"'=data\x1b[2J" == written["dataset"].iloc[0]

@@ -13,7 +13,25 @@ from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
 from raylab.windows.dataset import participant_folder
 
-ODD = ["anna b", "ü", "50%", "%41", "a+b", "a=b", "a#b", "a?b", "a&b", ".x", "..", "a\\b", "a/b", "~", "'\"", "中" * 80, "participant=a"]
+ODD = [
+    "anna b",
+    "ü",
+    "50%",
+    "%41",
+    "a+b",
+    "a=b",
+    "a#b",
+    "a?b",
+    "a&b",
+    ".x",
+    "..",
+    "a\\b",
+    "a/b",
+    "~",
+    "'\"",
+    "中" * 80,
+    "participant=a",
+]
 
 
 @pytest.mark.parametrize("name", ["S2", "P01", "anna", "03", "sub-7_x.y~z"])
@@ -45,7 +63,9 @@ def test_a_name_that_prints_is_a_name(name: str) -> None:
     assert name == names.checked_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\x1b[31m", "a\nb", "a\tb", "a\x00", "a\x9b", "a\u202eb", "a\u200bb", "a\udcfc", "\ufeffa"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "a\x1b[31m", "a\nb", "a\tb", "a\x00", "a\x9b", "a\u202eb", "a\u200bb", "a\udcfc", "\ufeffa"]
+)
 def test_a_name_that_does_not_print_is_none(name: str) -> None:
     """It would command a terminal, or look like another name."""
     with pytest.raises(ValueError, match=r"is empty|U\+[0-9A-F]{4}"):
