@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raylab.errors import InvalidValueError
+from raylab.names import printable
 
 READERS = 16  # simultaneous requests to an object store
 
@@ -34,6 +35,16 @@ def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
     except pa.ArrowInvalid as error:  # a scheme that pyarrow does not know
         raise InvalidValueError(f"{uri} is no path or URI that can be opened: {error}") from error
     return system, str(path)
+
+
+def _path_problem(path: str) -> str:
+    """Why a path cannot be opened whatever is there; empty if it can. pyarrow takes UTF-8 only."""
+    if not path:
+        return "it is empty"
+    if "\0" in path:
+        return "it holds a NUL character"
+    surrogates = any("\ud800" <= letter <= "\udfff" for letter in path)
+    return "it holds bytes that are no UTF-8; rename the folder" if surrogates else ""
 
 
 def join(root: str, name: str) -> str:
@@ -66,6 +77,8 @@ class Folder:
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         text = os.fspath(location)
+        if problem := _path_problem(text):
+            raise InvalidValueError(f"{printable(text)} is no path that can be opened: {problem}")
         if "://" in text:
             self.system, self.path = _file_system(text)
             self.uri = text

@@ -160,13 +160,14 @@ def _refuse_other_classes(folder: str, trials: pd.DataFrame, sizes: Ints, arrays
         "position"
     ].transform("size")
     fewest = rows[share <= MAJORITY].drop_duplicates("position")
+    named = fewest.assign(**{name: trials[name].to_numpy()[fewest["position"].to_numpy()] for name in ("trial", "participant")})
     problems = [
         unusable(
-            f"{folder}/{trials['trial'].iloc[row.position]}.parquet",
-            trials["trial"].iloc[row.position],
-            f"says that window {row.window} is of class {row.y}, and other trials say that it is not",
-            trials["participant"].iloc[row.position],
+            f"{folder}/{row['trial']}.parquet",
+            str(row["trial"]),
+            f"says that window {row['window']} is of class {row['y']}, and other trials say that it is not",
+            str(row["participant"]),
         )
-        for row in fewest.itertuples(index=False)
+        for row in named.to_dict("records")
     ]
     raise AnalysisError(joined(problems, "files of predictions"))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from analysis.errors import AnalysisError, RunNotFoundError
+from analysis.plain_text import printable
 from analysis.scores.metrics import PRIMARY_METRICS
 from analysis.scores.predictions import DIGEST, read_predictions
 from analysis.scores.stored_files import NO_DIGESTS, read_json, read_object, read_parquet
@@ -45,8 +46,14 @@ class RunTables:
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
-    """File system and path of a run folder, a local path or a URI."""
+    """File system and path of a run folder, a local path or a URI.
+
+    Raises:
+        AnalysisError: if it is no path or URI that can be opened: pyarrow takes UTF-8 only.
+    """
     text = os.fspath(run)
+    if not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise AnalysisError(f"{printable(text)!r} is no path that can be opened: it is empty, or its bytes are no UTF-8")
     if "://" in text:
         try:
             system, path = fs.FileSystem.from_uri(text)

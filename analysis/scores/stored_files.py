@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from analysis.constants import READERS
 from analysis.errors import AnalysisError
+from analysis.plain_text import printable_values
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -112,14 +113,14 @@ def read_object(system: fs.FileSystem, path: str) -> dict[str, Any]:
 
 
 def read_json(system: fs.FileSystem, path: str) -> Any:
-    """The value in a JSON file.
+    """The value in a JSON file, its texts printable.
 
     Raises:
         AnalysisError: naming the file, if it is missing or no JSON.
     """
     try:
         with system.open_input_stream(path) as stream:
-            return json.loads(stream.read())
+            return printable_values(json.loads(stream.read()))
     except FileNotFoundError as error:
         raise AnalysisError(f"{path} is missing; start the run again: it writes it anew") from error
     except (ValueError, RecursionError) as error:  # also of bytes that are no text

@@ -8,6 +8,7 @@ import pandas as pd
 from pyarrow import fs
 
 from analysis.errors import AnalysisError
+from analysis.plain_text import printable_frame, printable_values
 from analysis.scores.keys import FOLD, VARIANT
 from analysis.scores.stored_files import SHOWN_PROBLEMS, read_all, read_json, read_parquet
 
@@ -64,7 +65,7 @@ def read_plan(system: fs.FileSystem, path: str) -> pd.DataFrame:
         AnalysisError: naming the file, if it is damaged or lacks a column.
     """
     table = read_parquet(system, f"{path}/plan.parquet", ("trial", *LABELS), PLAN_REMEDY)
-    plan: pd.DataFrame = table.to_pandas()
+    plan = printable_frame(table.to_pandas())
     for name in ("trial", *LABELS):
         if not plan[name].map(FIELDS[name][0]).all() and len(plan):
             raise AnalysisError(
@@ -84,7 +85,7 @@ def read_records(system: fs.FileSystem, path: str, plan: pd.DataFrame) -> tuple[
     keys, rows, skipped = set(plan["trial"]), {}, []
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
         table = read_parquet(system, f"{path}/trials.parquet", ("trial",), TABLE_REMEDY)
-        for row in table.to_pylist():
+        for row in printable_values(table.to_pylist()):
             if row["trial"] in keys and not record_problem(row):
                 rows[row["trial"]] = row
     infos = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))

@@ -50,7 +50,7 @@ def describe(error: Exception, with_stack: bool) -> int:
     reason = cause if isinstance(cause, Exception) else error
     if isinstance(reason, _user_errors()):
         if with_stack:
-            traceback.print_exception(error)
+            say_aside("".join(traceback.format_exception(error)).rstrip())
         say_aside(f"raylab: {reason}")
         return USER_ERROR
     if message := _words_for(reason):
@@ -59,5 +59,5 @@ def describe(error: Exception, with_stack: bool) -> int:
         say_aside(f"raylab: {message}")
         return USER_ERROR
     say_aside(f"raylab: {REPORT_IT}")
-    traceback.print_exception(error)
+    say_aside("".join(traceback.format_exception(error)).rstrip())
     return FAULT

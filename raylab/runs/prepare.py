@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
+from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options
+from raylab.recordings.recording import Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.ray_errors import DEATH, MEMORY, cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
@@ -32,7 +33,7 @@ from raylab.windows.card import (
     stored_participant,
 )
 from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
-from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.dataset import CARD, fingerprint_of, participant_folder, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
@@ -94,7 +95,7 @@ class PrepareRequest:
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels asked for, or the default ones."""
-        return self.labels or self.reader.default_labels
+        return tuple(map(nfc, self.labels)) or self.reader.default_labels
 
     @property
     def label_rules(self) -> list[Label]:
@@ -118,21 +119,35 @@ class _Note(BaseModel):
 
 
 def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
-    """The windows of one participant; a note for the card, or on the problem, goes into a file."""
+    """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
-    folder, name = Folder(order.out), f"{NOTES}/{participant}.json"
+    folder, name = Folder(order.out), _note_file(participant)
     try:
         labels = order.label_rules
-        recording = order.reader.read(Path(order.root), participant, order.all_options)
+        recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
+        _check_inner_names(recording, order.root)
         recording = checked(recording, labels, order.settings)
         windows = cut_windows(recording, labels, order.settings)
         summary = participant_summary(recording, windows, labels)
         note = _Note(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
+        write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
-    return to_table(windows, participant, number, list(order.label_names))
+    return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
+
+
+def _note_file(participant: str) -> str:
+    """The file of a participant's note; encoded as the folder of its windows, and never the file of the start."""
+    return f"{NOTES}/{participant_folder(participant)}.json"
+
+
+def _check_inner_names(recording: Recording, root: str) -> None:
+    """Refuse names of channels and sessions that cannot be used."""
+    sessions = dict.fromkeys(segment.session for segment in recording.segments)
+    names = {"channel": [channel.name for channel in recording.channels], "session": list(sessions)}
+    check_names(f"participant {recording.participant}, {root}", names)
 
 
 def problem_of(error: Exception, participant: str) -> str:
@@ -154,13 +169,21 @@ def participants_of(order: PrepareRequest) -> list[str]:
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
     _ = order.label_rules  # refused before anything is read
-    available = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.exclude) - set(available)):
+    available = [nfc(name) for name in order.reader.participants(Path(order.root), order.all_options)]
+    excluded = {nfc(name) for name in order.exclude}
+    if unknown := sorted(excluded - set(available)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
-    names = [name for name in available if name not in order.exclude]
+    names = [name for name in available if name not in excluded]
+    check_names(order.root, {"participant": names} | _names_of_labels(order))
     if not names:
         raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(available)} participants")
     return names
+
+
+def _names_of_labels(order: PrepareRequest) -> dict[str, list[str]]:
+    """Names of the labels asked for and of their classes, by kind."""
+    classes = {f"label {label.name} has a class, and the class": list(label.classes) for label in order.label_rules}
+    return {"label": list(order.label_names), **classes}
 
 
 def _check_options(order: PrepareRequest) -> None:
@@ -221,12 +244,10 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
-    folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    again = {"max_retries": RETRIES}  # Ray Data's own number is infinite: a file that crashes its reader would be read for ever
-    read = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}}
-    windows = rows.map_batches(_prepare_participant, **read, **again)
-    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"], ray_remote_args=again)
+    # Ray Data's own number of retries is infinite: a file that crashes its reader would be read for ever
+    settings = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}, "max_retries": RETRIES}
+    rows.map_batches(_prepare_participant, **settings).materialize()
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
@@ -234,11 +255,9 @@ def _write_local(order: PrepareRequest, participants: list[str]) -> None:
     failure: Exception | None = None
     for number, name in enumerate(participants):
         try:
-            table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
+            _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
         except Exception as error:  # go on to the other participants, so that every problem is named at once
             failure = failure or error
-        else:
-            Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
     if failure:
         raise failure
 
@@ -246,7 +265,7 @@ def _write_local(order: PrepareRequest, participants: list[str]) -> None:
 def _note_of(folder: Folder, name: str) -> _Note:
     """The note that a participant's task left; one that names the problem if it cannot be read."""
     try:
-        return _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
+        return _Note.model_validate_json(folder.read(_note_file(name)))
     except (OSError, ValueError) as error:
         return _Note(
             error=f"participant {name}: the note of its task cannot be read ({str(error).splitlines()[0]}); prepare again"
@@ -267,7 +286,7 @@ def _notes(
     written = set(folder.names(NOTES, ".json"))
     notes = {
         name: _note_of(folder, name)
-        if f"{name}.json" in written
+        if _note_file(name).removeprefix(f"{NOTES}/") in written
         else _Note(
             error=f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
         )

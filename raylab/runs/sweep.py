@@ -73,7 +73,7 @@ def sweep(
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
     stage_scheduler = StageScheduler(trials, run.store.hashes())
-    metrics, start = Metrics(run.uri), run.new_tune_name()
+    metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
     function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker)
     with noted() as stop, boundary("the sweep over the trials"):

@@ -9,6 +9,7 @@ from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from raylab.errors import StudyError
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.names import checked_name, nfc
 from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
@@ -23,7 +24,10 @@ from raylab.yaml_file import YamlFileError, read_yaml
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
 MAX_SEED = 2**63 - 1  # what a table holds
 Distinct = BeforeValidator(refuse_repeated)
-Names = Annotated[list[str], Distinct, Field(min_length=1)]
+GivenName = Annotated[
+    str, AfterValidator(lambda name: nfc(checked_name(name)))
+]  # compared with windows' names, which are in NFC
+Names = Annotated[list[GivenName], Distinct, Field(min_length=1)]
 
 
 class DatasetEntry(StrictPart):
@@ -40,8 +44,8 @@ class DatasetEntry(StrictPart):
     """
 
     windows: WindowsPath
-    label: str
-    name: str | None = None
+    label: GivenName
+    name: GivenName | None = None
     channels: Names | None = None
     participants: Names | None = None
     people: int | None = Field(None, ge=2, le=MAX_COUNT)
@@ -147,7 +151,7 @@ class Study(StrictPart):
         resources: resources of one trial.
     """
 
-    name: str
+    name: GivenName
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
     techniques: list[Annotated[TechniqueEntry, BeforeValidator(_technique_as_mapping)]] = Field(min_length=1)

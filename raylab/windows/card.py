@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from pydantic import (
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
+from raylab.names import checked_name
 from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
 from raylab.windows.card_problems import content_digest, field_problem
 from raylab.windows.number_types import NotNegative, Positive, finite
@@ -40,7 +42,7 @@ DIGEST = "digest"  # in the file only: a digest of all the rest of it
 NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
 SHOWN_PROBLEMS = 5
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=0)]
 
 

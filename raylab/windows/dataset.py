@@ -1,6 +1,6 @@
 """Prepared windows on disk: a card, and one Parquet row per window; how they are written and read without Ray.
 
-Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet`` with the
+Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet``, NAME percent-encoded, with the
 columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and, per channel, one fixed-size float32
 list flattened from (length, n_features) and one of its statistics, ``s_<channel>``. A channel of variable length (``"variable": true``
 in the card) has its valid steps in a column of its own, ``n_<channel>``, and zeros beyond them.
@@ -9,6 +9,7 @@ in the card) has its valid steps in a column of its own, ``n_<channel>``, and ze
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import pyarrow as pa
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
+from raylab.names import folder_part
 from raylab.recordings.recording import Trait
 from raylab.windows.card import REMEDY, ChannelCard, LabelCard, WindowsCard, parse_card
 from raylab.windows.card_check import card_contradiction, rows_contradiction
@@ -157,12 +159,33 @@ def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArr
     return flat.reshape(-1, *shape)
 
 
+def participant_folder(participant: str) -> str:
+    """Name of the folder that holds a participant's rows: ``participant=anna%20b`` for ``anna b``, as Hive and Arrow write it."""
+    return f"participant={folder_part(participant)}"
+
+
+def write_rows(folder: Folder, participant: str, table: pa.Table) -> None:
+    """Write the rows of one participant (those of ``to_table``); the only place that does, so that they are read where they were written.
+
+    The name of the folder says whose they are, so the column is left out. Written again, as after the loss of a node, they replace themselves.
+    """
+    folder.write_table(f"{participant_folder(participant)}/part-0.parquet", table.drop_columns(["participant"]))
+
+
+def _stored_folder(folder: Folder, participant: str) -> str | None:
+    """The folder that holds a participant's rows; None if there is none. Older windows that were prepared without Ray have the bare name."""
+    candidates = [participant_folder(participant)]
+    if "/" not in participant and unquote(participant) == participant:  # or it would be the folder of another name
+        candidates.append(f"participant={participant}")
+    return next((name for name in candidates if folder.exists(name)), None)
+
+
 def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     """One participant's rows in time order, these columns only."""
     import pyarrow.dataset as pads
 
-    part = f"participant={participant}"
-    if not folder.exists(part):
+    part = _stored_folder(folder, participant)
+    if part is None:
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
     try:
         table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=columns)

@@ -1,6 +1,7 @@
 """Replay of one participant of a dataset on disk."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from raylab.errors import RaylabError
 from raylab.live.core.messages import Chunk, Item, LabelMark, SegmentStart, Source
 from raylab.live.core.model_card import ModelCard
 from raylab.live.sources.source import SourceOptions, paced
+from raylab.names import nfc
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Label, Recording, Segment
 
@@ -23,8 +25,9 @@ def folder(card: ModelCard, options: SourceOptions) -> Source:
     """
     dataset = DATASETS[card.reader].at(Path(options.place))
     root = Path(options.place)
-    participants = dataset.participants(root, card.options)
-    if options.participant not in participants:
+    participants = [nfc(name) for name in dataset.participants(root, card.options)]
+    options = replace(options, participant=nfc(options.participant or ""))
+    if not options.participant or options.participant not in participants:
         raise RaylabError(
             f"{root} has no participant {options.participant or '(none given)'}; give one with --participant: {', '.join(participants)}"
         )
