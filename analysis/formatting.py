@@ -1,8 +1,11 @@
 """Numbers as tables print them, and tables as Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
+
+from analysis.plain_text import printable
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -46,9 +49,10 @@ def int_range(values: Iterable[float]) -> str:
 
 def escape(text: object) -> str:
     """One line of Markdown that shows the text itself: no column, HTML, bold or link can come out of a name."""
-    line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in ("\\", "|", "`", "*"):
+    line = " ".join(printable(str(text)).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in ("\\", "|", "`", "*", "~", "$"):
         line = line.replace(mark, f"\\{mark}")
+    line = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)  # inside a word it is no mark
     return line.replace("](", "]\\(").replace("![", "\\![")
 
 

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raylab.errors import InvalidValueError
+from raylab.names import printable
 
 READERS = 16  # simultaneous requests to an object store
 
@@ -36,12 +37,30 @@ def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
     return system, str(path)
 
 
+def _path_problem(path: str) -> str:
+    """Why a path cannot be opened whatever is there; empty if it can. pyarrow takes UTF-8 only."""
+    if not path:
+        return "it is empty"
+    if "\0" in path:
+        return "it holds a NUL character"
+    surrogates = any("\ud800" <= letter <= "\udfff" for letter in path)
+    return "it holds bytes that are no UTF-8; rename the folder" if surrogates else ""
+
+
 def join(root: str, name: str) -> str:
     """``root``/``name`` for a path or a URI; the options of a URI, after its ``?``, stay at the end."""
     if "://" not in root:
         return f"{root.rstrip('/')}/{name}"
     parts = urlsplit(root)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+def _damaged(path: str, error: Exception) -> str:
+    """The sentence for a file that cannot be read."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"{path} cannot be read ({reason}). What to do: restore the file, or remove it and give the command that wrote it again"
+    )
 
 
 class Folder:
@@ -58,6 +77,8 @@ class Folder:
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         text = os.fspath(location)
+        if problem := _path_problem(text):
+            raise InvalidValueError(f"{printable(text)} is no path that can be opened: {problem}")
         if "://" in text:
             self.system, self.path = _file_system(text)
             self.uri = text
@@ -108,7 +129,7 @@ class Folder:
         Raises:
             FileNotFoundError: if there is none.
         """
-        with self.system.open_input_stream(self.at(name)) as stream:
+        with self._readable(name), self.system.open_input_stream(self.at(name)) as stream:
             return bytes(stream.read())
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
@@ -197,7 +218,7 @@ class Folder:
         """
         try:
             return json.loads(self.read(name))
-        except ValueError as error:  # also of bytes that are no text
+        except (ValueError, RecursionError) as error:  # also of bytes that are no text
             raise InvalidValueError(f"{join(self.uri, name)} is damaged: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
@@ -209,14 +230,41 @@ class Folder:
         self.write(name, (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
-        """The table in a Parquet file."""
-        with self.system.open_input_file(self.at(name)) as file:
-            return pq.read_table(file)
+        """The table in a Parquet file, its pages checked against their checksums if it has any.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            InvalidValueError: naming the file, if it is damaged or none of Parquet.
+        """
+        with self._readable(name), self.system.open_input_file(self.at(name)) as file:
+            return pq.read_table(file, page_checksum_verification=True)
+
+    @contextlib.contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """Inside the block a file is read; an error that does not name it becomes one that does.
+
+        Raises:
+            InvalidValueError: if pyarrow cannot make sense of the content.
+            OSError: if the storage fails.
+        """
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            path = join(self.uri, name)
+            if error.errno is not None:
+                raise OSError(error.errno, f"cannot read {path}: {error.strerror or error}") from error
+            raise InvalidValueError(
+                _damaged(path, error)
+            ) from error  # so pyarrow says of a Parquet file that is cut or flipped
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise InvalidValueError(_damaged(join(self.uri, name), error)) from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table as a Parquet file."""
         with self._writable(name) as path:
-            pq.write_table(table, path, filesystem=self.system)
+            pq.write_table(table, path, filesystem=self.system, write_page_checksum=True)
 
     def remove(self, name: str) -> None:
         """Remove a file or a whole sub-folder; no error if there is none."""

@@ -3,17 +3,47 @@
 Each record is a JSON object of its own, because object stores cannot append to one. Final records are also gathered into one table, so that reading
 them takes one request instead of thousands. Objects stay when they are gathered: readers skip those that are in the table, and an interrupted
 gathering loses nothing.
+
+A record is checked when it is read. One that is damaged or that another version of raylab wrote in another way is skipped, with a sentence.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from raylab.errors import InvalidValueError
 from raylab.files import Folder
 
 Record = dict[str, Any]
+Allowed = Mapping[str, Collection[str]]  # a required field to the texts that it may be; none: any text
+
+SHOWN_CHARACTERS = 40
+EXPECTED = {
+    "string": "text",
+    "int64": "a whole number",
+    "double": "a number",
+    "bool": "true or false",
+    "list<item: string>": "a list of texts",
+}
+
+
+def _is_of(value: Any, kind: pa.DataType) -> bool:
+    """Whether a value can stand in a column of this type."""
+    if isinstance(value, bool) or pa.types.is_boolean(kind):
+        return isinstance(value, bool) and pa.types.is_boolean(kind)
+    if pa.types.is_string(kind):
+        return isinstance(value, str)
+    if pa.types.is_integer(kind):
+        return isinstance(value, int) and abs(value) < 2**63
+    if pa.types.is_floating(kind):
+        return isinstance(value, int | float) and abs(value) < 1e300  # also no NaN
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:SHOWN_CHARACTERS]
 
 
 class RecordStore:
@@ -23,12 +53,17 @@ class RecordStore:
         folder: the folder that holds both.
         name: name of the sub-folder and of the table.
         schema: columns of the table; the first one is the key. A field of a record that is no column is left out of the table.
+        required: the text fields that every record must have, and what they may say.
+
+    Attributes:
+        skipped: a sentence on each record that the last reading skipped.
     """
 
-    def __init__(self, folder: Folder, name: str, schema: pa.Schema) -> None:
-        self.folder, self.name, self.schema = folder, name, schema
+    def __init__(self, folder: Folder, name: str, schema: pa.Schema, required: Allowed | None = None) -> None:
+        self.folder, self.name, self.schema, self.required = folder, name, schema, required or {}
         self.key = schema.names[0]
         self.table = f"{name}.parquet"
+        self.skipped: list[str] = []
 
     def write(self, key: str, row: Record) -> None:
         """Write one record; it replaces an object of the same key, but not a row of the table."""
@@ -39,26 +74,60 @@ class RecordStore:
 
         Raises:
             FileNotFoundError: if there is none.
+            InvalidValueError: if it is damaged.
         """
-        return dict(self.folder.read_json(f"{self.name}/{key}.json"))
+        name = f"{self.name}/{key}.json"
+        record = self.folder.read_json(name)
+        if problem := self._problem(record):
+            raise InvalidValueError(f"{self.folder.uri}/{name}: {problem}")
+        return dict(record)
 
     def records(self) -> dict[str, Record]:
-        """All records by key: those of the table, and the objects that are not in it. An object that cannot be parsed counts as not written."""
+        """All records by key: those of the table, and the objects that are not in it. What cannot be read counts as not written (``skipped``)."""
+        self.skipped = []
         records = self._compacted()
         names = [name for name in self.folder.names(self.name, ".json") if name.removesuffix(".json") not in records]
         for name, content in self.folder.read_all(f"{self.name}/{name}" for name in names).items():
             key = name.removeprefix(f"{self.name}/").removesuffix(".json")
-            try:
-                records[key] = {**json.loads(content), self.key: key}
-            except json.JSONDecodeError:
-                continue
+            record, problem = self._parsed(content)
+            if problem:
+                self.skipped.append(f"{name} is skipped: {problem}. Another version of raylab may have written it")
+            elif record.get(self.key, key) != key:
+                self.skipped.append(f"{name} is skipped: it is the record of {_shown(record[self.key])}")
+            else:
+                records[key] = {**record, self.key: key}
         return records
+
+    def _parsed(self, content: bytes) -> tuple[Record, str]:
+        """The record in these bytes, and what is wrong with it."""
+        try:
+            record = json.loads(content)
+        except (ValueError, RecursionError) as error:  # also of bytes that are no text
+            return {}, f"it is damaged ({error})"
+        return record, self._problem(record)
+
+    def _problem(self, record: Any) -> str:
+        """Why this is no record of this store, as the end of a sentence; empty if it is one."""
+        if not isinstance(record, dict):
+            return f"it is no object but {_shown(record)}"
+        for name, allowed in self.required.items():
+            if name not in record:
+                return f"it has no {name}"
+            if allowed and record[name] not in allowed:
+                return f"its {name} is {_shown(record[name])}, not one of {', '.join(allowed)}"
+            if record[name] is None:
+                return f"its {name} is missing"
+        for column in self.schema:
+            value = record.get(column.name)
+            if value is not None and not _is_of(value, column.type):
+                return f"its {column.name} is {_shown(value)}, not {EXPECTED.get(str(column.type), column.type)}"
+        return ""
 
     def compact(self, keep: Callable[[Record], bool]) -> None:
         """Rewrite the table with all records that ``keep`` accepts, if that changes it. The objects stay."""
         rows = sorted((row for row in self.records().values() if keep(row)), key=lambda row: str(row[self.key]))
         table = pa.Table.from_pylist(rows, schema=self.schema)
-        if not self.folder.exists(self.table) or not self.folder.read_table(self.table).equals(table):
+        if not self.folder.exists(self.table) or not self._table().equals(table):
             self.folder.write_table(self.table, table)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -75,4 +144,25 @@ class RecordStore:
         """The records of the table by key."""
         if not self.folder.exists(self.table):
             return {}
-        return {row[self.key]: row for row in self.folder.read_table(self.table).to_pylist()}
+        records = {}
+        for row in self._table().to_pylist():
+            if problem := self._problem(row) or ("" if isinstance(row.get(self.key), str) else f"it has no {self.key}"):
+                self.skipped.append(
+                    f"a record of {self.table} is skipped: {problem}. Another version of raylab may have written it"
+                )
+            else:
+                records[row[self.key]] = row
+        return records
+
+    def _table(self) -> pa.Table:
+        """The table.
+
+        Raises:
+            InvalidValueError: if it is damaged; the remedy loses nothing.
+        """
+        try:
+            return self.folder.read_table(self.table)
+        except InvalidValueError as error:
+            raise InvalidValueError(
+                f"{error}; remove it: the same records are in {self.name}/, and the next start gathers them again"
+            ) from error

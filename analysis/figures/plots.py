@@ -6,6 +6,7 @@ word says too. Files have a white ground, so they are readable wherever they are
 
 import io
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from analysis.arrays import Bools, Floats
 from analysis.constants import ALPHA
 from analysis.formatting import int_range, interval, metric_name, number
+from analysis.plain_text import printable
 from analysis.scores.keys import REFERENCE_TECHNIQUE, variant_label
 from analysis.scores.paired_scores import gain_sign
 
@@ -55,13 +57,17 @@ def style_of(technique: str, known: list[str]) -> tuple[str, str, Any]:
 
 def truncate(name: object, letters: int = 48) -> str:
     """A name that leaves a figure its room; the whole stands in the numbers behind it."""
-    text = str(name)
+    text = " ".join(printable(str(name)).split())
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def render(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
     """The figure as svg and png. ``name`` salts the svg's ids: unlike in other figures, the same every time."""
-    with rc_context({**STYLE, "svg.hashsalt": name}):
+    with rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # of a name in another script: the svg and the page show it
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
         figure = draw()
         figure.set_dpi(DPI)
         figure.draw_without_rendering()  # lays the figure out, once for both files; savefig would do so four times
@@ -69,7 +75,7 @@ def render(draw: Callable[[], Figure], name: str) -> tuple[bytes, bytes]:
         files = io.BytesIO(), io.BytesIO()
         FigureCanvasSVG(figure).print_svg(files[0], metadata={"Date": None})
         FigureCanvasAgg(figure).print_png(files[1])
-    return files[0].getvalue(), files[1].getvalue()
+    return printable(files[0].getvalue().decode()).encode(), files[1].getvalue()  # a control character is no XML
 
 
 def panels(count: int, height: float, across: int = 3, **options: Any) -> tuple[Figure, list[Any]]:

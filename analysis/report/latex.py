@@ -47,7 +47,7 @@ def _character(mark: str) -> str:
 
 def escape(text: object) -> str:
     """One line of LaTeX that prints the text itself."""
-    return "".join(map(_character, " ".join(str(text).split())))
+    return "".join(map(_character, " ".join(unicodedata.normalize("NFC", str(text)).split())))
 
 
 def table(

@@ -5,6 +5,7 @@ import os
 import shlex
 
 from analysis.errors import AnalysisError
+from analysis.plain_text import csv_text, printable, printable_values
 from analysis.report.external_tables import open_sources
 from analysis.report.html import FigureBlock, every_block, render
 from analysis.report.page import report_page
@@ -66,8 +67,8 @@ def report_data(
         against=open_sources(against, scoring),
         notes=(*tables.notes, *_single_participant_clusters(tables)),
         incomplete=incomplete,
-        origin=json.loads(read_text(run, "provenance.json")),
-        study=read_text(run, "study.yaml"),
+        origin=printable_values(json.loads(read_text(run, "provenance.json"))),
+        study=printable(read_text(run, "study.yaml")),
         command=_command(scoring, metric, best, against),
     )
     for part in report_parts(report.against):
@@ -94,7 +95,7 @@ def write_report(
     parts = report_parts(report.against)
     for part in parts:
         if part.compute and part.csv:
-            write_text(run, f"report/{part.name}.csv", report.frames[part.name].to_csv(index=False))
+            write_text(run, f"report/{part.name}.csv", csv_text(report.frames[part.name]))
         for name, text in part.texts.items():
             write_text(run, f"report/{name}", text(report))
     page = report_page(report, parts)
@@ -102,6 +103,6 @@ def write_report(
         if isinstance(block, FigureBlock):
             write_bytes(run, f"report/figures/{block.name}.svg", block.svg)
             write_bytes(run, f"report/figures/{block.name}.png", block.png)
-            write_text(run, f"report/figures/{block.name}.csv", block.numbers.to_csv(index=False))
+            write_text(run, f"report/figures/{block.name}.csv", csv_text(block.numbers))
     write_text(run, "report/report.html", render(page))
     return report

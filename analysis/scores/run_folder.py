@@ -1,21 +1,24 @@
 """A run folder to frames."""
 
-import json
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
-from analysis.constants import READERS, SMALLEST_EFFECT
+from analysis.constants import SMALLEST_EFFECT
 from analysis.errors import AnalysisError, RunNotFoundError
-from analysis.scores.predictions import read_predictions
+from analysis.plain_text import printable, printable_frame
+from analysis.scores.metrics import PRIMARY_METRICS
+from analysis.scores.predictions import DIGEST, read_predictions
+from analysis.scores.stored_files import NO_DIGESTS, read_json, read_object, read_parquet
+from analysis.scores.trial_records import read_plan, read_records
+
+REMEDY = "start the run again: it writes it anew and trains nothing"
 
 SUMMARY_COLUMNS = ["dataset", "label", "participant", "position", "window", "y", "features"]
 TRANSCRIPT_COLUMNS = ["dataset", "window", "transcript"]
@@ -75,8 +78,14 @@ class RunTables:
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
-    """File system and path of a run folder, a local path or a URI."""
+    """File system and path of a run folder, a local path or a URI.
+
+    Raises:
+        AnalysisError: if it is no path or URI that can be opened: pyarrow takes UTF-8 only.
+    """
     text = os.fspath(run)
+    if not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise AnalysisError(f"{printable(text)!r} is no path that can be opened: it is empty, or its bytes are no UTF-8")
     if "://" in text:
         try:
             system, path = fs.FileSystem.from_uri(text)
@@ -86,36 +95,21 @@ def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
     return fs.LocalFileSystem(), str(Path(text).absolute())
 
 
-def _read_json(system: fs.FileSystem, path: str) -> Any:
-    with system.open_input_stream(path) as stream:
-        try:
-            return json.loads(stream.read())
-        except ValueError as error:  # also of bytes that are no text
-            raise AnalysisError(f"{path} is damaged: {error}") from error
-
-
-def _finished_trials(system: fs.FileSystem, path: str, keys: set[str]) -> pd.DataFrame:
-    """Finished trials: the compacted table, and the small objects written since."""
-    rows: dict[str, dict[str, Any]] = {}
-    if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
-        with system.open_input_file(f"{path}/trials.parquet") as file:
-            rows = {row["trial"]: row for row in pq.read_table(file).to_pylist() if row["trial"] in keys}
-    infos = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
-    names = {f"{key}.json" for key in keys - rows.keys()}
-    files = [info.path for info in infos if info.base_name in names]
-    with ThreadPoolExecutor(READERS) as pool:
-        return pd.DataFrame([*rows.values(), *pool.map(lambda name: _read_json(system, name), files)])
-
-
 def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
     """The participants that a run holds out; no rows if an older run did not store them."""
-    stored = system.get_file_info(f"{path}/participants.json").type != fs.FileType.NotFound
-    rows = [
-        {name: row[name] for name in ("dataset", "label", "participant")}
-        | {f"trait_{name}": value for name, value in row["traits"].items()}
-        | {f"count_{name}": count for name, count in row["windows"].items()}
-        for row in (_read_json(system, f"{path}/participants.json") if stored else [])
-    ]
+    file = f"{path}/participants.json"
+    if system.get_file_info(file).type == fs.FileType.NotFound:
+        return pd.DataFrame(columns=["dataset", "label", "participant"])
+    stored = read_json(system, file)
+    try:
+        rows = [
+            {name: row[name] for name in ("dataset", "label", "participant")}
+            | {f"trait_{name}": value for name, value in row["traits"].items()}
+            | {f"count_{name}": count for name, count in row["windows"].items()}
+            for row in stored
+        ]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise AnalysisError(f"{file} is damaged, or of another version of raylab ({error!r}); {REMEDY}") from error
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "label", "participant"])
 
 
@@ -123,9 +117,55 @@ def _table(system: fs.FileSystem, path: str, columns: list[str]) -> pd.DataFrame
     """A table that not every run has; no rows if it has none."""
     if system.get_file_info(path).type == fs.FileType.NotFound:
         return pd.DataFrame(columns=columns)
-    with system.open_input_file(path) as file:
-        table: pd.DataFrame = pq.read_table(file).to_pandas()
+    table: pd.DataFrame = printable_frame(read_parquet(system, path, columns, REMEDY).to_pandas())
     return table
+
+
+def _provenance(system: fs.FileSystem, path: str) -> dict[str, Any]:
+    """The run's origin, as far as the analysis needs it.
+
+    Raises:
+        AnalysisError: if it is damaged, or of another version of raylab.
+    """
+    file = f"{path}/provenance.json"
+    origin = read_object(system, file)
+    notes, metric, classes = origin.get("notes", []), origin.get("primary_metric", "auroc"), origin.get("classes", {})
+    primary, datasets = origin.get("primary", {}), origin.get("datasets", {})
+    problem = ""
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        problem = "its notes are no sentences"
+    elif metric not in PRIMARY_METRICS:
+        problem = f"its primary_metric {metric!r} is none of {', '.join(PRIMARY_METRICS)}"
+    elif not _is_question(primary):
+        problem = "its primary comparison has other fields than a technique, a smallest effect and references"
+    elif not isinstance(datasets, dict) or not all(isinstance(card, dict) for card in datasets.values()):
+        problem = "its datasets are no cards by name"
+    elif not _are_classes(classes):
+        problem = "its classes are no names of classes by dataset and label"
+    if problem:
+        raise AnalysisError(f"{file} is damaged, or of another version of raylab: {problem}; {REMEDY}")
+    sources = {str(name): str(card.get("windows", name)) for name, card in datasets.items()}
+    # runs of before version 0.2 have no metric but AUROC
+    return {"notes": notes, "primary_metric": metric, "classes": classes, "sources": sources, "question": PrimaryQuestion(**primary)}
+
+
+def _is_question(primary: Any) -> bool:
+    """Whether these are the fields of a primary question; none are those of an older run."""
+    kinds = {"technique": str, "smallest_effect": float, "references": dict}
+    return isinstance(primary, dict) and all(isinstance(value, kinds.get(name, bytes)) for name, value in primary.items())
+
+
+def _are_classes(classes: Any) -> bool:
+    labels = list(classes.values()) if isinstance(classes, dict) else [None]
+    names = [value for label in labels for value in (label.values() if isinstance(label, dict) else [None])]
+    return all(isinstance(value, list) and all(isinstance(name, str) for name in value) for value in names)
+
+
+def _without_digest(trials: pd.DataFrame) -> list[str]:
+    """The sentence on trials that ended well and whose predictions have no digest."""
+    digests = trials[DIGEST] if DIGEST in trials else pd.Series([None] * len(trials))
+    count = int(digests.isna().sum())
+    return [NO_DIGESTS.format(count=f"{count} of {len(trials)}", files="predictions")] if count else []
 
 
 def load(run: str | os.PathLike[str]) -> RunTables:
@@ -133,29 +173,29 @@ def load(run: str | os.PathLike[str]) -> RunTables:
 
     Raises:
         RunNotFoundError: if the folder is not a run's.
+        AnalysisError: if a file of it is damaged or was changed; it names the trials and the remedy.
     """
     system, path = open_run(run)
     if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:
         raise RunNotFoundError(
             f"{run} is no run folder (it has no plan.parquet); start one with: raylab run STUDY.yaml --out {run}"
         )
-    with system.open_input_file(f"{path}/plan.parquet") as file:
-        plan = pq.read_table(file).to_pandas()
-    trials = _finished_trials(system, path, set(plan["trial"]))
+    plan = read_plan(system, path)
+    trials, skipped = read_records(system, path, plan)
     ended_well = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
-    origin = _read_json(system, f"{path}/provenance.json")
+    origin = _provenance(system, path)
     return RunTables(
         plan=plan,
         trials=trials,
-        predictions=read_predictions(system, f"{path}/predictions", ended_well),
-        notes=tuple(origin.get("notes", [])),
-        primary_metric=origin.get("primary_metric", "auroc"),  # runs of before version 0.2 have no other
-        question=PrimaryQuestion(**origin.get("primary", {})),
+        predictions=read_predictions(system, f"{path}/predictions", ended_well, origin["classes"]),
+        notes=(*origin["notes"], *skipped, *_without_digest(ended_well)),
+        primary_metric=origin["primary_metric"],
+        question=origin["question"],
         participants=_participants(system, path),
         transcripts=_table(system, f"{path}/transcripts.parquet", TRANSCRIPT_COLUMNS),
         window_summaries=_table(system, f"{path}/window_summaries.parquet", SUMMARY_COLUMNS),
-        sources={name: str(card.get("windows", name)) for name, card in origin.get("datasets", {}).items()},
-        classes=origin.get("classes", {}),
+        sources=origin["sources"],
+        classes=origin["classes"],
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.arrays import Bools, Floats, Integers, Ints, NamedArrays, Probabilities
 from analysis.errors import AnalysisError
 from analysis.scores.metrics import METRICS, PredictionBatch
+from analysis.scores.predictions import SUM_TOLERANCE
 
 BLOCK = 200_000  # rows evaluated at once: they fit the processor's cache, and the memory needed is bounded
 
@@ -102,7 +103,7 @@ def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWin
     """The windows of the trials that ended well, without the purged ones.
 
     Raises:
-        AnalysisError: if a prediction is NaN, with its trial and window.
+        AnalysisError: if a prediction is impossible (NaN, no probability, a class that there is not, a window twice), with its trial and window.
     """
     names = predictions["trial"].astype("category").cat
     position = pd.Index(trials["trial"]).get_indexer(names.categories)
@@ -112,20 +113,40 @@ def scored_windows(predictions: pd.DataFrame, trials: pd.DataFrame) -> ScoredWin
     window = predictions["window"].to_numpy(dtype=np.int64)
     rows = np.flatnonzero((trial >= 0) & ~predictions["purged"].to_numpy(dtype=bool))
     windows = ScoredWindows(trial, window, predictions["y_true"].to_numpy(), p).take(rows).ordered()
-    _refuse_nan(windows, trials)
+    if damage := _damage(windows, windows.n_classes(len(trials))):
+        row, problem = damage
+        name = trials["trial"].iloc[int(windows.trial[row])]
+        raise AnalysisError(
+            f"trial {name} has {problem} for window {windows.window[row]}; remove trials.parquet, trials/{name}.json "
+            f"and predictions/{name}.parquet from the run folder and run the study again"
+        )
     return windows
 
 
-def _refuse_nan(windows: ScoredWindows, trials: pd.DataFrame) -> None:
-    """A trial's last columns may be NaN all the way (another label has more classes); any other NaN is damage."""
-    n_classes = windows.n_classes(len(trials))
-    expected = (windows.p.shape[1] - n_classes[windows.trial]).sum()
-    if np.isnan(windows.p).sum() == expected:
-        return
-    damaged = np.isnan(windows.p).sum(axis=1) != windows.p.shape[1] - n_classes[windows.trial]
-    row = int(np.flatnonzero(damaged)[0])
-    name = trials["trial"].iloc[int(windows.trial[row])]
-    raise AnalysisError(
-        f"trial {name} has NaN among its probabilities for window {windows.window[row]}; remove trials.parquet, trials/{name}.json "
-        f"and predictions/{name}.parquet from the run folder and run the study again"
-    )
+def _damage(windows: ScoredWindows, n_classes: Ints) -> tuple[int, str] | None:
+    """The first row that no model and no label can have given, and the problem in words.
+
+    A trial's last columns may be NaN all the way (another label has more classes); any other NaN is damage, and so is a trial of NaN alone.
+
+    Args:
+        n_classes: (n_trials,) as the columns that are not NaN tell.
+    """
+    if not len(windows.trial):
+        return None
+    n_columns, of_row = windows.p.shape[1], n_classes[windows.trial]
+    nan = np.isnan(windows.p).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        outside = ((windows.p < 0) | (windows.p > 1)).any(axis=1)
+        off = np.abs(np.nansum(windows.p, axis=1, dtype=np.float64) - 1) > SUM_TOLERANCE
+    repeated = np.zeros(len(nan), dtype=bool)
+    repeated[1:] = (np.diff(windows.trial) == 0) & (np.diff(windows.window) == 0)
+    for damaged, problem in (
+        ((nan != n_columns - of_row) | (of_row == 0), "NaN among its probabilities"),
+        (outside, "a probability below 0 or above 1"),
+        (off, "probabilities that do not sum to 1"),
+        ((windows.y < 0) | (windows.y >= of_row), "a class that its label does not have"),
+        (repeated, "a second prediction"),
+    ):
+        if damaged.any():
+            return int(damaged.argmax()), problem
+    return None

@@ -1,45 +1,71 @@
 """Training curves: one JSON file per training in a run folder, to one row per epoch."""
 
-import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pyarrow import fs
 
-from analysis.constants import READERS
+from analysis.errors import AnalysisError
 from analysis.scores.keys import FOLD, VARIANT
 from analysis.scores.run_folder import open_run
+from analysis.scores.stored_files import read_all, read_object
 
 NAMES = [*VARIANT, *FOLD, "stage"]
-COLUMNS = [*NAMES, "hash", "epoch", "loss", "val_loss", "learning_rate"]
+EPOCH = ("epoch", "loss", "val_loss", "learning_rate")
+NEEDED = ("epoch", "loss")
+COLUMNS = [*NAMES, "hash", *EPOCH]
+SKIPPED = "skipped"  # in the attributes of the frame: a sentence on each training that was left out
 
 
 def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
     """One row per epoch of every completed training of a run: its stage, ``loss`` and ``val_loss`` (NaN if nothing validates).
 
     A stage that several variants share was trained once and has its rows under the variant that trained it. A run without trainings has no
-    rows.
+    rows. A training that is damaged, or that another version of raylab wrote, is left out; ``attrs["skipped"]`` has a sentence on each.
     """
     system, path = open_run(run)
     infos = system.get_file_info(fs.FileSelector(f"{path}/trainings", allow_not_found=True))
     files = sorted(info.path for info in infos if info.base_name.endswith(".json"))
-    with ThreadPoolExecutor(READERS) as pool:
-        trainings = list(pool.map(lambda file: _read(system, file), files))
-    rows = [row for training in trainings if training.get("status") == "completed" for row in _epochs(training)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"val_loss": float})
+    rows: list[dict[str, Any]] = []
+    skipped = []
+    for epochs, problem in read_all(lambda file: _read(system, file), files, "trainings"):
+        rows += epochs
+        skipped += [problem] if problem else []
+    curves = pd.DataFrame(rows, columns=COLUMNS).astype({"val_loss": float})
+    curves.attrs[SKIPPED] = skipped
+    return curves
 
 
-def _read(system: fs.FileSystem, path: str) -> dict[str, Any]:
-    with system.open_input_stream(path) as stream:
-        training: dict[str, Any] = json.loads(stream.read())
-    return training
-
-
-def _epochs(training: dict[str, Any]) -> list[dict[str, Any]]:
+def _read(system: fs.FileSystem, path: str) -> tuple[list[dict[str, Any]], str]:
+    """The epochs of a training, none if it was not completed; and a sentence if the file cannot be read."""
+    name = f"trainings/{Path(path).name}"
+    try:
+        training = read_object(system, path)
+    except AnalysisError as error:
+        return [], f"The training curve {name} is left out: {error}."
+    if training.get("status") != "completed":
+        return [], ""
+    curve = training.get("curve") or []
+    if problem := _problem(training, curve):
+        return [], f"The training curve {name} is left out: {problem}; another version of raylab may have written it."
     names = {name: training.get(name) for name in NAMES} | {"stage": training.get("name"), "hash": training.get("stage")}
-    return [{**names, **epoch} for epoch in training.get("curve") or []]
+    return [{**names, **{column: epoch.get(column) for column in EPOCH}} for epoch in curve], ""
+
+
+def _problem(training: dict[str, Any], curve: Any) -> str:
+    """Why this is no completed training; empty if it is one."""
+    if wrong := [name for name in (*VARIANT, "participant", "name", "stage") if not isinstance(training.get(name), str)]:
+        return f"it has no {', '.join(wrong)}"
+    if not isinstance(curve, list) or not all(isinstance(epoch, dict) for epoch in curve):
+        return "its curve is no list of epochs"
+    for epoch in curve:
+        for column in EPOCH:
+            value = epoch.get(column)
+            if isinstance(value, bool) or not (isinstance(value, int | float) or (value is None and column not in NEEDED)):
+                return f"the {column} of an epoch is {str(value)[:40]!r}"
+    return ""
 
 
 def loss_quartiles(curves: pd.DataFrame) -> pd.DataFrame:

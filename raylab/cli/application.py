@@ -8,9 +8,10 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from raylab import __version__
-from raylab.cli.console import say, say_aside
-from raylab.cli.failures import INTERRUPTED, describe
+from raylab.cli.console import say
+from raylab.cli.failures import describe, describe_stop
 from raylab.cli.table import COMMANDS
+from raylab.runs.stop import stoppable
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
@@ -38,10 +39,10 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was called. This is the one place that decides how an error is shown."""
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            say_aside("raylab: interrupted before it was done.")
-            raise typer.Exit(INTERRUPTED) from None
+            with stoppable():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(describe_stop(stop, ctx.invoked_subcommand)) from None
         except (typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError):
             raise  # typer's own, and a reader of the output that went away
         except Exception as error:
@@ -73,7 +74,8 @@ def raylab(
 ) -> None:
     """Which personalization of affect recognition works on new people.
 
-    Exit codes: 0 done; 1 something that you gave cannot be used, or trials failed; 2 a wrong command line; 70 a fault in raylab; 130 interrupted.
+    Exit codes: 0 done; 1 something that you gave cannot be used, or trials failed; 2 a wrong command line; 70 a fault in raylab; 130 interrupted
+    by Ctrl-C; 143 by SIGTERM.
     """
 
 

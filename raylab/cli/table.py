@@ -32,6 +32,9 @@ COMMANDS: dict[str, Command] = {
             "techniques", "List the techniques: what each trains on, what it needs, and how many trainings it costs.", LOOK
         ),
         Command("models", "List the encoders and fusions that a study may name.", LOOK),
+        Command(
+            "doctor", "Check that this machine can run raylab: one line for each thing that is needed, with the remedy.", LOOK
+        ),
         Command("prepare", "Turn a dataset's raw files into windows.", EVALUATE),
         Command("run", "Run what is missing of a study; the same command resumes it.", EVALUATE),
         Command(

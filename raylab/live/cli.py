@@ -61,6 +61,7 @@ def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics
         log(line)
     log(f"source: {source.description}")
     log(CONSENT)
+    _require_writable(request.record)
     waits = source.recorded and request.source.speed == 0
     bus = EventBus(waits)
     with ExitStack() as stack:
@@ -84,6 +85,25 @@ def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics
         for writer in writers:
             writer.finish()
     return statistics
+
+
+def _require_writable(record: Path | None) -> None:
+    """Refuse a record that cannot be written, before the first decision is lost; nothing is written yet.
+
+    Raises:
+        RaylabError: naming the file.
+    """
+    if record is None:
+        return
+    try:
+        existed = record.exists()
+        record.open("a", encoding="utf-8").close()
+        if not existed:
+            record.unlink()
+    except OSError as error:
+        raise RaylabError(
+            f"--record {record} cannot be written ({error.strerror or error}); give a file in a folder that is there"
+        ) from error
 
 
 def _require_consent(source: Source, request: LiveRequest, agreed: Event, log: Callable[[str], None]) -> None:

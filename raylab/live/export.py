@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 import analysis
 from raylab.errors import RaylabError
@@ -14,7 +13,7 @@ from raylab.live.core.model_card import CalibrationCard, ModelCard, ModelChannel
 from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
-from raylab.models.registry import batch_size
+from raylab.models.registry import CLASSICAL_MODELS, batch_size
 from raylab.recordings import DATASETS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
@@ -29,6 +28,7 @@ from raylab.trials.plan import plan, stages_of
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
+from raylab.yaml_file import decode, parse_yaml
 
 MAX_LISTED = 12
 LIVE_BUDGET = 1  # decides nothing here: a stage's hyperparameters do not depend on its budget
@@ -92,6 +92,13 @@ def _require_causal(index: WindowIndex) -> None:
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
+    classical = trial.model.encoder in CLASSICAL_MODELS
+    if classical and type(stages[-1].windows) is Calibration:
+        return (
+            None,
+            f"{trial.model.encoder} of {trial.technique} is fitted at once on the calibration windows of {trial.target}, and is nothing before; "
+            "export a network of fine_tuning or non_personalized",
+        )
     if type(stages[-1].windows) is Calibration:  # not its subclass, which trains on the other participants too
         return _calibration_card(trial, stages[-1], {str(trial.variant.get("layers", "all")): stages[-1].trainable}), ""
     if trial.technique != "non_personalized":
@@ -155,7 +162,8 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     run = RunFolder(run_folder)
     record = _finished_record(run, key)
     provenance = run.folder.read_json("provenance.json")
-    study = parse_study(yaml.safe_load(run.folder.read("study.yaml")), f"{run.uri}/study.yaml")
+    source = f"{run.uri}/study.yaml"
+    study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
@@ -163,7 +171,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)
-    last_rows = np.concatenate([stages[-1].train, stages[-1].validation])
+    rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
         format=1,
@@ -180,7 +188,8 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         variant=str(trial.labels["variant"]),
         adapter=context.adapter,
         participant=trial.target,
-        people=len(np.unique(index.participant_index[last_rows])),
+        people=len(np.unique(index.participant_index[rows])),
+        target_windows=int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum()),
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,

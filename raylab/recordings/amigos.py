@@ -8,6 +8,7 @@ Ratings are joined by video id: the trials of a file and the videos of a partici
 that they share. The study's public code joins them by presentation position.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from raylab.recordings.amigos_tables import (
     traits_of,
 )
 from raylab.recordings.matlab import LAYOUT, Array, cells, numeric, rate_by_time, read_mat, text
-from raylab.recordings.recording import Channel, Dataset, Options, Recording
+from raylab.recordings.recording import OWN_MEAN, Channel, Dataset, Options, Recording
 from raylab.recordings.self_report import LABELS, RATINGS, RatedClip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, 41))
@@ -349,6 +350,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         clip_segments,
         traits,
         (*notes, *left_out(omitted), *join_notes, *duration_notes, *trait_notes, release_note),
+        uneven_s=math.inf,
     )
 
 
@@ -364,7 +366,7 @@ AMIGOS = Dataset(
     "IEEE TAC 2018",
     participants=participants,
     read=read,
-    options={"release": "original", "subset": "all"},
+    options={"release": "original", "subset": "all", OWN_MEAN: "time"},
     caution="AMIGOS has one rating a video: all windows of a video share a class, so a technique that uses target labels may "
     "learn the video.",
     published=PEOPLE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raylab.errors import RecordingError
-from raylab.recordings.excel import Cells, as_number, read_sheet
+from raylab.recordings.excel import Cells, as_number, is_empty, read_sheet
 from raylab.recordings.matlab import text
 from raylab.recordings.recording import Trait
 
@@ -53,6 +53,11 @@ def _participant_number(cell: object) -> int | None:
     """The participant number in a cell: 1 of 1, 1.0, "P01" and "'1'"; None if there is none."""
     match = re.fullmatch(r"P?0*(\d+)", text(cell))
     return int(match.group(1)) if match else None
+
+
+def _is_damaged(cell: object, value: float | None) -> bool:
+    """Whether a cell was meant to hold a number and does not: 5,5 does, a word says that there is none."""
+    return value is None and not is_empty(cell) and re.search(r"\d", str(cell)) is not None
 
 
 def _find_headings(rows: Cells) -> tuple[int, list[set[str]]]:
@@ -211,9 +216,9 @@ def _read_big_five(root: Path, participant: str) -> dict[str, Trait]:
         row = next((row for name, row in named.items() if name.startswith(start)), ())
         cell = row[columns[0]] if len(row) > columns[0] else None
         value = as_number(cell)
-        if value is not None and not TRAIT_SCALE[0] <= value <= TRAIT_SCALE[1]:
+        if _is_damaged(cell, value) or (value is not None and not TRAIT_SCALE[0] <= value <= TRAIT_SCALE[1]):
             raise RecordingError(
-                f"has the value {value:g}, the scale is {TRAIT_SCALE[0]:g}..{TRAIT_SCALE[1]:g}",
+                f"has the value {cell!r}, the scale is {TRAIT_SCALE[0]:g}..{TRAIT_SCALE[1]:g}",
                 file=path,
                 participant=participant,
                 channel=trait,
@@ -247,6 +252,14 @@ def _read_age_gender(root: Path, participant: str) -> dict[str, Trait]:
     traits: dict[str, Trait] = {}
     for row in participant_rows:
         years, gender_text = as_number(row[age]), text(row[gender]).casefold()
+        if _is_damaged(row[age], years):
+            raise RecordingError(
+                f"gives the age {row[age]!r}, expected a number of years",
+                file=path,
+                participant=participant,
+                channel="Age",
+                remedy=AGAIN,
+            )
         if years is not None:
             traits["age"] = years
         if gender_text[:1] in ("f", "m"):

@@ -8,13 +8,14 @@ Acceleration is read from the GSR files, which have it for every participant: th
 must have the same channels.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from raylab.errors import RecordingError
 from raylab.recordings import ascertain_tables as tables
 from raylab.recordings.matlab import Array, numeric, rate_by_time, read_mat
-from raylab.recordings.recording import Channel, Dataset, Options, Recording
+from raylab.recordings.recording import OWN_MEAN, Channel, Dataset, Options, Recording
 from raylab.recordings.self_report import LABELS, RATINGS, RatedClip, left_out, mostly_nan, segments
 
 PEOPLE = tuple(f"P{number:02d}" for number in range(1, tables.PEOPLE + 1))
@@ -215,9 +216,8 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         f"with {3 if number <= ECG_ALONE else 6} columns, acceleration from the GSR files; whether EDA is resistance or conductance "
         "is not confirmed"
     )
-    return Recording(
-        participant, channels, clip_segments, traits, (*left_out(omitted), *duration_notes, *trait_notes, reader_note)
-    )
+    notes = (*left_out(omitted), *duration_notes, *trait_notes, reader_note)
+    return Recording(participant, channels, clip_segments, traits, notes, uneven_s=math.inf)
 
 
 ASCERTAIN = Dataset(
@@ -231,7 +231,7 @@ ASCERTAIN = Dataset(
     citation="Subramanian et al., ASCERTAIN: Emotion and Personality Recognition Using Commercial Sensors, IEEE TAC 2018",
     participants=participants,
     read=read,
-    options={"max_quality": 6, "order": "clip"},
+    options={"max_quality": 6, "order": "clip", OWN_MEAN: "clip"},
     caution="ASCERTAIN has one rating a clip: all windows of a clip share a class, so a technique that uses target labels may learn "
     "the clip.",
     published=PEOPLE,

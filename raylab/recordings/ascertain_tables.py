@@ -115,7 +115,7 @@ def failures(root: Path, modality: str, person: int, participant: str) -> set[in
 def _trailing_number(cell: object) -> int | None:
     """The number that a heading ends in: 7 of 7, "7", "P07", "Subject 7" and "Clip7"; None if there is none."""
     if isinstance(cell, int | float):
-        return int(cell) if cell == int(cell) else None
+        return int(cell) if float(cell).is_integer() else None
     match = re.fullmatch(r"[A-Za-z_# ]*0*(\d+)", str(cell or "").strip())
     return int(match.group(1)) if match else None
 

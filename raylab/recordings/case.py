@@ -19,7 +19,7 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.excel import check_book
-from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.recording import OWN_MEAN, Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
 
 RATE_HZ, LABEL_HZ, TARGET_HZ = 1000.0, 20.0, 50.0
@@ -383,6 +383,6 @@ CASE = Dataset(
     citation="Sharma et al., A dataset of continuous affect annotations and physiological signals, Scientific Data 2019",
     participants=participants,
     read=read,
-    options={"variant": "interpolated"},
+    options={"variant": "interpolated", OWN_MEAN: "time"},
     published=PEOPLE,
 )

@@ -20,6 +20,8 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from raylab.errors import RaylabError
+
 _PROGRAM = Path(__file__).with_name("library_process.py")
 _FACTOR, _SPARE_BYTES = 10, 128_000_000
 _SPARE_S, _BYTES_PER_S = 60, 1_000_000
@@ -28,7 +30,7 @@ _MOST_HEADER = 64_000_000
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-class ContainedReadError(ValueError):
+class ContainedReadError(RaylabError, ValueError):
     """A file that could not be read; the message says why.
 
     Attributes:

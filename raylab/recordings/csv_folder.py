@@ -2,25 +2,47 @@
 
 Layout: ``dataset.yaml`` describes the dataset; ``traits.csv`` (optional) has one row per participant; ``P1/CHANNEL.csv`` holds the samples
 of a channel, one column per feature, with a header; ``P1/labels.csv`` has ``time_s`` and one column per label. A participant's folder may
-hold session folders instead, each with the same files: windows never cross a session.
+hold session folders instead, each with the same files: windows never cross a session, and their order is that of time.
 """
 
+import contextlib
+import glob
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from raylab.errors import RecordingError
-from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.errors import InvalidValueError, RecordingError
+from raylab.recordings.csv_labels import CodedLabel, coded_label, read_tracks
+from raylab.recordings.csv_samples import read_samples
+from raylab.recordings.csv_traits import FILE as TRAITS
+from raylab.recordings.csv_traits import notes_on, read_trait_table, traits_of
+from raylab.recordings.name_match import clean, likely_same
+from raylab.recordings.recording import (
+    Channel,
+    Dataset,
+    LabelTrack,
+    Options,
+    OwnMean,
+    Recording,
+    Segment,
+    Trait,
+    column_problems,
+)
 from raylab.recordings.safe_path import safe_path
-
-if TYPE_CHECKING:
-    import pandas as pd
+from raylab.recordings.session_order import in_order
+from raylab.recordings.table_lines import TableError
+from raylab.recordings.text_table import read_header
+from raylab.yaml_file import YamlFileError, read_yaml
 
 LAYOUT = "docs/add-a-dataset.md describes the layout"
+LABELS = "labels.csv"
+MAX_RATE_HZ = 1e6
+SessionOrder = tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
 class _DescriptionPart(BaseModel):
@@ -33,17 +55,31 @@ class ChannelEntry(_DescriptionPart):
     """A channel: modality, rate of the file and of the windows in Hz (the same if not given), unit of the samples."""
 
     modality: str
-    rate_hz: float = Field(gt=0)
-    target_rate_hz: float | None = Field(None, gt=0)
+    rate_hz: float = Field(gt=0, le=MAX_RATE_HZ)
+    target_rate_hz: float | None = Field(None, gt=0, le=MAX_RATE_HZ)
     unit: str = ""
 
 
 class LabelEntry(_DescriptionPart):
-    """A label: how windows get their class (``raylab.recordings.Label``), class names, and class index by label value."""
+    """A label: how windows get their class (``raylab.recordings.Label``), class names, class index by label value, a number or a word, and for
+    ``above_own_mean`` what the own mean is taken over."""
 
     decide: Literal["mode", "majority", "above_own_mean"] = "majority"
     classes: tuple[str, ...] = Field(("low", "high"), min_length=2)
-    codes: dict[int, int] = {}
+    codes: dict[int | str, int] = {}
+    own_mean: OwnMean = "time"
+
+    @field_validator("classes", "codes", mode="before")
+    @classmethod
+    def _no_truth_for_a_word(cls, value: Any) -> Any:
+        """YAML reads yes, no, on and off as true and false; a code that is a number in quotes is a number."""
+        if any(isinstance(word, bool) for word in value or ()):
+            raise ValueError("YAML reads yes, no, on, off, true and false as truth values: write these words in quotes")
+        if isinstance(value, dict):
+            return {
+                int(k) if isinstance(k, str) and re.fullmatch(r"[+-]?[0-9]+", k.strip()) else k: v for k, v in value.items()
+            }
+        return value
 
 
 class Description(_DescriptionPart):
@@ -54,6 +90,7 @@ class Description(_DescriptionPart):
         channels: at least one, by name: ``NAME.csv`` holds its samples.
         labels: at least one, by name: a column of ``labels.csv``.
         traits: columns of ``traits.csv``.
+        sessions: names of the session folders in the order of time, of all participants or by participant; natural order if it is empty.
         licence: terms of use, for the card.
         caution: sentence that every table of this data carries, if any.
     """
@@ -62,26 +99,72 @@ class Description(_DescriptionPart):
     channels: dict[str, ChannelEntry] = Field(min_length=1)
     labels: dict[str, LabelEntry] = Field(min_length=1)
     traits: tuple[str, ...] = ()
+    sessions: SessionOrder = ()
     licence: str = "the owner's"
     caution: str = ""
+
+    @field_validator("channels")
+    @classmethod
+    def _names_of_files(cls, value: dict[str, ChannelEntry]) -> dict[str, ChannelEntry]:
+        """A channel's name is a file's name, and labels.csv is taken."""
+        for name in value:
+            if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f\x7f]", name) or f"{name}.csv".casefold() == LABELS:
+                raise ValueError(
+                    f"{name!r} cannot be a channel: NAME.csv must be a file in the participant's folder, other than {LABELS}"
+                )
+        return value
+
+    def coded_labels(self) -> list[CodedLabel]:
+        """The labels, and how the cells of their columns are read."""
+        return [
+            coded_label(name, entry.decide, entry.classes, entry.codes, entry.own_mean) for name, entry in self.labels.items()
+        ]
+
+
+def _composed(value: Any) -> Any:
+    """A value of YAML with all texts in NFC, as the names in tables and of folders are compared."""
+    if isinstance(value, dict):
+        return {_composed(key): _composed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_composed(item) for item in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def _read_description(root: Path) -> Description:
     """The content of ``dataset.yaml`` at the root.
 
     Raises:
-        RecordingError: naming every field that is missing, unknown or of the wrong type.
+        RecordingError: if it is no plain YAML in UTF-8, naming the line; or naming every field that is missing, unknown or of the wrong type.
     """
     path = safe_path(root, "dataset.yaml")
     try:
-        return Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        problems = (
-            [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            if isinstance(error, ValidationError)
-            else [str(error)]
-        )
+        return Description.model_validate(_composed(read_yaml(path)))
+    except YamlFileError as error:
+        raise RecordingError(str(error), remedy=LAYOUT) from error
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise RecordingError("; ".join(problems), file=path, remedy=LAYOUT) from error
+
+
+def _refuse_impossible_columns(root: Path, description: Description) -> None:
+    """Refuse labels and channels that no window could be stored with.
+
+    Raises:
+        RecordingError: naming all of them.
+    """
+    problems = column_problems(description.channels, description.labels)
+    for name, entry in description.labels.items():
+        try:
+            coded_label(name, entry.decide, entry.classes, entry.codes, entry.own_mean)
+        except InvalidValueError as error:
+            problems.append(str(error))
+    for name, channel in description.channels.items():
+        try:
+            Channel(name, channel.modality, channel.rate_hz, channel.target_rate_hz or channel.rate_hz, channel.unit)
+        except InvalidValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise RecordingError("; ".join(problems), file=root / "dataset.yaml", remedy=LAYOUT)
 
 
 def describe(root: Path) -> Dataset:
@@ -91,12 +174,12 @@ def describe(root: Path) -> Dataset:
         RecordingError: if the description is missing or wrong.
     """
     description = _read_description(root)
-    labels = tuple(Label(name, name, entry.decide, entry.classes, entry.codes) for name, entry in description.labels.items())
+    _refuse_impossible_columns(root, description)
     return Dataset(
         name=description.name,
         signals=", ".join(description.channels),
         traits=description.traits,
-        labels=labels,
+        labels=tuple(coded.label for coded in description.coded_labels()),
         default_labels=tuple(description.labels),
         licence=description.licence,
         obtain="your own",
@@ -104,122 +187,164 @@ def describe(root: Path) -> Dataset:
         participants=participants,
         read=read,
         caution=description.caution,
+        notes=_notes(root, description),
     )
+
+
+def _folders(root: Path) -> tuple[list[Path], list[str]]:
+    """The sub-folders that hold a labels.csv, or sessions that do, by name; and the names of the other ones, but for hidden ones."""
+    folders = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.name)
+    with_labels = [path for path in folders if any(path.rglob(LABELS))]
+    others = [path.name for path in folders if path not in with_labels and not path.name.startswith((".", "__"))]
+    return with_labels, others
+
+
+def _notes(root: Path, description: Description) -> tuple[str, ...]:
+    """Sentences on the folder: what it holds that no participant is read from. A table that cannot be read is refused later, by name."""
+    folders, others = _folders(root)
+    notes = [f"left out, no {LABELS} in them: the folder(s) {', '.join(others)}"] if others else []
+    if description.traits and (root / TRAITS).is_file():
+        with contextlib.suppress(TableError):  # every participant's reading names it
+            notes += notes_on(read_trait_table(root / TRAITS, description.traits), [clean(path.name) for path in folders])
+    elif (root / TRAITS).exists():
+        notes.append(f"{TRAITS} is not read: dataset.yaml names no traits")
+    return tuple(notes)
 
 
 def participants(root: Path, options: Options) -> list[str]:
     """The sub-folders that hold a labels.csv, or sessions that do, by name.
 
     Raises:
-        RecordingError: if there is none.
+        RecordingError: if there is none, or two names differ only in how their letters are composed or in blanks at their ends.
     """
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and any(path.rglob("labels.csv")))
+    names = [clean(path.name) for path in _folders(root)[0]]
     if not names:
-        raise RecordingError("no sub-folder holds a labels.csv", file=root, remedy=LAYOUT)
-    return names
+        raise RecordingError(f"no sub-folder holds a {LABELS}", file=root, remedy=LAYOUT)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecordingError(
+            f"has several folders named {', '.join(twice)} (they differ in blanks, or in how their letters are composed)",
+            file=root,
+            remedy="give each participant one folder, with a name of its own",
+        )
+    return sorted(names)
 
 
-def _read_csv(root: Path, relative: str, participant: str | None, channel: str | None = None) -> "pd.DataFrame":
-    """The rows of a csv.
+def _home(root: Path, participant: str) -> Path:
+    """The participant's folder, however the letters of its name are composed.
 
     Raises:
-        RecordingError: if it is missing, cannot be read or has no rows.
+        RecordingError: if it is missing, or leads out of the root.
     """
-    import pandas as pd
-
-    path = safe_path(root, relative, participant)
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise RecordingError(
-            f"is not a csv ({error})", file=path, participant=participant, channel=channel, remedy=LAYOUT
-        ) from error
-    if frame.empty:
-        raise RecordingError("holds no rows", file=path, participant=participant, channel=channel, remedy=LAYOUT)
-    return frame
+    names = [path.name for path in root.iterdir() if path.is_dir() and clean(path.name) == participant]
+    return safe_path(root, names[0] if names else participant, participant)
 
 
-def _read_samples(root: Path, folder: str, participant: str, channel: str) -> npt.NDArray[np.float64]:
-    """The samples of a channel, (n_samples, n_features).
+def _file(root: Path, relative: str, participant: str | None, channel: str) -> Path:
+    """A file that must exist.
 
     Raises:
-        RecordingError: naming the first cell that is no number.
+        RecordingError: if it does not; it names a file whose name differs by little.
     """
-    import pandas as pd
-
-    relative = f"{folder}/{channel}.csv"
-    frame = _read_csv(root, relative, participant, channel)
-    text = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-    if text:
-        value = pd.to_numeric(frame[text[0]], errors="coerce")
-        row = int(value.isna().to_numpy().argmax())
+    path = root / relative
+    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+    if path.name not in others and (likely := likely_same(path.name, others)):
         raise RecordingError(
-            f"column {text[0]!r} has {frame[text[0]].iloc[row]!r} in row {row + 2}, expected a number",
-            file=root / relative,
+            f"is missing; the folder holds {', '.join(likely)}",
+            file=path,
             participant=participant,
             channel=channel,
-            remedy="repair the row, or leave the participant out with --exclude",
+            remedy=f"name it {path.name}",
         )
-    return frame.to_numpy(dtype=np.float64)
+    return safe_path(root, relative, participant)
 
 
-def _read_tracks(root: Path, folder: str, participant: str, description: Description, seconds: float) -> dict[str, LabelTrack]:
-    """The label tracks of a session of ``seconds`` s.
+def _refusal(error: TableError, path: Path, participant: str, channel: str) -> RecordingError:
+    return RecordingError(error.problem, file=path, participant=participant, channel=channel, remedy=error.remedy or LAYOUT)
 
-    A value holds until the next row, the last one until the recording ends; an empty cell means that there is no label.
+
+def _read_channel(
+    root: Path, folders: list[str], participant: str, channel: str, description: Description
+) -> list[npt.NDArray[np.float64]]:
+    """The samples of a channel by session, each (n_samples, n_features).
 
     Raises:
-        RecordingError: if a column is missing, the times do not rise, or a code of a ``majority`` label is unknown.
+        RecordingError: if a file is no plain table of numbers, or its columns are not those of the other sessions and participants.
     """
-    import pandas as pd
-
-    relative = f"{folder}/labels.csv"
-    frame = _read_csv(root, relative, participant, "labels")
-    missing = [name for name in ("time_s", *description.labels) if name not in frame.columns]
-    problem = f"lacks the column(s) {', '.join(missing)}" if missing else ""
-    times = frame["time_s"].to_numpy(dtype=np.float64) if not missing else np.zeros(0)
-    if not problem and not (np.diff(times) > 0).all():
-        row = int((np.diff(times) <= 0).argmax())
-        problem = f"time_s does not rise in row {row + 3}: {times[row + 1]:g} after {times[row]:g}"
-    for name, entry in description.labels.items() if not problem else ():
-        known_codes = set(entry.codes)
-        unknown_codes = (
-            sorted(set(frame[name].dropna()) - known_codes) if entry.decide != "above_own_mean" and known_codes else []
-        )
-        if unknown_codes and entry.decide == "majority":
-            problem = f"label {name} has the value {unknown_codes[0]:g}, expected {', '.join(map(str, sorted(known_codes)))} or nothing"
-    if problem:
-        raise RecordingError(problem, file=root / relative, participant=participant, channel="labels", remedy=LAYOUT)
-    if times[-1] < seconds:
-        times = np.append(times, seconds)
-        frame = pd.concat([frame, frame.tail(1)], ignore_index=True)
-    return {name: LabelTrack(times, frame[name].to_numpy(dtype=np.float64)) for name in description.labels}
+    samples, reference, reference_file = [], _first_header(root, channel), "the first participant's"
+    for folder in folders:
+        path = _file(root, f"{folder}/{channel}.csv", participant, channel)
+        try:
+            names, values = read_samples(path, description.labels)
+        except TableError as error:
+            raise _refusal(error, path, participant, channel) from error
+        if reference and names != reference and max(len(names), len(reference)) > 1:
+            raise RecordingError(
+                f"has the columns {', '.join(names)}, and {reference_file} file has {', '.join(reference)}",
+                file=path,
+                participant=participant,
+                channel=channel,
+                remedy="give every file of a channel the same columns in the same order",
+            )
+        if not reference:
+            reference, reference_file = names, "the first session's"
+        samples.append(values)
+    return samples
 
 
-def _read_traits(root: Path, participant: str, description: Description) -> dict[str, Trait]:
-    """The participant's row of ``traits.csv``; empty cells are left out.
+def _first_header(root: Path, channel: str) -> tuple[str, ...]:
+    """The columns of the channel in the first participant's first file; empty if it cannot be read."""
+    home = next(iter(_folders(root)[0]), root)
+    paths = sorted(home.rglob(f"{glob.escape(channel)}.csv"))
+    return read_header(paths[0]) if paths else ()
+
+
+def _sessions(root: Path, home: Path, participant: str, description: Description) -> tuple[list[str], list[str]]:
+    """The folders to read, relative to the root, in the order of time; and notes.
 
     Raises:
-        RecordingError: if a column is missing, or the participant has several rows.
+        RecordingError: if the participant's folder holds labels and sessions both, or a session's place in time is not known.
     """
-    import pandas as pd
+    folders = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    if (home / LABELS).exists():
+        if both := sorted(path.name for path in folders if (path / LABELS).exists()):
+            raise RecordingError(
+                f"holds a {LABELS}, and so do its session folders {', '.join(both)}",
+                file=home,
+                participant=participant,
+                remedy="keep the files of the whole recording, or the session folders, not both",
+            )
+        return [home.name], []
+    try:
+        names, note = in_order([path.name for path in folders], description.sessions, participant)
+    except ValueError as error:
+        raise RecordingError(str(error), file=home, participant=participant, remedy=LAYOUT) from error
+    if not names:
+        raise RecordingError(f"holds neither {LABELS} nor session folders", file=home, participant=participant, remedy=LAYOUT)
+    return [f"{home.name}/{name}" for name in names], [note] if note else []
 
+
+def _read_traits(root: Path, participant: str, description: Description) -> tuple[dict[str, Trait], list[str]]:
+    """The participant's traits, and notes on those that the table lacks.
+
+    Raises:
+        RecordingError: if the table is missing or wrong, or does not have the participant in one row.
+    """
     if not description.traits:
-        return {}
-    frame = _read_csv(root, "traits.csv", None)
-    if missing := [name for name in ("participant", *description.traits) if name not in frame.columns]:
-        raise RecordingError(f"lacks the column(s) {', '.join(missing)}", file=root / "traits.csv", remedy=LAYOUT)
-    rows = frame[frame["participant"].astype(str) == participant]
-    if len(rows) > 1:
-        raise RecordingError(
-            f"names the participant in {len(rows)} rows", file=root / "traits.csv", participant=participant, remedy="keep one"
-        )
-    cells = {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else {}
-    return {
-        name: value if isinstance(value, str) else float(value)
-        for name, value in cells.items()
-        if name in description.traits and pd.notna(value)
-    }
+        return {}, []
+    path = _file(root, TRAITS, participant, "traits")
+    try:
+        table = read_trait_table(path, description.traits)
+        return traits_of(table, participant, [clean(folder.name) for folder in _folders(root)[0]])
+    except TableError as error:
+        raise _refusal(error, path, participant, "traits") from error
+
+
+def _tracks(root: Path, folder: str, participant: str, labels: list[CodedLabel], seconds: float) -> Mapping[str, LabelTrack]:
+    path = _file(root, f"{folder}/{LABELS}", participant, "labels")
+    try:
+        return read_tracks(path, labels, seconds)
+    except TableError as error:
+        raise _refusal(error, path, participant, "labels") from error
 
 
 def read(root: Path, participant: str, options: Options) -> Recording:
@@ -229,19 +354,15 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         RecordingError: on anything missing, not a number, out of order or not described.
     """
     description = _read_description(root)
-    home = safe_path(root, participant, participant)
-    sessions = (
-        [participant]
-        if (home / "labels.csv").exists()
-        else [f"{participant}/{path.name}" for path in sorted(home.iterdir()) if path.is_dir()]
-    )
-    segments, start = [], 0.0
-    for folder in sessions:
-        signals = {name: _read_samples(root, folder, participant, name) for name in description.channels}
+    home = _home(root, participant)
+    sessions, notes = _sessions(root, home, participant, description)
+    samples = {name: _read_channel(root, sessions, participant, name, description) for name in description.channels}
+    segments, start, labels = [], 0.0, description.coded_labels()
+    for number, folder in enumerate(sessions):
+        signals = {name: values[number] for name, values in samples.items()}
         seconds = min(len(signals[name]) / entry.rate_hz for name, entry in description.channels.items())
-        segments.append(
-            Segment(Path(folder).name, start, signals, _read_tracks(root, folder, participant, description, seconds))
-        )
+        tracks = _tracks(root, folder, participant, labels, seconds)
+        segments.append(Segment(Path(folder).name, start, signals, tracks, source=str(root / folder)))
         start += seconds
     channels = tuple(
         Channel(
@@ -249,7 +370,8 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         )
         for name, entry in description.channels.items()
     )
-    return Recording(participant, channels, tuple(segments), _read_traits(root, participant, description))
+    traits, trait_notes = _read_traits(root, participant, description)
+    return Recording(participant, channels, tuple(segments), traits, (*notes, *trait_notes))
 
 
 CSV_FOLDER = Dataset(

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Trait
 from raylab.recordings.safe_path import safe_path
+from raylab.recordings.table_lines import TableError
+from raylab.recordings.text_table import NO_VALUE, read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 AGAIN = "download the file again, or compare it with the published layout"
 RATE_TOLERANCE = 0.02
 AGES = (10, 110)
-_POINTER = b"version https://git-lfs"
 
 
 def read_table(
@@ -37,72 +38,16 @@ def read_table(
         header: whether the first line names the columns; without it the file holds exactly ``numbers``, in that order.
 
     Raises:
-        RecordingError: on a missing, empty or truncated file, a missing column, or text where a number should be.
+        RecordingError: on a missing file, and whatever makes it no plain table (``raylab.recordings.text_table``).
     """
-    import pandas as pd
-
     path = safe_path(root, relative, participant)
-    first_line, last_line = _first_and_last_line(path)
-    if first_line.startswith(_POINTER):
-        raise RecordingError(
-            "is a Git LFS pointer, not the data", file=path, participant=participant, remedy="run: git lfs pull"
-        )
-    names = [name.strip().strip('"') for name in first_line.decode("utf-8-sig", "replace").split(separator)]
-    width = len(names)
-    if not header:
-        names = list(numbers)
-    problem = ""
-    if not last_line:
-        problem = f"has no rows below {first_line.decode('utf-8', 'replace')!r}" if first_line else "is empty"
-    elif missing := [name for name in numbers if name not in names]:
-        problem = f"lacks the column(s) {', '.join(missing)}; it has {', '.join(names)}"
-    elif width != len(names):
-        problem = f"has {width} columns, expected {len(names)}: {', '.join(names)}"
-    elif (last_width := len(last_line.split(separator.encode()))) != width:
-        problem = f"is cut short: its last row has {last_width} of {width} columns"
-    if problem:
-        raise RecordingError(problem, file=path, participant=participant, remedy=AGAIN)
-    text_columns = [name for name in names if name not in numbers and (text == "all" or name in text)]
-    columns = [*numbers, *text_columns]
-    types: dict[str, Any] = {**dict.fromkeys(text_columns, str), **dict.fromkeys(numbers, np.float64)}
-    settings: dict[str, Any] = {
-        "sep": separator,
-        "names": names,
-        "skiprows": int(header),
-        "usecols": columns,
-        "index_col": False,
-    }
     try:
-        frame: pd.DataFrame = pd.read_csv(path, dtype=types, header=None, **settings)
-    except (ValueError, pd.errors.ParserWarning) as error:
-        problem_text = _describe_first_non_number(path, numbers, settings) or str(error)
-        raise RecordingError(problem_text, file=path, participant=participant, remedy=AGAIN) from error
-    return frame[columns]
-
-
-def _first_and_last_line(path: Path) -> tuple[bytes, bytes]:
-    """The first line, and the last line below it that is not blank; b"" for a line that does not exist."""
-    with path.open("rb") as file:
-        head = file.readline().strip(b"\r\n")
-        file.seek(max(file.tell(), path.stat().st_size - 65536))
-        lines = [line.strip(b"\r\n") for line in file if line.strip()]
-    return head, lines[-1] if lines else b""
-
-
-def _describe_first_non_number(path: Path, numbers: Sequence[str], settings: dict[str, Any]) -> str:
-    """A message that names column and row of the first cell that is no number; "" if there is none."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, dtype=str, header=None, **settings)
-    except (ValueError, pd.errors.ParserWarning):
-        return ""
-    for name in numbers:
-        no_number = frame[name].notna() & pd.to_numeric(frame[name], errors="coerce").isna()
-        if no_number.any():
-            row = int(no_number.to_numpy().argmax())
-            return f"column {name} has {frame[name].iloc[row]!r} in row {row + 1 + settings['skiprows']}, expected a number"
-    return ""
+        frame = read_text_table(path, numbers, text, header=header, separator=separator).frame
+    except TableError as error:
+        raise RecordingError(error.problem, file=path, participant=participant, remedy=error.remedy or AGAIN) from error
+    text_columns = [name for name in frame.columns if name not in numbers]
+    frame[text_columns] = frame[text_columns].mask(frame[text_columns].isin(NO_VALUE))
+    return frame
 
 
 def check_clock(
@@ -130,10 +75,10 @@ def check_clock(
 
 
 def number_of(value: object) -> int | None:
-    """The participant number that a cell ends in: 7 of 7, 7.0, ``sub_7`` and ``S07``; None if it ends in no digits."""
+    """The participant number that a cell ends in: 7 of 7, 7.0, ``sub_7`` and ``S07``; None if it ends in no whole number (7.9, nothing)."""
     if isinstance(value, int | float):
-        return int(value) if math.isfinite(value) else None
-    match = re.search(r"(\d+)(\.0+)?\s*$", str(value))
+        return int(value) if math.isfinite(value) and value == int(value) else None
+    match = re.search(r"(?<![\d.,])(\d+)(\.0+)?\s*$", str(value))
     return int(match.group(1)) if match else None
 
 

@@ -1,6 +1,5 @@
 """Exports of the Empatica E4 wristband: one csv per signal; row 1 holds the start (unix time, UTC), row 2 the rate (Hz), then the samples."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +9,10 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel
 from raylab.recordings.safe_path import safe_path
+from raylab.recordings.table_lines import TableError
+from raylab.recordings.text_table import read_text_table
 
+UNIX_S = (1e8, 1e10)  # a clock in ms or us, or a counter, is outside
 RATES_HZ = {"ACC": 32.0, "BVP": 64.0, "EDA": 4.0, "TEMP": 4.0}
 
 # The paper's wrist rates (docs/protocol.md, Windows): channel, E4 file, column, modality, target rate (Hz), unit.
@@ -65,32 +67,33 @@ def read_csv(root: Path, relative: str, participant: str) -> tuple[float, npt.ND
     """Start (unix s) and samples (n, n_features) of one E4 csv.
 
     Raises:
-        RecordingError: on a missing or unreadable file, or a rate that is not the device's.
+        RecordingError: on a missing or unreadable file, a start that is no unix time in s, or a rate that is not the device's.
     """
     path = safe_path(root, relative, participant)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            rows = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (ValueError, UserWarning) as error:
+        table = read_text_table(path, "all", header=False, exact=True)
+    except TableError as error:
         raise RecordingError(
-            f"is not an E4 csv ({error})", file=path, participant=participant, channel=path.stem, remedy="export the file again"
+            f"is not an E4 csv: {error.problem}",
+            file=path,
+            participant=participant,
+            channel=path.stem,
+            remedy="export the file again" + (f" ({error.remedy})" if error.remedy else ""),
         ) from error
-    if len(rows) < 3:
-        raise RecordingError(
-            f"has {len(rows)} rows, expected start, rate and samples",
-            file=path,
-            participant=participant,
-            channel=path.stem,
-            remedy="export the file again",
-        )
+    rows = np.ascontiguousarray(table.frame.to_numpy(dtype=np.float64))
     published_hz = RATES_HZ[path.stem]
-    if not (rows[1] == published_hz).all():
-        raise RecordingError(
-            f"says {rows[1, 0]:g} Hz in row 2, an E4 records {path.stem} at {published_hz:g} Hz",
-            file=path,
-            participant=participant,
-            channel=path.stem,
-            remedy="export the file again, or add the device as a dataset of its own",
+    problem, remedy = "", "export the file again"
+    if len(rows) < 3:
+        problem = f"has {len(rows)} rows, expected start, rate and samples"
+    elif (empty := np.isnan(rows).any(axis=1)).any():
+        problem = f"has an empty cell in row {empty.argmax() + 1}"
+    elif not (rows[1] == published_hz).all():
+        problem = f"says {rows[1, 0]:g} Hz in row 2, an E4 records {path.stem} at {published_hz:g} Hz"
+        remedy = "export the file again, or add the device as a dataset of its own"
+    elif not (UNIX_S[0] < rows[0, 0] < UNIX_S[1] and (rows[0] == rows[0, 0]).all()):
+        problem = (
+            f"says that it starts at {', '.join(f'{start:.6f}' for start in rows[0])}, expected one unix time in s in row 1"
         )
+    if problem:
+        raise RecordingError(problem, file=path, participant=participant, channel=path.stem, remedy=remedy)
     return float(rows[0, 0]), rows[2:]

@@ -3,6 +3,8 @@
 openpyxl reads it in a process of its own (``raylab.recordings.contained``): a few kB of a book can unfold to any size.
 """
 
+import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -11,6 +13,7 @@ from pathlib import Path
 from raylab.errors import RecordingError
 from raylab.recordings.contained import LIBRARIES, ContainedReadError
 from raylab.recordings.safe_path import safe_path
+from raylab.recordings.text_table import NO_VALUE, NUMBER
 
 Cells = tuple[tuple[object, ...], ...]
 
@@ -82,9 +85,13 @@ def read_sheet(root: Path, relative: str, sheet: str | None, participant: str | 
 
 
 def as_number(cell: object) -> float | None:
-    """The cell as a number; None if it is empty, NaN, or text that is no number."""
-    try:
-        value = float(cell) if isinstance(cell, int | float | str) else float("nan")
-    except ValueError:
+    """The cell as a finite number; None if it is empty, NaN, a truth value, or text that is no plain number (``is_empty`` tells)."""
+    if isinstance(cell, bool) or not (isinstance(cell, int | float) or (isinstance(cell, str) and re.fullmatch(NUMBER, cell))):
         return None
-    return value if value == value else None  # noqa: PLR0124 (NaN is not itself)
+    value = float(cell)
+    return value if math.isfinite(value) else None
+
+
+def is_empty(cell: object) -> bool:
+    """Whether a cell holds nothing, or a word for no value: text that is no number is not nothing."""
+    return cell is None or str(cell).strip() in NO_VALUE

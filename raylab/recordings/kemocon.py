@@ -18,7 +18,7 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
-from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment
+from raylab.recordings.recording import OWN_MEAN, Dataset, Label, LabelTrack, Options, Recording, Segment
 from raylab.recordings.safe_path import safe_path
 
 if TYPE_CHECKING:
@@ -307,6 +307,6 @@ KEMOCON = Dataset(
     citation="Park et al., K-EmoCon, a multimodal sensor dataset for continuous emotion recognition, Scientific Data 2020",
     participants=participants,
     read=read,
-    options={"subset": "usable"},
+    options={"subset": "usable", OWN_MEAN: "time"},
     published=USABLE,
 )

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from raylab.errors import RaylabError
+
 # Numbers of integer, unsigned, floating and boolean type, and texts of one width. No objects, records or dates.
 _TYPE_CODE = re.compile(r"[iu][1248]|f(?:2|4|8|12|16)|b1|[SU][1-9]\d{0,8}")
 _ByteOrder = Literal["<", ">", "|", "="]
@@ -29,7 +31,7 @@ _BYTES = ("__builtin__.bytes", "builtins.bytes")  # empty ones
 ADMITTED = (_RECONSTRUCT, _SCALAR, _FROM_BUFFER, _ARRAY, _TYPE, _ENCODE, *_BYTES)
 
 
-class RefusedPickleError(ValueError):
+class RefusedPickleError(RaylabError, ValueError):
     """A pickle that holds more than arrays and plain containers; the message says what.
 
     Attributes:

@@ -1,9 +1,11 @@
 """The types that a reader returns (``Recording`` and its parts), and ``Dataset``, by which a dataset declares itself."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,15 @@ DatasetKind = Literal[
     "signals", "utterances"
 ]  # running signals, of which windows are cut; utterances, each of which is a window
 Decision = Literal["mode", "majority", "above_own_mean"]
+OwnMean = Literal["time", "clip"]
 Options = Mapping[str, Any]
+
+OWN_MEAN = "own_mean"  # the option of datasets of ratings, and the key in dataset.yaml
+UNEVEN_S = 1.0  # by which the channels of a session may differ in length
+MOST_CLASSES = 127  # class indices are stored in one byte
+# Columns of the prepared windows (raylab.windows.dataset), and the prefixes of those that belong to a label or a channel.
+OWN_COLUMNS = ("window", "participant", "session", "segment", "start_s")
+LABEL_PREFIX, STATISTICS_PREFIX, STEPS_PREFIX = "y_", "s_", "n_"
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,9 @@ class Channel:
         unit: unit of the samples as recorded.
         file: the file or folder that the samples were read from, for messages.
         longest: number of steps that every window of a channel of variable length is padded to; 0 if windows are cut from a running signal.
+
+    Raises:
+        InvalidValueError: if it has no name, or a rate is not a finite number above 0.
     """
 
     name: str
@@ -39,6 +52,13 @@ class Channel:
     unit: str
     file: str = ""
     longest: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InvalidValueError("a channel has no name; give it one")
+        for rate_name, rate in (("rate_hz", self.rate_hz), ("target_rate_hz", self.target_rate_hz)):
+            if not (math.isfinite(rate) and rate > 0):
+                raise InvalidValueError(f"channel {self.name}: {rate_name} is {rate:g}, expected samples per second above 0")
 
     @property
     def variable(self) -> bool:
@@ -70,12 +90,17 @@ class Segment:
         start_s: seconds from the start of the recording.
         signals: samples by channel name, each (n_samples, n_features), float64.
         tracks: label tracks by name.
+        source: the file or folder that the segment alone was read from, for messages; empty: that of the channels.
+        content: digest of what the segment was read from, by which a copy is found, if the signals do not show it as well (the sound of an
+            utterance, of which only the words are used); empty: the signals tell.
     """
 
     session: str
     start_s: float
     signals: Mapping[str, npt.NDArray[np.float64]]
     tracks: Mapping[str, LabelTrack]
+    source: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,8 @@ class Recording:
         segments: in time order.
         traits: numbers, or text for categories.
         notes: sentences about data that the reader left out or that differ from the published description; the card keeps them.
+        uneven_s: seconds by which the channels of a segment may differ in length, because the published ones are known to; differences over
+            ``UNEVEN_S`` are noted in the card. Infinite: any difference, which the reader notes itself.
     """
 
     participant: str
@@ -95,6 +122,7 @@ class Recording:
     segments: tuple[Segment, ...]
     traits: Mapping[str, Trait]
     notes: tuple[str, ...] = ()
+    uneven_s: float = UNEVEN_S
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,11 @@ class Label:
             the window; ``above_own_mean``: class 1 if the mean inside the window exceeds the participant's own mean of the track, else 0.
         classes: class names, in the order of their indices.
         codes: class index by code; windows that decide for another code carry no label.
+        own_mean: the own mean of ``above_own_mean``. ``time``: over the time that the label was given, each value for as long as it holds;
+            ``clip``: each session (a clip, a song) counts once, by its mean over time, however long it lasts.
+
+    Raises:
+        InvalidValueError: if class names repeat or are empty, a class index is outside the classes, or the rule does not fit the classes.
     """
 
     name: str
@@ -115,6 +148,65 @@ class Label:
     decide: Decision
     classes: tuple[str, ...]
     codes: Mapping[int, int] = field(default_factory=dict)
+    own_mean: OwnMean = "time"
+
+    def __post_init__(self) -> None:
+        if problems := self._problems():
+            raise InvalidValueError(f"label {self.name}: {'; '.join(problems)}")
+
+    def _problems(self) -> list[str]:
+        """Why windows could not be told apart by this label; empty if they can."""
+        count = len(self.classes)
+        range_text = f"there are classes 0..{count - 1} ({', '.join(self.classes)})"
+        problems = [
+            f"code {code} -> class {index}, {range_text}: classes are counted from 0"
+            for code, index in self.codes.items()
+            if not 0 <= index < count
+        ]
+        repeated = [name for name, times in Counter(name.strip() for name in self.classes).items() if times > 1]
+        problems += [f"the class {name!r} stands twice; give every class a name of its own" for name in repeated if name]
+        if not self.classes or not all(name.strip() for name in self.classes):
+            problems.append("a class has no name; give every class one")
+        if count > MOST_CLASSES:
+            problems.append(f"it has {count} classes, at most {MOST_CLASSES} can be stored")
+        if self.decide == "above_own_mean" and count != 2:
+            problems.append(
+                f"above_own_mean decides between 2 classes, below and above, it has {count}: {', '.join(self.classes)}"
+            )
+        if self.own_mean not in get_args(OwnMean):
+            problems.append(f"own_mean is {self.own_mean!r}, expected {' or '.join(get_args(OwnMean))}")
+        elif self.own_mean != "time" and self.decide != "above_own_mean":
+            problems.append(f"own_mean: {self.own_mean} is for decide: above_own_mean, not for {self.decide}")
+        return problems
+
+    def with_own_mean(self, options: Options) -> "Label":
+        """The same label with the own mean that the dataset's options ask for, if they have one.
+
+        Raises:
+            InvalidValueError: if there is no such own mean.
+        """
+        if OWN_MEAN not in options or self.decide != "above_own_mean":
+            return self
+        if options[OWN_MEAN] not in get_args(OwnMean):
+            raise InvalidValueError(
+                f"--option {OWN_MEAN}={options[OWN_MEAN]!r} is unknown; use {OWN_MEAN}=time (each rating for as long as it holds) or "
+                f"{OWN_MEAN}=clip (each clip once)"
+            )
+        return replace(self, own_mean=options[OWN_MEAN])
+
+
+def column_problems(channels: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """Names that would be two columns of the prepared windows at once: a sentence on each; empty if there is none."""
+    names, label_names = list(channels), list(labels)
+    owners = dict.fromkeys(OWN_COLUMNS, "raylab's own column")
+    owners |= {f"{LABEL_PREFIX}{label}": f"the column of the label {label}" for label in label_names}
+    for name in names:
+        owners[f"{STATISTICS_PREFIX}{name}"] = f"the column of statistics of the channel {name}"
+        owners[f"{STEPS_PREFIX}{name}"] = f"the column of steps of the channel {name}"
+    problems = [f"channel {name} is named like {owners[name]}: give it another name" for name in names if name in owners]
+    for what, group in (("channel", names), ("label", label_names)):
+        problems += [f"{what} {name} stands twice" for name, count in Counter(group).items() if count > 1]
+    return problems
 
 
 def no_notes(channels: Sequence[str]) -> tuple[str, ...]:
@@ -133,6 +225,7 @@ class Dataset:
         options: the names that ``--option name=value`` may set, with defaults.
         needs_root: whether it reads files.
         caution: the sentence that every table of this data must carry, if any.
+        notes: sentences on what the folder holds and no participant is read from; preparing says them.
         published: names of all published participants, to say who is missing from a folder.
         describe: for data that describe themselves: the dataset as the folder says it is.
         kind: ``signals``: windows are cut from running signals (``raylab.windows.segmentation``); ``utterances``: a segment is an utterance
@@ -155,6 +248,7 @@ class Dataset:
     options: Options = field(default_factory=dict)
     needs_root: bool = True
     caution: str = ""
+    notes: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
     describe: Callable[[Path], "Dataset"] | None = None
     kind: DatasetKind = "signals"

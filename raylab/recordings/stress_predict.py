@@ -9,22 +9,26 @@ It is not among the datasets of Han et al. 2024. Its traits are the questionnair
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
-from raylab.recordings.excel import check_book
+from raylab.recordings.excel import read_sheet
+from raylab.recordings.name_match import clean, likely_same
 from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
+from raylab.recordings.table_lines import TableError
+from raylab.recordings.text_table import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = "Processed_data/Improved_All_Combined_hr_rsp_binary.csv"
 QUESTIONNAIRES = "Processed_data/Questionnaires_scores.xlsx"
+
+UNEVEN_S = 10.0  # the wristband's files end up to 7 s apart
 
 # Items that are scored in reverse (docs/protocol.md, Traps of the datasets). The sheet's own totals are sums without reversal: not read.
 PSS_REVERSED = (4, 5, 7, 8)
@@ -39,19 +43,24 @@ def _read_label_table(path: Path, changed_ns: int) -> "pd.DataFrame":
         changed_ns: time of the file's last change, so that a changed file is read again.
 
     Raises:
-        RecordingError: if a column is missing or a label is neither 0 nor 1.
+        RecordingError: if it is no plain table, a column is missing, a participant has no number, or a label is neither 0 nor 1.
     """
-    import pandas as pd
-
-    frame = pd.read_csv(path)
-    needed = {"Participant", "Time(sec)", "Label"}
-    if not needed <= set(frame.columns):
-        raise RecordingError(
-            f"lacks the column(s) {', '.join(sorted(needed - set(frame.columns)))}", file=path, remedy="download the file again"
-        )
-    unknown_codes = sorted(set(frame["Label"]) - {0, 1})
-    if unknown_codes:
-        raise RecordingError(f"has the label {unknown_codes[0]}, expected 0 or 1", file=path, remedy="download the file again")
+    try:
+        table = read_text_table(path, ("Participant", "Time(sec)", "Label"))
+    except TableError as error:
+        raise RecordingError(error.problem, file=path, remedy=error.remedy or "download the file again") from error
+    frame = table.frame
+    for column, allowed, expected in (
+        ("Participant", frame["Participant"].isin(range(1, 100)), "a participant's number"),
+        ("Label", frame["Label"].isin((0, 1)), "0 or 1"),
+    ):
+        if not allowed.all():
+            row = int((~allowed.to_numpy()).argmax())
+            raise RecordingError(
+                f"has the {column.lower()} {frame[column].iloc[row]:g}, expected {expected}, in row {table.row(row)}",
+                file=path,
+                remedy="download the file again",
+            )
     return frame
 
 
@@ -67,31 +76,40 @@ def participants(root: Path, options: Options) -> list[str]:
     return [f"S{number:02d}" for number in numbers]
 
 
-@lru_cache(maxsize=4)
-def _answers_before_session(path: Path, changed_ns: int, sheet: str) -> dict[str, dict[int, object]]:
-    """The answers from before the session: participant to item to answer.
+def _answers_before_session(root: Path, sheet: str, participant: str) -> dict[int, object]:
+    """The participant's answers from before the session: item to answer.
 
     Only the columns headed Before are read: the answers from after the session are an outcome, not a trait. A sheet has names in row 1
     over pairs of columns, Before / After in row 3, and one item per row below.
 
-    Args:
-        changed_ns: time of the file's last change, so that a changed file is read again.
+    Raises:
+        RecordingError: if the book or the sheet is missing, or the participant does not have one column Before.
+        ValueError: if an item stands twice.
     """
-    import openpyxl
-
-    check_book(path, sheet)
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
-        rows = list(book[sheet].iter_rows(values_only=True))
-    finally:
-        book.close()
-    answers: dict[str, dict[int, object]] = {}
+    rows = read_sheet(root, QUESTIONNAIRES, sheet, participant)
+    columns: list[tuple[str, int]] = []
     name = ""
-    for column in range(1, len(rows[0])):
-        name = str(rows[0][column] or name).strip()
+    for column in range(1, len(rows[0]) if len(rows) > 2 else 0):
+        name = clean(str(rows[0][column] or name))
         if str(rows[2][column] or "").strip() == "Before":
-            answers[name] = {int(row[0]): row[column] for row in rows[3:] if isinstance(row[0], int | float)}
-    return answers
+            columns.append((name, column))
+    own_columns = [column for name, column in columns if name == participant]
+    if len(own_columns) != 1:
+        names = [name for name, _ in columns]
+        likely = likely_same(participant, names)
+        raise RecordingError(
+            f"sheet {sheet!r} has {len(own_columns)} columns Before of the participant, expected 1"
+            + (f"; {', '.join(likely)} may be meant" if likely else f"; it has {', '.join(names) or 'none'}"),
+            file=root / QUESTIONNAIRES,
+            participant=participant,
+            remedy="download the file again, or use --exclude",
+        )
+    cells = [(row[0], row[own_columns[0]]) for row in rows[3:]]
+    answers = [(int(item), answer) for item, answer in cells if isinstance(item, int | float) and float(item).is_integer()]
+    items = [item for item, _ in answers]
+    if twice := [item for item in items if items.count(item) > 1]:
+        raise ValueError(f"sheet {sheet!r} has item {twice[0]} twice")
+    return dict(answers)
 
 
 def score(answers: dict[int, object], items: range, reversed_items: tuple[int, ...], low: int, high: int) -> float:
@@ -103,7 +121,7 @@ def score(answers: dict[int, object], items: range, reversed_items: tuple[int, .
     total = 0.0
     for item in items:
         answer = answers.get(item)
-        if not isinstance(answer, int | float) or not low <= answer <= high:
+        if not isinstance(answer, int | float) or isinstance(answer, bool) or not low <= answer <= high:
             raise ValueError(f"item {item} has the answer {answer!r}, expected {low}..{high}")
         total += low + high - answer if item in reversed_items else answer
     return total
@@ -118,20 +136,19 @@ def _questionnaire_scores(root: Path, participant: str) -> dict[str, Trait]:
     Raises:
         RecordingError: if the book, a sheet or an answer is missing, or an answer is off its scale.
     """
-    path = safe_path(root, QUESTIONNAIRES, participant)
     try:
-        pss, stai = (
-            _answers_before_session(path, path.stat().st_mtime_ns, f"{sheet} Score").get(participant, {})
-            for sheet in ("PSS", "STAI")
-        )
+        pss, stai = (_answers_before_session(root, f"{sheet} Score", participant) for sheet in ("PSS", "STAI"))
         return {
             "pss": score(pss, range(1, 11), PSS_REVERSED, 0, 4),
             "stai_state": score(stai, range(1, 21), (), 1, 4),
             "stai_trait": score(stai, range(21, 41), STAI_TRAIT_REVERSED, 1, 4),
         }
-    except (ValueError, KeyError, IndexError, BadZipFile) as error:
+    except ValueError as error:
         raise RecordingError(
-            f"questionnaire: {error}", file=path, participant=participant, remedy="download the file again, or use --exclude"
+            f"questionnaire: {error}",
+            file=root / QUESTIONNAIRES,
+            participant=participant,
+            remedy="download the file again, or use --exclude",
         ) from error
 
 
@@ -146,6 +163,14 @@ def read(root: Path, participant: str, options: Options) -> Recording:
     arrays: dict[str, npt.NDArray[np.float64]] = {}
     for name, (file_start, samples) in files.items():
         arrays[name] = samples[round((start - file_start) * RATES_HZ[name]) :]
+        if not len(arrays[name]):
+            raise RecordingError(
+                f"has {len(samples) / RATES_HZ[name]:g} s from {file_start:.0f} on, and another file starts at {start:.0f}",
+                file=root / f"Raw_data/{participant}/{name}.csv",
+                participant=participant,
+                channel=name,
+                remedy="download the files of the participant again: they are not of one session",
+            )
     channels, signals = wrist_channels(arrays, str(root / "Raw_data" / participant), participant)
     rows = _label_table(root, participant)
     rows = rows[rows["Participant"] == int(participant[1:])]
@@ -160,7 +185,7 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         )
     track = LabelTrack(times - start, rows["Label"].to_numpy(dtype=np.float64))
     segment = Segment("session", 0.0, signals, {"task": track})
-    return Recording(participant, channels, (segment,), _questionnaire_scores(root, participant))
+    return Recording(participant, channels, (segment,), _questionnaire_scores(root, participant), uneven_s=UNEVEN_S)
 
 
 STRESS_PREDICT = Dataset(

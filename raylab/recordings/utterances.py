@@ -13,7 +13,7 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.features.acoustic import ACOUSTIC, AcousticFeatures
 from raylab.features.sound import Sound, trimmed
-from raylab.hashing import hash_record
+from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Channel, Label, LabelTrack, Options, Recording, Segment, Trait
 
 # The codes of the track are RAVDESS's numbers; 9 is boredom, which RAVDESS does not have.
@@ -160,7 +160,9 @@ class UtteranceReader:
             notes.add(utterance, source, sound)
             signals = {channel.name: self._signal(channel, utterance, source, sound, options) for channel in channels}
             track = LabelTrack(np.zeros(1), np.array([float(utterance.emotion)]))
-            segments.append(Segment(utterance.name, round(start, 6), signals, {"emotion": track}))
+            content = hash_array(source.sound.samples)
+            file = str(utterance.path)
+            segments.append(Segment(utterance.name, round(start, 6), signals, {"emotion": track}, file, content))
             start += sound.seconds
         return Recording(participant, channels, tuple(segments), traits, notes.sentences())
 

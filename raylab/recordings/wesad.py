@@ -124,11 +124,30 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             participant=participant,
             remedy="compare the file with the published layout",
         ) from error
+    _check_subject(content, file, participant)
     values = as_array(codes, file, participant, "label")[:, 0]
     track = LabelTrack(np.arange(len(values)) / LABEL_HZ, values)
     _check_durations(channels, signals, len(values) / LABEL_HZ, participant)
     segment = Segment("session", 0.0, signals, {"condition": track})
     return Recording(participant, channels, (segment,), _read_traits(root, participant))
+
+
+def _check_subject(content: Mapping[str, Any], file: str, participant: str) -> None:
+    """Refuse a file of another participant than its folder's; a file that does not say whose it is, is taken at its folder's word.
+
+    Raises:
+        RecordingError: naming both.
+    """
+    subject = content.get("subject", participant)
+    name = subject.decode("latin1") if isinstance(subject, bytes) else str(subject)
+    if name.strip() != participant:
+        raise RecordingError(
+            f"says that its subject is {name[:40]!r}, it lies in the folder of {participant}",
+            file=file,
+            participant=participant,
+            channel="subject",
+            remedy="put each file into its own participant's folder, or download it again",
+        )
 
 
 def _check_durations(

@@ -7,8 +7,11 @@ import ray
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import PrepareRequest, participants_of
+from raylab.runs.prepare import PrepareRequest, participants_of, problem_of
+from raylab.runs.ray_errors import remote_result
+from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
 from raylab.windows.recording_check import Finding, coverage, examine
+from raylab.windows.recording_rules import checked
 
 HEAD = f"{'participant':>12} {'channel':<14} {'seconds':>9} {'promised':>9} {'found':>9} {'NaN':>7} {'flat':>6}"
 
@@ -20,39 +23,49 @@ def _line(participant: str, finding: Finding) -> str:
     return f"{participant:>12} {finding.channel:<14} {finding.seconds:>9.1f} {rates} {shares}{mark}"
 
 
-def _check_participant(order: PrepareRequest, participant: str) -> tuple[list[str], str]:
-    """Lines of the report, and the problem, empty if there is none."""
+def _check_participant(order: PrepareRequest, participant: str) -> tuple[list[str], str, tuple[SessionContent, ...]]:
+    """Lines of the report; the problem, empty if there is none; and the content of the sessions, by which copies are found."""
+    lines: list[str] = []
     try:
         recording = order.reader.read(Path(order.root), participant, order.all_options)
-        lines = [_line(participant, finding) for finding in examine(recording)]
+        lines += [_line(participant, finding) for finding in examine(recording)]
+        recording = checked(recording, order.label_rules, order.settings)
         shares = coverage(recording, order.label_rules, order.settings)
         lines += [f"{participant:>12} label {name}: {share:.1%} of the windows" for name, share in shares.items()]
-        return lines + [f"{participant:>12} {note}" for note in recording.notes], ""
+        return lines + [f"{participant:>12} {note}" for note in recording.notes], "", contents(recording)
     except Exception as error:  # the report names every problem, whatever it is
-        return [], str(error) if isinstance(
-            error, RaylabError
-        ) else f"participant {participant}: {type(error).__name__}: {error}"
+        return lines, problem_of(error, participant), ()
 
 
 def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> int:
     """Read everything on the connected Ray (a local one is started if there is none) and report.
 
     Returns:
-        the number of participants that cannot be read.
+        the number of problems: participants that cannot be prepared, and pairs with the same sessions.
     """
     participants = participants_of(order)
     connect()  # a task without it would start a Ray that listens on every interface
     task = ray.remote(_check_participant)
+    for note in order.reader.notes:
+        say(note)
     say(HEAD)
-    problems = []
+    problems, sessions = [], {}
     for participant, ref in [(name, task.remote(order, name)) for name in participants]:
-        lines, problem = ray.get(ref)
+        try:
+            lines, problem, sessions[participant] = remote_result(ref, f"participant {participant}")
+        except RaylabError as error:  # its process died: the others are read all the same
+            lines, problem = [], str(error)
         for line in lines:
             say(line)
         if problem:
             problems.append(problem)
-            say(f"{participant:>12} cannot be read")
+            say(f"{participant:>12} cannot be {'prepared' if lines else 'read'}")
     say(f"{len(participants) - len(problems)} of {len(participants)} participants can be read; nothing was written")
+    copies, copy_notes = copied_sessions(sessions)
+    for participant, notes in copy_notes.items():
+        for note in notes:
+            say(f"{participant:>12} {note}")
+    problems += copies
     for problem in problems:
         say(f"  - {problem}")
     return len(problems)

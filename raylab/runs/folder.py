@@ -1,10 +1,19 @@
 """A run folder: the only module that names the paths of a run (docs/architecture.md, Run folder)."""
 
+import errno
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from analysis.scores.attention import DIGEST as ATTENTION_DIGEST
+from analysis.scores.predictions import DIGEST as PREDICTIONS_DIGEST
+from analysis.scores.stored_files import file_digest
+from analysis.scores.trial_records import STATUSES
+from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
 from raylab.record_store import RecordStore
 from raylab.training.stage_store import StageStore
@@ -12,7 +21,11 @@ from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
 
 SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
+PROBE = ".writable"  # written and removed again on an object store, before any work
 FINAL = ("ok", "missing")  # later starts do not try these again
+REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
+    "status": STATUSES
+}
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
     [
@@ -22,8 +35,27 @@ TRIAL_COLUMNS = pa.schema(
         ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()), ("trained_on", pa.list_(pa.string())),
         ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
         ("people", pa.int64()), ("auroc", pa.float64()), ("searched", pa.string()),
+        (PREDICTIONS_DIGEST, pa.string()), (ATTENTION_DIGEST, pa.string()),
     ]
 )  # fmt: skip
+
+
+def _require_writable_path(path: Path) -> None:
+    """Raise OSError unless a folder can be made at this path, or files be written into it if it exists."""
+    existing = missing = path
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing, missing = existing.parent, existing
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{existing} is no folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"no permission to write in {existing}")
+    if missing != existing:  # root may write anywhere, but not into every file system
+        missing.mkdir()
+        missing.rmdir()
+
+
+def _equals(stored: pa.Table | None, table: pa.Table) -> bool:
+    return stored is not None and bool(stored.equals(table))
 
 
 class RunFolder:
@@ -32,12 +64,29 @@ class RunFolder:
     def __init__(self, uri: str) -> None:
         self.folder = Folder(uri)
         self.store = StageStore(self.folder)
-        self._trials = RecordStore(self.folder, "trials", TRIAL_COLUMNS)
+        self._trials = RecordStore(self.folder, "trials", TRIAL_COLUMNS, REQUIRED)
 
     @property
     def uri(self) -> str:
         """The run folder as a path or a URI, as other processes need it."""
         return self.folder.uri
+
+    def require_writable(self) -> None:
+        """Find out before any work whether results can be stored; nothing of it stays.
+
+        Raises:
+            RaylabError: naming the folder, the reason and the remedy.
+        """
+        try:
+            if self.folder.is_local:
+                _require_writable_path(Path(self.folder.path))
+            else:
+                self.folder.write(PROBE, b"")
+                self.folder.remove(PROBE)
+        except OSError as error:
+            raise RaylabError(
+                f"the run folder {self.uri} cannot be written ({error.strerror or error}); give another one with --out, or make it writable"
+            ) from error
 
     def write_start(
         self,
@@ -64,26 +113,40 @@ class RunFolder:
         if any(trial.best_params for trial in trials):
             rows = [{**row, "searched": trial.best_params_text} for row, trial in zip(rows, trials, strict=True)]
         table = pa.Table.from_pylist(rows)
-        if not self.folder.exists("plan.parquet") or not self.folder.read_table("plan.parquet").equals(table):
+        if not _equals(self._stored_table("plan.parquet"), table):
             self.folder.write_table("plan.parquet", table)
         if not self.folder.exists("study.yaml") or self.folder.read("study.yaml") != study_yaml.encode():
             self.folder.write("study.yaml", study_yaml.encode())
-        if not self.folder.exists("participants.json") or self.folder.read_json("participants.json") != participants:
+        if not self.folder.exists("participants.json") or self._stored_participants() != participants:
             self.folder.write_json("participants.json", participants)
         self._keep_table("transcripts.parquet", transcripts)
         self._keep_table("window_summaries.parquet", summaries)
         last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
+        if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
+            raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
         earlier = last.pop("earlier", [])
         if last != provenance:
             self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([last] if last else [])]})
 
     def _keep_table(self, name: str, table: pa.Table | None) -> None:
         """Make the stored table this one, or remove it; one that would not change stays untouched."""
-        stored = self.folder.read_table(name) if self.folder.exists(name) else None
-        if table is None and stored is not None:
+        if table is None:
             self.folder.remove(name)
-        elif table is not None and (stored is None or not stored.equals(table)):
+        elif not _equals(self._stored_table(name), table):
             self.folder.write_table(name, table)
+
+    def _stored_table(self, name: str) -> pa.Table | None:
+        """A table that a start writes; None if there is none or it is damaged, and so has to be written."""
+        try:
+            return self.folder.read_table(name) if self.folder.exists(name) else None
+        except InvalidValueError:
+            return None
+
+    def _stored_participants(self) -> Any:
+        try:
+            return self.folder.read_json("participants.json")
+        except InvalidValueError:
+            return None
 
     def records(self) -> list[dict[str, Any]]:
         """The record of every trial that ended in this folder, whichever start ran it: the compacted records and the later ones."""
@@ -95,12 +158,59 @@ class RunFolder:
 
     def write_outcome(self, outcome: Outcome, node: str) -> None:
         """Write the predictions first, then the record that says that they exist."""
-        key = outcome.record["trial"]
+        key, digests = outcome.record["trial"], {}
         if outcome.predictions is not None:
-            self.folder.write_table(f"predictions/{key}.parquet", outcome.predictions)
+            digests[PREDICTIONS_DIGEST] = self._write_result(f"predictions/{key}.parquet", outcome.predictions)
         if outcome.attention is not None:
-            self.folder.write_table(f"attention/{key}.parquet", outcome.attention)
-        self._trials.write(key, {**outcome.record, "node": node})
+            digests[ATTENTION_DIGEST] = self._write_result(f"attention/{key}.parquet", outcome.attention)
+        self._trials.write(key, {**outcome.record, **digests, "node": node})
+
+    def _write_result(self, name: str, table: pa.Table) -> str:
+        """Write a table of a trial's results; the digest of its file, for the trial's record."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, write_page_checksum=True)
+        content = sink.getvalue()
+        self.folder.write(name, content.to_pybytes())
+        return file_digest(content)
+
+    def delete_damaged(self, keys: set[str]) -> list[str]:
+        """Remove the records of trials of the plan with results that are missing or are not those that were written, so that this start repeats
+        them; a sentence on each. Results without a digest, of an older raylab, are only looked for.
+        """
+        damaged: dict[str, str] = {}
+        records = [row for row in self.records() if row["trial"] in keys and row["status"] == "ok"]
+        for part, column in (("predictions", PREDICTIONS_DIGEST), ("attention", ATTENTION_DIGEST)):
+            digests = {f"{part}/{row['trial']}.parquet": row.get(column) for row in records}
+            stored = {f"{part}/{name}" for name in self.folder.names(part, ".parquet")}
+            expected = [name for name, digest in digests.items() if digest or part == "predictions"]
+            problems = dict.fromkeys(set(expected) - stored, "is missing")
+            for name, content in self.folder.read_all(name for name in expected if name in stored and digests[name]).items():
+                if file_digest(content) != digests[name]:
+                    problems[name] = "is not the file that was written"
+            for name, problem in problems.items():
+                damaged[name.removeprefix(f"{part}/").removesuffix(".parquet")] = f"{name} {problem}; the trial is run again"
+        self._trials.delete(damaged)
+        return [damaged[key] for key in sorted(damaged)]
+
+    def planned(self) -> tuple[set[str], set[str]]:
+        """Keys of the plan's trials, and hashes of their stages.
+
+        Raises:
+            RaylabError: if the plan is damaged or of another version of raylab.
+        """
+        plan = self.folder.read_table("plan.parquet")
+        try:
+            keys, stages = plan["trial"].to_pylist(), plan["stages"].to_pylist()
+            return set(keys), {stage for trial_stages in stages for stage in trial_stages}
+        except (KeyError, TypeError) as error:
+            raise RaylabError(
+                f"{self.uri}/plan.parquet is no plan that this raylab reads ({error}); start the run again: it writes it anew"
+            ) from error
+
+    @property
+    def skipped(self) -> list[str]:
+        """A sentence on each record of a trial or a training that the last reading left out."""
+        return [*self._trials.skipped, *self.store.skipped]
 
     def compact(self) -> None:
         """Merge the records that will not change any more into one file each, so that the next reader needs few reads. Called during a run."""

@@ -16,6 +16,7 @@ import torch
 from raylab.models.build import build_model
 from raylab.models.registry import CLASSICAL_MODELS
 from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
+from raylab.runs.ray_errors import remote_result
 from raylab.training.batches import Signals
 from raylab.training.loop import EVALUATION_BATCH, predict, train
 from raylab.trials.plan import stages_of
@@ -98,7 +99,8 @@ def resolve_gpu_share(
     if not distinct:
         return resources.model_copy(update={"gpu": 0})  # classical models stay on the processor
     measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(peak_of)
-    results = ray.get([measure.remote(trial, windows[trial.windows]) for trial in distinct.values()])
+    references = [measure.remote(trial, windows[trial.windows]) for trial in distinct.values()]
+    results = remote_result(references, "the measurement of the memory that the models need on a GPU")
     peaks = [peak for peak in results if peak]
     share = max((share_of_gpu(*peak) for peak in peaks), default=SHARE_OF_A_GPU)
     if peaks:

@@ -27,6 +27,8 @@ LEASE_TIMEOUT_S = 60.0  # a holder without a sign of life for so long has lost t
 HEARTBEAT_S = 10.0
 SETTLE_S = 1.0  # on an object store: how long a rival's write may take to show
 ATTEMPTS = 5
+NO_DRIVER = "no driver"
+UNREAD = "a driver that starts just now, or with a lease of another version of raylab"
 
 
 class RunHeldError(RaylabError):
@@ -61,10 +63,31 @@ class LeaseOwner:
     def __str__(self) -> str:
         return f"{self.user}@{self.host}, process {self.pid}, since {self.since}"
 
+    @classmethod
+    def from_json(cls, content: bytes) -> "LeaseOwner":
+        """The owner in a lease file. Fields that this raylab does not know, of a newer one, are passed over.
+
+        Raises:
+            ValueError: naming the field, if it is no lease.
+        """
+        values = json.loads(content)
+        if not isinstance(values, dict):
+            raise ValueError("it is no object")
+        for name, kind in LEASE_FIELDS.items():
+            if name not in values and name != "released":
+                raise ValueError(f"it has no {name}")
+            if name in values and type(values[name]) is not kind:
+                raise ValueError(f"its {name} is {str(values[name])[:40]!r}")
+        datetime.fromisoformat(values["since"])  # ValueError if it is no time
+        return cls(**{name: values[name] for name in LEASE_FIELDS if name in values})
+
     @property
     def has_ended(self) -> bool:
         """Whether the process is known to have ended, so that the timeout need not pass first."""
         return bool(self.machine) and self.machine == _machine_id() and _process_start(self.pid) != self.born
+
+
+LEASE_FIELDS = {"id": str, "host": str, "pid": int, "user": str, "since": str, "machine": str, "born": str, "released": bool}
 
 
 def _machine_id() -> str:
@@ -104,16 +127,29 @@ def _path(number: int) -> str:
     return f"{FOLDER}/{number:06d}.json"
 
 
+def _numbers(folder: Folder) -> list[int]:
+    """Numbers of the leases in a folder; files of other names are no leases."""
+    stems = [name.removesuffix(".json") for name in folder.names(FOLDER, ".json")]
+    return [int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and f"{int(stem):06d}" == stem]
+
+
+def _read(folder: Folder) -> tuple[int, LeaseOwner | None, str]:
+    """The highest lease number, its owner, and what is wrong with its file if that cannot be read."""
+    number = max(_numbers(folder), default=0)
+    try:
+        return number, LeaseOwner.from_json(folder.read(_path(number))), ""
+    except FileNotFoundError:
+        return number, None, ""
+    except (ValueError, RecursionError) as error:  # also of a file that is being written
+        return number, None, str(error)
+
+
 def latest(folder: Folder) -> tuple[int, LeaseOwner | None]:
     """The highest lease number and its owner.
 
-    The number is 0 if there is no lease; the owner is None then, and also while the file is being written.
+    The number is 0 if there is no lease; the owner is None then, while the file is being written, and if it is no lease that this raylab reads.
     """
-    number = max((int(name.split(".")[0]) for name in folder.names(FOLDER, ".json")), default=0)
-    try:
-        return number, LeaseOwner(**json.loads(folder.read(_path(number))))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return number, None
+    return _read(folder)[:2]
 
 
 def driver(folder: Folder) -> LeaseOwner | None:
@@ -124,9 +160,11 @@ def driver(folder: Folder) -> LeaseOwner | None:
 
 def describe_holder(folder: Folder) -> str:
     """The driver of this folder and its last sign of life, as a line to print. Reads only."""
-    holder, number = driver(folder), latest(folder)[0]
-    if holder is None:
-        return "no driver"
+    number, holder, problem = _read(folder)
+    if problem:
+        return f"driver: unknown, {_path(number)} cannot be read ({problem}); another version of raylab may have written it"
+    if holder is None or holder.released or holder.has_ended:
+        return NO_DRIVER
     return f"driver: {holder}, last sign of life {max(0.0, time.time() - folder.changed(_path(number))):.0f} s ago"
 
 
@@ -197,7 +235,7 @@ class Lease:
         if age > self.timeout_s:
             return
         raise RunHeldError(
-            f"{self.folder.uri} is held by {holder or 'a driver that starts just now'} (last sign of life {age:.0f} s ago); two drivers "
+            f"{self.folder.uri} is held by {holder or UNREAD} (last sign of life {age:.0f} s ago); two drivers "
             f"would do the same work twice. What to do: watch it with raylab status, or stop that process; {self.timeout_s:g} s after its last "
             "sign of life the same command takes over"
         )
@@ -211,9 +249,9 @@ class Lease:
         self.number = number
         if not self._is_held():
             return False
-        for name in self.folder.names(FOLDER, ".json"):
-            if int(name.split(".")[0]) < number:
-                self.folder.remove(f"{FOLDER}/{name}")
+        for older in _numbers(self.folder):
+            if older < number:
+                self.folder.remove(_path(older))
         return True
 
     def _is_held(self) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict
 import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
+from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options
+from raylab.recordings.recording import Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
+from raylab.runs.ray_errors import DEATH, MEMORY, cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
     ChannelCard,
@@ -30,13 +32,17 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
+from raylab.windows.dataset import CARD, fingerprint_of, participant_folder, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
 PROGRESS_EVERY_S = 3.0
+RETRIES = 3  # of a participant whose process or node died
 NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
+REMEDY = f"leave it out with --exclude to see whether its files are the cause; if memory is short, {MEMORY}"
 
 
 @dataclass(frozen=True)
@@ -89,16 +95,16 @@ class PrepareRequest:
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the labels asked for, or the default ones."""
-        return self.labels or self.reader.default_labels
+        return tuple(map(nfc, self.labels)) or self.reader.default_labels
 
     @property
     def label_rules(self) -> list[Label]:
-        """The labels asked for.
+        """The labels asked for, with the own mean that the options ask for.
 
         Raises:
-            ValueError: if the dataset does not offer one of them.
+            ValueError: if the dataset does not offer one of them, or there is no such own mean.
         """
-        return [self.reader.label(name) for name in self.label_names]
+        return [self.reader.label(name).with_own_mean(self.all_options) for name in self.label_names]
 
 
 class _Note(BaseModel):
@@ -109,24 +115,48 @@ class _Note(BaseModel):
     error: str = ""
     summary: ParticipantSummary | None = None
     channels: tuple[ChannelCard, ...] = ()
+    sessions: tuple[SessionContent, ...] = ()
 
 
 def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
-    """The windows of one participant; a note for the card, or on the problem, goes into a file."""
+    """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
-    folder, name = Folder(order.out), f"{NOTES}/{participant}.json"
+    folder, name = Folder(order.out), _note_file(participant)
     try:
         labels = order.label_rules
-        recording = order.reader.read(Path(order.root), participant, order.all_options)
+        recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
+        _check_inner_names(recording, order.root)
+        recording = checked(recording, labels, order.settings)
         windows = cut_windows(recording, labels, order.settings)
-        note = _Note(summary=participant_summary(recording, windows, labels), channels=channel_cards(recording, windows))
+        summary = participant_summary(recording, windows, labels)
+        note = _Note(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
+        write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        fault = f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
-        problem = str(error) if isinstance(error, RaylabError | OSError) else fault
-        folder.write_json(name, _Note(error=problem).model_dump(mode="json"))
+        folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
         raise
     folder.write_json(name, note.model_dump(mode="json"))
-    return to_table(windows, participant, number, list(order.label_names))
+    return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
+
+
+def _note_file(participant: str) -> str:
+    """The file of a participant's note; encoded as the folder of its windows, and never the file of the start."""
+    return f"{NOTES}/{participant_folder(participant)}.json"
+
+
+def _check_inner_names(recording: Recording, root: str) -> None:
+    """Refuse names of channels and sessions that cannot be used."""
+    sessions = dict.fromkeys(segment.session for segment in recording.segments)
+    names = {"channel": [channel.name for channel in recording.channels], "session": list(sessions)}
+    check_names(f"participant {recording.participant}, {root}", names)
+
+
+def problem_of(error: Exception, participant: str) -> str:
+    """The sentence for what a reader raised: its own, if it has one for the user."""
+    if isinstance(error, RaylabError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
+    return f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
 
 
 def participants_of(order: PrepareRequest) -> list[str]:
@@ -138,13 +168,22 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
-    available = order.reader.participants(Path(order.root), order.all_options)
-    if unknown := sorted(set(order.exclude) - set(available)):
+    _ = order.label_rules  # refused before anything is read
+    available = [nfc(name) for name in order.reader.participants(Path(order.root), order.all_options)]
+    excluded = {nfc(name) for name in order.exclude}
+    if unknown := sorted(excluded - set(available)):
         raise RaylabError(f"--exclude names {', '.join(unknown)}; {order.dataset} has {', '.join(available)}")
-    names = [name for name in available if name not in order.exclude]
+    names = [name for name in available if name not in excluded]
+    check_names(order.root, {"participant": names} | _names_of_labels(order))
     if not names:
         raise RaylabError(f"--exclude leaves nobody of {order.dataset}'s {len(available)} participants")
     return names
+
+
+def _names_of_labels(order: PrepareRequest) -> dict[str, list[str]]:
+    """Names of the labels asked for and of their classes, by kind."""
+    classes = {f"label {label.name} has a class, and the class": list(label.classes) for label in order.label_rules}
+    return {"label": list(order.label_names), **classes}
 
 
 def _check_options(order: PrepareRequest) -> None:
@@ -205,30 +244,52 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
-    folder = Folder(order.out)
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    windows = rows.map_batches(_prepare_participant, batch_size=1, batch_format="pyarrow", fn_kwargs={"order": order})
-    windows.write_parquet(folder.path, filesystem=folder.system, partition_cols=["participant"])
+    # Ray Data's own number of retries is infinite: a file that crashes its reader would be read for ever
+    settings = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}, "max_retries": RETRIES}
+    rows.map_batches(_prepare_participant, **settings).materialize()
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
     """The same files without Ray, one participant after the other."""
+    failure: Exception | None = None
     for number, name in enumerate(participants):
-        table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
-        Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+        try:
+            _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
+        except Exception as error:  # go on to the other participants, so that every problem is named at once
+            failure = failure or error
+    if failure:
+        raise failure
 
 
-def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
+def _note_of(folder: Folder, name: str) -> _Note:
+    """The note that a participant's task left; one that names the problem if it cannot be read."""
+    try:
+        return _Note.model_validate_json(folder.read(_note_file(name)))
+    except (OSError, ValueError) as error:
+        return _Note(
+            error=f"participant {name}: the note of its task cannot be read ({str(error).splitlines()[0]}); prepare again"
+        )
+
+
+def _notes(
+    folder: Folder, participants: list[str], death: str = DEATH
+) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
     """The tasks' notes: of every participant in order, and of the channels, which are the same for all.
+
+    Args:
+        death: how a process ended that left no note.
 
     Raises:
         RaylabError: with every problem.
     """
     written = set(folder.names(NOTES, ".json"))
     notes = {
-        name: _Note.model_validate_json(folder.read(f"{NOTES}/{name}.json"))
-        if f"{name}.json" in written
-        else _Note(error=f"participant {name}: its task was lost")
+        name: _note_of(folder, name)
+        if _note_file(name).removeprefix(f"{NOTES}/") in written
+        else _Note(
+            error=f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
+        )
         for name in participants
     }
     problems = [note.error for note in notes.values() if note.error]
@@ -239,9 +300,12 @@ def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSum
             f"participant(s) {', '.join(different)} have other channels or rates than {participants[0]}; prepare them apart, "
             "or set a device by --option"
         )
+    copies, copy_notes = copied_sessions({name: note.sessions for name, note in notes.items()})
+    problems += copies
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    return [note.summary for note in notes.values() if note.summary], channels
+    summaries = [note.summary for note in notes.values() if note.summary]
+    return [entry.changed(notes=(*entry.notes, *copy_notes.get(entry.name, ()))) for entry in summaries], channels
 
 
 def prepare(
@@ -262,13 +326,18 @@ def prepare(
         f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
         f"normalization {order.settings.normalization}"
     )
+    for note in order.reader.notes:
+        say(f"  {note}")
     folder.write_json(f"{NOTES}/started.json", {"participants": participants})
     try:
         with _progress(folder, participants, say):
             (_write if where == "ray" else _write_local)(order, participants)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
-        _notes(folder, participants)
-        raise RaylabError(f"writing the windows failed: {error}") from error
+        cause = cause_of(error)
+        _notes(folder, participants, death_of(cause))
+        raise RaylabError(
+            sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
+        ) from error
     card = _card(order, labels, *_notes(folder, participants), folder)
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)

@@ -25,7 +25,7 @@ from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
-from raylab.windows.dataset import WindowIndex
+from raylab.windows.dataset import NoWindowsError, WindowIndex
 
 FAILURES_SHOWN = 20  # in the summary, at most; `raylab status` lists all
 
@@ -43,6 +43,7 @@ class Summary:
         seconds: of this start.
         failures: one line per trial that failed or is blocked: its participant, technique and cause.
         repaired: trainings that were completed again because a stage's file was damaged.
+        skipped: a sentence on each record in the folder that cannot be read.
     """
 
     statuses: dict[str, int]
@@ -53,6 +54,7 @@ class Summary:
     seconds: float
     failures: tuple[str, ...] = ()
     repaired: int = 0
+    skipped: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -74,6 +76,7 @@ class Summary:
                 else []
             ),
             *(f"  {line}" for line in self.stale),
+            *self.skipped[:FAILURES_SHOWN],
         ]
 
 
@@ -87,6 +90,8 @@ def indexes_of(study: Study, root: str) -> dict[str, WindowIndex]:
     for entry in study.datasets:
         try:
             indexes[study.source(entry)] = index_source(root, study.source(entry))
+        except NoWindowsError as error:
+            problems.append(f"{error}; if the windows are in another folder than {root}, give it with --windows")
         except RaylabError as error:
             problems.append(str(error))
     if problems:
@@ -119,16 +124,18 @@ def start(
 
     Raises:
         StudyError: with every problem of the study, before anything starts.
+        RaylabError: if the run folder cannot be written, before any work.
         RunHeldError: if another driver holds the run folder.
         LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
     if executor == "local" and study.resources.workers > 1:
         raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
+    run = RunFolder(out)
+    run.require_writable()
     indexes = indexes_of(study, root)
     datasets = check_datasets(study, indexes)
     origin, records = provenance(study, datasets, {"windows": root}), participants(datasets)
-    run = RunFolder(out)
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
@@ -180,6 +187,8 @@ class _RunContext:
         """Run the trials that this folder lacks."""
         keys = {trial.key for trial in trials}
         run.delete_failed(keys)
+        for line in run.delete_damaged(keys):
+            self.log(line)
         finished = run.finished()
         pending = self.reorder([trial for trial in trials if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
@@ -235,4 +244,5 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
         stale=_lines_by_variant([row for key, row in records.items() if key not in planned]),
         seconds=seconds,
         failures=tuple(failure_line(record) for record in ended if is_failure(record)),
+        skipped=tuple(run.skipped),
     )

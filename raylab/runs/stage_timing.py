@@ -12,9 +12,10 @@ import torch
 from raylab.models.build import build_model
 from raylab.models.estimators import Estimator
 from raylab.models.registry import CLASSICAL_MODELS
-from raylab.runs.cluster import connect, slots, worker_resources
+from raylab.runs.cluster import check_resources, connect, slots, worker_resources
 from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.progress import Log
+from raylab.runs.ray_errors import remote_result, shared
 from raylab.training.batches import Signals
 from raylab.training.loop import predict, train
 from raylab.training.stage_hash import PlannedStage
@@ -141,9 +142,12 @@ def timings_on_ray(
 ) -> tuple[dict[StageShape, Timing], int]:
     """Timing of each stage's shape on the cluster, with as many at the same time as trials would run, and the number of these slots."""
     connect(address)
-    refs = {path: ray.put(data) for path, data in windows.items()}
+    if waiting := check_resources(resources):
+        log(waiting)
+    refs = {path: shared(path, data) for path, data in windows.items()}
     per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
     task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
-    timings = ray.get([task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"]) for stage in stages])
+    references = [task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"]) for stage in stages]
+    timings = remote_result(references, "timing the steps of the trainings")
     n_slots = slots({name: amount * resources.workers for name, amount in per_worker.items()})
     return dict(zip([stage.shape for stage in stages], timings, strict=True)), n_slots

@@ -6,7 +6,7 @@ from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.lease import describe_holder, driver
+from raylab.runs.lease import NO_DRIVER, describe_holder, driver
 from raylab.runs.progress import duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
@@ -28,17 +28,16 @@ def status_lines(uri: str) -> list[str]:
         return ["hyperparameters are searched:", *status_lines(run.folder.sub(SEARCH).uri)]
     if not run.folder.exists("plan.parquet"):
         raise RaylabError(f"{uri} is no run folder (it has no plan.parquet)")
-    plan = run.folder.read_table("plan.parquet").select(["trial", "stages"])
-    planned, stages = set(plan["trial"].to_pylist()), set(plan["stages"].combine_chunks().flatten().to_pylist())
+    planned, stages = run.planned()
     records = run.records()
     ended = [row for row in records if row["trial"] in planned]
-    holder = driver(run.folder)
+    holder, holder_line = driver(run.folder), describe_holder(run.folder)
     counts = Counter(row["status"] for row in ended)
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
-        describe_holder(run.folder)
-        if holder or len(ended) == len(planned)
-        else "no driver: the same command runs what is missing",
+        "no driver: the same command runs what is missing"
+        if holder_line == NO_DRIVER and len(ended) < len(planned)
+        else holder_line,
         *_training_lines(run, stages, ended, bool(holder)),
         *(_rate_lines(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
         *_average_lines(ended),
@@ -48,6 +47,7 @@ def status_lines(uri: str) -> list[str]:
             if len(records) > len(ended)
             else []
         ),
+        *run.skipped,
     ]
 
 

@@ -10,14 +10,16 @@ import ray
 import torch
 from ray import tune
 
-from raylab.runs.cluster import slots, waits_for, worker_resources
+from raylab.runs.cluster import check_resources, slots, worker_resources
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory, resolve_gpu_share
 from raylab.runs.lease import Lease
 from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_workers
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
+from raylab.runs.ray_errors import boundary, shared
 from raylab.runs.stage_scheduler import StageScheduler
+from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
 from raylab.trials.run_trial import Outcome, run_trial
@@ -65,45 +67,57 @@ def sweep(
     trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
 ) -> None:
     """Run the trials on the connected cluster; their records and predictions are written to the run folder."""
-    refs = {name: ray.put(data) for name, data in windows.items()}
-    if waiting := waits_for({name: amount * resources.workers for name, amount in worker_resources(resources).items()}):
+    refs = {name: shared(name, data) for name, data in windows.items()}
+    if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
     stage_scheduler = StageScheduler(trials, run.store.hashes())
-    metrics, start = Metrics(run.uri), run.new_tune_name()
+    metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
     function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker)
-    tuner = tune.Tuner(
-        tune.with_resources(function, SUPERVISOR_RESOURCES if resources.workers > 1 else per_worker),
-        tune_config=tune.TuneConfig(
-            search_alg=stage_scheduler,
-            scheduler=FIFO(),
-            num_samples=-1,
-            max_concurrent_trials=min(slots(per_trial), len(trials)),  # a cluster may claim to grow without limit
-            reuse_actors=True,
-            trial_name_creator=lambda trial: trial.config["trial"]["key"],
-            trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
-        ),
-        run_config=tune.RunConfig(
-            name=start,
-            storage_path=run.folder.at("tune"),
-            storage_filesystem=run.folder.system,
-            callbacks=[progress_callback, LeaseAndCompaction(run, lease), TensorBoardLogger(run.folder.sub(f"tune/{start}"))],
-            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            verbose=0,
-        ),
-    )
-    tuner.fit()
+    with noted() as stop, boundary("the sweep over the trials"):
+        tuner = tune.Tuner(
+            tune.with_resources(function, SUPERVISOR_RESOURCES if resources.workers > 1 else per_worker),
+            tune_config=tune.TuneConfig(
+                search_alg=stage_scheduler,
+                scheduler=FIFO(),
+                num_samples=-1,
+                max_concurrent_trials=min(slots(per_trial), len(trials)),  # a cluster may claim to grow without limit
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial.config["trial"]["key"],
+                trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
+            ),
+            run_config=tune.RunConfig(
+                name=start,
+                storage_path=run.folder.at("tune"),
+                storage_filesystem=run.folder.system,
+                callbacks=[
+                    progress_callback,
+                    LeaseAndCompaction(run, lease, stop),
+                    TensorBoardLogger(run.folder.sub(f"tune/{start}")),
+                ],
+                failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
     lease.check()
+    _write_unwritten(run, progress_callback, stage_scheduler)
+    metrics.set_trials(progress)
+    sys.stdout.flush()
+
+
+def _write_unwritten(run: RunFolder, callback: ProgressCallback, stage_scheduler: StageScheduler) -> None:
+    """Write the records of trials that wrote none themselves: those that are blocked, and those that failed, each with its cause.
+
+    A trial without a cause did not fail: it never started, or was ended with the run. It has no record, and the next start runs it.
+    """
     ended = run.finished()
     for key, cause in stage_scheduler.blocked.items():
         outcome = _outcome_without_run(stage_scheduler.trials[key], "blocked", cause)
-        progress.add(outcome.record)
+        callback.progress.add(outcome.record)
         run.write_outcome(outcome, "")
-    for trial in trials:
-        if trial.key not in ended and trial.key not in stage_scheduler.blocked:
-            cause = progress_callback.causes.get(trial.key, "Tune ended without it")
-            run.write_outcome(_outcome_without_run(trial, "failed", cause), "")
-    metrics.set_trials(progress)
-    sys.stdout.flush()
+    for key, cause in callback.causes.items():
+        if key not in ended and key not in stage_scheduler.blocked:
+            run.write_outcome(_outcome_without_run(stage_scheduler.trials[key], "failed", cause), "")

@@ -21,6 +21,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from raylab.files import Folder
 
+HARMLESS = (OSError, ValueError, TypeError, RuntimeError)  # ValueError: also of text that cannot be encoded
 PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
 # Tune keeps minimum, maximum and four means of every number that a trial reports, as long as the driver lives: only of these
 KEPT_NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
@@ -45,7 +46,7 @@ class TensorBoardLogger(LoggerCallback):
     """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
 
     A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: if they cannot
-    be written (a full disk), the run goes on without them.
+    be written (a full disk, a text or a number that TensorBoard does not take), the run goes on without them.
 
     Args:
         experiment: ``tune/<start>`` of the run folder.
@@ -63,7 +64,7 @@ class TensorBoardLogger(LoggerCallback):
         return {}
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*HARMLESS):
             folder = self._trial_folder(trial)
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "result.json").open("a", encoding="utf-8") as file:
@@ -76,7 +77,7 @@ class TensorBoardLogger(LoggerCallback):
         _drop_unneeded(result)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*HARMLESS):
             if trial in self._writers:
                 self._writers.pop(trial).close()
             if not self.experiment.is_local:
@@ -102,14 +103,14 @@ class TensorBoardLogger(LoggerCallback):
         row = {name: value for name, value in result["row"].items() if isinstance(value, str | int | float)}
         metrics = {"final/auroc": result.get("auroc"), "final/seconds": result.get("seconds")}
         final = {name: float(value) for name, value in metrics.items() if value is not None}
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*HARMLESS):
             for summary in hparams(row, final):
                 self._writer(trial).file_writer.add_summary(summary)
             for name, value in final.items():
                 self._writer(trial).add_scalar(name, value)
 
     def _upload(self, name: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*HARMLESS):
             fs.copy_files(str(self._local_root / name), self.experiment.at(name), destination_filesystem=self.experiment.system)
         shutil.rmtree(self._local_root / name, ignore_errors=True)
 

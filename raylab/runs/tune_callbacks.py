@@ -13,7 +13,9 @@ from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
+from raylab.runs.ray_errors import death_of
 from raylab.runs.stage_scheduler import StageScheduler
+from raylab.runs.stop import StopRequest
 from raylab.trials.trial import Trial
 
 MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
@@ -31,7 +33,7 @@ def cause_of(trial: Any) -> str:
         error = error.cause
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if isinstance(error, RayActorError):
-        return f"its worker died ({lines[-1].split('. ')[0]})"[:MAX_CAUSE_LENGTH]
+        return f"its worker died ({death_of(error)})"[:MAX_CAUSE_LENGTH]
     return f"{type(error).__name__}: {lines[-1]}"[:MAX_CAUSE_LENGTH]
 
 
@@ -92,10 +94,11 @@ class ProgressCallback(tune.Callback):
 
 
 class LeaseAndCompaction(tune.Callback):
-    """Stops this driver if it lost the run folder, and compacts the records of finished trials after every ``COMPACT_EVERY`` of them."""
+    """Stops this driver if it lost the run folder or the user stops it, and compacts the records of finished trials after every
+    ``COMPACT_EVERY`` of them."""
 
-    def __init__(self, run: RunFolder, lease: Lease) -> None:
-        self.run, self.lease = run, lease
+    def __init__(self, run: RunFolder, lease: Lease, stop: StopRequest) -> None:
+        self.run, self.lease, self.stop = run, lease, stop
         self.n_ended = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class LeaseAndCompaction(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.stop.check()
         self.lease.check()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from raylab.models.batch import Batch, valid
+from raylab.strict_part import StrictPart
 
 
-class Augmentation(BaseModel):
+class Augmentation(StrictPart):
     """The settings of a study's ``protocol: {augmentation: {...}}``; 0 switches a kind off.
 
     Attributes:
@@ -22,8 +23,6 @@ class Augmentation(BaseModel):
 
     Both masks are from Park et al. 2019 (SpecAugment), section 2. Their third kind, time warping, gained them the least and is left out.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     noise: float = Field(0.0, ge=0)
     gain: float = Field(0.0, ge=0, lt=1)

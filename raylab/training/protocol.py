@@ -4,27 +4,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.training.augment import Augmentation
 
 
-class StageProtocol(BaseModel):
+class StageProtocol(StrictPart):
     """Hyperparameters that a study may set for one stage, by name.
 
     None means not set: then the stage's own value is used, else the study's general one, else that of Han et al. Units and meaning of the
     fields: see ``Hyperparameters``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int | None = Field(None, ge=1)
-    patience: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
+    epochs: int | None = Field(None, ge=1, le=MAX_COUNT)
+    patience: int | None = Field(None, ge=1, le=MAX_COUNT)
+    batch_size: int | None = Field(None, ge=1, le=MAX_COUNT)
     batch_share: float | None = Field(None, gt=0, le=1)
     learning_rate: float | None = Field(None, gt=0)
     decay: float | None = Field(None, ge=0)
-    plateau_patience: int | None = Field(None, ge=1)
+    plateau_patience: int | None = Field(None, ge=1, le=MAX_COUNT)
     plateau_factor: float | None = Field(None, gt=0, le=1)
     augmentation: Augmentation | None = None
 
@@ -32,7 +31,7 @@ class StageProtocol(BaseModel):
 class Protocol(StageProtocol):
     """The ``protocol:`` of a study: hyperparameters for all of its stages, and under ``stages`` for single ones by name."""
 
-    stages: dict[str, StageProtocol] = {}
+    stages: dict[str, StageProtocol] = Field({})
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ TRAINING_COLUMNS = pa.schema(
     ]
 )  # fmt: skip
 
+REQUIRED = {"stage": (), "status": ("started", "completed")}
+
 
 def _digest(state: dict[str, Tensor]) -> str:
     """Hash of the weights themselves: names, types, shapes and bytes. safetensors has no checksum of its own."""
@@ -57,7 +59,7 @@ class StageStore:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS)
+        self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS, REQUIRED)
 
     def has(self, stage: str) -> bool:
         """Whether there is a file of this stage (given by its hash), damaged or not."""
@@ -106,8 +108,13 @@ class StageStore:
         self._trainings.write(attempt, {**started, **columns, "status": "completed", "ended": time.time()})
 
     def trainings(self) -> list[dict[str, Any]]:
-        """One record for each training that was ever started, in any order."""
+        """One record for each training that was ever started, in any order. What cannot be read is left out (``skipped``)."""
         return list(self._trainings.records().values())
+
+    @property
+    def skipped(self) -> list[str]:
+        """A sentence on each training that the last reading left out."""
+        return self._trainings.skipped
 
     def compact(self) -> None:
         """Gather the completed trainings into one table, so that counting them needs few reads of an object store."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from itertools import product
+from math import prod
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_serializer, model_validator
 
 from raylab.folds.split_scheme import SplitScheme
+from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.techniques.stage import Value
 from raylab.training.protocol import StageProtocol
 
@@ -14,12 +16,45 @@ ONE_OUT = "leave_one_participant_out"
 SPLITS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train_on: WINDOWS}}"
 
 WIDTH, MAX_WIDTH = "width", 4
+MAX_COMBINATIONS = 100_000  # of the values of axes: more is a typing mistake, and making them would never end
 
 Candidate = Mapping[str, Value]  # one combination of a search: name of a hyperparameter, or width, to its value
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class SplitConfig(BaseModel):
+def _printable(text: str) -> str:
+    """The path itself, without characters that no path of windows has.
+
+    Raises:
+        ValueError: if it has one.
+    """
+    if any(ord(character) < ord(" ") for character in text):
+        raise ValueError(f"the path {text!r} holds a control character")
+    return text
+
+
+Path = Annotated[str, AfterValidator(_printable)]  # of windows, relative to the root of a run
+
+
+def combinations(axes: Mapping[str, list[Value]]) -> int:
+    """How many combinations the values of these axes have.
+
+    Raises:
+        ValueError: if an axis has no value or an impossible one, or if there are more combinations than a study can mean.
+    """
+    if empty := [name for name, values in axes.items() if not values]:
+        raise ValueError(f"{', '.join(empty)} names no value; give values, or leave it out")
+    if large := [name for name, values in axes.items() if any(isinstance(v, int) and abs(v) > MAX_COUNT for v in values)]:
+        raise ValueError(f"{', '.join(large)}: a whole number is at most {MAX_COUNT:,}")
+    count = prod(len(values) for values in axes.values())
+    if count > MAX_COMBINATIONS:
+        raise ValueError(
+            f"the values of {', '.join(axes)} have {count:,} combinations; a study has at most {MAX_COMBINATIONS:,}"
+        )
+    return count
+
+
+class SplitConfig(StrictPart):
     """The ``folds:`` of a study or a dataset: which participants or windows are held out.
 
     At most one of the fields is set. Without any, one participant after the other is held out, which is the study's way (Han et al.).
@@ -30,11 +65,9 @@ class SplitConfig(BaseModel):
         train_on: path of the windows of another dataset to train on; all participants of this one are held out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    group_k_fold: int | None = Field(None, ge=2)
+    group_k_fold: int | None = Field(None, ge=2, le=MAX_COUNT)
     split: tuple[Share, Share, Share] | None = None
-    train_on: str | None = None
+    train_on: Path | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SplitConfig":
@@ -75,7 +108,7 @@ def _as_mapping(value: Any) -> Any:
 Folds = Annotated[SplitConfig, BeforeValidator(_as_mapping)]
 
 
-class Search(BaseModel):
+class Search(StrictPart):
     """The ``search:`` of a study: a grid of hyperparameters, from which one combination (candidate) is selected for each outer fold.
 
     Each candidate is scored on inner folds over the training participants of the outer fold, trained as ``non_personalized``, by the study's
@@ -86,8 +119,6 @@ class Search(BaseModel):
         axes: name to the values to try: ``width``, or any hyperparameter of ``protocol:`` with a single value.
         folds: the inner folds; participants are held out one by one, or in groups.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     axes: dict[str, list[Value]]
     folds: Folds = SplitConfig()
@@ -111,7 +142,7 @@ class Search(BaseModel):
         searchable = (WIDTH, *(name for name in StageProtocol.model_fields if name != "augmentation"))
         if unknown := sorted(set(self.axes) - set(searchable)):
             raise ValueError(f"cannot be searched: {', '.join(unknown)}; there are {', '.join(searchable)}")
-        if len(self.candidates) < 2:
+        if combinations(self.axes) < 2:
             raise ValueError("there is nothing to choose from: give at least two values of width or of a hyperparameter")
         for name, values in self.axes.items():
             for value in values:

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from analysis.constants import SMALLEST_EFFECT
 from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
@@ -12,21 +11,28 @@ from analysis.statistics.model_comparison import ALL_PAIRS, DATASETS, MODELS
 from raylab.errors import StudyError
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.names import checked_name, nfc
+from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol, StageProtocol
 from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem
-from raylab.trials.split_config import Folds, Search, SplitConfig
+from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
+from raylab.trials.split_config import Path as WindowsPath
+from raylab.trials.study_problems import sentences, shown
 from raylab.windows.cross_corpus import FROM, source
+from raylab.yaml_file import YamlFileError, read_yaml
+
+MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
+MAX_SEED = 2**63 - 1  # what a table holds
+Distinct = BeforeValidator(refuse_repeated)
+GivenName = Annotated[
+    str, AfterValidator(lambda name: nfc(checked_name(name)))
+]  # compared with windows' names, which are in NFC
+Names = Annotated[list[GivenName], Distinct, Field(min_length=1)]
 
 
-class _StudyPart(BaseModel):
-    """A part of a study file; a key that it does not have is an error, so that a typing mistake cannot be a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DatasetEntry(_StudyPart):
+class DatasetEntry(StrictPart):
     """A dataset of the study.
 
     Attributes:
@@ -39,16 +45,16 @@ class DatasetEntry(_StudyPart):
         folds: its folds; the study's if None.
     """
 
-    windows: str
-    label: str
-    name: str | None = None
-    channels: list[str] | None = None
-    participants: list[str] | None = None
-    people: int | None = Field(None, ge=2)
+    windows: WindowsPath
+    label: GivenName
+    name: GivenName | None = None
+    channels: Names | None = None
+    participants: Names | None = None
+    people: int | None = Field(None, ge=2, le=MAX_COUNT)
     folds: Folds | None = None
 
 
-class ModelEntry(_StudyPart):
+class ModelEntry(StrictPart):
     """A model of the study.
 
     Attributes:
@@ -60,16 +66,14 @@ class ModelEntry(_StudyPart):
 
     encoder: str
     fusion: str = "late"
-    width: float = Field(1.0, gt=0, le=4)
-    modalities: list[str] | None = Field(None, min_length=1)
+    width: float = Field(1.0, gt=0, le=MAX_WIDTH)
+    modalities: Names | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelEntry":
         for kind, value, names in (("encoder", self.encoder, MODEL_NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
             if value not in names:
                 raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
-        if twice := sorted({name for name in self.modalities or [] if (self.modalities or []).count(name) > 1}):
-            raise ValueError(f"modalities names {', '.join(twice)} twice")
         if problems := model_problems(self.spec):
             raise ValueError("; ".join(problems))
         return self
@@ -84,22 +88,31 @@ def _technique_as_mapping(value: Any) -> Any:
     """Expand the short forms: ``- fine_tuning`` means ``- {name: fine_tuning}``, and a single value means a list of one."""
     if isinstance(value, str):
         return {"name": value}
-    if isinstance(value, dict):
-        axes = {key: item if isinstance(item, list) else [item] for key, item in value.items() if key not in ("name", "axes")}
-        return {"name": value.get("name", ""), "axes": {**value.get("axes", {}), **axes}}
-    return value
+    if not isinstance(value, dict):
+        return value
+    axes = value.get("axes", {})
+    if not isinstance(axes, dict):
+        raise ValueError(f"axes has to be a mapping of axes to values, not {shown(axes)}; leave it out for the defaults")
+    given = {**axes, **{key: item for key, item in value.items() if key not in ("name", "axes")}}
+    if empty := [str(key) for key, item in given.items() if item is None]:
+        raise ValueError(f"{', '.join(empty)} is empty; give values, or leave it out for the default")
+    if both := [str(key) for key in axes if key in value]:
+        raise ValueError(f"{', '.join(both)} stands under `axes` and beside it; keep one of them")
+    name = {"name": value["name"]} if "name" in value else {}
+    return {**name, "axes": {key: item if isinstance(item, list) else [item] for key, item in given.items()}}
 
 
-class TechniqueEntry(_StudyPart):
+class TechniqueEntry(StrictPart):
     """A technique of the study, and the values of its axes to run (by axis; the defaults of an axis that is not named)."""
 
     name: str
-    axes: dict[str, list[Value]] = {}
+    axes: dict[str, list[Value]] = Field({})
 
     @model_validator(mode="after")
     def _names_exist(self) -> "TechniqueEntry":
         if self.name not in TECHNIQUES:
             raise ValueError(f"unknown technique {self.name!r}; there are {', '.join(TECHNIQUES)}")
+        combinations(self.axes)
         TECHNIQUES[self.name].variants(self.axes)
         return self
 
@@ -109,7 +122,7 @@ class TechniqueEntry(_StudyPart):
         return TECHNIQUES[self.name].variants(self.axes)
 
 
-class Resources(_StudyPart):
+class Resources(StrictPart):
     """Resources of one trial.
 
     Attributes:
@@ -118,12 +131,12 @@ class Resources(_StudyPart):
         gpu: number of GPUs or a fraction of one; ``auto`` is a measured fraction if the cluster has GPUs, and none if it has not.
     """
 
-    workers: int = Field(1, ge=1)
-    cpu: float = Field(1, gt=0)
-    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    workers: int = Field(1, ge=1, le=MAX_WORKERS)
+    cpu: float = Field(1, gt=0, le=MAX_CPUS)
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0, le=MAX_GPUS)] = "auto"
 
 
-class Primary(_StudyPart):
+class Primary(StrictPart):
     """The comparison that the study is about, declared before it is run.
 
     Attributes:
@@ -144,7 +157,7 @@ class Primary(_StudyPart):
         return {axis: name for axis, name in ((MODELS, self.model), (DATASETS, self.dataset)) if name}
 
 
-class Study(_StudyPart):
+class Study(StrictPart):
     """A study file, checked. Every combination of dataset, model, technique and variant, target and seed is a trial.
 
     Attributes:
@@ -162,13 +175,13 @@ class Study(_StudyPart):
         resources: resources of one trial.
     """
 
-    name: str
+    name: GivenName
     datasets: list[DatasetEntry] = Field(min_length=1)
     models: list[ModelEntry] = Field(min_length=1)
     techniques: list[Annotated[TechniqueEntry, BeforeValidator(_technique_as_mapping)]] = Field(min_length=1)
     folds: Folds = SplitConfig()
     search: Search | None = None
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=MAX_SEED)]], AfterValidator(refuse_repeated)] = Field([0], min_length=1)
     protocol: Protocol = Protocol()
     purge: bool = True
     primary_metric: Annotated[str, AfterValidator(lambda name: METRIC_ALIASES.get(name, name))] = "auroc"
@@ -270,11 +283,9 @@ def read_study(path: Path) -> Study:
         StudyError: if it cannot be read, is not YAML or is not a study; with every problem that was found.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError([f"{path}: {error.strerror or error}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError([f"{path} is not YAML: {error}"]) from error
+        content = read_yaml(path)
+    except YamlFileError as error:
+        raise StudyError([str(error)]) from error
     return parse_study(content, str(path))
 
 
@@ -289,12 +300,9 @@ def parse_study(content: Any, source: str) -> Study:
         StudyError: with every problem that was found.
     """
     if not isinstance(content, dict):
-        raise StudyError([f"{source}: expected a mapping with name, datasets, models, techniques"])
+        problem = "it is empty" if content is None else f"it holds {shown(content)}"
+        raise StudyError([f"{source}: expected a mapping with name, datasets, models, techniques; {problem}"])
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            field = ".".join(str(part) for part in item["loc"])
-            problems.append(f"{source}: {field + ': ' if field else ''}{item['msg'].removeprefix('Value error, ')}")
-        raise StudyError(problems) from error
+        raise StudyError([f"{source}: {problem}" for problem in sentences(error, Study)]) from error

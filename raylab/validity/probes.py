@@ -21,7 +21,7 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.seeding import FoldSeeds
 from raylab.windows.card import ParticipantCard, ProbeCard, WindowsCard, joint_fingerprint
-from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table
+from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table, write_rows
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
 
 
@@ -170,7 +170,7 @@ def probe(
     probed = PROBES[kind](_participants(folder, windows), ProbeOptions(seed, person, noise, card.linguistic_channels))
     for number, participant in enumerate(probed.participants):
         table = to_table(participant.windows, participant.name, number, list(windows.index.labels))
-        to.write_table(f"participant={participant.name}/part-0.parquet", table.drop_columns(["participant"]))
+        write_rows(to, participant.name, table)
     record = ProbeCard(kind=kind, seed=seed, origin=windows.index.fingerprint, **probed.details)
     new = _card(card, probed.participants, record, f"Probe {kind} (seed {seed}): {probed.sentence}.", to)
     to.write_json(CARD, new.as_json())

@@ -6,11 +6,12 @@ from typing import Any
 
 import ray
 
-from raylab.errors import RaylabError
+from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
 from raylab.runs.cluster import connect
 from raylab.runs.progress import Log, duration
+from raylab.runs.ray_errors import remote_result
 from raylab.validity.cases import CASES, ValidityCase
 from raylab.validity.cohort import run_cohort, settings_of
 from raylab.validity.outcome_table import Cohort, markdown, name_of, tested, verdict
@@ -41,11 +42,15 @@ def _result_file(case: ValidityCase, seed: int) -> str:
 
 
 def _stored_result(folder: Folder, case: ValidityCase, seed: int, n_participants: int) -> dict[str, Any] | None:
-    """The stored result of a cohort; None if it is missing or was made with other settings."""
+    """The stored result of a cohort; None if it is missing, damaged or made with other settings: then the cohort runs again."""
     if not folder.exists(_result_file(case, seed)):
         return None
-    result: dict[str, Any] = folder.read_json(_result_file(case, seed))
-    return result if result["hash"] == hash_record(settings_of(case, seed, n_participants)) else None
+    try:
+        result = folder.read_json(_result_file(case, seed))
+    except InvalidValueError:
+        return None
+    wanted = hash_record(settings_of(case, seed, n_participants))
+    return result if isinstance(result, dict) and result.get("hash") == wanted else None
 
 
 def _run_and_store(case: ValidityCase, seed: int, n_participants: int, out: str) -> dict[str, Any]:
@@ -81,10 +86,11 @@ def validate(jobs: list[Job], n_participants: int, out: str, log: Log = print) -
     connect()  # without it, the first task would start a Ray that listens on every interface
     began = time.monotonic()
     task = ray.remote(max_retries=3)(_run_and_store)
-    waiting = [task.remote(case, seed, n_participants, out) for case, seed in missing]
+    cohorts = {task.remote(case, seed, n_participants, out): f"cohort {case.name} {seed}" for case, seed in missing}
+    waiting = list(cohorts)
     while waiting:
         ended, waiting = ray.wait(waiting)
-        results.append(ray.get(ended[0]))
+        results.append(remote_result(ended[0], cohorts[ended[0]]))
         seconds_each = (time.monotonic() - began) / (len(missing) - len(waiting))
         log(f"{len(results)}/{len(jobs)}, {duration(seconds_each * len(waiting))} left | {_line(results[-1])}")
     page = markdown(results)

@@ -1,7 +1,8 @@
 """The card of prepared windows: everything that a reader has to know of them besides the numbers themselves.
 
 ``card.json`` is written last, so a folder without it is half written, and read strictly: a card that lacks a field, has one that raylab does
-not write, or contradicts itself is refused, because windows that are taken for others give results without a warning.
+not write, or contradicts itself is refused, because windows that are taken for others give results without a warning. It carries a digest of
+its own content, so that an edit of a class name or a setting is noticed; the fingerprint of the windows is another matter, and stays what it is.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,11 +25,12 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
-from raylab.recordings.recording import DatasetKind, Decision, Label, Recording
+from raylab.names import checked_name
+from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
+from raylab.windows.card_problems import content_digest, field_problem
 from raylab.windows.number_types import NotNegative, Positive, finite
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows
@@ -35,10 +38,11 @@ from raylab.windows.utterances import Utterances
 
 FORMAT: Literal[1] = 1
 REMEDY = "prepare the dataset again"
+DIGEST = "digest"  # in the file only: a digest of all the rest of it
+NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
 SHOWN_PROBLEMS = 5
-SHOWN_CHARACTERS = 60  # of a value that is refused
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -123,11 +127,18 @@ class LabelCard(CardPart):
     Attributes:
         classes: names of the classes, in the order of their index.
         decide: how the codes within a window become its class; see ``raylab.recordings.recording.Label``.
+        own_mean: the own mean of ``above_own_mean``; cards from before there was a choice have none, which is ``time``.
     """
 
     name: Name
     classes: tuple[Name, ...]
     decide: Decision
+    own_mean: OwnMean | None = None
+
+    @model_serializer(mode="wrap")
+    def _own_mean_if_used(self, content: Any) -> dict[str, Any]:
+        """``own_mean`` is written if the label is decided by it."""
+        return {name: value for name, value in content(self).items() if name != "own_mean" or value}
 
     @model_validator(mode="after")
     def _each_class_once(self) -> Self:
@@ -289,8 +300,9 @@ class WindowsCard(CardPart):
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """The content of ``card.json``."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The content of ``card.json``, with its digest."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return {**content, DIGEST: hash_record(content)}
 
 
 def _refuse_repeated(what: str, names: Iterable[str]) -> None:
@@ -318,7 +330,8 @@ def channel_cards(recording: Recording, windows: ParticipantWindows) -> tuple[Ch
 
 def label_card(label: Label) -> LabelCard:
     """A label as the card holds it."""
-    return LabelCard(name=label.name, classes=tuple(label.classes), decide=label.decide)
+    own_mean = label.own_mean if label.decide == "above_own_mean" else None
+    return LabelCard(name=label.name, classes=tuple(label.classes), decide=label.decide, own_mean=own_mean)
 
 
 def participant_summary(recording: Recording, windows: ParticipantWindows, labels: Iterable[Label]) -> ParticipantSummary:
@@ -350,36 +363,28 @@ def parse_card(content: bytes, path: str) -> WindowsCard:
     """The card from the content of ``card.json``; ``path`` is named in messages.
 
     Raises:
-        RaylabError: if it is no JSON, of another format, damaged, or edited into something that raylab does not write; it names each field.
+        RaylabError: if it is no JSON, of another format, damaged, or edited; it names each field that raylab would not write.
     """
     try:
         parsed = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RaylabError(f"{path} is damaged: it is no JSON ({error}); {REMEDY}") from error
     written = parsed.get("format") if isinstance(parsed, dict) else None
     if written != FORMAT:
         raise RaylabError(f"{path} has format {written!r}, this raylab reads {FORMAT}; {REMEDY}")
+    digest = parsed.pop(DIGEST, None)
     try:
-        return WindowsCard.model_validate_json(content)
+        card = WindowsCard.model_validate_json(json.dumps(parsed))
     except ValidationError as error:
-        problems = [_problem(detail) for detail in error.errors()]
+        problems = [field_problem(detail) for detail in error.errors()]
         more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
         text = "; ".join([*problems[:SHOWN_PROBLEMS], *more])
         raise RaylabError(f"{path} is damaged, or was edited into no card: {text}. What to do: {REMEDY}") from error
-
-
-def _problem(detail: ErrorDetails) -> str:
-    """A sentence on one field."""
-    steps = [str(step) for step in detail["loc"]]
-    if steps[:1] == ["preprocessing"]:
-        del steps[1:2]  # pydantic's own step between the settings and their fields: the kind
-    field = ".".join(steps)
-    message = detail["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if detail["type"] == "missing":
-        return f"{field} is missing"
-    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{field} is no field of it"
-    if isinstance(detail["input"], dict | list) or not field:
-        return f"{field}: {message}" if field else message
-    return f"{field} is {str(detail['input'])[:SHOWN_CHARACTERS]!r}: {message}"
+    if digest is None:
+        return card.changed(caution=f"{card.caution} {NO_DIGEST}".strip())
+    if digest != content_digest(parsed):
+        raise RaylabError(
+            f"{path}: the card's digest does not match: the card was edited or damaged after the windows were prepared (their classes, settings, "
+            f"channels or participants may be others). What to do: {REMEDY}"
+        )
+    return card

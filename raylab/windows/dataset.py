@@ -1,6 +1,6 @@
 """Prepared windows on disk: a card, and one Parquet row per window; how they are written and read without Ray.
 
-Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet`` with the
+Layout: ``card.json`` (written last: a folder without it is half written) and ``participant=NAME/*.parquet``, NAME percent-encoded, with the
 columns window, session, segment, start_s, ``y_<label>`` (class index, -1 for none) and, per channel, one fixed-size float32
 list flattened from (length, n_features) and one of its statistics, ``s_<channel>``. A channel of variable length (``"variable": true``
 in the card) has its valid steps in a column of its own, ``n_<channel>``, and zeros beyond them.
@@ -9,6 +9,7 @@ in the card) has its valid steps in a column of its own, ``n_<channel>``, and ze
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,18 @@ import pyarrow as pa
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
+from raylab.names import folder_part
 from raylab.recordings.recording import Trait
-from raylab.windows.card import ChannelCard, LabelCard, WindowsCard, parse_card
+from raylab.windows.card import REMEDY, ChannelCard, LabelCard, WindowsCard, parse_card
+from raylab.windows.card_check import card_contradiction, rows_contradiction
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
+
+
+class NoWindowsError(RaylabError):
+    """A folder that holds no prepared windows, or half of them."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +159,33 @@ def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArr
     return flat.reshape(-1, *shape)
 
 
+def participant_folder(participant: str) -> str:
+    """Name of the folder that holds a participant's rows: ``participant=anna%20b`` for ``anna b``, as Hive and Arrow write it."""
+    return f"participant={folder_part(participant)}"
+
+
+def write_rows(folder: Folder, participant: str, table: pa.Table) -> None:
+    """Write the rows of one participant (those of ``to_table``); the only place that does, so that they are read where they were written.
+
+    The name of the folder says whose they are, so the column is left out. Written again, as after the loss of a node, they replace themselves.
+    """
+    folder.write_table(f"{participant_folder(participant)}/part-0.parquet", table.drop_columns(["participant"]))
+
+
+def _stored_folder(folder: Folder, participant: str) -> str | None:
+    """The folder that holds a participant's rows; None if there is none. Older windows that were prepared without Ray have the bare name."""
+    candidates = [participant_folder(participant)]
+    if "/" not in participant and unquote(participant) == participant:  # or it would be the folder of another name
+        candidates.append(f"participant={participant}")
+    return next((name for name in candidates if folder.exists(name)), None)
+
+
 def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
     """One participant's rows in time order, these columns only."""
     import pyarrow.dataset as pads
 
-    part = f"participant={participant}"
-    if not folder.exists(part):
+    part = _stored_folder(folder, participant)
+    if part is None:
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
     try:
         table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=columns)
@@ -204,16 +232,31 @@ def read_card(folder: Folder) -> WindowsCard:
     """The card of prepared windows.
 
     Raises:
-        RaylabError: if there is none (nothing prepared here, or half written), or it is damaged (``raylab.windows.card.parse_card``).
+        NoWindowsError: if there is none (nothing prepared here, or half written).
+        RaylabError: if it is damaged or was edited (``raylab.windows.card.parse_card``, ``raylab.windows.card_check``).
     """
     if not folder.exists(CARD):
-        raise RaylabError(
+        raise NoWindowsError(
             f"{folder.uri} holds no prepared windows (no {CARD}); run: raylab prepare DATASET --root DIR --out {folder.uri}"
         )
-    return parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
+    card = parse_card(folder.read(CARD), f"{folder.uri}/{CARD}")
+    if problem := card_contradiction(card):
+        raise RaylabError(f"{folder.uri}/{CARD} was edited after the windows were prepared: {problem}. What to do: {REMEDY}")
+    return card
+
+
+def _refuse_other_rows(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> None:
+    """Refuse windows whose number or classes are not those that the card counts."""
+    for entry, table in zip(card.participants, tables, strict=True):
+        labels = {label.name: table[f"y_{label.name}"].to_numpy() for label in card.labels}
+        if problem := rows_contradiction(card, entry, labels, table.num_rows):
+            raise RaylabError(
+                f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes ({problem}); {REMEDY}"
+            )
 
 
 def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowIndex:
+    _refuse_other_rows(folder, card, tables)
     rows = pa.concat_tables(tables)
     names = [entry.name for entry in card.participants]
     return WindowIndex(

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
+LARGEST = 3.4028234663852886e38  # of single precision, in which windows are stored
+
 
 def finite(value: Any) -> float:
     """The number itself.

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Recording
-from raylab.windows.number_types import NotNegative, Positive
+from raylab.windows.number_types import LARGEST, NotNegative, Positive
 
 Signal = npt.NDArray[np.float64]
 
@@ -101,7 +101,8 @@ def min_max(samples: Signal, low: Signal, high: Signal) -> Signal:
 
 
 def check(recording: Recording) -> None:
-    """Refuse samples that would silently become numbers: NaN, a channel that never moves, a rate that cannot be reached.
+    """Refuse samples that would silently become other numbers: NaN, values beyond single precision, in which windows are stored, a channel that
+    never moves, a rate that cannot be reached.
 
     Raises:
         RecordingError: naming participant, channel, file, the problem and the remedy.
@@ -114,6 +115,13 @@ def check(recording: Recording) -> None:
             first = int(np.argmin(np.isfinite(samples).all(axis=1)))
             problem = (
                 f"has {bad} of {samples.size} samples that are NaN or infinite, the first at {first / channel.rate_hz:.2f} s"
+            )
+        elif len(samples) and max(samples.max(), -samples.min()) > LARGEST:
+            beyond = np.abs(samples) > LARGEST
+            first = int(beyond.any(axis=1).argmax())
+            problem = (
+                f"has {beyond.sum()} of {samples.size} samples beyond {LARGEST:g}, which windows cannot hold: the first is "
+                f"{samples[first][beyond[first]][0]:g}, sample {first + 1} at {first / channel.rate_hz:.2f} s"
             )
         elif len(samples) and (samples.min(axis=0) == samples.max(axis=0)).any():
             problem = f"never moves: every sample is {samples.flat[0]:g}"

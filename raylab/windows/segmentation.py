@@ -1,15 +1,18 @@
 """One participant's recording to windows and their classes (PROTOCOL, Windows step 5 and Labels)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RecordingError
-from raylab.recordings.recording import Label, LabelTrack, Recording
+from raylab.recordings.recording import Label, LabelTrack, Recording, Segment
 from raylab.windows.preprocess import Preprocessing, check, clean, limits, min_max
 
 NO_LABEL = -1
+EQUAL = 1e-9  # means that differ by no more than this share are equal: sums of floating-point numbers are off by less
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def starts(duration_s: float, settings: Preprocessing) -> npt.NDArray[np.float64
 def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: float) -> int:
     """Class index of the window [begin, end) in segment seconds, or ``NO_LABEL``.
 
-    A window that the track does not cover to both ends carries no label. ``mode`` takes the smallest of tied codes,
-    as scipy and the study's code do; ``majority`` drops ties.
+    A window that the track does not cover to both ends carries no label, nor does one that decides for a number that is no code (1.9 is
+    neither 1 nor 2). ``mode`` takes the smallest of tied codes, as scipy and the study's code do; ``majority`` drops ties.
     """
     times = track.times_s
     if not len(times) or times[0] > begin + 1e-9 or times[-1] + _step(times) < end - 1e-6:
@@ -58,24 +61,43 @@ def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: 
     # A value holds until the next one; rounded, so that equal shares stay equal.
     seconds = np.round(np.diff(np.append(np.maximum(times[first:last], begin), end)), 6)
     if label.decide == "above_own_mean":
-        return int((values * seconds).sum() / seconds.sum() > own_mean)
+        return int((values * seconds).sum() / seconds.sum() > own_mean + EQUAL * max(1.0, abs(own_mean)))
     codes, code_of = np.unique(values, return_inverse=True)
     share = np.round(np.bincount(code_of, weights=seconds), 4)
     if label.decide == "majority" and (share == share.max()).sum() > 1:
         return NO_LABEL
-    return label.codes.get(int(codes[share.argmax()]), NO_LABEL)
+    return class_of_code(float(codes[share.argmax()]), label)
+
+
+def class_of_code(code: float, label: Label) -> int:
+    """Class index of a code as the track holds it; ``NO_LABEL`` if it is no code of the label, as every number between two codes."""
+    return label.codes.get(int(code), NO_LABEL) if math.isfinite(code) and code == int(code) else NO_LABEL
 
 
 def _step(times: npt.NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times[:1000]))) if len(times) > 1 else 0.0
 
 
-def _own_mean(tracks: list[LabelTrack]) -> float:
-    """Mean of a participant's label over the time it was given, as in a window: each value counts for as long as it holds."""
+def _mean_over_time(tracks: list[LabelTrack]) -> float:
+    """Mean over the time that the label was given, as in a window: each value counts for as long as it holds; NaN if there is none."""
     values = np.concatenate([track.values for track in tracks])
     seconds = np.concatenate([np.append(np.diff(track.times_s), _step(track.times_s)) for track in tracks])
     valid = np.isfinite(values) & (seconds > 0)
     return float(np.average(values[valid], weights=seconds[valid])) if valid.any() else float("nan")
+
+
+def own_mean_of(segments: Sequence[Segment], label: Label) -> float:
+    """A participant's own mean of a label, as its ``own_mean`` says; NaN if no value was given.
+
+    ``clip``: segments of one session, as the stretches between gaps, are one clip. A clip without a value does not count.
+    """
+    if label.own_mean == "time":
+        return _mean_over_time([segment.tracks[label.track] for segment in segments])
+    clips: dict[str, list[LabelTrack]] = {}
+    for segment in segments:
+        clips.setdefault(segment.session, []).append(segment.tracks[label.track])
+    means = [mean for tracks in clips.values() if math.isfinite(mean := _mean_over_time(tracks))]
+    return float(np.mean(means)) if means else float("nan")
 
 
 def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
@@ -95,7 +117,7 @@ def classes_of(
 ) -> npt.NDArray[np.int8]:
     """(n,) class index of every window of the grid, ``NO_LABEL`` if it has none."""
     tracks = [segment.tracks[label.track] for segment in recording.segments]
-    own_mean = _own_mean(tracks) if label.decide == "above_own_mean" else 0.0
+    own_mean = own_mean_of(recording.segments, label) if label.decide == "above_own_mean" else 0.0
     decided = [
         decide(track, begin, begin + window_s, label, own_mean)
         for track, begins in zip(tracks, grid, strict=True)

@@ -10,8 +10,8 @@ from pydantic import ConfigDict
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Channel, Label, Recording
-from raylab.windows.number_types import NotNegative, Positive
-from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
+from raylab.windows.number_types import LARGEST, NotNegative, Positive
+from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, class_of_code
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
 OF_THE_SPEAKER = ("acoustic", "functionals", "visual")
@@ -74,17 +74,19 @@ class Utterances:
 
 def classes_of_utterances(recording: Recording, label: Label) -> npt.NDArray[np.int8]:
     """(n_segments,) class index, ``NO_LABEL`` if the code has no class: the track holds one value an utterance."""
-    codes = [int(segment.tracks[label.track].values[0]) for segment in recording.segments]
-    return np.array([label.codes.get(code, NO_LABEL) for code in codes], dtype=np.int8)
+    codes = [float(segment.tracks[label.track].values[0]) for segment in recording.segments]
+    return np.array([class_of_code(code, label) for code in codes], dtype=np.int8)
 
 
 def _check(recording: Recording) -> None:
-    """Refuse NaN, an utterance longer than its window, and one without any modality."""
+    """Refuse NaN, values beyond single precision, an utterance longer than its window, and one without any modality."""
     for segment in recording.segments:
         for channel in recording.channels:
             samples, problem = segment.signals[channel.name], ""
             if bad := int((~np.isfinite(samples)).sum()):
                 problem = f"has {bad} of {samples.size} values that are NaN or infinite"
+            elif (largest := float(np.abs(samples).max(initial=0.0))) > LARGEST:
+                problem = f"has the value {largest:g}, windows hold at most {LARGEST:g}"
             elif len(samples) > channel.longest:
                 problem = f"has {len(samples)} steps, a window holds {channel.longest}"
             elif not any(len(signal) for signal in segment.signals.values()):

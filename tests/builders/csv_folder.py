@@ -17,10 +17,10 @@ def write(root: Path, people: tuple[str, ...] = ("anna", "ben"), seconds: int = 
         root / "traits.csv", index=False
     )
     for i, person in enumerate(people):
-        for session in ["."] if person != "ben" else ["evening", "morning"]:
+        for number, session in enumerate(["."] if person != "ben" else ["evening", "morning"]):
             folder = root / person / session
             folder.mkdir(parents=True, exist_ok=True)
-            rng = np.random.default_rng(i)
+            rng = np.random.default_rng([i, number])
             pd.DataFrame({"value": rng.normal(0, 1, 4 * seconds)}).to_csv(folder / "eda.csv", index=False)
             pd.DataFrame({"value": rng.normal(0, 1, 64 * seconds)}).to_csv(folder / "pulse.csv", index=False)
             pd.DataFrame({"time_s": [0, seconds / 2], "stress": [0, 1]}).to_csv(folder / "labels.csv", index=False)

@@ -29,9 +29,9 @@ def write_wav(path: Path, samples: npt.NDArray[np.float64], rate: int = 16_000) 
 def write_emodb(root: Path, speakers: tuple[str, ...] = ("03", "08"), rate: int = 16_000) -> Path:
     """Two texts in neutral, anger and boredom by each speaker; anger is higher and longer."""
     for number, speaker in enumerate(speakers):
-        for text in ("a01", "b10"):
+        for other, text in enumerate(("a01", "b10")):
             for letter, hz, seconds in (("N", 120, 0.5), ("W", 220, 0.7), ("L", 100, 0.6)):
-                sound = hum(seconds, hz + 40 * number, rate)
+                sound = hum(seconds, hz + 40 * number + other, rate)
                 write_wav(root / "wav" / f"{speaker}{text}{letter}a.wav", sound, rate)
     return root
 
@@ -42,7 +42,7 @@ def write_ravdess(root: Path, actors: tuple[int, ...] = (1, 2), rate: int = 48_0
     for actor in actors:
         for statement in (1, 2):
             for emotion in (1, 2, 5):
-                sound = hum(0.4 + 0.1 * emotion, 140, rate)
+                sound = hum(0.4 + 0.1 * emotion, 140 + 2 * actor + statement, rate)
                 stereo = actor == 2 and (statement, emotion) == (1, 5)
                 name = f"03-01-{emotion:02d}-01-{statement:02d}-01-{actor:02d}.wav"
                 samples = np.stack([sound, sound / 2], axis=1) if stereo else sound

@@ -138,7 +138,11 @@ def store(windows: Windows, where: Path) -> Path:
         table = to_table(cut, entry.name, number, list(labels)).drop_columns(["participant"])
         folder.write_table(f"participant={entry.name}/part-0.parquet", table)
         digest = fingerprint_of(read_rows(folder, entry.name, columns), columns)
-        entries.append(entry.changed(fingerprint=digest, duration_s=100.0, windows=len(table)))
+        counts = {
+            label.name: {text: int((labels[label.name] == k).sum()) for k, text in enumerate(label.classes)}
+            for label in index.card.labels
+        }
+        entries.append(entry.changed(fingerprint=digest, duration_s=100.0, windows=len(table), counts=counts))
     card = index.card.changed(participants=tuple(entries), caution="Made windows.", fingerprint=joint_fingerprint(entries))
     folder.write_json(CARD, card.as_json())
     return where

@@ -15,10 +15,14 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.live.calibrate import Calibrator, calibrate_network, training_arrays
 from raylab.live.core.event_bus import EventBus
+from raylab.live.core.inference import WindowClassifier
 from raylab.live.core.messages import Chunk, LabelMark, Note, Source, Window
+from raylab.live.core.model_file import LiveModel
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
 from raylab.live.sources.source import SourceOptions
+from raylab.runs.run import start
+from raylab.trials.study import parse_study
 from raylab.windows.dataset import read_windows
 
 
@@ -171,3 +175,116 @@ def test_windows_count_only_where_the_mark_held_throughout(live_run: Path) -> No
 def test_a_calibration_that_cannot_be_is_refused(live_run: Path, columns: dict[str, str], message: str) -> None:
     with pytest.raises(RaylabError, match=message):
         Calibrator(exported(live_run, **columns), "some", 3, lambda network: None, lambda note: None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "layers"),
+    [
+        ({}, "all"),
+        ({"technique": "fine_tuning", "variant": "layers=last budget=3"}, "last"),
+        ({"technique": "fine_tuning", "variant": "layers=all budget=3"}, "all"),
+        ({"technique": "user_dependent", "variant": "budget=3"}, "all"),
+    ],
+)
+def test_a_calibration_trains_the_layers_that_the_model_has(live_run: Path, columns: dict[str, str], layers: str) -> None:
+    """Unless the user names some; a name that it does not have is refused with those that it has, and with the option."""
+    model = exported(live_run, "tuned", **columns)
+    calibrator = Calibrator(model, StreamSettings(calibrate=3).layers, 3, lambda network: None, lambda note: None)
+    assert layers == calibrator.layers
+    other = {"all": "some", "last": "all"}[layers]
+    with pytest.raises(RaylabError, match=f"trains layers .*{layers}.*, not '{other}'; leave --layers out, or give --layers"):
+        Calibrator(model, other, 3, lambda network: None, lambda note: None)
+
+
+@pytest.mark.parametrize("budget", [0, -3, 10**9])
+def test_a_calibration_of_no_or_endless_windows_is_refused(live_run: Path, budget: int) -> None:
+    with pytest.raises(RaylabError, match="windows of each class cannot be; give --calibrate 1 to"):
+        Calibrator(exported(live_run, "tuned"), "", budget, lambda network: None, lambda note: None)
+
+
+@pytest.fixture(scope="module")
+def classical(live_run: Path) -> Path:
+    """A run folder of classical models on the target's calibration windows alone."""
+    study = {
+        "name": "classical",
+        "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
+        "models": [{"encoder": "svm"}, {"encoder": "hmm_gmm"}],
+        "techniques": [{"name": "user_dependent", "budget": [5]}],
+    }
+    summary = start(
+        parse_study(study, "classical"), str(live_run / "windows"), str(live_run / "classical"), "local", log=lambda line: None
+    )
+    assert summary.complete
+    return live_run
+
+
+@pytest.mark.parametrize("name", ["svm", "hmm_gmm"])
+def test_a_model_that_has_seen_the_target_is_no_beginning(classical: Path, name: str) -> None:
+    """A classical model on calibration windows alone is nothing before them: it is exported without a calibration, says why, and decides."""
+    model = exported(classical, "classical", model=name, technique="user_dependent")
+    assert model.card.calibration is None and f"{name} of user_dependent is fitted at once" in model.card.no_calibration
+    with pytest.raises(
+        RaylabError, match=f"cannot be calibrated: {name} of user_dependent is fitted at once on the calibration windows of P01"
+    ):
+        Stream(
+            model,
+            open_source(model.card, SourceOptions("folder:.", "P01")),
+            EventBus(),
+            StreamSettings(calibrate=3),
+            True,
+            Calibrator,
+        )
+    decided = WindowClassifier(model).decide(_first(classical, 1)[0][0])
+    assert "exported" == decided.model and abs(sum(decided.p.values()) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("technique", ["user_dependent", "fine_tuning"])
+def test_a_file_without_the_weights_of_before_is_refused(classical: Path, technique: str) -> None:
+    """A file of before this was checked, or one that lacks some: no stream with a calibration begins with weights that have seen the target."""
+    plan = exported(classical, "tuned").card.calibration
+    trained = exported(classical, "classical", model="svm", technique="user_dependent")
+    earlier = LiveModel(trained.card.model_copy(update={"calibration": plan, "technique": technique}), trained.weights, {})
+    network = exported(classical, "tuned", technique="fine_tuning", variant="layers=all budget=3")
+    partial = dict(list(network.weights_before.items())[1:])
+    for model in (earlier, LiveModel(network.card, network.weights, partial), LiveModel(network.card, network.weights, {})):
+        with pytest.raises(
+            RaylabError, match=r"has seen the calibration windows of P01, and its file does not hold what it was before"
+        ):
+            Stream(
+                model,
+                open_source(model.card, SourceOptions("folder:.", "P01")),
+                EventBus(),
+                StreamSettings(calibrate=3),
+                True,
+                Calibrator,
+            )
+        assert model.network(calibrated=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "people", "target_windows", "line"),
+    [
+        ({}, 3, 0, "trained on 3 people of simulated (past)"),
+        (
+            {"technique": "fine_tuning", "variant": "layers=all budget=3"},
+            4,
+            6,
+            "trained on 4 people of simulated (past), 6 calibration windows of P01 among them",
+        ),
+        ({"technique": "fine_tuning", "variant": "layers=last budget=3"}, 4, 6, "trained on 4 people"),
+        (
+            {"technique": "user_dependent", "variant": "budget=3"},
+            1,
+            6,
+            "trained on 1 person of simulated (past), 6 calibration windows of P01",
+        ),
+    ],
+)
+def test_the_card_counts_the_participants_of_all_stages(
+    live_run: Path, columns: dict[str, str], people: int, target_windows: int, line: str
+) -> None:
+    """Not of the last one alone, which is the target's in a calibration."""
+    card = exported(live_run, "tuned", **columns).card
+    assert (people, target_windows) == (card.people, card.target_windows) and line in card.lines()[0]
+    earlier = card.model_copy(update={"target_windows": None})
+    assert earlier.lines()[0].endswith(f"{'person' if people == 1 else 'people'} of simulated (past)")

@@ -60,6 +60,14 @@ def _slowly(chunks: list[Any], pause_s: float = 0.001) -> Iterator[Any]:
         yield chunk
 
 
+def _agree(socket: Any) -> dict[str, Any]:
+    """Give consent as the page does; the greeting that follows."""
+    assert "consent" == json.loads(socket.recv(timeout=30))["event"]
+    socket.send("agree")
+    hello: dict[str, Any] = json.loads(socket.recv(timeout=30))
+    return hello
+
+
 def _until(socket: Any, wanted: str) -> dict[str, Any]:
     """The next event of this kind."""
     while True:
@@ -72,15 +80,14 @@ def test_a_page_gets_what_is_decided_and_sends_marks(live_run: Path) -> None:
     """Greeting, decisions, marks and consent over the websocket."""
     with _served(live_run, _slowly(_chunks()), StreamSettings(calibrate=50)) as (url, stream, agreed):
         with connect(url.replace("http", "ws") + "live") as socket:
-            hello = json.loads(socket.recv(timeout=30))
+            hello = _agree(socket)
+            assert agreed.wait(5)
             assert ("hello", ["calm", "stress"], 50) == (hello["event"], hello["classes"], hello["calibrate"])
             assert {"label", "p", "weights", "missing", "quality", "latency_ms", "parts_ms"} <= set(_until(socket, "decision"))
             socket.send("mark stress")
             assert "stress" == _until(socket, "mark")["label"]
             socket.send(b"mark calm")  # none of the page's: left out
             socket.send("mark " + "x" * 5000)
-            socket.send("agree")
-            assert agreed.wait(5)
             assert "stress" == _until(socket, "decision")["mark"]
         assert stream.calibrator is not None and "stress" == stream.calibrator.current_mark
 
@@ -92,6 +99,7 @@ def test_a_late_page_sees_what_was_decided(live_run: Path) -> None:
         while stream.statistics.windows < 20 and time.monotonic() < until:
             time.sleep(0.05)
         with connect(url.replace("http", "ws") + "live") as socket:
+            _agree(socket)
             assert 12 == _until(socket, "decision")["window"]
 
 
@@ -172,6 +180,20 @@ def test_nothing_is_stored_unless_asked(live_run: Path, tmp_path: Path, monkeypa
     assert [] == list(tmp_path.rglob("*"))
 
 
+def test_what_cannot_be_written_or_played_is_refused_before_the_stream(live_run: Path, tmp_path: Path) -> None:
+    """A record in a folder that is not there, or in place of a folder; a speed that is none; a camera that is no number."""
+    exported(live_run)
+    model = next((live_run / "models").glob("fcn_w0.0625-non_personalized.raylab"))
+    for record in (tmp_path, tmp_path / "none" / "r.jsonl"):
+        request = LiveRequest(model, SourceOptions("folder:.", "P01", speed=0), StreamSettings(), record=record, quiet=True)
+        with pytest.raises(RaylabError, match=f"--record {record} cannot be written"):
+            follow(request, lambda line: None)
+    assert [] == list(tmp_path.iterdir())
+    for speed in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(RaylabError, match="--speed"):
+            SourceOptions("folder:.", "P01", speed=speed)
+
+
 def test_nobody_is_captured_without_consent(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the command line it is refused; with a page the stream begins when consent is given there."""
     exported(live_run)
@@ -230,6 +252,12 @@ def test_a_browser_shows_a_replay(browser: Any, live_run: Path, width: int, sche
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         page.wait_for_selector("dialog[open]")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog[open]")
+        time.sleep(1.0)
+        assert not page.is_visible("main") and not page.is_visible("header")  # behind the dialog is nothing
+        assert "fcn" not in page.content() and "made for a test" not in page.content() and not page.inner_html("#marks")
         assert "must know it and agree" in page.inner_text("#consent-text") and "Nothing is recorded." in page.inner_text(
             "#consent-record"
         )

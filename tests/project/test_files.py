@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from raylab.errors import InvalidValueError
 from raylab.files import Folder, join, within
 from raylab.record_store import RecordStore
 
@@ -91,3 +92,29 @@ def test_a_truncated_record_is_as_good_as_none(store: RecordStore, tmp_path: Pat
     path = tmp_path / "rows" / "k1.json"
     path.write_text(json.dumps({"status": "ok"})[:8])
     assert {"k0", "k2"} == store.records().keys()
+
+
+@pytest.mark.parametrize("kind", ["no parquet", "empty", "cut", "flipped footer", "no magic"])
+def test_a_damaged_table_is_named(tmp_path: Path, kind: str) -> None:
+    """A sentence with the file and the remedy, whatever pyarrow raises."""
+    folder = Folder(tmp_path)
+    folder.write_table("a/t.parquet", pa.table({"x": list(range(1000))}))
+    path = tmp_path / "a" / "t.parquet"
+    good = bytearray(path.read_bytes())
+    if kind == "flipped footer":
+        good[-200:-60] = bytes(byte ^ 0xFF for byte in good[-200:-60])
+    content = {"no parquet": b"P01;1,5\n" * 9, "empty": b"", "cut": good[:-40], "no magic": b"\0" * 4 + good[4:-4] + b"\0" * 4}
+    path.write_bytes(content.get(kind, good))
+    with pytest.raises(InvalidValueError, match=r"t\.parquet cannot be read \(.+\)\. What to do: ") as raised:
+        folder.read_table("a/t.parquet")
+    assert 1 == len(str(raised.value).splitlines())
+    with pytest.raises(FileNotFoundError):
+        folder.read_table("a/none.parquet")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"{", b"[" * 100_000, b"\x80abc"])
+def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
+    """Bytes that are no text, no JSON, or nested beyond sense."""
+    (tmp_path / "r.json").write_bytes(content)
+    with pytest.raises(InvalidValueError, match=r"r\.json is damaged"):
+        Folder(tmp_path).read_json("r.json")

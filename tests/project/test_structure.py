@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # A package imports only what stands before it. analysis stands on its own ground: it reads files, and knows nothing of raylab.
 ORDER = {
     "raylab": [
-        "errors", "hashing", "files", "record_store", "features", "recordings", "windows", "folds", "models", "techniques", "training",
+        "errors", "hashing", "names", "files", "record_store", "features", "recordings", "windows", "folds", "models", "techniques", "training",
         "trials", "runs", "live", "validity", "cli",
     ],
-    "analysis": ["errors", "constants", "arrays", "formatting", "scores", "statistics", "figures", "report", "validation"],
+    "analysis": ["errors", "constants", "arrays", "plain_text", "formatting", "scores", "statistics", "figures", "report", "validation"],
 }  # fmt: skip
 USES_ANALYSIS = ("trials", "runs", "live", "validity", "cli")
 USES_RAY = ("runs", "validity")
@@ -110,7 +110,9 @@ def test_test_files_stay_readable_and_apart(path: Path) -> None:
 
 
 def test_folders_of_the_tests_are_the_packages() -> None:
-    """Each folder of tests/ is named after `analysis` or a package of raylab; `project` is the rest, `builders` what tests share."""
-    packages = {path.parent.name for path in (ROOT / "raylab").glob("*/__init__.py")} | {"analysis"}
+    """Each folder of tests/ is named after `analysis` or a package of raylab or benchmarks; `project` is the rest, `builders` what tests share."""
+    packages = {path.parent.name for top in ("raylab", "benchmarks") for path in (ROOT / top).glob("*/__init__.py")} | {
+        "analysis"
+    }
     folders = {path.parent.relative_to(ROOT / "tests").parts[0] for path in TESTS if path.parent != ROOT / "tests"}
     assert folders <= packages | {"project", "builders"}

@@ -60,6 +60,13 @@ def test_bad_mat_is_refused(tmp_path: Path, change: Any, what: str) -> None:
         ("SelfAsessment", "Experiment_1", "C3", None, r"video 5 has the position None"),
         ("SelfAsessment", "Experiment_1", "D1", "excitement", r"has no column arousal, only .*excitement"),
         ("Participants_Personality", "Personalities", "B3", 7.5, r"channel agreeableness.*7\.5, the scale is 1\.\.7"),
+        (
+            "Participants_Personality",
+            "Personalities",
+            "B3",
+            "5,5",
+            r"channel agreeableness.*has the value '5,5', the scale is 1\.\.7",
+        ),
         ("Participants_Personality", "Personalities", "C1", 1, r"channel UserID.*names the participant in 2 columns"),
         ("Participants_Personality", "Personalities", "A1", "Who", r"has no row UserID, only who"),
         ("Participant_Questionnaires", "Sheet1", "A3", 1, r"channel UserID.*names the participant in 2 rows"),

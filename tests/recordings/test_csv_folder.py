@@ -54,6 +54,7 @@ def test_an_empty_cell_is_no_label(tmp_path: Path) -> None:
 BROKEN = {
     "missing channel": (lambda r: (r / "anna" / "eda.csv").unlink(), ["anna", "eda.csv", "is missing"]),
     "text in a channel": (lambda r: (r / "anna" / "eda.csv").write_text("value\n1\nx\n"), ["anna", "eda", "'x' in row 3"]),
+    "no rows": (lambda r: (r / "anna" / "pulse.csv").write_text("value\n"), ["anna", "pulse", "no rows"]),
     "empty file": (lambda r: (r / "anna" / "pulse.csv").write_text(""), ["anna", "pulse"]),
     "no time": (lambda r: (r / "anna" / "labels.csv").write_text("stress\n1\n"), ["anna", "labels", "time_s"]),
     "time falls": (lambda r: (r / "anna" / "labels.csv").write_text("time_s,stress\n0,0\n9,1\n5,0\n"), ["row 4", "5 after 9"]),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from builders.stress_predict import PSS, STAI, T0, write_e4, write_stress_predict
@@ -84,6 +85,28 @@ def test_answer_that_is_no_number_is_refused(tmp_path: Path) -> None:
         STRESS_PREDICT.read(tmp_path, "S02", {})
 
 
+def test_a_participant_without_answers_is_told(tmp_path: Path) -> None:
+    """A sheet that names the participant otherwise says which names it has."""
+    write_stress_predict(tmp_path)
+    path = tmp_path / "Processed_data/Questionnaires_scores.xlsx"
+    book = openpyxl.load_workbook(path)
+    sheet = book["PSS Score"]
+    cell = next(cell for cell in sheet[1] if cell.value == "S02")
+    cell.value = "s2"
+    book.save(path)
+    message = r"participant S02, file .*sheet 'PSS Score' has 0 columns Before of the participant, expected 1; s2 may be meant"
+    with pytest.raises(RecordingError, match=message):
+        STRESS_PREDICT.read(tmp_path, "S02", {})
+
+
+def test_files_of_two_sessions_are_refused(tmp_path: Path) -> None:
+    """A file that ends before another one starts is refused, not read as empty."""
+    write_stress_predict(tmp_path)
+    write_e4(tmp_path / "Raw_data/S02/EDA.csv", T0 + 7200, 4, np.arange(200.0)[:, None])
+    with pytest.raises(RecordingError, match=r"participant S02.*another file starts at 1644234774.*not of one session"):
+        STRESS_PREDICT.read(tmp_path, "S02", {})
+
+
 @pytest.mark.parametrize("step", ["gap", "repeated", "backwards"])
 def test_labels_that_are_not_one_a_second_are_refused(tmp_path: Path, step: str) -> None:
     """A gap, a repeated second or a step back in the labels is refused: labels are placed by time."""
@@ -100,7 +123,15 @@ def test_labels_that_are_not_one_a_second_are_refused(tmp_path: Path, step: str)
     ("text", "what"),
     [
         ("Participant,Label\n2,0\n", r"lacks the column\(s\) Time\(sec\)"),
-        ("Participant,Time(sec),Label\n2,0,0\n2,1,2\n", "has the label 2, expected 0 or 1"),
+        ("Participant,Time(sec),Label\n2,0,0\n2,1,2\n", "has the label 2, expected 0 or 1, in row 3"),
+        ("Participant,Time(sec),Label\n2,0,0\n2,1,0.9\n", r"has the label 0\.9, expected 0 or 1"),
+        (
+            "Participant,Time(sec),Label\n2,0,0\n2.7,1,1\n",
+            r"has the participant 2\.7, expected a participant's number, in row 3",
+        ),
+        ("Participant,Time(sec),Label\n2,0,0\n,1,1\n", "has the participant nan"),
+        ("Participant,Time(sec),Label\n2,0,0,\n2,1,1,\n", "row 2 has 4 fields, the header has 3"),
+        ("Participant;Time(sec);Label\n2;0;0\n", "separated by ';'"),
     ],
 )
 def test_other_label_file_is_refused(tmp_path: Path, text: str, what: str) -> None:

@@ -153,8 +153,8 @@ def test_modalities_are_an_axis_of_a_study(people: Windows) -> None:
     ("modalities", "why"),
     [
         (["voice", "face"], r"made has no modality face for fcn voice\+face \(it has pulse, voice\)"),
-        ([], "at least 1 item"),
-        (["voice", "voice"], "modalities names voice twice"),
+        ([], "models.0.modalities: it has to name at least one"),
+        (["voice", "voice"], "modalities: it names voice twice"),
     ],
 )
 def test_modalities_that_are_not_there_are_refused(modalities: list[str], why: str, people: Windows) -> None:

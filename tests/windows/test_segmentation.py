@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from raylab.errors import RecordingError
 from raylab.recordings import Channel, Label, Recording
+from raylab.recordings.recording import OwnMean
 from raylab.windows.card import ParticipantSummary, participant_summary
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import NO_LABEL, cut, decide, starts
+from raylab.windows.segmentation import NO_LABEL, cut, decide, own_mean_of, starts
 
 # --- normalization: past -----------------------------------------------------------------------------------------
 
@@ -186,6 +187,42 @@ def test_own_mean_is_each_participants() -> None:
             parts.append(replace(segment(40, start), tracks=ratings))
         found[name] = cut(replace(recording(*parts), participant=name), [OWN_MEAN], PAPER).labels["arousal"].tolist()
     assert found == {"P1": [0] * 6 + [1] * 6, "P2": [0] * 6 + [1] * 6}
+
+
+def _rated(*clips: tuple[str, float, float]) -> Recording:
+    """Clips of (session, seconds, rating), one after the other."""
+    parts, start = [], 0.0
+    for session, seconds, rating in clips:
+        part = replace(segment(seconds, start), session=session, tracks={"rating": track([0.0, seconds], [rating, rating])})
+        parts.append(part)
+        start += seconds
+    return recording(*parts)
+
+
+@pytest.mark.parametrize(("own_mean", "expected"), [("time", 3.125), ("clip", 5.0)])
+def test_own_mean_by_time_or_by_clip(own_mean: OwnMean, expected: float) -> None:
+    """A clip of 150 s rated 2 and two of 25 s rated 4 and 9: by time the long one weighs as it lasts, by clip as the others."""
+    made = _rated(("a", 150, 2.0), ("b", 25, 4.0), ("c", 25, 9.0))
+    label = replace(OWN_MEAN, own_mean=own_mean)
+    assert own_mean_of(made.segments, label) == pytest.approx(expected)
+    classes = cut(made, [label], PAPER).labels["arousal"]
+    by_session = {name: set(classes[[session == name for session in cut(made, [label], PAPER).sessions]]) for name in "abc"}
+    assert by_session == {"a": {0}, "b": {int(expected < 4)}, "c": {1}}
+
+
+def test_stretches_of_one_session_are_one_clip() -> None:
+    """A gap cuts a session into segments, which count once together; a clip without a rating does not count."""
+    made = _rated(("a", 40, 1.0), ("a", 40, 1.0), ("b", 40, 4.0), ("c", 40, float("nan")))
+    assert own_mean_of(made.segments, replace(OWN_MEAN, own_mean="clip")) == 2.5
+    assert np.isnan(own_mean_of(_rated(("c", 40, float("nan"))).segments, replace(OWN_MEAN, own_mean="clip")))
+
+
+@pytest.mark.parametrize("own_mean", ["time", "clip"])
+@pytest.mark.parametrize("rating", [0.1, 0.7, 5.0, 6.33, 1 / 3])
+def test_equal_ratings_are_all_low(own_mean: OwnMean, rating: float) -> None:
+    """No window exceeds the own mean if all clips are rated alike, whatever the sums of floating-point numbers come to."""
+    made = _rated(*((f"clip {i}", seconds, rating) for i, seconds in enumerate((37, 53, 41.5, 60))))
+    assert set(cut(made, [replace(OWN_MEAN, own_mean=own_mean)], PAPER).labels["arousal"]) == {0}
 
 
 @pytest.mark.parametrize(

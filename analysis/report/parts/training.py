@@ -1,5 +1,7 @@
 """How the models were trained and what they put out: chosen hyperparameters, attention weights, training curves, reliability."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from analysis.figures import figure_data
@@ -10,7 +12,7 @@ from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.attention import attention_weights, weights_by_variant
 from analysis.scores.keys import CELL, FOLD
 from analysis.scores.run_folder import RunTables
-from analysis.scores.training_curves import training_curves
+from analysis.scores.training_curves import SKIPPED, training_curves
 
 
 def _searched(tables: RunTables) -> pd.DataFrame:
@@ -52,6 +54,13 @@ def _figures(figures: list[FigureBlock]) -> SectionContent | None:
     return SectionContent(blocks=tuple(figures)) if figures else None
 
 
+def _training_curves(report: ReportData, cell: ReportCell) -> SectionContent | None:
+    curves = report.rows("curves", cell)
+    content = _figures(report_figures.training(cell.slug, curves))
+    skipped = tuple(curves.attrs.get(SKIPPED, ()))
+    return replace(content or SectionContent(), text=skipped) if skipped else content
+
+
 SEARCHED = ReportPart(
     "searched",
     compute=lambda tables, report: _searched(tables),
@@ -70,7 +79,7 @@ CURVES = ReportPart(
     "curves",
     compute=lambda tables, report: training_curves(report.run),
     title="Training curves",
-    cell=lambda report, cell: _figures(report_figures.training(cell.slug, report.rows("curves", cell))),
+    cell=_training_curves,
     descriptive=True,
 )
 RELIABILITY = ReportPart(

@@ -16,7 +16,6 @@ from raylab.live.sources.source import SourceOptions
 from raylab.techniques.registry import LAYERS
 
 Layers = StrEnum("Layers", {str(name): str(name) for name in LAYERS.default})  # type: ignore[misc]  # the members are the technique's
-ALL = Layers("all")
 RECORDING, CALIBRATION, OUTPUT = "A recording", "Calibration", "Output"
 
 
@@ -40,7 +39,10 @@ def live(
             help="calibrate on so many windows of each class that the wearer marks", min=0, rich_help_panel=CALIBRATION
         ),
     ] = 0,
-    layers: Annotated[Layers, typer.Option(help="what a calibration trains", rich_help_panel=CALIBRATION)] = ALL,
+    layers: Annotated[
+        Layers | None,
+        typer.Option(help="what a calibration trains; what the model has unless given", rich_help_panel=CALIBRATION),
+    ] = None,
     sentences: Annotated[Path | None, typer.Option(help="speech: what may be said, a sentence a line")] = None,
     page: Annotated[
         int | None,
@@ -56,7 +58,7 @@ def live(
 
     Example: raylab live s2.raylab --source lsl --calibrate 20 --page 8800
     """
-    settings = StreamSettings(calibrate, layers.value, _sentences(sentences) if sentences else [])
+    settings = StreamSettings(calibrate, layers.value if layers else "", _sentences(sentences) if sentences else [])
     options = SourceOptions(source, participant, replay_labels, speed)
     one_window_at_a_time()
     follow(LiveRequest(model, options, settings, page, record, consent, quiet), say_aside)

@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 
 from raylab.cli.console import say
 from raylab.errors import RaylabError
@@ -14,6 +13,7 @@ from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
 from raylab.windows.preprocess import Preprocessing
+from raylab.yaml_file import YamlFileError, parse_yaml
 
 DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
 Normalization = Literal["recording", "past", "none", "per_speaker"]
@@ -77,17 +77,19 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     """``name=value`` pairs; a value is read as YAML reads it.
 
     Raises:
-        RaylabError: naming a pair that is none, or a value that is no YAML.
+        RaylabError: naming a pair that is none, a name that is given twice, or a value that is no YAML.
     """
-    options = {}
+    options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise RaylabError(f"--option {pair!r} is not name=value")
+        if name in options:
+            raise RaylabError(f"--option {name} is given twice")
         try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RaylabError(f"--option {pair!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
+            options[name] = parse_yaml(value, f"--option {pair!r}")
+        except YamlFileError as error:
+            raise RaylabError(f"--option {pair!r}: the value cannot be read ({error})") from error
     return options
 
 

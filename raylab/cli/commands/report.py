@@ -4,14 +4,12 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from analysis.report.comparison_table import caption, headings, rows, title
 from analysis.report.write import write_report
 from analysis.scores.metrics import METRIC_ALIASES, METRICS
 from analysis.scores.scores import Scoring
-from raylab.cli.console import console, say
+from raylab.cli.console import say, say_table
 
 Metric = StrEnum("Metric", {name: name for name in (*METRICS, *METRIC_ALIASES)})  # type: ignore[misc]  # the members are the table's
 
@@ -35,10 +33,7 @@ def report(
     """
     data = write_report(run, scoring, metric.value if metric else None, best, tuple(against or ()))
     for names, part in data.comparison.groupby(["dataset", "label", "model"], sort=True):
-        table = Table(*headings(), box=SIMPLE_HEAD, title=title(names), title_justify="left")
-        for row in rows(part):
-            table.add_row(*row)
-        console.print(table)
+        say_table(title(names), headings(), rows(part))
         say(caption(part))
     for note in (*data.notes, *([data.incomplete] if data.incomplete else [])):
         say(f"- {note}")

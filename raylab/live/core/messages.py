@@ -1,5 +1,6 @@
 """Messages between the parts of a stream: a source with its samples and marks, windows, and notes for the subscribers."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
@@ -9,6 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 SOUND, PICTURE = "sound", "picture"  # the channels of a source of speech
+# Seconds: no clock shows more (it is the year 5138, and less than this year in milliseconds), and a sample's place is still exact to 20 us.
+LATEST_S = 1e11
+LONGEST_LABEL, LONGEST_ABOUT, LONGEST_NOTE = 200, 80, 500  # characters
+
+
+def is_time(time_s: float) -> bool:
+    """Whether a time stamp can be one, in seconds: it is finite, and no clock's in another unit."""
+    return math.isfinite(time_s) and abs(time_s) <= LATEST_S
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters; what a source sends can have any length."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 @dataclass(frozen=True)
@@ -20,12 +34,14 @@ class Chunk:
         time_s: of the first sample, on the source's clock.
         samples: (n, n_features); a picture is (height, width) of uint8.
         arrived: when it was received, by ``time.perf_counter``.
+        n_before: samples of this channel that were captured before it, so that what raylab itself drops is known; -1: they were not counted.
     """
 
     channel: str
     time_s: float
     samples: npt.NDArray[Any]
     arrived: float = 0.0
+    n_before: int = -1
 
 
 @dataclass(frozen=True)

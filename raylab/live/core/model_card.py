@@ -16,6 +16,8 @@ from raylab.windows.card import kind_of
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.utterances import Utterances
 
+NOT_CALIBRATED = "non_personalized"  # the technique whose models can be calibrated and have not been
+
 T = TypeVar("T", Preprocessing, Utterances)
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in (Preprocessing, Utterances)}
@@ -57,7 +59,9 @@ class ModelCard(_CardPart):
 
     Attributes:
         options: of the reader; of speech they decide how sound and words become features.
-        people: number of participants that its last stage was trained on.
+        people: number of participants that its stages were trained on, all of them together; the target too, if a stage trained on the
+            target's calibration windows.
+        target_windows: number of these windows; None in files of before they were counted.
         participant: the target of the study, who was held out; a calibrated technique has seen the target's calibration windows.
         draws: fields of the fold's ``FoldSeeds``: a calibration by the wearer makes the same random draws as the study's.
         auroc: on the target's test windows; None if it is not defined.
@@ -80,6 +84,7 @@ class ModelCard(_CardPart):
     adapter: bool
     participant: str
     people: int
+    target_windows: int | None = None
     seed: int
     draws: dict[str, Any]
     stages: tuple[str, ...]
@@ -128,12 +133,20 @@ class ModelCard(_CardPart):
         """The preprocessing of utterances."""
         return _from_fields(Utterances, self.preprocessing)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the study itself ran the calibration stage, which it did not if that is borrowed from another technique."""
+        return self.calibration is not None and self.technique != NOT_CALIBRATED
+
     def lines(self) -> list[str]:
         """The card as lines of text."""
         technique = f"{self.technique} {self.variant}".removesuffix(" -")
         score = "not defined" if self.auroc is None else f"{self.auroc:.3f} on {self.n_test} windows"
+        people = f"{self.people} {'person' if self.people == 1 else 'people'} of {self.dataset}"
+        if self.target_windows:
+            people += f", {self.target_windows} calibration windows of {self.participant} among them"
         lines = [
-            f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {technique}, trained on {self.people} people of {self.dataset}",
+            f"{self.spec.name} for {self.label} ({', '.join(self.classes)}), {technique}, trained on {people}",
             f"held out: {self.participant}, AUROC {score}; study {self.study}, trial {self.trial}",
             f"sees {', '.join(f'{c.name} ({c.recorded_hz:g} Hz, {c.unit})' for c in self.channels)}",
             f"calibration: {self.no_calibration or 'by marked windows, ' + ' or '.join(self.calibration.trainable if self.calibration else ())}",

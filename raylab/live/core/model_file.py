@@ -47,14 +47,36 @@ class LiveModel:
             untrained: takes the weights; a new one that can only predict unless given (``_blank``).
 
         Raises:
-            RaylabError: if the weights are not this model's.
+            RaylabError: if the weights are not this model's, or the file does not hold those of before the target was seen.
         """
         self.refuse_other_weights()
+        if not calibrated:
+            self._refuse_calibrated_only()
         network = _blank(self.card) if untrained is None else untrained
         network.load_parts(self.weights)
         if not calibrated and self.weights_before:
             network.load_parts(self.weights_before)
         return network
+
+    def _refuse_calibrated_only(self) -> None:
+        """Refuse to take weights that have seen the target's calibration windows for those of before.
+
+        Raises:
+            RaylabError: naming the weights of before that the file lacks.
+        """
+        if not self.card.is_calibrated or self.card.calibration is None:
+            return
+        parts = {part for trained in self.card.calibration.trainable.values() for part in trained}
+        classical = self.card.spec.encoder in CLASSICAL_MODELS
+        missing = [
+            name for name in sorted(set(self.weights) - set(self.weights_before)) if classical or name.split(".")[0] in parts
+        ]
+        if missing:
+            raise RaylabError(
+                f"this {self.card.spec.encoder} of {self.card.technique} has seen the calibration windows of {self.card.participant}, and its file "
+                f"does not hold what it was before ({', '.join(missing[:3])}): it cannot be calibrated. Use it without --calibrate, or export "
+                "a trial of non_personalized or fine_tuning"
+            )
 
     def refuse_other_weights(self) -> None:
         """Refuse weights that are not of the card's network, before a network of the card's size is built.

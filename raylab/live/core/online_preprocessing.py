@@ -121,6 +121,12 @@ class RunningChannel:
         self._arrivals.clear()
         self._filter_state, self.head = None, 0
 
+    def rewind(self, place: int) -> None:
+        """Forget all samples, and go on at a place before or after the newest one: what came was not what it was taken for."""
+        self._present[:] = False
+        self._arrivals.clear()
+        self._filter_state, self.head = None, place
+
     def _arrival_of(self, place: int) -> float:
         """When the sample at a place was received."""
         return next((arrived for head, arrived in self._arrivals if head > place), 0.0)

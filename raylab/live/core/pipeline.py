@@ -19,7 +19,19 @@ from raylab.live.core.calibration import CalibratorFactory, StreamCalibrator
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.faces import Faces
 from raylab.live.core.inference import Decision, WindowClassifier
-from raylab.live.core.messages import PICTURE, Chunk, LabelMark, Note, SegmentStart, Source, Window
+from raylab.live.core.messages import (
+    LONGEST_LABEL,
+    PICTURE,
+    SOUND,
+    Chunk,
+    LabelMark,
+    Note,
+    SegmentStart,
+    Source,
+    Window,
+    is_time,
+    shortened,
+)
 from raylab.live.core.model_file import LiveModel
 from raylab.live.core.utterance_features import WAIT_S, SpeechWindows
 from raylab.live.core.voice_activity import SpeechSegment, VoiceActivityDetector
@@ -27,6 +39,7 @@ from raylab.live.core.windows import WindowAssembler
 from raylab.models.build import Model
 
 CHUNK_QUEUE, PICTURE_QUEUE, WINDOW_QUEUE = 512, 16, 8  # items that can wait between two parts
+CHUNK_BYTES = 64_000_000  # of the chunks that can wait
 SILENT_S = 5.0  # a source that sends nothing for so long is noted
 POLL_S = 0.5
 MAX_LATENCIES = 100_000  # of the last decisions
@@ -41,12 +54,12 @@ class StreamSettings:
 
     Attributes:
         calibrate: windows of each class that the wearer marks for a calibration; 0: no calibration.
-        layers: that a calibration trains.
+        layers: that a calibration trains; if empty, those that the model has (all of them, if it has that choice).
         sentences: that can be recognized; if empty, those of the model file.
     """
 
     calibrate: int = 0
-    layers: str = "all"
+    layers: str = ""
     sentences: Sequence[str] = ()
 
 
@@ -122,12 +135,15 @@ class Stream:
         self._stop = Event()
         self._last_chunk = time.monotonic()
         self._newest_s = 0.0  # the source's clock after the last captured sample
-        self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(CHUNK_QUEUE, waits)
+        self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(
+            CHUNK_QUEUE, waits, CHUNK_BYTES, _n_bytes, lambda item: isinstance(item, SegmentStart)
+        )
         self._windows: BoundedQueue[tuple[Window, float]] = BoundedQueue(WINDOW_QUEUE, waits)
         self._queues: dict[str, BoundedQueue[Any]] = {"chunks": self._chunks, "windows": self._windows}
         self._threads: list[Thread] = []
         self._channel_counts: Callable[[], dict[str, dict[str, int]]] = dict
-        self._end_of: Callable[[Chunk], float] = lambda chunk: chunk.time_s + len(chunk.samples) / RATE_HZ
+        self._rates_hz: dict[str, float] = {SOUND: RATE_HZ}
+        self._n_captured: dict[str, int] = {}  # channel to its samples so far
         if model.card.kind == "utterances":
             self._add_speech_parts()
         else:
@@ -142,8 +158,7 @@ class Stream:
     def _add_signal_parts(self) -> None:
         assembler = WindowAssembler(self.model.card, self.bus.note)
         self._channel_counts = assembler.counts
-        rates = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
-        self._end_of = lambda chunk: chunk.time_s + len(chunk.samples) / rates.get(chunk.channel, np.inf)
+        self._rates_hz = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
 
         def assemble(chunk: Chunk | SegmentStart) -> None:
             began = time.perf_counter()
@@ -227,7 +242,7 @@ class Stream:
 
     def mark(self, mark: LabelMark) -> None:
         """Take the wearer's mark, from a source or the page."""
-        self.bus.emit({"event": "mark", "label": mark.label, "at": round(time.time(), 3)})
+        self.bus.emit({"event": "mark", "label": shortened(mark.label, LONGEST_LABEL), "at": round(time.time(), 3)})
         if self.calibrator is None:
             self.bus.note(Note("calibration", "a mark came and no calibration was asked for (--calibrate)"))
             return
@@ -246,9 +261,7 @@ class Stream:
                     self._last_chunk = time.monotonic()
                     queue = self._chunks if item.channel != PICTURE else pictures
                     if queue is not None:
-                        queue.put(item if item.arrived else replace(item, arrived=time.perf_counter()))
-                    if item.channel != PICTURE:
-                        self._newest_s = self._end_of(item)
+                        queue.put(self._counted(item))
                 elif isinstance(item, SegmentStart):
                     self._chunks.put(item)
                 elif isinstance(item, LabelMark):
@@ -262,6 +275,20 @@ class Stream:
             self._chunks.close()
             if pictures is not None:
                 pictures.close()
+
+    def _counted(self, chunk: Chunk) -> Chunk:
+        """A chunk with its time of receipt, and the number of samples before it; if it is dropped, the next one of its channel shows that."""
+        if not chunk.arrived:
+            chunk = replace(chunk, arrived=time.perf_counter())
+        rate_hz = self._rates_hz.get(chunk.channel)
+        if rate_hz is None or not chunk.samples.ndim:
+            return chunk
+        if chunk.n_before < 0:
+            chunk = replace(chunk, n_before=self._n_captured.get(chunk.channel, 0))
+        self._n_captured[chunk.channel] = chunk.n_before + len(chunk.samples)
+        if is_time(chunk.time_s):
+            self._newest_s = chunk.time_s + len(chunk.samples) / rate_hz
+        return chunk
 
     def run(self) -> StreamStatistics:
         """Follow the source to its end, or until ``stop``."""
@@ -279,6 +306,7 @@ class Stream:
         if self.calibrator and not self._stop.is_set():
             self.calibrator.wait()
         self._note_drops()
+        self.bus.note_rest()
         self.statistics.channels = self._channel_counts()
         self.bus.emit({"event": "end", **self.statistics.as_dict()})
         self.bus.close()
@@ -312,3 +340,7 @@ class Stream:
         self._chunks.close()
         if self.calibrator:
             self.calibrator.stop()
+
+
+def _n_bytes(item: Chunk | SegmentStart) -> int:
+    return item.samples.nbytes if isinstance(item, Chunk) else 0

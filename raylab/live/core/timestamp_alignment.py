@@ -1,6 +1,5 @@
 """Time stamps to indices: the place of each chunk on its channel's even grid of samples, despite gaps, jitter, drift and clock jumps."""
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raylab.live.core.messages import Chunk, Note, Notify
+from raylab.live.core.messages import Chunk, Note, Notify, is_time
+from raylab.live.core.rate_meter import RateMeter
 
 GAP_S = 0.1  # stamps that are off by less than this are jitter
 GAP_SAMPLES = 0.75  # the same for a slow channel, of which a sample lasts longer
 DRIFT_RATE = 0.02  # share of each chunk's deviation that is taken for drift
 SLIP_SAMPLES = 0.5  # of drift, at which a sample is repeated or dropped
-RATE_OVER_S, RATE_OVER_STEPS = 2.0, 4  # a rate is measured over at least so many seconds and steps from stamp to stamp
-RATE_OFF = 0.2  # a rate that is off by this share is refused
 AHEAD_S = 2.0  # stamps ahead of all channels by more than this are a clock that was set, or a pause of all
 LATE_S = 2.0  # if all samples are late for longer than this, the clock was set back
 NOTE_AGAIN_S = 60.0  # late samples are noted once a minute
@@ -30,16 +28,37 @@ class Timeline:
     Attributes:
         max_behind_s: how far a channel may be behind the furthest one when it first comes.
         origin_s: the first time stamp, from which windows are counted.
-        newest_s: position of the furthest channel, counted from the origin.
+        floor_s: position from which windows are still to be made; the stream is never taken to be before it.
         longest_chunk_s: length of the longest of the last chunks: a channel may be ahead by as much.
         shifts_s: shifts of clocks so far, the last one last.
+        positions_s: channel to its position, counted from the origin.
     """
 
     max_behind_s: float
     origin_s: float | None = None
-    newest_s: float = 0.0
+    floor_s: float = 0.0
     longest_chunk_s: float = 0.0
     shifts_s: list[float] = field(default_factory=lambda: [0.0])
+    positions_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def newest_s(self) -> float:
+        """Position of the furthest channel."""
+        return max(self.floor_s, *self.positions_s.values()) if self.positions_s else self.floor_s
+
+    def advance(self, name: str, position_s: float) -> None:
+        """Take note of how far a channel is."""
+        self.positions_s[name] = max(self.positions_s.get(name, 0.0), position_s)
+
+    def hold_back(self, name: str, position_s: float) -> None:
+        """A channel of a wrong rate brought more samples than its stamps have room for: it is no further than these, or than the others are."""
+        others_s = max((other for key, other in self.positions_s.items() if key != name), default=position_s)
+        if name in self.positions_s:
+            self.positions_s[name] = min(self.positions_s[name], max(position_s, others_s))
+
+    def is_near(self, position_s: float) -> bool:
+        """Whether a channel may be at this position."""
+        return self.newest_s - self.max_behind_s <= position_s <= self.newest_s + self.max_ahead_s
 
     def add_chunk(self, seconds: float) -> None:
         """Take note of a chunk of this length."""
@@ -77,7 +96,7 @@ class TimestampAligner:
     A chunk that continues the one before, within jitter, does so to the sample. Clocks that run a little fast or slow are followed by repeating
     or dropping single samples. A gap leaves places empty. Late samples are dropped and counted. Stamps that cannot be of this stream (a clock that
     was set, a pause of everything) are shifted, together with those of other channels that jump by as much, and go on after an empty place. A
-    channel with another rate than the model's is left out until it has the right one.
+    channel with another rate than the model's is left out until it has the right one. A chunk with a stamp that is no time is dropped.
 
     Args:
         keep_every: one of so many samples is kept later: a break leaves as many places empty, so that it is seen there too.
@@ -89,14 +108,28 @@ class TimestampAligner:
         self.next_index = -1  # of the next sample; -1 before the first
         self.shift_s = 0.0
         self.drift = 0.0  # samples
-        self.wrong_rate = False
-        self.counts: dict[str, int] = dict.fromkeys(("samples", "gaps", "late", "jumps", "slips"), 0)
-        self._rates: deque[tuple[float, float]] = deque()  # stamp, and the rate since the one before
+        self.n_dropped = 0  # samples before the last chunk that raylab dropped
+        self.counts: dict[str, int] = dict.fromkeys(("samples", "gaps", "late", "jumps", "slips", "dropped", "no_time"), 0)
+        self._meter = RateMeter(rate_hz)
         self._previous: tuple[float, int] | None = None  # the last chunk's stamp, and the samples since the stamp before that
         self._last_samples: npt.NDArray[np.float64] = np.zeros((0, 0))
         self._late_samples = 0  # in a row
         self._late_noted_s = -np.inf
         self._after_gap = True
+        self._n_captured = -1  # samples up to the last chunk, those that raylab dropped among them; -1: they are not counted
+        self._without_time = 0  # chunks in a row
+        self._left_out = False  # whether something was left out since the last chunk
+        self._returns = False  # whether the next chunk is the first of the right rate
+
+    @property
+    def wrong_rate(self) -> bool:
+        """Whether the channel is left out because it brings another rate."""
+        return self._meter.wrong
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the last chunk is not used: the rate is wrong, or the next chunks are still to tell."""
+        return self._meter.wrong or self._meter.suspect
 
     def time_of(self, index: int) -> float:
         """The source's clock at an index."""
@@ -104,9 +137,34 @@ class TimestampAligner:
 
     def align(self, chunk: Chunk) -> AlignedChunk | None:
         """The samples with their index; None if all are dropped."""
+        return self.place(chunk) if self.observe(chunk) else None
+
+    def observe(self, chunk: Chunk) -> bool:
+        """Take note of a whole chunk before it is placed: its time, its rate, and what raylab dropped before it. False if it cannot be placed."""
+        if not len(chunk.samples) or not self._has_time(chunk):
+            return False
+        self.n_dropped = self._skip_dropped(chunk)
+        was_wrong = self.wrong_rate
+        self._meter.add(chunk.time_s, chunk.samples, self.n_dropped)
+        if self.wrong_rate != was_wrong:
+            self._note_rate()
+            self._returns = was_wrong
+        if self.wrong_rate and not was_wrong and self.next_index >= 0:
+            position_s = self._index_at(chunk.time_s) / self.rate_hz
+            self.timeline.hold_back(self.name, position_s)
+            self.next_index = max(0, min(self.next_index, round(self.timeline.positions_s.get(self.name, 0.0) * self.rate_hz)))
+        if self.is_left_out:
+            self._left_out = True
+            self._follow(chunk.time_s)
+        return True
+
+    def place(self, chunk: Chunk) -> AlignedChunk | None:
+        """The samples of a chunk, or of a piece of one, that was observed, with their index; None if all are dropped."""
         samples = np.asarray(chunk.samples, dtype=np.float64)
         self.counts["samples"] += len(samples)
         timeline = self.timeline
+        if self.is_left_out:
+            return None
         if timeline.origin_s is None:
             timeline.origin_s = chunk.time_s
         if self.next_index < 0:
@@ -115,14 +173,55 @@ class TimestampAligner:
             self._jump(chunk.time_s)
         elif self._is_late(chunk.time_s, samples):
             return None
-        self._last_samples = samples
-        if self._has_right_rate(chunk.time_s, len(samples)):
-            aligned = self._append(samples, self._offset(chunk.time_s))
-        else:
-            self.next_index = max(self.next_index, round(self._index_at(chunk.time_s)))
-            self._after_gap, aligned = True, None
-        timeline.newest_s = max(timeline.newest_s, self.next_index / self.rate_hz)
+        self._left_out, self._returns, self._last_samples = False, False, samples
+        n = len(samples)
+        if self._previous and chunk.time_s == self._previous[0]:
+            n += self._previous[1]
+        self._previous = chunk.time_s, n
+        aligned = self._append(samples, self._offset(chunk.time_s))
+        timeline.advance(self.name, self.next_index / self.rate_hz)
         return aligned
+
+    def leave_out(self, n: int) -> None:
+        """Take note of samples that are left out before they are placed, so that what follows is no jump of the source's clock."""
+        self.counts["dropped"] += n
+        self._left_out = True
+
+    def _has_time(self, chunk: Chunk) -> bool:
+        """Whether a chunk's stamp is a time; said when that begins and when it ends."""
+        if is_time(chunk.time_s):
+            if self._without_time:
+                self._note(f"has times again ({self._without_time} chunks had none)")
+            self._without_time = 0
+            return True
+        if not self._without_time:
+            self._note(
+                f"a time stamp of {chunk.time_s:g} is no time in seconds, and its chunk is dropped (is it in milliseconds, or less?)"
+            )
+        self._without_time += 1
+        self.counts["no_time"] += len(chunk.samples)
+        self._left_out = True
+        return False
+
+    def _skip_dropped(self, chunk: Chunk) -> int:
+        """Leave the places empty of samples that raylab dropped before this chunk, because a part was too slow; their number."""
+        if chunk.n_before < 0:
+            return 0
+        n_dropped = max(0, chunk.n_before - self._n_captured) if self._n_captured >= 0 else 0
+        self._n_captured = chunk.n_before + len(chunk.samples)
+        if n_dropped and self.next_index >= 0:
+            self.counts["dropped"] += n_dropped
+            self.next_index += n_dropped
+            self._previous, self._late_samples, self._after_gap = None, 0, True
+        return n_dropped
+
+    def _follow(self, time_s: float) -> None:
+        """Go on without samples, if the stamp can be of this stream."""
+        self._previous, self._late_samples, self._after_gap = None, 0, True
+        position_s = self._index_at(time_s) / self.rate_hz
+        if self.next_index >= 0 and self.timeline.is_near(position_s):
+            self.next_index = max(self.next_index, round(self._index_at(time_s)))
+            self.timeline.advance(self.name, self.next_index / self.rate_hz)
 
     def _index_at(self, time_s: float) -> float:
         return (time_s - (self.timeline.origin_s or 0.0) - self.shift_s) * self.rate_hz
@@ -136,7 +235,7 @@ class TimestampAligner:
         timeline = self.timeline
         self.shift_s, self.next_index = timeline.shifts_s[-1], 0
         position_s = self._index_at(time_s) / self.rate_hz
-        if not timeline.newest_s - timeline.max_behind_s <= position_s <= timeline.newest_s + timeline.max_ahead_s:
+        if not timeline.is_near(position_s):
             self.shift_s = timeline.shared_shift(self.shift_s + position_s - timeline.newest_s)
             self._note("has a clock of its own: it is taken to begin with what has just come of the others")
         self.next_index = max(0, round(self._index_at(time_s)))
@@ -144,6 +243,8 @@ class TimestampAligner:
     def _is_jump(self, time_s: float) -> bool:
         """Whether a stamp is far ahead of all channels (a channel that was away while others went on has not jumped), far back, or back for long."""
         timeline, position_s, own_s = self.timeline, self._index_at(time_s) / self.rate_hz, self.next_index / self.rate_hz
+        if self._returns and not timeline.is_near(position_s):
+            return True
         ahead = position_s - max(timeline.newest_s, own_s) > timeline.max_ahead_s
         return ahead or own_s - position_s > timeline.max_behind_s or self._late_samples > LATE_S * self.rate_hz
 
@@ -151,10 +252,12 @@ class TimestampAligner:
         """The clock was set, or all channels paused: the chunk is placed after the newest samples of all channels, after an empty place."""
         jump_s = self._index_at(time_s) / self.rate_hz - max(self.timeline.newest_s, self.next_index / self.rate_hz)
         self.counts["jumps"] += 1
-        self._note(f"time stamps jump by {jump_s:+.1f} s (the clock was set, or the source paused); no window spans this")
+        reason = "chunks before it were left out" if self._left_out else "the clock was set, or the source paused"
+        self._note(f"time stamps jump by {jump_s:+.1f} s ({reason}); no window spans this")
+        if self._returns:
+            self.next_index = max(self.next_index, round(self.timeline.newest_s * self.rate_hz))
         self.next_index += self._keep_every
         self.shift_s = self.timeline.shared_shift(self.shift_s + jump_s)
-        self._rates.clear()
         self._previous, self._late_samples, self._after_gap = None, 0, True
 
     def _is_late(self, time_s: float, samples: npt.NDArray[np.float64]) -> bool:
@@ -205,28 +308,13 @@ class TimestampAligner:
         repeat, self.drift = self.drift > 0, 0.0
         return np.concatenate([samples[:1], samples]) if repeat else samples[1:]
 
-    def _has_right_rate(self, time_s: float, n: int) -> bool:
-        """Whether the median of the rates from stamp to stamp, which a gap does not move, is the model's."""
-        if self._previous and time_s == self._previous[0]:
-            self._previous = time_s, self._previous[1] + n
-            return not self.wrong_rate
-        if self._previous:
-            previous_s, count = self._previous
-            self._rates.append((time_s, count / (time_s - previous_s)))
-        self._previous = time_s, n
-        while len(self._rates) > RATE_OVER_STEPS and time_s - self._rates[0][0] > RATE_OVER_S:
-            self._rates.popleft()
-        if len(self._rates) < RATE_OVER_STEPS or time_s - self._rates[0][0] < RATE_OVER_S / 2:
-            return not self.wrong_rate
-        rate_hz = float(np.median([rate for _, rate in self._rates]))
-        wrong_rate = abs(rate_hz / self.rate_hz - 1) > RATE_OFF
-        if wrong_rate != self.wrong_rate:
-            rates = f"{rate_hz:.3g} samples a second, the model needs {self.rate_hz:g}"
-            self._note(
-                f"brings {rates}: it is left out until it does" if wrong_rate else f"has its rate of {self.rate_hz:g} Hz again"
-            )
-        self.wrong_rate = wrong_rate
-        return not wrong_rate
+    def _note_rate(self) -> None:
+        rates = f"{self._meter.measured_hz:.3g} samples a second, the model needs {self.rate_hz:g}"
+        self._note(
+            f"brings {rates}{self._meter.hint}: it is left out until it does"
+            if self.wrong_rate
+            else f"has its rate of {self.rate_hz:g} Hz again"
+        )
 
     def _note(self, text: str) -> None:
         self._notify(Note(self.name, text))

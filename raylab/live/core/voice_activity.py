@@ -9,7 +9,7 @@ import numpy.typing as npt
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ
 from raylab.live.core.messages import Chunk, Note, Notify
-from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner, finite_runs
+from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner, finite_runs, is_measurement
 
 FRAME = 480  # samples, 30 ms: the detector decides whether a frame is voiced
 AGGRESSIVENESS = 2  # of WebRTC's detector, 0 to 3
@@ -79,11 +79,10 @@ class VoiceActivityDetector:
         if aligned is None:
             return []
         samples = aligned.samples[:, 0]
-        all_finite = np.isfinite(samples).all()
+        valid = is_measurement(aligned.samples)
+        all_finite = valid.all()
         if not all_finite:
-            self._notify(
-                Note("sound", f"{int((~np.isfinite(samples)).sum())} samples are no numbers: the utterance is left out")
-            )
+            self._notify(Note("sound", f"{int((~valid).sum())} samples are no numbers: the utterance is left out"))
         if aligned.after_gap or not all_finite:
             self._restart(aligned.index)
         if not all_finite:

@@ -4,13 +4,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from raylab.live.core.messages import Chunk, Note, Notify, SegmentStart, Window
+import numpy as np
+
+from raylab.live.core.messages import LONGEST_ABOUT, Chunk, Note, Notify, SegmentStart, Window, shortened
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.online_preprocessing import KEPT_WINDOWS, ChannelWindow, RunningChannel
 from raylab.live.core.timestamp_alignment import Timeline, TimestampAligner
 from raylab.windows.preprocess import Preprocessing
 
 LOST_S = 2.0  # a channel is lost if it is silent while others go on for so long: windows no longer wait for it
+LONGEST_CHUNK_S = 3600.0
+MOST_UNKNOWN = 20  # channels that the model does not have, and that are named
 
 
 class WindowAssembler:
@@ -26,6 +30,9 @@ class WindowAssembler:
         self.max_behind_s = (KEPT_WINDOWS - 1) * self.settings.window_s
         self.channels = {channel.name: RunningChannel(channel, self.settings) for channel in card.channels}
         self.unknown_channels: set[str] = set()
+        self._bad_chunks: dict[str, str] = {}  # channel to what is wrong with its last chunk; empty if nothing is
+        # beyond what the others keep, a chunk of one channel would cost them their windows
+        self.longest_chunk_s = self.max_behind_s if len(self.channels) > 1 else LONGEST_CHUNK_S
         self._invalid_run: dict[str, int] = {}  # channel to its invalid samples in the current run of chunks that have some
         self.n_without_channels = 0  # windows that lacked every channel
         self._number = 0  # of the next window
@@ -44,6 +51,7 @@ class WindowAssembler:
         self._last_chunk_s: dict[str, float] = dict.fromkeys(
             self.channels, 0.0
         )  # position of the stream at a channel's last chunk
+        self._grace_s = 0.0  # position up to which no channel is taken for lost, because raylab itself dropped chunks of all
 
     def start_segment(self, segment: SegmentStart) -> None:
         """Begin a new segment of a recording."""
@@ -55,28 +63,63 @@ class WindowAssembler:
     def feed(self, chunk: Chunk) -> list[Window]:
         """Add a chunk; the windows that it completes."""
         if chunk.channel not in self.channels:
-            if chunk.channel not in self.unknown_channels:
-                self.unknown_channels.add(chunk.channel)
-                self._notify(
-                    Note(chunk.channel, f"the model has no such channel (it has {', '.join(self.channels)}); it is left out")
-                )
+            self._note_unknown(chunk.channel)
             return []
-        channel = self.channels[chunk.channel]
-        if chunk.samples.ndim != 2 or chunk.samples.shape[1] != channel.card.n_features:
-            shape = " x ".join(map(str, chunk.samples.shape))
-            self._notify(
-                Note(chunk.channel, f"a chunk of {shape} was dropped: the model needs (samples, {channel.card.n_features})")
-            )
+        usable = self._checked(chunk)
+        channel, aligner = self.channels[chunk.channel], self.aligners[chunk.channel]
+        was_wrong = aligner.wrong_rate
+        if usable is None or not aligner.observe(usable):
             return []
+        if aligner.wrong_rate and not was_wrong:
+            channel.rewind(-(-max(0, aligner.next_index) // channel.factor))
         invalid_before = channel.n_invalid
-        self.timeline.add_chunk(len(chunk.samples) / channel.card.recorded_hz)
-        windows = [window for piece in _pieces(chunk, channel) for window in self._feed_piece(piece, channel)]
+        if not aligner.is_left_out:
+            self.timeline.add_chunk(len(usable.samples) / channel.card.recorded_hz)
+        if aligner.n_dropped:
+            self._grace_s = max(self.timeline.newest_s, aligner.next_index / channel.card.recorded_hz) + LOST_S
+        pieces = [usable] if aligner.is_left_out else _pieces(usable, channel)
+        windows = [window for piece in pieces for window in self._feed_piece(piece, channel)]
         self._note_invalid(chunk.channel, channel.n_invalid - invalid_before)
         return windows
 
+    def _note_unknown(self, name: str) -> None:
+        """Send a note on a channel that the model does not have, once for each of the first ones."""
+        if name in self.unknown_channels or len(self.unknown_channels) > MOST_UNKNOWN:
+            return
+        self.unknown_channels.add(name)
+        if len(self.unknown_channels) > MOST_UNKNOWN:
+            self._notify(
+                Note("channels", f"there are more than {MOST_UNKNOWN} that the model does not have; no more are named")
+            )
+            return
+        name = shortened(name, LONGEST_ABOUT)
+        self._notify(Note(name, f"the model has no such channel (it has {', '.join(self.channels)}); it is left out"))
+
+    def _checked(self, chunk: Chunk) -> Chunk | None:
+        """The chunk, if it can be used. One of another width holds no measurements, but has its length; None: nothing of it can be used."""
+        card = self.channels[chunk.channel].card
+        problem = ""
+        checked: Chunk | None = chunk
+        n = len(chunk.samples) if chunk.samples.ndim else 0
+        if n / card.recorded_hz > self.longest_chunk_s:
+            problem, checked = (
+                f"a chunk of {n} samples was dropped: at {card.recorded_hz:g} Hz these are {n / card.recorded_hz:.0f} s, "
+                f"and a chunk may have {self.longest_chunk_s:g} s at most",
+                None,
+            )
+            self.aligners[chunk.channel].leave_out(n)
+        elif chunk.samples.ndim != 2 or chunk.samples.shape[1] != card.n_features:
+            shape = " x ".join(map(str, chunk.samples.shape))
+            problem = f"a chunk of {shape} was dropped: the model needs (samples, {card.n_features})"
+            checked = replace(chunk, samples=np.full((n, card.n_features), np.nan))
+        if problem and problem != self._bad_chunks.get(chunk.channel):
+            self._notify(Note(chunk.channel, problem))
+        self._bad_chunks[chunk.channel] = problem
+        return checked
+
     def _note_invalid(self, name: str, n_invalid: int) -> None:
         """Send a note when invalid samples begin, and when they end."""
-        if n_invalid and not self._invalid_run.get(name):
+        if n_invalid and not self._invalid_run.get(name) and not self._bad_chunks.get(name):
             self._notify(Note(name, "samples are no numbers: windows with them do without the channel"))
         elif not n_invalid and (count := self._invalid_run.get(name)):
             self._notify(Note(name, f"has numbers again ({count} were none)"))
@@ -84,7 +127,7 @@ class WindowAssembler:
 
     def _feed_piece(self, chunk: Chunk, channel: RunningChannel) -> list[Window]:
         aligner = self.aligners[chunk.channel]
-        aligned = aligner.align(chunk)
+        aligned = aligner.place(chunk)
         if aligned:
             channel.feed(aligned.index, aligned.samples, aligned.after_gap, chunk.arrived)
         self._update_lost(chunk.channel)
@@ -104,7 +147,11 @@ class WindowAssembler:
             current: channel of the last chunk.
         """
         newest_s = self.timeline.newest_s
+        # a channel of a wrong rate may have been taken to be far ahead until that was known
+        self._last_chunk_s = {name: min(last_s, newest_s) for name, last_s in self._last_chunk_s.items()}
         self._last_chunk_s[current] = newest_s
+        if newest_s < self._grace_s:
+            return
         patience_s = max(LOST_S, 1.5 * self.timeline.longest_chunk_s)
         for name in self.channels:
             behind_s = newest_s - self._position_s(name)
@@ -128,6 +175,8 @@ class WindowAssembler:
         while self._is_complete(first_samples := self._first_samples()):
             window = self._make_window(first_samples)
             self._number += 1
+            begin_s = (self._number - 1 - self._first_number) * self.settings.step_s
+            self.timeline.floor_s = begin_s + min(self.settings.step_s, self.settings.window_s)
             if window:
                 yield window
 

@@ -20,11 +20,17 @@ const colour = (i) => `var(--c${i % 8})`;
 const clock = (s) => { const seconds = Math.max(0, Math.round(s)); return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`; };
 const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
 
-function showGreeting(event) {
-  hello = event; decisions = []; ended = false;
-  byId("source").textContent = event.source;
+function askForConsent(event) { // nothing of the stream is here, or was sent, before it is given
+  if (agreed) { socket.send("agree"); return; }
   byId("consent-text").textContent = event.consent;
   byId("consent-record").textContent = event.record ? `Decisions are added to ${event.record}.` : "Nothing is recorded.";
+  if (!byId("consent").open) byId("consent").showModal();
+}
+
+function showGreeting(event) {
+  hello = event; decisions = []; ended = false;
+  for (const part of document.querySelectorAll("header, main")) part.hidden = false;
+  byId("source").textContent = event.source;
   byId("card").replaceChildren(); for (const line of event.card) addElement("li", line, byId("card"));
   byId("legend").replaceChildren();
   event.classes.forEach((name, i) => {
@@ -40,7 +46,6 @@ function showGreeting(event) {
     button.dataset.label = name;
     button.addEventListener("click", () => socket.send(`mark ${name}`));
   }
-  if (!agreed) byId("consent").showModal();
 }
 
 function showDecision(event) {
@@ -116,7 +121,8 @@ function draw() { // at most once a frame, however fast events come
 }
 
 function handle(event) {
-  if (event.event === "hello") showGreeting(event);
+  if (event.event === "consent") askForConsent(event);
+  else if (event.event === "hello") showGreeting(event);
   else if (event.event === "decision") { showDecision(event); if (!scheduled) { scheduled = true; requestAnimationFrame(draw); } }
   else if (event.event === "note") addNote(event);
   else if (event.event === "mark") for (const button of byId("marks").children) button.setAttribute("aria-pressed", button.dataset.label === event.label);
@@ -126,11 +132,12 @@ function handle(event) {
 
 function connect() {
   socket = new WebSocket(`ws://${location.host}${location.pathname}live`);
-  socket.addEventListener("open", () => { byId("state").textContent = "connected"; if (agreed) socket.send("agree"); });
+  socket.addEventListener("open", () => { byId("state").textContent = "connected"; });
   socket.addEventListener("message", (message) => handle(JSON.parse(message.data)));
   socket.addEventListener("close", () => { if (!ended) { byId("state").textContent = "the connection is lost; trying again"; setTimeout(connect, 1000); } });
 }
 byId("consent").addEventListener("cancel", (event) => event.preventDefault());
-byId("agree").addEventListener("click", () => { agreed = true; byId("consent").close(); socket.send("agree"); });
+byId("consent").addEventListener("close", () => { if (!agreed) byId("consent").showModal(); }); // a second Escape closes it
+byId("agree").addEventListener("click", () => { agreed = true; byId("consent").close(); if (socket.readyState === WebSocket.OPEN) socket.send("agree"); });
 window.addEventListener("resize", draw);
 connect();

@@ -33,11 +33,15 @@ def _sounddevice() -> Any:
 def _capture_sound(queue: BoundedQueue[Item], stop: Event) -> None:
     """The microphone at 16 kHz, until ``stop``. A chunk's time is when the device delivered it, so that samples that the device lost are a gap."""
 
+    n_before = 0
+
     def on_samples(samples: Any, frames: int, clock: Any, status: Any) -> None:
+        nonlocal n_before
         if status:
             queue.put(Note(SOUND, str(status)))
-        arrived = time.perf_counter()
-        queue.put(Chunk(SOUND, time.monotonic() - frames / RATE_HZ, np.array(samples, dtype=np.float64), arrived))
+        time_s, arrived = time.monotonic() - frames / RATE_HZ, time.perf_counter()
+        queue.put(Chunk(SOUND, time_s, np.array(samples, dtype=np.float64), arrived, n_before))
+        n_before += frames  # also of a chunk that the queue drops
 
     try:
         with _sounddevice().InputStream(
@@ -95,7 +99,10 @@ def microphone(card: ModelCard, options: SourceOptions) -> Source:
 def camera(card: ModelCard, options: SourceOptions) -> Source:
     """``camera`` (or ``camera:1``, the second one), with the microphone. Untested: no machine that raylab was made on has one."""
     _sounddevice()
-    number = int(options.spec.partition(":")[2] or 0)
+    place = options.spec.partition(":")[2] or "0"
+    if not (place.isascii() and place.isdigit() and len(place) < 4):
+        raise RaylabError(f"--source {options.spec}: {place!r} is no camera; give its number, 0 for the first one")
+    number = int(place)
     return Source(
         "this machine's camera and microphone",
         lambda stop: _items(stop, (_capture_sound, CHUNK_QUEUE), (_capture_pictures, PICTURE_QUEUE, number)),

@@ -1,6 +1,7 @@
 """Replay of one participant of a dataset on disk."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from raylab.errors import RaylabError
 from raylab.live.core.messages import Chunk, Item, LabelMark, SegmentStart, Source
 from raylab.live.core.model_card import ModelCard
 from raylab.live.sources.source import SourceOptions, paced
+from raylab.names import nfc
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Label, Recording, Segment
 
@@ -23,8 +25,9 @@ def folder(card: ModelCard, options: SourceOptions) -> Source:
     """
     dataset = DATASETS[card.reader].at(Path(options.place))
     root = Path(options.place)
-    participants = dataset.participants(root, card.options)
-    if options.participant not in participants:
+    participants = [nfc(name) for name in dataset.participants(root, card.options)]
+    options = replace(options, participant=nfc(options.participant or ""))
+    if not options.participant or options.participant not in participants:
         raise RaylabError(
             f"{root} has no participant {options.participant or '(none given)'}; give one with --participant: {', '.join(participants)}"
         )
@@ -69,7 +72,7 @@ def _marks(segment: Segment, label: Label) -> list[LabelMark]:
     """A mark at each change of the label's class; codes without a class end a mark."""
     track, marks, previous = segment.tracks[label.track], [], ""
     for time_s, value in zip(track.times_s, track.values, strict=True):
-        number = label.codes.get(int(value)) if np.isfinite(value) else None
+        number = label.codes.get(int(value)) if float(value).is_integer() else None
         name = "" if number is None else label.classes[number]
         if name != previous:
             marks.append(LabelMark(name, segment.start_s + float(time_s)))

@@ -1,5 +1,6 @@
 """Tools that the sources share: the user's options, replay at a given speed, a check of the sampling rate."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +22,19 @@ class SourceOptions:
         participant: of a folder: the participant who is replayed.
         replay_labels: of a folder: whether its labels are replayed as the wearer's marks.
         speed: of a recording: 1 is real time; 0: as fast as windows are decided.
+
+    Raises:
+        RaylabError: if the speed is no number, or infinite.
     """
 
     spec: str
     participant: str = ""
     replay_labels: bool = False
     speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.speed) and self.speed >= 0):
+            raise RaylabError(f"--speed {self.speed} is none; give 1 for real time, 0 for as fast as windows are decided")
 
     @property
     def place(self) -> str:
