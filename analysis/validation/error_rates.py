@@ -48,13 +48,14 @@ PRINTED_GOALS = {ONE: "average", CHOSEN: "single", VARIANT_COUNT: "family", FRIE
 INTRODUCTION = """# Error rates of the verdict
 
 Simulated studies with known truth: {cohorts} cohorts of each kind and size (half as many of 58 participants) with real
-leave-one-participant-out training, and {tables} score tables of each kind and size with independent participants. Every number is what this command gives,
+leave-one-participant-out training, and {tables} score tables of each kind and size with independent participants. Every number is what this
+command gives, counted on {date} in parts (`--counts`):
 
     {command}
 
-counted on {date} in parts (`--counts`). Rates are in percent, in brackets their 95% Monte Carlo interval (Wilson); **bold**: all of that interval is beyond the goal. The goals:
-5% on average over single techniques, 7% for one technique, 5% for any verdict of a family after Holm, intervals that hold the true mean in 93 to
-97%. Columns in *italics* are contrasts that raylab does not print.
+Rates are in percent, in brackets their 95% Monte Carlo interval (Wilson); **bold**: all of that interval is beyond the goal. The goals: 5% on
+average over single techniques, 7% for one technique, 5% for any verdict of a family after Holm, intervals that hold the true mean in 93 to 97%.
+Columns in *italics* are contrasts that raylab does not print.
 
 ## What is tested, and why not with Wilcoxon's test
 
