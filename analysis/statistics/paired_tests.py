@@ -10,7 +10,7 @@ signed-rank test tests the symmetry of ranks and can point the other way. docs/e
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from analysis.arrays import Floats
 from analysis.constants import ALPHA
@@ -56,10 +56,9 @@ def mean_test(d: Floats, inflation: float) -> MeanTest:
     if np.ptp(d) == 0:
         return MeanTest(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     error = float(d.std(ddof=1)) * np.sqrt(inflation / n)
-    t = stats.t(n - 1)
-    outer, inner = t.ppf(1 - ALPHA / 2) * error, t.ppf(1 - ALPHA) * error
-    detectable = (t.ppf(1 - ALPHA / 2) + t.ppf(POWER)) * error
-    p = float(2 * t.sf(abs(mean) / error))
+    below, inner_below, often = special.stdtrit(n - 1, [1 - ALPHA / 2, 1 - ALPHA, POWER])  # quantiles of t(n - 1)
+    outer, inner, detectable = below * error, inner_below * error, (below + often) * error
+    p = float(2 * special.stdtr(n - 1, -abs(mean) / error))
     return MeanTest(p, mean - outer, mean + outer, mean - inner, mean + inner, float(detectable))
 
 

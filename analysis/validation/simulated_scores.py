@@ -29,6 +29,7 @@ class Scenario:
         better: by how much each variant tells the windows of every participant further apart, in SD of the windows.
         mirrored: each participant's row of differences is turned round by a fair coin.
         skew: 1: a few gain much and many lose a little, -1: the reverse, with mean 0; 0: neither.
+        moved: if skewed, the share of participants with any difference.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     better: tuple[float, ...] = (0.0,) * VARIANTS
     mirrored: bool = False
     skew: int = 0
+    moved: float = 0.5
 
     @property
     def null(self) -> bool:
@@ -48,10 +50,12 @@ class Scenario:
 SCENARIOS = (
     Scenario("ceiling", "many AUROCs of 1.0; the baseline and each variant are alike, so a difference is as likely as its opposite"),
     Scenario("mirrored", "as ceiling, and each participant's whole row of differences is turned round by a coin", mirrored=True),
-    Scenario("middle", "as ceiling, but nobody is easy: hardly a zero", easy=0.0),
+    Scenario("middle", "as ceiling, but no participant is easy: hardly a zero", easy=0.0),
     Scenario("unrelated", "as ceiling, but variants have no luck in common: the baseline and all variants could be swapped", shared=0.0),
     Scenario("few gain", "mean difference 0, skewed: few gain much, many lose a little", skew=1),
     Scenario("few lose", "mean difference 0, skewed: few lose much, many gain a little", skew=-1),
+    Scenario("very few gain", "as few gain, but only one participant in five differs at all", skew=1, moved=0.2),
+    Scenario("very few lose", "as few lose, but only one participant in five differs at all", skew=-1, moved=0.2),
     Scenario("all better", "as middle, all variants better", easy=0.0, better=(0.25,) * VARIANTS),
     Scenario("one better", "as middle, one variant of eight better", easy=0.0, better=(0.25,) + (0.0,) * (VARIANTS - 1)),
     Scenario("all better, ceiling", "as ceiling, all variants better", better=(0.5,) * VARIANTS),
@@ -82,10 +86,10 @@ def _aurocs(rng: np.random.Generator, separations: Floats) -> Floats:
 
 
 def _skewed(rng: np.random.Generator, scenario: Scenario, tables: int, n: int) -> Floats:
-    """Differences with mean 0 from exponential jumps, nothing for half the participants, in steps of an AUROC."""
+    """Differences with mean 0 from exponential jumps, nothing for participants who are not moved, in steps of an AUROC."""
     common, single = rng.exponential(size=(tables, n, 1)) - 1, rng.exponential(size=(tables, n, VARIANTS)) - 1
     jumps = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * single
-    moved = rng.random((tables, n, 1)) < 0.5
+    moved = rng.random((tables, n, 1)) < scenario.moved
     return np.asarray(np.rint(scenario.skew * JUMP * moved * jumps * STRESSED * CALM) / (STRESSED * CALM))
 
 
