@@ -67,7 +67,7 @@ def _refusal(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError
 
 def _shown(node: yaml.Node) -> str:
     """The beginning of a scalar as it is written."""
-    text = str(node.value) if isinstance(node, yaml.ScalarNode) else node.id
+    text = str(node.value) if isinstance(node, yaml.ScalarNode) else "the value"
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
 
 
