@@ -218,10 +218,17 @@ def _write(order: PrepareRequest, participants: list[str]) -> None:
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:
-    """The same files without Ray, one participant after the other."""
+    """The same files without Ray, one participant after the other; an error waits for the others, so that every problem is named at once."""
+    errors: list[Exception] = []
     for number, name in enumerate(participants):
-        table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
+        try:
+            table = _prepare_participant(pa.table({"participant": [name], "number": [number]}), order)
+        except Exception as error:  # its note has been written
+            errors.append(error)
+            continue
         Folder(order.out).write_table(f"participant={name}/part-0.parquet", table.drop_columns(["participant"]))
+    if errors:
+        raise errors[0]
 
 
 def _notes(folder: Folder, participants: list[str]) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
