@@ -110,16 +110,24 @@ class Folder:
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Names of the files directly in a sub-folder that end in ``suffix``, sorted; none if there is no such sub-folder."""
-        return sorted(i.base_name for i in self._entries(folder) if i.type == fs.FileType.File and i.base_name.endswith(suffix))
+        return sorted(name for name, kind in self._entries(folder) if kind == fs.FileType.File and name.endswith(suffix))
 
     def folders(self, folder: str) -> list[str]:
         """Names of the folders directly in a sub-folder, sorted; none if there is no such sub-folder."""
-        return sorted(i.base_name for i in self._entries(folder) if i.type == fs.FileType.Directory)
+        return sorted(name for name, kind in self._entries(folder) if kind == fs.FileType.Directory)
 
-    def _entries(self, folder: str) -> list[fs.FileInfo]:
-        """Files and folders directly in a sub-folder; none if it is absent."""
+    def _entries(self, folder: str) -> list[tuple[str, fs.FileType]]:
+        """Names and kinds of files and folders directly in a sub-folder; none if it is absent.
+
+        Raises:
+            InvalidValueError: if a name is no UTF-8: raylab did not write it.
+        """
         try:
-            return list(self.system.get_file_info(fs.FileSelector(self.at(folder), allow_not_found=True)))
+            infos = self.system.get_file_info(fs.FileSelector(self.at(folder), allow_not_found=True))
+            return [(info.base_name, info.type) for info in infos]
+        except UnicodeDecodeError as error:
+            where = join(self.uri, folder) if folder else self.uri
+            raise InvalidValueError(f"{where} holds a file or a folder whose name is no UTF-8; rename or remove it") from error
         except FileNotFoundError:  # pyarrow can raise it all the same, if the folder is being created at this moment
             return []
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,13 +134,6 @@ def _no_other_ray(request: pytest.FixtureRequest) -> Iterator[None]:
 def made() -> Windows:
     """Five people, 20 windows each: ten of class 0, then ten of class 1."""
     return make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Each worker of pytest-xdist compiles numba's functions for itself: two that write one cache at a time spoil it."""
-    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = os.environ.get("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / "raylab-numba"))
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(folder) / worker)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -83,10 +83,15 @@ def read_records(system: fs.FileSystem, path: str, plan: pd.DataFrame) -> tuple[
         AnalysisError: naming the file, if the table is damaged, or if records name other trials than the plan does under their keys.
     """
     keys, rows, skipped = set(plan["trial"]), {}, []
+    in_table: dict[str, str] = {}  # problems of the table's records; their small files may be whole
     if system.get_file_info(f"{path}/trials.parquet").type != fs.FileType.NotFound:
         table = read_parquet(system, f"{path}/trials.parquet", ("trial",), TABLE_REMEDY)
         for row in printable_values(table.to_pylist()):
-            if row["trial"] in keys and not record_problem(row):
+            if row["trial"] not in keys:
+                continue
+            if problem := record_problem(row):
+                in_table[row["trial"]] = problem
+            else:
                 rows[row["trial"]] = row
     infos = system.get_file_info(fs.FileSelector(f"{path}/trials", allow_not_found=True))
     names = {f"{key}.json": key for key in keys - rows.keys()}
@@ -99,6 +104,8 @@ def read_records(system: fs.FileSystem, path: str, plan: pd.DataFrame) -> tuple[
             skipped.append(left_out(f"trials/{key}.json", f"it is the record of another trial ({content['trial'][:40]})"))
         else:
             rows[key] = content
+        in_table.pop(key, None)
+    skipped += [left_out(f"the record of trial {key} in trials.parquet", problem) for key, problem in in_table.items()]
     frame = pd.DataFrame(list(rows.values()))
     if len(frame):
         _refuse_other_names(path, plan, frame)

@@ -41,6 +41,11 @@ def root() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raylab"
 
 
+def folder() -> Path:
+    """The cache of this machine and these versions; it need not exist."""
+    return root() / f"numba-{_key()}"
+
+
 def use() -> None:
     """Make numba read the checked cache, before the first import of librosa in this process; does nothing when called again.
 
@@ -50,93 +55,95 @@ def use() -> None:
         if _in_use:
             return
         try:
-            folder = _filled(root() / f"numba-{_key()}")
+            place = _filled(folder())
         except (OSError, subprocess.SubprocessError, RuntimeError):  # RuntimeError: no home folder
-            folder = Path(tempfile.mkdtemp(prefix="raylab-numba-"))
-            _remove_at_exit(folder)
-        read_only(folder)
+            place = Path(tempfile.mkdtemp(prefix="raylab-numba-"))
+            atexit.register(shutil.rmtree, place, ignore_errors=True)
+        read_only(place)
 
 
-def read_only(folder: Path, filling: bool = False) -> None:
+def read_only(place: Path, filling: bool = False) -> None:
     """Point numba at a folder; unless ``filling``, nothing is saved there."""
     config: Any = import_module("numba").config
     cache: Any = import_module("numba.core.caching").Cache
-    _in_use.append(folder)
-    config.CACHE_DIR = str(folder)
+    _in_use.append(place)
+    config.CACHE_DIR = str(place)
     if filling:
         return
     save = cache.save_overload
 
     def save_elsewhere_only(self: Any, sig: Any, data: Any) -> None:
-        if not Path(self.cache_path).is_relative_to(folder):
+        if not Path(self.cache_path).is_relative_to(place):
             save(self, sig, data)
 
     cache.save_overload = save_elsewhere_only
 
 
-def is_sound(folder: Path) -> bool:
+def is_sound(place: Path) -> bool:
     """Whether a folder is complete and every file is the one that was written."""
     try:
-        sealed = json.loads((folder / SEAL).read_bytes())
-        return bool(sealed) and sealed == _digests(folder)
+        sealed = json.loads((place / SEAL).read_bytes())
+        return bool(sealed) and sealed == _digests(place)
     except (OSError, ValueError):
         return False
 
 
-def seal(folder: Path) -> None:
+def seal(place: Path) -> None:
     """Write down the digest of every file."""
-    (folder / SEAL).write_text(json.dumps(_digests(folder)), encoding="utf-8")
+    (place / SEAL).write_text(json.dumps(_digests(place)), encoding="utf-8")
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*.nb[ic]"))
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def _digests(place: Path) -> dict[str, str]:
+    files = sorted(path for path in place.rglob("*.nb[ic]"))
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _key() -> str:
     """Hash of what compiled code depends on. numba would find out that code is not for this machine, and compile again in every process."""
     binding: Any = import_module("llvmlite.binding")
     spec = importlib.util.find_spec("librosa")
-    place = Path(spec.origin).parent if spec and spec.origin else Path()
-    changed = [path.stat().st_mtime_ns for path in (place / "core" / "pitch.py", place / "util" / "utils.py") if path.is_file()]
+    source = Path(spec.origin).parent if spec and spec.origin else Path()
+    changed = [
+        file.stat().st_mtime_ns for file in (source / "core" / "pitch.py", source / "util" / "utils.py") if file.is_file()
+    ]
     versions = [importlib.metadata.version(name) for name in ("librosa", "numba", "llvmlite", "numpy")]
     machine = [sys.version, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()]
-    return hashlib.sha256(repr((versions, str(place), changed, machine)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((versions, str(source), changed, machine)).encode()).hexdigest()[:16]
 
 
-def _filled(folder: Path) -> Path:
+def _filled(place: Path) -> Path:
     """The folder, filled by this process, by another one that it waits for, or long ago.
 
     Raises:
         OSError: if it cannot be written, or another process does not come to an end with it.
         SubprocessError: if the process that fills it fails.
     """
-    if is_sound(folder):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
-        if is_sound(folder):  # another process has filled it meanwhile
-            return folder
-        for left in folder.parent.glob(f"{folder.name}.*/"):  # by processes that were killed while they filled it
+    if is_sound(place):
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(place.with_suffix(".lock")):
+        if is_sound(place):  # another process has filled it meanwhile
+            return place
+        for left in place.parent.glob(f"{place.name}.*/"):  # by processes that were killed while they filled it
             shutil.rmtree(left, ignore_errors=True)
-        new = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        new = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=place.parent))
         try:
             _fill(new)
-            shutil.rmtree(folder, ignore_errors=True)  # it is damaged
-            new.rename(folder)
+            shutil.rmtree(place, ignore_errors=True)  # it is damaged
+            new.rename(place)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-    return folder
+    return place
 
 
-def _fill(folder: Path) -> None:
+def _fill(place: Path) -> None:
     """Let a child process compile into an empty folder, and seal it."""
     search = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", FILL, str(folder)]
+    command = [sys.executable, "-m", FILL, str(place)]
     subprocess.run(command, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=WAIT_S, check=True)
-    if not is_sound(folder):
-        raise OSError(f"{folder} was not filled")
+    if not is_sound(place):
+        raise OSError(f"{place} was not filled")
 
 
 @contextlib.contextmanager
@@ -157,7 +164,3 @@ def _alone(path: Path) -> Iterator[None]:
                     raise
             time.sleep(0.1)
         yield
-
-
-def _remove_at_exit(folder: Path) -> None:
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)

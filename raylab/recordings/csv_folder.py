@@ -73,13 +73,16 @@ class LabelEntry(_DescriptionPart):
     @classmethod
     def _no_truth_for_a_word(cls, value: Any) -> Any:
         """YAML reads yes, no, on and off as true and false; a code that is a number in quotes is a number."""
-        if any(isinstance(word, bool) for word in value or ()):
+        if not isinstance(value, list | dict):
+            return value  # pydantic says what is expected
+        if any(isinstance(word, bool) for word in value):
             raise ValueError("YAML reads yes, no, on, off, true and false as truth values: write these words in quotes")
-        if isinstance(value, dict):
-            return {
-                int(k) if isinstance(k, str) and re.fullmatch(r"[+-]?[0-9]+", k.strip()) else k: v for k, v in value.items()
-            }
-        return value
+        if isinstance(value, list):
+            return value
+        codes = [int(code) if isinstance(code, str) and re.fullmatch("[+-]?[0-9]{1,18}", code) else code for code in value]
+        if len(set(codes)) < len(codes):
+            raise ValueError("names a code twice, once as a number and once in quotes: keep one")
+        return dict(zip(codes, value.values(), strict=True))
 
 
 class Description(_DescriptionPart):

@@ -263,6 +263,22 @@ def test_a_record_that_cannot_be_read_is_left_out_with_a_sentence(run: Path, rec
     assert sentence in notes[0]
 
 
+def test_a_gathered_record_that_cannot_be_read_is_left_out_with_a_sentence(run: Path) -> None:
+    """Unless its small file is whole."""
+    records = pq.read_table(run / "trials.parquet").to_pylist()
+    key, status = records[0]["trial"], records[0]["status"]
+    records[0]["status"] = "paused"
+    pq.write_table(pa.Table.from_pylist(records), run / "trials.parquet")
+    frames = analysis.load(run)
+    assert 17 == len(frames.trials)
+    assert any(
+        f"the record of trial {key} in trials.parquet is left out: its status is 'paused'" in note for note in frames.notes
+    )
+    (run / "trials").mkdir()
+    (run / "trials" / f"{key}.json").write_text(json.dumps(records[0] | {"status": status}))
+    assert 18 == len(analysis.load(run).trials)
+
+
 def test_a_record_with_fields_of_a_newer_raylab_is_read(run: Path) -> None:
     """What this one does not know is passed over."""
     records = as_objects(run)
@@ -335,7 +351,8 @@ def test_frames_that_came_another_way_are_checked_too(run: Path, column: str, va
     """``score`` takes any predictions."""
     frames = analysis.load(run)
     frames.predictions.loc[5, column] = value
-    frames.predictions.loc[5, "p_1"] = 0.5
+    if column == "p_0":
+        frames.predictions.loc[5, "p_1"] = 0.5
     with pytest.raises(AnalysisError, match=f"has {problem} for window"):
         score(frames)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from raylab.files import Folder
 from raylab.windows.card import ChannelCard, LabelCard, ParticipantCard, WindowsCard, joint_fingerprint
-from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, read_rows, stored_columns, to_table
+from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows, statistics
 
@@ -135,8 +135,8 @@ def store(windows: Windows, where: Path) -> Path:
         cut = ParticipantWindows(
             index.start_s[rows], index.segment[rows], ["one"] * int(rows.sum()), labels, signals, 100.0, lengths
         )
-        table = to_table(cut, entry.name, number, list(labels)).drop_columns(["participant"])
-        folder.write_table(f"participant={entry.name}/part-0.parquet", table)
+        table = to_table(cut, entry.name, number, list(labels))
+        write_rows(folder, entry.name, table)
         digest = fingerprint_of(read_rows(folder, entry.name, columns), columns)
         counts = {
             label.name: {text: int((labels[label.name] == k).sum()) for k, text in enumerate(label.classes)}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from raylab.features import numba_cache
-from raylab.features.optional_packages import load
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process that follows the pitch of a sound for the first time; the child that fills the cache compiles that alone, for a quick test.
@@ -110,15 +109,17 @@ def test_the_whole_cache_is_filled(tmp_path: Path) -> None:
     user = """
 import numpy as np
 from raylab.features.acoustic import ACOUSTIC
+from raylab.features.optional_packages import load
+load("librosa", "speech")
+from numba.core import event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, event): compiled.append(str(event.data["dispatcher"]))
+    def on_end(self, event): pass
+event.register("numba:compile", Listener())
 for features in ACOUSTIC.values():
     features.frames(np.random.default_rng(1).normal(0, 0.1, 16000), features.hop(10.0))
-from numba.core import event
+assert not compiled, compiled
 """
     assert [(0, ""), (0, "")] == _users(tmp_path, 2, user=user)
     assert numba_cache.is_sound(_cache(tmp_path))
-
-
-def test_librosa_is_loaded_with_it() -> None:
-    """In this process too, where the tests of sound ran before or will run after."""
-    load("librosa", "speech")
-    assert numba_cache._in_use or "numba" in sys.modules

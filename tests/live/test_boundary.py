@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "raylab.errors",
         "raylab.features.optional_packages",
         "raylab.features.sound",
+        "raylab.features.wav_header",
         "raylab.live.core.bounded_queue",
         "raylab.live.core.messages",
         "raylab.live.core.model_card",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from builders.live import OPTIONS, exported, signal
 from builders.speech import hum, write_wav
 
@@ -119,6 +120,24 @@ def test_sound_of_any_rate_becomes_16_khz_mono(tmp_path: Path, rate: int, channe
     assert np.abs(streamed[:n] - at_once[:n]).max() < 0.01
     ends = [chunk.time_s + len(chunk.samples) / 16_000 for chunk in chunks]
     assert np.allclose(ends[:-1], [chunk.time_s for chunk in chunks[1:]])
+
+
+def test_sound_that_cancels_streams_or_is_another_unit(tmp_path: Path) -> None:
+    """Opposite channels: one is taken, and it is said. A streamed header: all that is there. Integers as floats: refused with the peak."""
+    sound = hum(1.0, rate=16_000)
+    opposite = write_wav(tmp_path / "opposite.wav", np.stack([sound, -sound], axis=1), 16_000)
+    source = wav(ModelCard.model_construct(), SourceOptions(f"wav:{opposite}", speed=0))
+    assert "channel 1 of it: its channels cancel each other" in source.description
+    np.testing.assert_allclose(sound, _joined(list(source.items(Event())), "sound")[:, 0], atol=1e-3)
+    whole = write_wav(tmp_path / "whole.wav", sound, 16_000).read_bytes()
+    place = whole.index(b"data") + 4
+    for size in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x24\xf0\xff\x7f"):
+        (tmp_path / "streamed.wav").write_bytes(whole[:4] + size + whole[8:place] + size + whole[place + 4 :])
+        streamed = wav(ModelCard.model_construct(), SourceOptions(f"wav:{tmp_path / 'streamed.wav'}", speed=0))
+        assert len(sound) == len(_joined(list(streamed.items(Event())), "sound"))
+    soundfile.write(tmp_path / "loud.wav", sound / np.abs(sound).max() * 20_000, 16_000, subtype="FLOAT")
+    with pytest.raises(RaylabError, match=r"loud\.wav has a peak of 2e\+04, full scale is 1"):
+        wav(ModelCard.model_construct(), SourceOptions(f"wav:{tmp_path / 'loud.wav'}"))
 
 
 def test_sound_that_cannot_be_used_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Names that users choose, for the layers that take less than Unicode text."""
 
 import unicodedata
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -114,3 +115,12 @@ def test_a_path_that_cannot_be_opened_is_refused(path: str) -> None:
     with pytest.raises(InvalidValueError, match="is no path that can be opened") as caught:
         Folder(path)
     str(caught.value).encode()
+
+
+def test_a_stray_file_with_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """By its folder: pyarrow cannot say its name."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "\udcfc.json").write_text("{}")
+    for look in (Folder(tmp_path).names, Folder(tmp_path).folders):
+        with pytest.raises(InvalidValueError, match="sub holds a file or a folder whose name is no UTF-8"):
+            look("sub")

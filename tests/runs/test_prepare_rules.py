@@ -74,15 +74,10 @@ def test_problems_of_several_participants_are_told_at_once(data: Path) -> None:
     eda = pd.read_csv(data / "cara" / "eda.csv")
     eda.loc[7, "value"] = 9e38
     eda.to_csv(data / "cara" / "eda.csv", index=False)
-    text = _local_refusals(data)
+    text = refusal(data)
     assert f"participant anna, channel pulse, file {data}/anna/pulse.csv: session anna lasts 60.00 s at 8 Hz" in text
     assert f"participant ben, file {data}/ben: session ben, label stress has 1 of 3 values after the end" in text
     assert "participant cara" in text and "9e+38" in text
-
-
-def _local_refusals(root: Path) -> str:
-    """What is said of every participant alone: this process stops at the first one, Ray goes on."""
-    return "\n".join(refusal(root, exclude=tuple(name for name in PEOPLE if name != person)) for person in PEOPLE)
 
 
 def test_four_times_the_samples_are_refused(data: Path) -> None:
