@@ -4,6 +4,8 @@ If a table shows one column per technique, the variant is chosen for each partic
 The mean of the chosen differences is then unbiased, but the choice ties the participants to each other: what is good luck for one makes the
 choice worse for another. So their mean varies more than s^2 / n. How much more is measured by flipping the signs of participants' whole rows
 of differences and repeating the choice, and the test of the chosen differences is inflated by it (docs/error_rates.md has the numbers).
+Shared training moves all participants alike, and who moves alike also chooses alike: so flipped rows are shifted by a random row that all
+have in common before the choice is repeated. Both causes of variance simply multiplied would count much of it twice.
 
 Shape: ``d`` (n_participants, n_variants), NaN if a participant has no score for a variant.
 """
@@ -28,15 +30,19 @@ class _Choice:
         self.others = np.maximum(others, 1)
         self.mask = np.where(allowed, 0.0, -np.inf)
 
-    def choose(self, signs: Floats) -> tuple[Floats, Indices]:
-        """Chosen differences in units and their variants, (n_participants, n_flips) each, for signs of that shape."""
+    def choose(self, signs: Floats, shifts: Floats) -> tuple[Floats, Indices]:
+        """Chosen differences in units and their variants, (n_participants, n_flips) each, for signs of that shape.
+
+        Args:
+            shifts: (n_variants, n_flips), what all participants' differences have in common, in units.
+        """
         best, values = np.full(signs.shape, -np.inf), np.zeros(signs.shape)
         variant = np.full(signs.shape, -1, dtype=np.intp)
         for v, total in enumerate(self.quantized.T @ signs):
             flipped = signs * self.quantized[:, v, None]
-            mean = (total - flipped) / self.others[:, v, None] + self.mask[:, v, None]
+            mean = (total - flipped) / self.others[:, v, None] + shifts[v] + self.mask[:, v, None]
             better = mean > best  # the first of equals stays
-            for target, new in ((best, mean), (values, flipped), (variant, v)):
+            for target, new in ((best, mean), (values, flipped + shifts[v]), (variant, v)):
                 np.copyto(target, new, where=better)
         return values, variant
 
@@ -49,7 +55,7 @@ def leave_one_out_choice(d: Floats) -> tuple[Floats, Indices]:
     Returns:
         values (n_participants,), NaN if there is no choice for a participant; variant (n_participants,), -1 for them.
     """
-    variant = _Choice(d).choose(np.ones((len(d), 1)))[1][:, 0]
+    variant = _Choice(d).choose(np.ones((len(d), 1)), np.zeros((d.shape[1], 1)))[1][:, 0]
     return np.where(variant < 0, np.nan, d[np.arange(len(d)), variant]), variant
 
 
@@ -59,14 +65,31 @@ def _signs(n: int, seed: int) -> Floats:
     return np.asarray(1.0 - 2.0 * (every if n <= EXACT_UP_TO else np.random.default_rng(seed).integers(0, 2, size=(n, FLIPS))))
 
 
-def choice_inflation(d: Floats, seed: int = 0) -> float:
-    """Variance of the mean chosen difference over s^2 / n, if each participant's row is as likely as its mirror image; at least 1.
+def _shifts(d: Floats, n_flips: int, inflation: float, seed: int) -> Floats:
+    """Shifts (n_variants, n_flips) in units that add to each variant's mean the variance it lacks, (inflation - 1) s^2 / n.
+
+    Sums of centred rows with normal weights: variants are shifted together as far as their differences go together.
+    """
+    present = ~np.isnan(d)
+    n = np.maximum(present.sum(axis=0), 2)
+    centred = np.where(present, d - np.nansum(d, axis=0) / n, 0.0)
+    weights = np.random.default_rng([seed, 1]).normal(size=(len(d), n_flips))
+    scale = np.sqrt(max(0.0, inflation - 1) / (n * (n - 1)))
+    return np.asarray(np.rint(scale[:, None] * (centred.T @ weights) / UNIT))
+
+
+def choice_inflation(d: Floats, inflation: float = 1.0, seed: int = 0) -> float:
+    """By which factor the choice adds to the variance of the mean, if each participant's row is as likely as its mirror image; at least 1.
 
     1 for one variant, for variants that resemble each other, and for one that is always chosen.
+
+    Args:
+        inflation: of every variant's mean, for shared training. The chosen mean's variance is this times the factor times s^2 / n.
     """
     d = d[leave_one_out_choice(d)[1] >= 0]
     if d.shape[1] < 2 or len(d) < 3:
         return 1.0
-    values = _Choice(d).choose(_signs(len(d), seed))[0] * UNIT
-    naive = (values.var(axis=0, ddof=1) / len(d)).mean()
+    signs = _signs(len(d), seed)
+    values = _Choice(d).choose(signs, _shifts(d, signs.shape[1], inflation, seed))[0] * UNIT
+    naive = (values.var(axis=0, ddof=1) / len(d)).mean() * inflation
     return max(1.0, float((values.mean(axis=0) ** 2).mean() / naive)) if naive > 0 else 1.0

@@ -43,7 +43,7 @@ def _best(scores: pd.DataFrame, sign: int) -> dict[str, Any]:
 
 def _test(d: pd.DataFrame, chosen: Floats, sign: int, inflation: Inflation) -> dict[str, Any]:
     """Statistics of the chosen differences (n,); with one variant nothing is chosen, and they are the comparison's own."""
-    choice = choice_inflation(sign * d.to_numpy(dtype=np.float64))
+    choice = choice_inflation(sign * d.to_numpy(dtype=np.float64), inflation[0])
     statistics = paired_statistics(chosen, (inflation[0] * choice, inflation[1]))
     return statistics | {
         "choice_inflation": choice,
