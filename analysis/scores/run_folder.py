@@ -146,7 +146,13 @@ def _provenance(system: fs.FileSystem, path: str) -> dict[str, Any]:
         raise AnalysisError(f"{file} is damaged, or of another version of raylab: {problem}; {REMEDY}")
     sources = {str(name): str(card.get("windows", name)) for name, card in datasets.items()}
     # runs of before version 0.2 have no metric but AUROC
-    return {"notes": notes, "primary_metric": metric, "classes": classes, "sources": sources, "question": PrimaryQuestion(**primary)}
+    return {
+        "notes": notes,
+        "primary_metric": metric,
+        "classes": classes,
+        "sources": sources,
+        "question": PrimaryQuestion(**primary),
+    }
 
 
 def _is_question(primary: Any) -> bool:

@@ -12,7 +12,9 @@ from statsmodels.stats.weightstats import DescrStatsW
 from analysis.statistics.dependence import retrained_bound
 from analysis.statistics.paired_tests import holm, is_lopsided, mean_interval, mean_test, rank_biserial, share_of_gainers
 
-DARWIN = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75.0])  # 15 pairs of maize plants, in eighths of an inch
+DARWIN = np.array(
+    [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75.0]
+)  # 15 pairs of maize plants, in eighths of an inch
 
 
 def test_darwins_maize_is_fishers_t() -> None:
@@ -48,7 +50,9 @@ def test_the_interval_is_the_test_inverted(values: list[int], inflation: float) 
     d = np.array(values) / 1000
     test = mean_test(d, inflation)
     if np.isnan(test.p):
-        assert np.isnan([test.low, test.high, test.inner_low, test.inner_high, test.detectable]).all() and np.ptp(d) == 0 != d[0]
+        assert (
+            np.isnan([test.low, test.high, test.inner_low, test.inner_high, test.detectable]).all() and np.ptp(d) == 0 != d[0]
+        )
         return
     assert (test.p < 0.05) == (test.low > 0 or test.high < 0)
     assert (test.p < 0.10) == (test.inner_low > 0 or test.inner_high < 0)

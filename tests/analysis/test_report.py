@@ -47,19 +47,20 @@ def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_one_participant_is_reported_without_a_test_that_could_decide(tmp_path: Path) -> None:
-    """n = 1: means, no SD and no interval; the page says that nothing could have been significant."""
+    """n = 1: means, no SD, no interval and no p; the page says that nothing could be tested."""
     run = write_run(tmp_path / "run", people=("S1",), variants=TWO)
     report = write_report(run)
     assert {1} == set(report.comparison["n_participants"])
     assert report.comparison["sd"].isna().all()
-    assert "It could not have been significant" in _html(run)
+    assert report.comparison[["ci_low", "p", "detectable"]].isna().all(axis=None)
+    assert "Nothing was compared: hybrid (" in _html(run) and "there is no spread to test with" in _html(run)
 
 
 def test_one_technique_alone_is_not_compared(tmp_path: Path) -> None:
     """Without non_personalized there is nothing to pair: means stand, and the verdict says so."""
     report = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
     assert ["hybrid"] == report.comparison["technique"].tolist()
-    assert "Nothing was compared: no variant has scores to pair with those of non_personalized." in _html(run)
+    assert "Nothing was compared: no technique has scores to pair with those of non_personalized." in _html(run)
     assert not list((run / "report" / "figures").glob("forest*"))
 
 
