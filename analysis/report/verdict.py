@@ -100,8 +100,8 @@ def _lopsided(tested: pd.DataFrame) -> list[str]:
     if names.empty:
         return []
     return [
-        f"Caution: with {', '.join(names)} hardly any participant changes, or a few participants make the mean against the direction of most, and p is then "
-        "not to be relied on."
+        f"Caution: with {', '.join(names)} hardly any participant changes, or a few participants make the mean, at times against the direction of "
+        "most, and p is then not to be relied on."
     ]
 
 
