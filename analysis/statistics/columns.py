@@ -113,8 +113,8 @@ def lopsided_note(rows: pd.DataFrame) -> str:
     if not n_rows:
         return ""
     return (
-        f"{LOPSIDED_MARK}: nearly all differences are 0, or a few participants make the mean, at times against the direction of most; no test of such "
-        f"differences of few participants holds 5% (docs/error_rates.md), {n_rows} of {int(rows['lopsided'].notna().sum())} rows."
+        f"{LOPSIDED_MARK}: nearly all differences are 0, or a few participants make the mean, at times against the direction of most; no test of "
+        f"such differences of few participants holds 5% (docs/error_rates.md), {n_rows} of {int(rows['lopsided'].notna().sum())} rows."
     )
 
 

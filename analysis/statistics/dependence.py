@@ -92,6 +92,12 @@ class _Trials:
         return SurrogateTrial(target, members, calibration, np.sort(tested))
 
 
+def _stages(record: Mapping[Any, Any]) -> set[str]:
+    """The stages of a trial; none if its record does not name them."""
+    stages = record.get("stages")
+    return set(stages) if isinstance(stages, list | np.ndarray) else set()
+
+
 def _shares_training(records: pd.DataFrame, references: pd.DataFrame) -> bool:
     """Whether every trial continues a stage of its reference, trains on the same others as that does, or on the target alone."""
     partner = references.set_index("participant")
@@ -99,7 +105,7 @@ def _shares_training(records: pd.DataFrame, references: pd.DataFrame) -> bool:
         if record["participant"] not in partner.index:
             return False
         reference = partner.loc[record["participant"]]
-        if set(record["stages"]) & set(reference["stages"]):
+        if _stages(record) & _stages(reference):
             continue
         bitmaps, others = record.get("trained_on"), reference.get("trained_on")
         if not isinstance(bitmaps, list | np.ndarray) or not isinstance(others, list | np.ndarray):

@@ -153,7 +153,7 @@ def test_the_paper_layout_has_a_row_per_cell_and_a_column_per_technique() -> Non
     assert (0.61, 0.49, 0.12, 0.03, "better", 2) == tuple(row[[f"fine_tuning {name}" for name in names]])
     lines = paper_table.markdown(table).splitlines()
     assert "| dataset | label | model | n | non_personalized | fine_tuning | hybrid |" == lines[0]
-    cells = "0.500 (0.000) | 0.610 (0.100)↑ +0.120, p=0.0300 | 0.555 (0.030)↓ -0.055, p<0.0001 |"
+    cells = "0.500 (0.000) | 0.610 (0.100)↑ +0.120, p=0.0300 | 0.555 (0.030)↓ -0.055, p&lt;0.0001 |"
     assert f"| d | l | fcn | 10 | {cells}" == lines[2]
     assert "↑ (↓): better (worse)" in lines[4]
 
