@@ -80,10 +80,12 @@ def test_a_verdict_has_a_sentence_for_each_outcome() -> None:
 
 
 def test_of_an_error_less_is_better_and_gains() -> None:
-    """With the Brier score ``down`` is the better one, and of ``same`` those gain whose error falls: four of ten rise, four fall, two stay."""
-    text = _verdict(metric="brier")
+    """By Brier score ``down`` is better, and those gain whose error falls: of ``same`` four of ten, and as many rise."""
+    both = {("rises", "-"): GAINS[("up", "a")], **{name: GAINS[name] for name in (("down", "-"), ("same", "-"))}}
+    table = scores(both).rename(columns={"auroc": "brier"})
+    text = verdict(select_variants(table, "brier"), analysis.compare(table, "brier"), 0.02)
     assert "Better than non_personalized in Brier score" in text
-    assert text.index("Better") < text.index("down (-0.110") < text.index("Worse") < text.index("up (")
+    assert text.index("Better") < text.index("down (-0.110") < text.index("Worse") < text.index("rises (+0.110")
     assert "same (+0.000, 4 of 10 gain)" in text
     more = {("same", "-"): [0.001, -0.001, 0.002, -0.002, 0.001, -0.001, -0.001, -0.001, -0.001, -0.001]}
     table = scores(more).rename(columns={"auroc": "brier"})

@@ -85,9 +85,9 @@ def test_a_draw_keeps_windows_with_their_participant() -> None:
 
 
 def test_only_a_signal_that_is_sure_is_kept() -> None:
-    """Class means that all participants share are kept nearly whole; of labels without a signal hardly anything is."""
+    """Class means that all participants share are kept but for what is not sure; of labels without a signal hardly anything is."""
     strong, none = surrogate._signal(_cohort(signal=1.0)), surrogate._signal(_cohort(signal=0.0))
-    assert (strong.common[1] - strong.common[0]).mean() > 0.75
+    assert 0.6 < (strong.common[1] - strong.common[0]).mean() < 1
     assert np.abs(none.common).max() < 0.15
     flipped = _cohort()  # each participant with a direction of its own: own part, nothing in common
     sign = np.where(flipped.participant % 2, 1, -1)
