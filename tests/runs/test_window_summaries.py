@@ -33,12 +33,12 @@ def _summaries(windows: Windows, **entry: object) -> "module.pa.Table":
 
 def test_labelled_windows_are_described_by_numbers_alone() -> None:
     """Every window with the label, its participant and position, and features; nothing else, and no text of a card."""
-    windows = make_windows({"A": [0, 1, -1, 0], "B": [1, 0]})
+    windows = make_windows({"A": [0, 1, -1, 0], "B": [1, 0], "C": [1, 0]})
     table = _summaries(windows)
     assert SCHEMA == table.schema
-    assert ["A"] * 3 + ["B"] * 2 == table["participant"].to_pylist()
-    assert [0, 0, 0, 1, 1] == table["position"].to_pylist() and [0, 1, 0, 1, 0] == table["y"].to_pylist()
-    assert windows.index.window[[0, 1, 3, 4, 5]].tolist() == table["window"].to_pylist()
+    assert ["A"] * 3 + ["B"] * 2 + ["C"] * 2 == table["participant"].to_pylist()
+    assert [0, 0, 0, 1, 1, 2, 2] == table["position"].to_pylist() and [0, 1, 0, 1, 0, 1, 0] == table["y"].to_pylist()
+    assert windows.index.window[[0, 1, 3, 4, 5, 6, 7]].tolist() == table["window"].to_pylist()
     assert {("made", "stress")} == set(zip(table["dataset"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
@@ -94,21 +94,20 @@ def run(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_records_say_who_each_stage_trains_on(run: Path) -> None:
-    """Of five people: the base on the four others, fine-tuning then on the target, hybrid on all, user-dependent on the target alone, a cluster
-    on some of the others."""
+    """Of five people: the base on three of the four others (one validates), fine-tuning then on the target, hybrid on the base's and the target,
+    user-dependent on the target alone, a cluster on some of the others."""
     people = analysis.load(run).window_summaries.drop_duplicates("position").set_index("participant")["position"]
-    everyone = (1 << len(people)) - 1
-    for record in RunFolder(str(run)).records():
-        own = 1 << int(people[record["participant"]])
+    records = RunFolder(str(run)).records()
+    bases = {r["participant"]: int(r["trained_on"][0], 16) for r in records if r["technique"] == "non_personalized"}
+    for record in records:
+        base, own = bases[record["participant"]], 1 << int(people[record["participant"]])
+        assert 3 == base.bit_count() and not base & own and base < 1 << 5
         stages = [int(text, 16) for text in record["trained_on"]]
-        technique = record["technique"]
+        expected = {
+            "non_personalized": [base], "fine_tuning": [base, own], "hybrid": [base | own], "user_dependent": [own],
+        }.get(record["technique"])  # fmt: skip
         assert len(record["stages"]) == len(stages)
-        if technique == "cluster_specific":
-            assert stages[0] and not stages[0] & own and stages[0] & ~everyone == 0
-        else:
-            others = everyone & ~own
-            expected = {"fine_tuning": [others, own], "hybrid": [everyone], "user_dependent": [own]}.get(technique, [others])
-            assert expected == stages, technique
+        assert stages == expected if expected else 0 < stages[0] < 1 << 5 and not stages[0] & own
 
 
 def test_a_run_keeps_its_summaries_and_measures_its_inflation(run: Path) -> None:
