@@ -21,17 +21,31 @@ A, B, C = ([0, 1], [0.2, 0.6]), ([0, 1], [0.3, 0.9]), ([0, 0, 1], [0.1, 0.7, 0.8
 
 
 def test_thresholds_by_hand() -> None:
-    """For A, over B and C: negatives at 0.1, 0.3, 0.7, positives at 0.8 and 0.9: the lowest threshold above 0.7. For C, over A and B: above
+    """For A, over B and C: negatives at 0.1, 0.3, 0.7, positives at 0.8 and 0.9: 0.7, which 0.7 of a float32 is below. For C, over A and B: above
     0.3. For B, over A and C: at 0.2+ two of three negatives are below and no positive is (0.67), above 0.7 all negatives and half of the
     positives (0.5): above 0.2."""
-    assert pytest.approx([0.701, 0.201, 0.301]) == thresholds(_windows([A, B, C]), np.zeros(3, dtype=np.int64)).tolist()
+    assert pytest.approx([0.7, 0.201, 0.301]) == thresholds(_windows([A, B, C]), np.zeros(3, dtype=np.int64)).tolist()
+
+
+def test_a_threshold_separates_as_it_was_chosen() -> None:
+    """Probabilities that are a hair apart, on a level's edge as float32 has it: what is above by the choice is above when it is used."""
+    p = np.array([0.699, 0.6995, 0.7, 0.701], dtype=np.float32)
+    threshold = thresholds(_windows([([0, 0, 1, 1], p.tolist()), A]), np.zeros(2, dtype=np.int64))[1]
+    level = (p.astype(np.float64) * LEVELS).astype(int)
+    assert (level >= round(threshold * LEVELS)).tolist() == (p >= threshold).tolist()
+
+
+def test_of_equal_thresholds_the_lowest_counts() -> None:
+    """Above each of the three negatives the Youden index is a third (1/3 - 0, 2/3 - 1/3, 3/3 - 2/3), which floats would tell apart."""
+    y, p = [0, 1, 0, 1, 0, 1], [0.05, 0.15, 0.25, 0.35, 0.45, 0.55]
+    assert pytest.approx(0.051, abs=0.001) == thresholds(_windows([(y, p), A]), np.zeros(2, dtype=np.int64))[1]
 
 
 def test_groups_are_apart_and_a_participant_does_not_set_its_own() -> None:
     """A alone in its group has none; changing C's labels moves A's and B's thresholds, not C's."""
     group = np.array([1, 0, 0])
     alone = thresholds(_windows([A, B, C]), group)
-    assert np.isnan(alone[0]) and pytest.approx(0.701) == alone[1]
+    assert np.isnan(alone[0]) and pytest.approx(0.7) == alone[1]
     changed = ([1, 1, 0], C[1])
     before, after = (thresholds(_windows([A, B, c]), np.zeros(3, dtype=np.int64)) for c in (C, changed))
     assert before[2] == after[2] and before[0] != after[0]
