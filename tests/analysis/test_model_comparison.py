@@ -1,12 +1,14 @@
 """Models and entries of a study against each other: common windows, participants and seeds that both have, and families."""
 
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.report.parts import models
 from analysis.report.parts.models import _answer, _caption
 from analysis.scores.run_folder import RunTables
 from analysis.statistics.dependence import retrained_bound
@@ -143,6 +145,30 @@ def test_the_caption_names_the_test_and_what_is_better() -> None:
     for part in ("on the windows that all were tested on", "means over the seeds that both have", "2.14, bound", "Holm over 1"):
         assert part in text
     assert "No difference is shown." == _answer(table.assign(outcome="undecided"))
+
+
+def test_a_report_has_a_table_for_each_family() -> None:
+    """Models and entries apart, in the page and in Markdown; techniques over datasets have their section; nothing to compare is a sentence."""
+    entries = [
+        {**GOOD, "dataset": "late"},
+        {**BAD, "dataset": "late"},
+        {**GOOD, "dataset": "early"},
+        {**BAD, "dataset": "early"},
+    ]
+    table = compare_models(_tables(entries, {"late": "w", "early": "w"}))
+    report: Any = SimpleNamespace(frames={"model_comparison": table, "across_datasets": pd.DataFrame()}, metric="auroc")
+    section = models._section(report)
+    assert section and 4 == len(section.blocks) == models._markdown(report).count("without personalization.")
+    assert {"d"} != set(table["dataset"]) and 2 == table["by"].nunique()
+    empty: Any = SimpleNamespace(frames={"model_comparison": table.iloc[:0], "across_datasets": pd.DataFrame()}, metric="auroc")
+    assert models._section(empty) is None is models._over_datasets(empty)
+    assert "nothing to compare" in models._markdown(empty)
+
+
+def test_a_difference_that_few_people_make_is_marked() -> None:
+    """As in the comparison of variants."""
+    table = compare_models(_tables([BAD, GOOD])).assign(lopsided=True)
+    assert models._text_row(table.iloc[0].to_dict())[-2].endswith("°") and "1 of 1 rows" in _caption("d / l", table)
 
 
 def test_less_error_is_better() -> None:

@@ -1,5 +1,6 @@
 """A report of every kind of run: whole, empty, small, without differences, with gaps, and still going."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from builders.run import VARIANTS, write_run
 
 from analysis.report.write import write_report
+from analysis.scores.scores import Scoring
 
 BASELINE, HYBRID = ("non_personalized", "-"), ("hybrid", "budget=0.2")
 TWO = (BASELINE, HYBRID)
@@ -34,6 +36,40 @@ def test_a_report_has_every_table_figure_and_the_numbers_behind_it(tmp_path: Pat
     behind = pd.read_csv(run / "report" / "figures" / f"forest-{cell}.csv")
     for name in ("difference", "ci_low", "ci_high", "p_adjusted"):
         assert comparison[name].tolist() == behind[name].tolist()
+
+
+@pytest.mark.parametrize(("scoring", "is_claimed"), [("paired", True), ("published", False)])
+def test_only_paired_scoring_says_the_same_windows(tmp_path: Path, scoring: Scoring, is_claimed: bool) -> None:
+    """Of the difference to non_personalized no caption, in the page or in a file, says more than the scoring does."""
+    run = write_run(tmp_path / "run", variants=TWO)
+    write_report(run, scoring=scoring)
+    texts = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in (run / "report").iterdir()
+        if path.suffix in (".md", ".tex", ".html")
+    }
+    assert {"comparison.md", "paper_table.tex", "report.html"} <= set(texts)
+    claims = [name for name, text in texts.items() if "on the same windows" in text]
+    assert ({"comparison.md", "paper_table.md", "report.html"} <= set(claims)) if is_claimed else not claims
+
+
+def test_captions_say_what_is_tested(tmp_path: Path) -> None:
+    """The Bayesian test is of Walsh averages and takes scores as independent; the page's verdict is of the mean, with its inflation; the bound is
+    named, since this run stored no summaries; and so is the one seed."""
+    run = write_run(tmp_path / "run")
+    write_report(run)
+    html = _html(run)
+    for part in (
+        "Walsh averages",
+        "takes participants&#39; scores as independent",
+        "the test is of the mean difference",
+        "(bound)",
+        "One seed:",
+    ):
+        assert part in html, part
+    assert {"bound"} == set(pd.read_csv(run / "report" / "inflation.csv")["inflation_source"])
+    for path in (run / "report").glob("*.md"):
+        assert not re.search(r"BCa|Wilcoxon|fall under", path.read_text(encoding="utf-8")), path.name
 
 
 def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
