@@ -13,6 +13,7 @@ from analysis.scores.paired_scores import gain_sign
 from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE
 
 Row = Mapping[Hashable, Any]
+NO_PAIRS = "no technique has scores to pair with those of non_personalized."
 
 
 def _name(row: Row) -> str:
@@ -49,11 +50,12 @@ def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float
     """
     tested = chosen.dropna(subset=["p"])
     if tested.empty:
-        return "Nothing was compared: no technique has scores to pair with those of non_personalized."
+        return " ".join(["Nothing was compared:", *(_untested(chosen) or [NO_PAIRS])])
     first = tested["technique"].eq(primary)
     if first.any() and not first.all():
-        answer = verdict(tested[first], variants, smallest_effect)
-        others = verdict(tested[~first], variants, smallest_effect)
+        is_primary = chosen["technique"].eq(primary)
+        answer = verdict(chosen[is_primary], variants, smallest_effect)
+        others = verdict(chosen[~is_primary], variants, smallest_effect)
         return f"Primary comparison: {answer} Secondary: {others}"
     metric, n = metric_name(str(tested["metric"].iloc[0])), int_range(tested["n_participants"])
     adjusted = f"p adjusted by Holm over {len(tested)} techniques" if len(tested) > 1 else "one technique, p not adjusted"
@@ -73,7 +75,18 @@ def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float
         parts.append(
             f"Undecided: {texts}; what such a study detects (the mean difference found in four of five repetitions) is said behind each."
         )
-    return " ".join([*parts, *_lopsided(tested)])
+    return " ".join([*parts, *_untested(chosen), *_lopsided(tested)])
+
+
+def _untested(chosen: pd.DataFrame) -> list[str]:
+    """A sentence on techniques that have differences but no p."""
+    rows = chosen[chosen["p"].isna() & chosen["difference"].notna()].to_dict("records")
+    names = ", ".join(f"{row['technique']} ({number(row['difference'], sign=True)})" for row in rows)
+    return (
+        [f"{names} cannot be tested, with one participant or the same difference for all there is no spread to test with."]
+        if rows
+        else []
+    )
 
 
 def _losers(row: Row) -> str:
@@ -87,7 +100,8 @@ def _lopsided(tested: pd.DataFrame) -> list[str]:
     if names.empty:
         return []
     return [
-        f"Caution: with {', '.join(names)} nearly nobody changes or a few participants make the mean, and p is then not to be relied on."
+        f"Caution: with {', '.join(names)} hardly any participant changes, or a few participants make the mean, at times against the direction of "
+        "most, and p is then not to be relied on."
     ]
 
 

@@ -24,7 +24,7 @@ def thresholds(windows: ScoredWindows, group: Ints) -> Floats:
     result = np.full(n_trials, np.nan)
     if not len(binary.y):
         return result
-    level = np.clip((binary.p[:, 1] * LEVELS).astype(np.int64), 0, LEVELS - 1)
+    level = np.clip((binary.p[:, 1].astype(np.float64) * LEVELS).astype(np.int64), 0, LEVELS - 1)
     trial_rows = np.split(np.arange(len(binary.y)), np.flatnonzero(np.diff(binary.trial)) + 1)
     counts = {
         int(binary.trial[rows[0]]): np.stack([np.bincount(level[rows][binary.y[rows] == k], minlength=LEVELS) for k in (0, 1)])
@@ -47,5 +47,6 @@ def _best_threshold(counts: Ints) -> float:
     sizes = counts.sum(axis=1)
     if not sizes.all():
         return float("nan")
-    below = np.concatenate([np.zeros((2, 1)), np.cumsum(counts, axis=1)], axis=1) / sizes[:, None]
-    return float(np.argmax(below[0] - below[1]) / LEVELS)
+    below = np.concatenate([np.zeros((2, 1), dtype=np.int64), np.cumsum(counts, axis=1)], axis=1)
+    index = below[0] * sizes[1] - below[1] * sizes[0]  # in whole numbers, so that equal ones are equal
+    return float(np.argmax(index) / LEVELS)

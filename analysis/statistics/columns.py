@@ -14,7 +14,7 @@ from analysis.arrays import Floats
 from analysis.formatting import interval, mean_sd, n_with_missing, number, p_value
 from analysis.scores.keys import CELL
 from analysis.statistics.outcome import outcome_text
-from analysis.statistics.paired_tests import is_lopsided, rank_biserial, share_of_gainers
+from analysis.statistics.paired_tests import is_lopsided, rank_biserial, share_of_gainers, share_of_losers
 
 LOPSIDED_MARK = "°"
 NAMES_FIRST, MEAN_FIRST, N_NEXT, NUMBERS = range(4)
@@ -85,7 +85,8 @@ def _interval(row: Row) -> str:
     return interval(row["ci_low"], row["ci_high"])
 
 
-def _adjusted_p(row: Row) -> str:
+def adjusted_p(row: Row) -> str:
+    """Holm's p, marked if the test is not known to hold its level."""
     return p_value(row["p_adjusted"]) + (LOPSIDED_MARK if row["lopsided"] is True else "")
 
 
@@ -106,14 +107,14 @@ def _other_windows_note(rows: pd.DataFrame) -> str:
     return f"In {n_rows} of {len(rows)} rows {sentence}" if n_rows else ""
 
 
-def _lopsided_note(rows: pd.DataFrame) -> str:
+def lopsided_note(rows: pd.DataFrame) -> str:
     """A sentence if differences are of a kind for which the test is not known to hold its level."""
     n_rows = int(rows["lopsided"].eq(True).sum())
     if not n_rows:
         return ""
     return (
-        f"{LOPSIDED_MARK}: nearly all differences are 0, or a few participants make the mean; of so few participants no test of such differences "
-        f"holds 5% (docs/error_rates.md), {n_rows} of {len(rows)} rows."
+        f"{LOPSIDED_MARK}: nearly all differences are 0, or a few participants make the mean, at times against the direction of most; no test of "
+        f"such differences of few participants holds 5% (docs/error_rates.md), {n_rows} of {int(rows['lopsided'].notna().sum())} rows."
     )
 
 
@@ -186,11 +187,12 @@ COLUMNS: tuple[Column, ...] = (
         of_test=True,
     ),
     Column("gainers", statistic=share_of_gainers, of_test=True),
-    Column("lopsided", PrintedColumn(note=_lopsided_note), statistic=is_lopsided, of_test=True),
+    Column("losers", statistic=share_of_losers, of_test=True),
+    Column("lopsided", PrintedColumn(note=lopsided_note), statistic=is_lopsided, of_test=True),
     Column("inflation", PrintedColumn(note=_inflation_note), of_test=True),
     Column("inflation_source", of_test=True),
     Column("p", PrintedColumn("p", lambda row: p_value(row["p"])), of_test=True),
-    Column("p_adjusted", PrintedColumn("p Holm", _adjusted_p), of_test=True),
+    Column("p_adjusted", PrintedColumn("p Holm", adjusted_p), of_test=True),
     Column("detectable", of_test=True),
     Column("outcome", PrintedColumn("outcome", outcome_text, OUTCOME_LEGEND), of_test=True),
     Column("test", of_test=True),

@@ -15,10 +15,10 @@ from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT
 from analysis.scores.metrics import METRICS
-from analysis.scores.paired_scores import paired_scores, seed_sd
+from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
 from analysis.statistics import columns
 from analysis.statistics.dependence import BOUND, retrained_bound
-from analysis.statistics.outcome import outcome_of
+from analysis.statistics.outcome import BETTER, WORSE, outcome_of
 from analysis.statistics.paired_tests import holm, mean_test
 
 TEST = "t of the mean difference, variance inflated for shared training"
@@ -48,13 +48,28 @@ def adjust_family(
 ) -> list[dict[str, Any]]:
     """The rows of one family of tests, with Holm's adjustment over all of them, and their outcomes.
 
-    Rows without a p are in it: a test that could not be made does not make the others easier.
+    Rows without a p are in it: a test that could not be made does not make the others easier. ``gainers`` and ``losers`` are of the metric's
+    better and worse side, and a verdict on a mean that goes against the ranks of most differences is marked as ``lopsided``.
     """
     adjusted = holm(np.array([row["p"] for row in rows]))
     tested = [
         row | {"p_adjusted": p, "family": family, "family_size": len(rows)} for row, p in zip(rows, adjusted, strict=True)
     ]
-    return [{**row, "outcome": outcome_of(dict(row), metric, smallest_effect)} for row in tested]
+    return [_with_outcome(row, metric, smallest_effect) for row in tested]
+
+
+def _with_outcome(row: dict[str, Any], metric: str, smallest_effect: float) -> dict[str, Any]:
+    """A tested row with its outcome, and what goes with it."""
+    outcome = outcome_of(row, metric, smallest_effect)
+    sides = ("gainers", "losers") if gain_sign(metric) > 0 else ("losers", "gainers")
+    result = (
+        row
+        | {"outcome": outcome}
+        | {new: row[old] for new, old in zip(("gainers", "losers"), sides, strict=True) if old in row}
+    )
+    if outcome in (BETTER, WORSE) and row["difference"] * row["effect_size"] < 0:
+        result["lopsided"] = True
+    return result
 
 
 def inflation_table(inflations: pd.DataFrame | None) -> Mapping[tuple[str, ...], Inflation]:

@@ -92,6 +92,19 @@ class _Trials:
         return SurrogateTrial(target, members, calibration, np.sort(tested))
 
 
+def _stages(record: Mapping[Any, Any]) -> set[str]:
+    """The stages of a trial; none if its record does not name them."""
+    stages = record.get("stages")
+    return set(stages) if isinstance(stages, list | np.ndarray) else set()
+
+
+def _is_shared(members: int, others: int) -> bool:
+    """Whether a stage trains on all that the reference does, with or without the target, or on the target alone (bitmaps)."""
+    target = members & ~others
+    is_one = target > 0 and target & (target - 1) == 0
+    return (members & others == others and (is_one or not target)) or (members & others == 0 and is_one)
+
+
 def _shares_training(records: pd.DataFrame, references: pd.DataFrame) -> bool:
     """Whether every trial continues a stage of its reference, trains on the same others as that does, or on the target alone."""
     partner = references.set_index("participant")
@@ -99,15 +112,12 @@ def _shares_training(records: pd.DataFrame, references: pd.DataFrame) -> bool:
         if record["participant"] not in partner.index:
             return False
         reference = partner.loc[record["participant"]]
-        if set(record["stages"]) & set(reference["stages"]):
+        if _stages(record) & _stages(reference):
             continue
         bitmaps, others = record.get("trained_on"), reference.get("trained_on")
         if not isinstance(bitmaps, list | np.ndarray) or not isinstance(others, list | np.ndarray):
             return False
-        last, base = int(bitmaps[-1], 16), int(others[0], 16)
-        target = last & ~base
-        one_more = target and target & (target - 1) == 0
-        if not ((last & base == base and (one_more or not target)) or (last & base == 0 and one_more)):
+        if not all(_is_shared(int(text, 16), int(others[0], 16)) for text in bitmaps):
             return False
     return True
 

@@ -24,7 +24,7 @@ MODELS, DATASETS = "model", "dataset"
 ALL_PAIRS = "all pairs"
 COLUMNS = [
     "by", "dataset", "label", "model", "compared", "reference", "metric", "n_participants", "n_missing", "n_seeds", "mean", "sd", "seed_sd",
-    "reference_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", "effect_size", "gainers", "lopsided", "inflation",
+    "reference_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided", "inflation",
     "inflation_source", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
 ]  # fmt: skip
 
@@ -39,7 +39,7 @@ def _pairs(names: list[str], reference: str) -> list[tuple[str, str]]:
 def _row(scores: pd.DataFrame, compared: str, reference: str, axis: str, metric: str) -> dict[str, Any]:
     """One comparison, over the participants and seeds that both sides have."""
     wide = scores.pivot_table(index=["participant", "seed"], columns=axis, values=metric, observed=True)
-    both = wide[[compared, reference]].dropna()
+    both = wide.reindex(columns=[compared, reference]).dropna()  # a side without any score has no column
     people = both.groupby(level="participant", observed=True)
     means, n_all = people.mean(), wide.index.get_level_values("participant").nunique()
     d = (means[compared] - means[reference]).to_numpy(dtype=np.float64)
@@ -63,8 +63,8 @@ def _families(tables: RunTables) -> Iterator[tuple[str, dict[str, str], RunTable
     for (dataset, label), part in trials.groupby(["dataset", "label"], sort=True, observed=True):
         yield MODELS, {"dataset": str(dataset), "label": str(label)}, tables.with_trials(part)
     source = trials["dataset"].map(tables.sources)
-    for (_, label, model), part in trials.groupby([source, "label", "model"], sort=True, observed=True):
-        yield DATASETS, {"label": str(label), "model": str(model)}, tables.with_trials(part)
+    for (windows, label, model), part in trials.groupby([source, "label", "model"], sort=True, observed=True):
+        yield DATASETS, {"dataset": str(windows), "label": str(label), "model": str(model)}, tables.with_trials(part)
 
 
 def _in_study_order(tables: RunTables, axis: str) -> list[str]:

@@ -92,6 +92,11 @@ def share_of_gainers(d: Floats) -> float:
     return float((np.round(d, DECIMALS) > 0).mean())
 
 
+def share_of_losers(d: Floats) -> float:
+    """The share of differences (n,) below 0."""
+    return share_of_gainers(-d)
+
+
 def holm(p: Floats) -> Floats:
     """Holm's step-down adjusted p values; a missing p stays missing but does not shrink the family."""
     order = np.argsort(p)

@@ -21,7 +21,7 @@ from analysis.statistics.variant_choice import choice_inflation, leave_one_out_c
 TECHNIQUE_KEY = VARIANT[:-1]
 COLUMNS = [
     *TECHNIQUE_KEY, "metric", "scoring", "n_participants", "n_missing", "mean", "sd", "seed_sd", "baseline_mean", "difference",
-    "ci_low", "ci_high", "inner_low", "inner_high", "gainers", "lopsided", "inflation", "inflation_source", "choice_inflation",
+    "ci_low", "ci_high", "inner_low", "inner_high", "gainers", "losers", "lopsided", "inflation", "inflation_source", "choice_inflation",
     "p", "p_adjusted", "detectable", "outcome", "test", "family_size", "choices", "best_variant", "best_mean", "best_sd",
 ]  # fmt: skip
 

@@ -139,19 +139,8 @@ def start(
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
-        context = _RunContext(
-            study,
-            root,
-            executor,
-            address,
-            log,
-            reorder,
-            lease,
-            origin,
-            records,
-            transcripts_table(datasets),
-            window_summaries(datasets),
-        )
+        tables = transcripts_table(datasets), window_summaries(datasets)
+        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables)
         best_params = None
         if study.search:
             log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")

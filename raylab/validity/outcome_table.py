@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from analysis.constants import ALPHA
 from raylab.validity.cases import CASES, ValidityCase, Verdict
 
 FOUND_SHARE = 0.8  # least share of cohorts in which the expected verdict must be given
+MOST_BETTER = 0.1  # largest share of cohorts in which what is not better may be declared so
+BAD_RATE, SURE = 0.1, 0.95  # a verdict that is wrong in a tenth of null studies must fail with this probability
 COLUMNS = [
     "case", "technique", "cohorts", "better", "worse", "no difference", "mean AUROC", "mean difference", "expected", "found",
 ]  # fmt: skip
@@ -38,8 +40,7 @@ def _found_text(expected: str | None, shares: Mapping[str, float]) -> str:
     """``yes`` or ``no``: whether enough cohorts gave the expected verdict; empty without one. For no effect see ``any_verdict``."""
     if expected in (None, "no difference"):
         return ""
-    share = shares["better"] if expected == "better" else 1 - shares["better"]
-    return "yes" if share >= FOUND_SHARE else "no"
+    return "yes" if (shares["better"] >= FOUND_SHARE if expected == "better" else shares["better"] <= MOST_BETTER) else "no"
 
 
 def _row(case: ValidityCase, technique: str, rows: list[tuple[float, float, float]]) -> dict[str, Any]:
@@ -86,8 +87,16 @@ def _contrast(case: ValidityCase, cohorts: list[Cohort]) -> list[dict[str, Any]]
     return [{**row, "expected": "better", "found": "yes" if share >= FOUND_SHARE else "no"}]
 
 
+def most_false_verdicts(studies: int) -> int:
+    """The most null studies with a verdict that may pass: a true rate of ``BAD_RATE`` gives more with probability ``SURE``; -1 if so few studies
+    cannot tell."""
+    fewest_of_likely = int(binom.ppf(1 - SURE, studies, BAD_RATE))
+    return fewest_of_likely if binom.cdf(fewest_of_likely, studies, BAD_RATE) <= 1 - SURE else fewest_of_likely - 1
+
+
 def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:
-    """For the cases without an effect: the studies with any verdict at all, and the exact 95% interval of their share."""
+    """For the cases without an effect: the studies with any verdict at all, the exact 95% interval of their share, and whether they
+    are few enough (``most_false_verdicts``)."""
     counts: dict[str, list[bool]] = {}
     for cohort in cohorts:
         name = cohort["settings"]["case"]
@@ -97,8 +106,10 @@ def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:
     rows = []
     for name, flags in counts.items():
         interval = binomtest(sum(flags), len(flags)).proportion_ci(0.95, "exact")
-        rows.append([name, len(flags), sum(flags), sum(flags) / len(flags), interval.low, interval.high])
-    return pd.DataFrame(rows, columns=["case", "studies", "with a verdict", "share", "low", "high"])
+        most = most_false_verdicts(len(flags))
+        passes = "too few studies" if most < 0 else "yes" if sum(flags) <= most else "no"
+        rows.append([name, len(flags), sum(flags), sum(flags) / len(flags), interval.low, interval.high, passes])
+    return pd.DataFrame(rows, columns=["case", "studies", "with a verdict", "share", "low", "high", "passes"])
 
 
 def _markdown_table(frame: pd.DataFrame) -> list[str]:
@@ -121,10 +132,15 @@ def markdown(cohorts: list[Cohort]) -> str:
         f"the mean difference with its variance inflated for shared training, Holm over the variants of the cohort, {ALPHA:g}; a row with "
         f"`against` compares two variants "
         f"directly, without a family. Shares are of cohorts. Found: the expected verdict in at least {FOUND_SHARE:.0%} of the "
-        f"cohorts (not better: at most {1 - FOUND_SHARE:.0%} declared better).",
+        f"cohorts (not better: at most {MOST_BETTER:.0%} declared better).",
     ]
     null = any_verdict(cohorts)
     if len(null):
         parts += ["", "## Where there is nothing to find", "", *_markdown_table(null), ""]
-        parts += ["Share of studies with any verdict, and its exact 95% binomial interval; right where `low` is at most 0.050."]
+        counts = sorted({(int(n), most_false_verdicts(int(n))) for n in null["studies"]})
+        limits = ", ".join(f"{most} of {n}" for n, most in counts if most >= 0) or "none of so few"
+        parts += [
+            "Share of studies with any verdict, and its exact 95% binomial interval. Passes: so few that a true rate of "
+            f"{BAD_RATE:.0%} would have given more with a probability of {SURE:.0%}: at most {limits}."
+        ]
     return "\n".join(parts) + "\n"

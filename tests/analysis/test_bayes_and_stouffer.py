@@ -28,7 +28,7 @@ def _comparison() -> pd.DataFrame:
         ("wesad", "stress", "non_personalized", "-", np.nan, np.nan, 15),
         ("wesad", "stress", "z", "-", 0.4, -0.2, 15),
     ]
-    names = ["dataset", "label", "technique", "variant", "p", "effect_size", "n_participants"]
+    names = ["dataset", "label", "technique", "variant", "p", "difference", "n_participants"]
     return pd.DataFrame(rows, columns=names).assign(model="m", metric="auroc")
 
 
@@ -61,6 +61,23 @@ def test_one_dataset_gives_an_empty_table() -> None:
     assert stouffer(comparison[comparison["dataset"].eq("wesad")]).empty
     assert stouffer(comparison[comparison["p"].isna()]).empty
     assert stouffer(comparison.iloc[:0]).empty
+
+
+def test_less_error_is_a_gain_across_datasets() -> None:
+    """Fault of before: of the calibration error z had the sign of the difference, so that a technique that raises it stood as a gain."""
+    error = stouffer(_comparison().assign(metric="ece")).set_index("technique")
+    area = stouffer(_comparison()).set_index("technique")
+    assert pytest.approx((-area.loc["x", "z"], area.loc["x", "p"])) == tuple(error.loc["x", ["z", "p"]])
+    assert error.loc["x", "z"] < 0 < error.loc["z", "z"]
+
+
+def test_entries_of_the_same_windows_are_not_combined() -> None:
+    """case and wesad read from the same windows are one sample, not two: nothing to combine; of three entries the first of each windows counts."""
+    same = {"case": "windows/a", "wesad": "windows/a"}
+    assert stouffer(_comparison(), sources=same).empty
+    third = _comparison().query("dataset == 'wesad'").assign(dataset="wesad early")
+    combined = stouffer(pd.concat([_comparison(), third]), sources={"wesad": "w", "wesad early": "w", "case": "c"})
+    assert ["case: arousal (30), wesad: stress (15)", "case: arousal (29), wesad: stress (15)"] == combined["datasets"].tolist()
 
 
 def _scores(differences: dict[str, list[float]], metric: str) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def test_a_new_statistic_is_one_entry(tmp_path: Path) -> None:
     line = next(line for line in terminal.output.splitlines() if re.search(r"hybrid +budget=0\.2", line))
     assert printed == line.split()[-1]
     assert "median" in terminal.output
-    assert "| p Holm | median |" in (report / "against_other.md").read_text(encoding="utf-8")
+    assert "| p Holm | outcome | median |" in (report / "against_other.md").read_text(encoding="utf-8")
     assert "median_difference" in pd.read_csv(report / "against_other.csv")
     assert "median_difference" in pd.read_csv(report / "appendix_metrics.csv")
 
@@ -68,17 +68,20 @@ def test_a_statistic_is_missing_if_there_are_no_differences() -> None:
 
 def test_the_columns_of_files_and_headings_are_those_of_before() -> None:
     """Files and tables are read by others: names, their order and headings are a contract."""
+    tested = (
+        "effect_size", "gainers", "losers", "lopsided", "inflation", "inflation_source", "p", "p_adjusted", "detectable", "outcome", "test",
+        "family", "family_size",
+    )  # fmt: skip
     assert columns.names(columns.reference_columns()) == [
-        "dataset", "label", "model", "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_nonzero", "mean", "sd",
-        "baseline_mean", "difference", "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "least_p", "test", "family", "family_size",
+        "dataset", "label", "model", "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_seeds", "mean", "sd",
+        "seed_sd", "baseline_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", *tested,
     ]  # fmt: skip
     assert columns.names(columns.other_run_columns()) == [
-        "dataset", "label", "model", "technique", "variant", "metric", "scoring", "n_participants", "n_missing", "n_nonzero",
-        "n_other_windows", "mean", "sd", "other_mean", "difference", "ci_low", "ci_high", "effect_size", "p", "p_adjusted", "least_p", "test",
-        "family", "family_size",
+        "dataset", "label", "model", "technique", "variant", "metric", "scoring", "n_participants", "n_missing",
+        "n_other_windows", "mean", "sd", "other_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", *tested,
     ]  # fmt: skip
-    numbers = ("difference", "95% interval", "effect", "p", "p Holm")
-    assert comparison_table.headings() == ("technique", "variant", "mean (SD)", "n", *numbers)
+    numbers = ("difference", "95% interval", "effect", "p", "p Holm", "outcome")
+    assert comparison_table.headings() == ("technique", "variant", "mean (SD)", "SD seeds", "n", *numbers)
     names = ("dataset", "label", "model", "technique", "variant")
     assert columns.headings(columns.other_run_columns()) == (*names, "n", "this run, mean (SD)", "other", *numbers)
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import analysis
 from analysis import formatting
 from analysis.report import comparison_table, latex, paper_table
+from analysis.statistics.paired_tests import mean_test
+from analysis.statistics.variant_selection import select_variants
 
 HOSTILE = "[1ex] 50%_of {all} \\input{x} $&#~^ <b>|</b> [*](http://x) é ÿ € 中\nnext"
 
@@ -27,7 +29,11 @@ def chosen(**columns: Any) -> pd.DataFrame:
         "n_participants": 10,
         "mean": 0.61,
         "sd": 0.1,
-        "p": 0.03,
+        "baseline_mean": 0.49,
+        "difference": 0.12,
+        "p": 0.01,
+        "p_adjusted": 0.03,
+        "outcome": "better",
         "best_mean": 0.7,
         "best_sd": 0.2,
     }
@@ -77,11 +83,12 @@ def compiles(source: str, folder: Path) -> None:
 
 
 def test_the_long_form_holds_every_number_of_a_row() -> None:
-    """mean (SD), n, difference, interval, effect and both p stand in the order of the head."""
+    """mean (SD), SD of seeds, n, difference, interval, effect, both p and the outcome stand in the order of the head."""
     comparison = analysis.compare(scores(FINE))
     row = comparison_table.rows(comparison)[1]
-    assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "10", "+0.055") == row[:5]
-    assert ("+1.00", "0.0020", "0.0039") == row[6:]
+    assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "", "10", "+0.055") == row[:6]
+    test = mean_test(np.array(STEPS), 1 + 10 / 9)
+    assert (f"[{test.low:+.3f}, {test.high:+.3f}]", "+1.00", f"{test.p:.4f}", f"{2 * test.p:.4f}", "better") == row[6:]
 
 
 def test_a_caption_names_test_family_size_n_and_scoring() -> None:
@@ -91,9 +98,10 @@ def test_a_caption_names_test_family_size_n_and_scoring() -> None:
         "AUROC",
         "over 10 participants",
         "scoring: paired",
-        "Wilcoxon signed-rank (Pratt, exact)",
+        "t of the mean difference, variance inflated for shared training, two-sided",
         "family of 2 variants",
-        "BCa",
+        "95% interval: of the same test as p, not adjusted for the family",
+        "s^2 / n times 2.11 (bound)",
     ):
         assert part in caption
     assert "share training data" in caption
@@ -102,55 +110,90 @@ def test_a_caption_names_test_family_size_n_and_scoring() -> None:
     )
 
 
-def test_a_p_that_zeros_keep_from_significance_is_marked() -> None:
-    """Of two variants of ten people one differs for four only: 2 / 2^4 is over 0.05, that row carries the mark and the caption its meaning."""
-    few = {**FINE, ("fine_tuning", "budget=0.3"): [0.1] * 4 + [0.0] * 6}
+def test_differences_that_few_people_make_are_marked() -> None:
+    """Of two variants of ten people one differs for three only: that row's p carries the mark and the caption its meaning."""
+    few = {**FINE, ("fine_tuning", "budget=0.3"): [0.1, 0.2, 0.3] + [0.0] * 7}
     comparison = analysis.compare(scores(few))
-    assert ["", False, True] == ["" if not row[-1] else row[-1].endswith("°") for row in comparison_table.rows(comparison)]
-    assert "(1 of 2 rows)" in comparison_table.caption(comparison)
+    place = comparison_table.headings().index("p Holm")
+    assert [False, False, True] == [row[place].endswith("°") for row in comparison_table.rows(comparison)]
+    assert "1 of 2 rows" in comparison_table.caption(comparison)
     assert "°" not in comparison_table.markdown(analysis.compare(scores(FINE)))
 
 
-def test_where_no_row_can_be_significant_the_least_p_is_named() -> None:
-    """Four people cannot give less than 0.125."""
-    assert "no adjusted p can fall under 0.125" in comparison_table.caption(analysis.compare(scores({("x", "-"): [0.1] * 4})))
+def test_published_scoring_does_not_claim_the_same_windows() -> None:
+    """Fault of before: the reference is then scored on all windows, and both tables said that a difference is on the same ones."""
+    for scoring, is_claimed in (("paired", True), ("published", False)):
+        comparison = analysis.compare(scores(FINE, scoring=scoring))
+        table = paper_table.build(comparison, select_variants(scores(FINE, scoring=scoring)))
+        for text in (
+            comparison_table.caption(comparison),
+            comparison_table.markdown(comparison),
+            paper_table.caption(table),
+            paper_table.latex(table),
+        ):
+            assert ("on the same windows" in text) == is_claimed
 
 
 def test_missing_scores_are_counted() -> None:
     """A participant without a score on one side stands under n and in the caption."""
     comparison = analysis.compare(scores({("x", "-"): [np.nan, *STEPS]}))
-    assert "10 (1 missing)" == comparison_table.rows(comparison)[1][3]
+    assert "10 (1 missing)" == comparison_table.rows(comparison)[1][4]
     assert "dropped pairwise: 1, counted under n" in comparison_table.caption(comparison)
 
 
 def test_the_paper_layout_has_a_row_per_cell_and_a_column_per_technique() -> None:
-    """The chosen column is the chosen one's, a technique with one variant is itself without a p, the arrows are the verdict's."""
-    comparison = analysis.compare(scores({**FINE, ("hybrid", "budget=0.2"): STEPS}))
-    table = paper_table.build(comparison, chosen())
+    """A column is the chosen one's, with the paired difference and p under the mean; the arrows are the verdict's."""
+    both = pd.concat(
+        [chosen(), chosen(technique="hybrid", mean=0.555, sd=0.03, difference=-0.055, p_adjusted=0.00004, outcome="worse")]
+    )
+    table = paper_table.build(analysis.compare(scores({**FINE, ("hybrid", "budget=0.2"): STEPS})), both)
     row = table.iloc[0]
     assert 1 == len(table)
-    assert (0.61, 0.03, 2, 1, 1) == tuple(row[[f"fine_tuning {name}" for name in ("mean", "p", "variants", "above", "below")]])
-    assert (1, 1, 0, True) == (*row[["hybrid variants", "hybrid above", "hybrid below"]], pd.isna(row["hybrid p"]))
-    assert pytest.approx(0.555) == row["hybrid mean"]
+    names = ("mean", "reference", "difference", "p", "outcome", "variants")
+    assert (0.61, 0.49, 0.12, 0.03, "better", 2) == tuple(row[[f"fine_tuning {name}" for name in names]])
     lines = paper_table.markdown(table).splitlines()
     assert "| dataset | label | model | n | non_personalized | fine_tuning | hybrid |" == lines[0]
-    assert "| d | l | fcn | 10 | 0.500 (0.000) | 0.610 (0.100) p=0.0300, 1 of 2 ↑, 1 of 2 ↓ | 0.555 (0.030)↑ |" == lines[2]
-    assert "↑ (↓): above (below)" in lines[4]
+    cells = "0.500 (0.000) | 0.610 (0.100)↑ +0.120, p=0.0300 | 0.555 (0.030)↓ -0.055, p&lt;0.0001 |"
+    assert f"| d | l | fcn | 10 | {cells}" == lines[2]
+    assert "↑ (↓): better (worse)" in lines[4]
+
+
+def test_a_mean_on_other_windows_has_its_paired_difference_beneath() -> None:
+    """Fault of before: non_personalized has 0.893 over all windows and a technique 0.862 over those that it leaves, and nothing said that the
+    paired gain is +0.12. The two windows' means do not compare, the difference under the mean does."""
+    few = scores({("fine_tuning", "-"): [0.12 + (i - 4.5) / 500 for i in range(10)]}, base=0.742)
+    few.loc[few["technique"].eq("non_personalized") & few["against"].eq(""), "auroc"] = 0.893
+    table = paper_table.build(analysis.compare(few), select_variants(few))
+    cells = paper_table.rows(table, "\n")[0]
+    assert "0.893 (0.000)" == cells[4]
+    mean, under = cells[5].split("\n")
+    assert "0.862 (0.006)↑" == mean and under.startswith("+0.120, p<")
+    assert pytest.approx((0.742, 0.12)) == tuple(table.loc[0, ["fine_tuning reference", "fine_tuning difference"]])
+    assert "not to be set beside that of non_personalized" in paper_table.caption(table)
+
+
+@pytest.mark.parametrize(("outcome", "mark"), [("better", "↑"), ("worse", "↓"), ("equivalent", "="), ("undecided", "")])
+def test_a_mark_is_the_verdicts_outcome(outcome: str, mark: str) -> None:
+    """Whatever the difference and its p: the arrow repeats the outcome and no more."""
+    table = paper_table.build(analysis.compare(scores(FINE)), chosen(outcome=outcome))
+    assert f"0.610 (0.100){mark} +0.120" in paper_table.markdown(table).splitlines()[2]
 
 
 def test_no_arrow_without_a_significant_difference() -> None:
     """Gains of three people of ten, however large, are no verdict."""
-    table = paper_table.build(analysis.compare(scores({("hybrid", "-"): [0.4] * 3 + [0.0] * 7})), pd.DataFrame())
+    few = scores({("hybrid", "-"): [0.4] * 3 + [0.0] * 7})
+    table = paper_table.build(analysis.compare(few), select_variants(few))
+    assert "undecided" == table.loc[0, "hybrid outcome"]
     assert "↑" not in paper_table.markdown(table).splitlines()[2]
 
 
 def test_best_on_test_is_labelled_and_has_no_p() -> None:
-    """The best variant's mean, called optimistic in the table's own column and in its caption; no p, no arrow."""
+    """The best variant's mean, called optimistic in the table's own column and in its caption; no difference, no p, no arrow."""
     table = paper_table.build(analysis.compare(scores(FINE)), chosen(), best=True)
     row = table.iloc[0]
     assert (0.7, 0.2) == tuple(row[["fine_tuning mean", "fine_tuning sd"]])
     assert row["choice"].startswith("optimistic")
-    assert pd.isna(row["fine_tuning p"])
+    assert row[["fine_tuning p", "fine_tuning difference"]].isna().all()
     printed = paper_table.markdown(table)
     assert "Optimistic" in printed
     assert "↑" not in printed and "p=" not in printed
@@ -159,9 +202,12 @@ def test_best_on_test_is_labelled_and_has_no_p() -> None:
 def test_a_cell_that_lacks_a_technique_or_people_says_so() -> None:
     """Two datasets with other techniques: a dash; fewer people than the row's n: it stands at the cell."""
     both = pd.concat([scores({("a", "-"): STEPS, ("b", "-"): STEPS[:9]}), scores({("b", "-"): STEPS}, dataset="e")])
-    body = paper_table.markdown(paper_table.build(analysis.compare(both), pd.DataFrame())).splitlines()[2:4]
-    assert "| d | l | fcn | 10 | 0.500 (0.000) | 0.555 (0.030)↑ | 0.550 (0.027)↑ n=9 |" == body[0]
-    assert "| e | l | fcn | 10 | 0.500 (0.000) | - | 0.555 (0.030)↑ |" == body[1]
+    chosen_ones = select_variants(both)
+    body = paper_table.markdown(paper_table.build(analysis.compare(both), chosen_ones)).splitlines()[2:4]
+    p = [formatting.p_value(value) for value in chosen_ones["p_adjusted"]]
+    under = [f"{difference}, p={value}" for difference, value in zip(("+0.055", "+0.050", "+0.055"), p, strict=True)]
+    assert f"| d | l | fcn | 10 | 0.500 (0.000) | 0.555 (0.030)↑ {under[0]} | 0.550 (0.027)↑ {under[1]}, n=9 |" == body[0]
+    assert f"| e | l | fcn | 10 | 0.500 (0.000) | - | 0.555 (0.030)↑ {under[2]} |" == body[1]
 
 
 def test_latex_is_ready_to_input(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from analysis.scores.metrics import METRICS, PredictionBatch, auroc, evaluate
+from analysis.scores.metrics import LESS_IS_BETTER, METRICS, PRIMARY_METRICS, PredictionBatch, auroc, evaluate
 
 
 def _two(p: list[float]) -> np.ndarray:
@@ -24,6 +24,17 @@ def _plain_ece(y: np.ndarray, p: np.ndarray) -> float:
     return total
 
 
+def _plain_brier(y: np.ndarray, p: np.ndarray) -> float:
+    """Of two classes the mean squared error of class 1's probability; of more, summed over the classes."""
+    errors = (p.astype(float) - np.eye(p.shape[1])[y]) ** 2
+    return float(errors[:, 1].mean() if p.shape[1] == 2 else errors.sum(axis=1).mean())
+
+
+def _plain_log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean of -ln p of the true class, p at least 1e-7."""
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y].astype(float), 1e-7)).mean())
+
+
 def _sklearns(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
     guess, classes = p.argmax(axis=1), range(p.shape[1])
     macro = {"average": "macro", "zero_division": 0}
@@ -36,6 +47,11 @@ def _sklearns(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
         "recall_macro": sk.recall_score(y, guess, **macro),
         "auroc": float(np.mean(ranked)),  # with two classes both are the same
         "balanced_accuracy": sk.recall_score(y, guess, labels=np.unique(y), **macro),
+        "mcc": sk.matthews_corrcoef(y, guess) if len(set(y)) > 1 else np.nan,
+        "sensitivity": np.nan,  # they need a threshold, which is chosen on other participants
+        "specificity": np.nan,
+        "brier": _plain_brier(y, p),
+        "log_loss": _plain_log_loss(y, p),
         "ece": _plain_ece(y, p),
     }
 
@@ -49,6 +65,41 @@ def test_metrics_equal_scikit_learns(classes: int, n: int, decimals: int, seed: 
     if classes == 2:
         p[:, 0] = 1 - p[:, 1]  # so that both columns order alike
     assert pytest.approx(_sklearns(y, p), nan_ok=True) == evaluate(y, p)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_losses_equal_scikit_learns(seed: int) -> None:
+    """Brier score and log loss of two classes are scikit-learn's, and log loss of three if probabilities are not cut."""
+    rng = np.random.default_rng(seed)
+    y, p = np.append(rng.integers(0, 2, 50), [0, 1]), _two(rng.uniform(0.01, 0.99, 52).tolist())
+    metrics = evaluate(y, p)
+    assert pytest.approx(sk.brier_score_loss(y, p[:, 1]), abs=1e-6) == metrics["brier"]
+    assert pytest.approx(sk.log_loss(y, p[:, 1].astype(float)), abs=1e-6) == metrics["log_loss"]
+    y3, p3 = np.append(rng.integers(0, 3, 50), [0, 1, 2]), rng.dirichlet(np.full(3, 5), 53)
+    assert pytest.approx(sk.log_loss(y3, p3)) == evaluate(y3, p3)["log_loss"]
+
+
+def test_the_right_probabilities_have_the_least_brier_score() -> None:
+    """A proper score: at 40 windows, saying the true 0.7 costs less on average than saying 0.6 or 0.9; its ECE is 0.05 or more all the same."""
+    rng = np.random.default_rng(0)
+    draws = [(rng.random(40) < 0.7).astype(int) for _ in range(300)]
+    means = {p: np.mean([evaluate(y, _two([p] * 40))["brier"] for y in draws]) for p in (0.6, 0.7, 0.9)}
+    assert means[0.7] == min(means.values())
+    assert np.mean([evaluate(y, _two([0.7] * 40))["ece"] for y in draws]) > 0.05
+
+
+def test_a_certain_mistake_has_a_finite_loss() -> None:
+    """Probability 0 of the true class counts as 1e-7."""
+    assert pytest.approx(-np.log(1e-7) / 2) == evaluate(np.array([0, 1]), _two([1.0, 1.0]))["log_loss"]
+
+
+def test_a_verdict_may_be_about_what_cannot_be_won_by_one_class() -> None:
+    """Not ECE (bias), nor sensitivity or specificity alone; less is better of the three errors."""
+    assert set(METRICS) - set(PRIMARY_METRICS) == {"ece", "sensitivity", "specificity"}
+    assert set(LESS_IS_BETTER) == {"brier", "log_loss", "ece"}
+    for name in LESS_IS_BETTER:
+        right, wrong = (evaluate(np.array([0, 1]), _two(p))[name] for p in ([0.1, 0.9], [0.9, 0.1]))
+        assert right < wrong
 
 
 def test_auroc_with_ties() -> None:

@@ -1,5 +1,6 @@
 """A report of every kind of run: whole, empty, small, without differences, with gaps, and still going."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from builders.run import VARIANTS, write_run
 
 from analysis.report.write import write_report
+from analysis.scores.scores import Scoring
 
 BASELINE, HYBRID = ("non_personalized", "-"), ("hybrid", "budget=0.2")
 TWO = (BASELINE, HYBRID)
@@ -36,6 +38,40 @@ def test_a_report_has_every_table_figure_and_the_numbers_behind_it(tmp_path: Pat
         assert comparison[name].tolist() == behind[name].tolist()
 
 
+@pytest.mark.parametrize(("scoring", "is_claimed"), [("paired", True), ("published", False)])
+def test_only_paired_scoring_says_the_same_windows(tmp_path: Path, scoring: Scoring, is_claimed: bool) -> None:
+    """Of the difference to non_personalized no caption, in the page or in a file, says more than the scoring does."""
+    run = write_run(tmp_path / "run", variants=TWO)
+    write_report(run, scoring=scoring)
+    texts = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in (run / "report").iterdir()
+        if path.suffix in (".md", ".tex", ".html")
+    }
+    assert {"comparison.md", "paper_table.tex", "report.html"} <= set(texts)
+    claims = [name for name, text in texts.items() if "on the same windows" in text]
+    assert ({"comparison.md", "paper_table.md", "report.html"} <= set(claims)) if is_claimed else not claims
+
+
+def test_captions_say_what_is_tested(tmp_path: Path) -> None:
+    """The Bayesian test is of Walsh averages and takes scores as independent; the page's verdict is of the mean, with its inflation; the bound is
+    named, since this run stored no summaries; and so is the one seed."""
+    run = write_run(tmp_path / "run")
+    write_report(run)
+    html = _html(run)
+    for part in (
+        "Walsh averages",
+        "takes participants&#39; scores as independent",
+        "the test is of the mean difference",
+        "(bound)",
+        "One seed:",
+    ):
+        assert part in html, part
+    assert {"bound"} == set(pd.read_csv(run / "report" / "inflation.csv")["inflation_source"])
+    for path in (run / "report").glob("*.md"):
+        assert not re.search(r"BCa|Wilcoxon|fall under", path.read_text(encoding="utf-8")), path.name
+
+
 def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
     """A plan of which nothing has ended: what is missing is said, nothing is written."""
     run = write_run(tmp_path / "run", statuses={(t, p): "" for t, _ in VARIANTS for p in ("A", "B")}, people=("A", "B"))
@@ -47,19 +83,20 @@ def test_an_empty_run_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_one_participant_is_reported_without_a_test_that_could_decide(tmp_path: Path) -> None:
-    """n = 1: means, no SD and no interval; the page says that nothing could have been significant."""
+    """n = 1: means, no SD, no interval and no p; the page says that nothing could be tested."""
     run = write_run(tmp_path / "run", people=("S1",), variants=TWO)
     report = write_report(run)
     assert {1} == set(report.comparison["n_participants"])
     assert report.comparison["sd"].isna().all()
-    assert "It could not have been significant" in _html(run)
+    assert report.comparison[["ci_low", "p", "detectable"]].isna().all(axis=None)
+    assert "Nothing was compared: hybrid (" in _html(run) and "there is no spread to test with" in _html(run)
 
 
 def test_one_technique_alone_is_not_compared(tmp_path: Path) -> None:
     """Without non_personalized there is nothing to pair: means stand, and the verdict says so."""
     report = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
     assert ["hybrid"] == report.comparison["technique"].tolist()
-    assert "Nothing was compared: no variant has scores to pair with those of non_personalized." in _html(run)
+    assert "Nothing was compared: no technique has scores to pair with those of non_personalized." in _html(run)
     assert not list((run / "report" / "figures").glob("forest*"))
 
 

@@ -10,6 +10,7 @@ import pytest
 import analysis
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.scores.metrics import METRICS, evaluate
+from analysis.scores.operating_point import LEVELS
 from analysis.scores.scores import COLUMNS, Scoring, score, score_common
 
 NAMES = [*CELL, "technique", "variant", "participant", "seed"]
@@ -32,7 +33,7 @@ def _random_frames(seed: int) -> analysis.RunTables:
             )
             p = np.full((12, 3), np.nan, dtype=np.float32)
             k = 2 if lab == "two" else 3
-            p[:, :k] = np.round(rng.dirichlet(np.ones(k), 12), 1)
+            p[:, :k] = rng.multinomial(10, rng.dirichlet(np.ones(k), 12)) / 10  # ties, and sums of 1
             share = rng.choice([0.0, 0.2, 1.0], p=[0.5, 0.4, 0.1])
             about = {
                 "trial": key,
@@ -58,12 +59,37 @@ class _Plain:
             t["trial"]: scored[scored["trial"] == t["trial"]].sort_values("window") for t in self.trials if t["status"] == "ok"
         }
 
-    def row(self, trial: dict[str, Any], rows: pd.DataFrame | None, **names: Any) -> dict[str, Any]:
-        """Scores of a trial on these rows."""
+    def row(self, trial: dict[str, Any], rows: pd.DataFrame | None, threshold: float = np.nan, **names: Any) -> dict[str, Any]:
+        """Scores of a trial on these rows, sensitivity and specificity at the threshold."""
         row = {name: trial[name] for name in NAMES} | {"against": "", "n_test": 0 if rows is None else len(rows)} | names
         if rows is None or rows.empty:
             return row | dict.fromkeys(METRICS, np.nan)
-        return row | evaluate(rows["y_true"].to_numpy(), self.p(rows))
+        return row | evaluate(rows["y_true"].to_numpy(), self.p(rows)) | self.at_threshold(rows, threshold)
+
+    def threshold(self, trial: dict[str, Any]) -> float:
+        """The one with the largest Youden index over the other participants' windows, in thousandths; NaN unless there are two classes."""
+        rows = self.windows.get(trial["trial"])
+        if rows is None or rows.empty or self.p(rows).shape[1] != 2:
+            return float("nan")
+        others = [self.windows[t["trial"]] for t in self.same(trial, *CELL, "technique", "variant", "seed") if t is not trial]
+        both = pd.concat([rows.iloc[:0], *others])[["y_true", "p_1"]].astype(float)
+        positive, negative = (both.loc[both["y_true"].eq(k), "p_1"].to_numpy() for k in (1, 0))
+        if not len(positive) or not len(negative):
+            return float("nan")
+        cuts = np.arange(LEVELS + 1) / LEVELS
+        youden = (positive[:, None] >= cuts).mean(axis=0) + (negative[:, None] < cuts).mean(axis=0)
+        return float(cuts[(youden > youden.max() - 1e-9).argmax()])
+
+    def at_threshold(self, rows: pd.DataFrame, threshold: float) -> dict[str, float]:
+        """Sensitivity and specificity; NaN without a threshold or a class."""
+        if np.isnan(threshold):
+            return {"sensitivity": np.nan, "specificity": np.nan}
+        above = rows["p_1"].astype(float).ge(threshold)
+        positive, negative = above[rows["y_true"].eq(1)], ~above[rows["y_true"].eq(0)]
+        return {
+            "sensitivity": positive.mean() if len(positive) else np.nan,
+            "specificity": negative.mean() if len(negative) else np.nan,
+        }
 
     @staticmethod
     def p(rows: pd.DataFrame) -> np.ndarray:
@@ -74,7 +100,7 @@ class _Plain:
         return [t for t in self.trials if t["trial"] in self.windows and all(t[name] == trial[name] for name in names)]
 
     def score(self, scoring: Scoring) -> list[dict[str, Any]]:
-        rows = [self.row(trial, self.windows.get(trial["trial"])) for trial in self.trials]
+        rows = [self.row(trial, self.windows.get(trial["trial"]), self.threshold(trial)) for trial in self.trials]
         for trial in self.trials:
             if trial["trial"] not in self.windows:
                 continue
@@ -86,7 +112,8 @@ class _Plain:
                 for base in self.same(trial, *CELL, "participant", "seed"):
                     if base["technique"] == REFERENCE_TECHNIQUE:
                         theirs = self.windows[base["trial"]]
-                        rows.append(self.row(base, theirs[theirs["window"].isin(variant_windows)], against=against))
+                        shared = theirs[theirs["window"].isin(variant_windows)]
+                        rows.append(self.row(base, shared, self.threshold(base), against=against))
         return rows
 
     def references(self, base: dict[str, Any]) -> list[dict[str, Any]]:

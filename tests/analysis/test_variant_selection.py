@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from analysis.scores.paired_scores import paired_scores
-from analysis.statistics.paired_tests import bca_interval, wilcoxon
-from analysis.statistics.sign_flip_test import flip_test, leave_one_out_choice
-from analysis.statistics.variant_selection import select_variants
+from analysis.statistics.comparison import compare
+from analysis.statistics.dependence import COLUMNS as INFLATION_COLUMNS
+from analysis.statistics.paired_tests import mean_test
+from analysis.statistics.variant_choice import choice_inflation, leave_one_out_choice
+from analysis.statistics.variant_selection import passed, select_variants
 
 CELL = {"dataset": "d", "label": "l", "model": "m", "scoring": "paired"}
 Numbers = dict[str, list[float]]
@@ -51,9 +53,9 @@ def test_each_variant_is_paired_with_the_baseline_on_its_windows() -> None:
     assert {0.1} == set(paired_scores(once, "auroc")["baseline"].round(9))
 
 
-def test_a_row_is_the_choice_and_its_flips() -> None:
-    """Difference, choices, p and interval are those of ``analysis.statistics.sign_flip_test`` on the differences; mean and baseline are those of the
-    chosen ones."""
+def test_a_row_is_the_choice_and_its_test() -> None:
+    """Difference and choices are those of ``analysis.statistics.variant_choice``; p and interval are the mean's test, inflated by the bound times
+    the factor of the choice; mean, baseline and SD between seeds are those of the chosen ones."""
     d = (np.array(TUNED) - np.array(BASE)).T
     values, variants = leave_one_out_choice(d)
     i = np.arange(6)
@@ -62,9 +64,15 @@ def test_a_row_is_the_choice_and_its_flips() -> None:
     assert pytest.approx((values.mean(), values.mean())) == (row["difference"], row["mean"] - row["baseline_mean"])
     chosen = np.array(TUNED)[variants, i]
     assert pytest.approx((chosen.mean(), chosen.std(ddof=1))) == (row["mean"], row["sd"])
-    test = flip_test(d)
-    assert pytest.approx((test.p, test.low, test.high)) == (row["p"], row["ci_low"], row["ci_high"])
-    assert "sign flips of participants' rows, choice repeated (all 64)" == row["test"]
+    bound, factor = 1 + 6 / 5, choice_inflation(d)
+    test = mean_test(values, bound * factor)
+    assert factor > 1
+    assert (pytest.approx(bound * factor), "bound", pytest.approx(factor)) == tuple(
+        row[["inflation", "inflation_source", "choice_inflation"]]
+    )
+    assert pytest.approx((test.p, test.low, test.high, test.detectable)) == tuple(row[["p", "ci_low", "ci_high", "detectable"]])
+    assert "t of the mean difference, variance inflated for shared training and for the choice" == row["test"]
+    assert pytest.approx(np.std([0.01, -0.01], ddof=1)) == row["seed_sd"]
     assert [1, 0, 0, 0, 1, 0] == variants.tolist()
     assert "b=1 x4, b=2 x2" == row["choices"]
 
@@ -84,26 +92,67 @@ def test_the_best_on_test_stands_beside_it() -> None:
     )
 
 
-def test_random_flips_are_counted_by_name() -> None:
-    """Above 15 people the name says how many random flips were drawn."""
-    rng = np.random.default_rng(0)
-    names = CELL | {"technique": "t", "seed": 0}
-    people = [
-        names | {"variant": v, "participant": f"{i:02}", "auroc": rng.random(), "against": ""} for i in range(16) for v in "ab"
-    ]
-    base = [
-        names | {"technique": "non_personalized", "variant": "-", "participant": f"{i:02}", "auroc": 0.5, "against": ""}
-        for i in range(16)
-    ]
-    assert select_variants(pd.DataFrame(people + base), flips=999).loc[0, "test"].endswith("(999 random)")
+def _inflations(values: dict[tuple[str, str], float]) -> pd.DataFrame:
+    """(technique, variant) to a simulated inflation."""
+    rows = [("d", "l", "m", technique, variant, value, "simulated") for (technique, variant), value in values.items()]
+    return pd.DataFrame(rows, columns=INFLATION_COLUMNS)
+
+
+def test_of_the_chosen_variants_the_largest_inflation_counts() -> None:
+    """b=1 and b=2 are both chosen; a variant that no participant is given does not count, however large its own is."""
+    variants = {("tune", "b=1"): TUNED[0], ("tune", "b=2"): TUNED[1], ("tune", "b=3"): [0.0] * 6}
+    scores = _scores(variants, {"tune b=1": BASE[0], "tune b=2": BASE[1], "tune b=3": BASE[0]})
+    inflations = _inflations({("tune", "b=1"): 1.3, ("tune", "b=2"): 1.7, ("tune", "b=3"): 3.9})
+    row = select_variants(scores, inflations=inflations).iloc[0]
+    assert (pytest.approx(1.7 * row["choice_inflation"]), "simulated") == tuple(row[["inflation", "inflation_source"]])
+
+
+def _three_techniques() -> pd.DataFrame:
+    gains = {
+        "a": [0.05, 0.06, 0.04, 0.05, 0.07, 0.06],
+        "b": [0.03, -0.02, 0.05, 0.04, 0.06, 0.01],
+        "c": [0.1, -0.1, 0.02, 0, 0.1, -0.1],
+    }
+    return _scores({(name, "-"): [0.5 + g for g in values] for name, values in gains.items()}, {"": [0.5] * 6})
+
+
+def test_the_family_is_of_techniques() -> None:
+    """Three techniques are three tests, whatever their numbers of variants: the smallest p is multiplied by three."""
+    chosen = select_variants(_three_techniques()).set_index("technique")
+    assert {3} == set(chosen["family_size"])
+    assert pytest.approx(3 * chosen.loc["a", "p"]) == chosen.loc["a", "p_adjusted"]
+    assert "better" == chosen.loc["a", "outcome"] and {"a"} == passed(chosen.reset_index())
+
+
+def test_the_primary_technique_stands_alone() -> None:
+    """The one that the study names is not adjusted, and Holm is over the two others."""
+    chosen = select_variants(_three_techniques(), primary="b").set_index("technique")
+    assert [2, 1, 2] == chosen["family_size"].tolist()
+    assert chosen.loc["b", "p"] == chosen.loc["b", "p_adjusted"]
+    assert pytest.approx(2 * chosen.loc["a", "p"]) == chosen.loc["a", "p_adjusted"]
 
 
 def test_a_single_variant_is_the_comparisons() -> None:
-    """Nothing is chosen: Wilcoxon's p, the BCa interval, and the name says so."""
+    """Nothing is chosen: p, interval and test are the comparison's own."""
     d = np.array(TUNED[0]) - np.array(BASE[0])
-    row = select_variants(_scores({("x", "-"): TUNED[0]}, {"x": BASE[0]})).iloc[0]
-    assert (wilcoxon(d)[0], *bca_interval(d)) == pytest.approx(tuple(row[["p", "ci_low", "ci_high"]]))
-    assert "Wilcoxon signed-rank (Pratt, exact); one variant, nothing chosen" == row["test"]
+    scores = _scores({("x", "-"): TUNED[0]}, {"x": BASE[0]})
+    row, test = select_variants(scores).iloc[0], mean_test(d, 1 + 6 / 5)
+    assert (test.p, test.low, test.high) == pytest.approx(tuple(row[["p", "ci_low", "ci_high"]]))
+    names = [
+        "p",
+        "p_adjusted",
+        "ci_low",
+        "ci_high",
+        "inner_low",
+        "inner_high",
+        "detectable",
+        "outcome",
+        "test",
+        "lopsided",
+        "seed_sd",
+    ]
+    assert compare(scores).set_index("technique").loc["x", names].tolist() == row[names].tolist()
+    assert 1.0 == row["choice_inflation"]
     assert "- x6" == row["choices"]
 
 
@@ -113,11 +162,11 @@ def test_less_calibration_error_is_better() -> None:
     row = select_variants(_scores(variants, {"": [0.3, 0.3, 0.29, 0.31, 0.32, 0.3]}, "ece"), "ece").iloc[0]
     assert ("b=2 x6", "b=2") == tuple(row[["choices", "best_variant"]])
     assert row["ci_low"] < row["difference"] < row["ci_high"] < 0
-    assert row["p"] <= 2 / 64
+    assert row["p"] < 0.001 and ("better", 1.0, 0.0) == tuple(row[["outcome", "gainers", "losers"]])
 
 
 def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
-    """B has one variant only, C none: B gets that one, A and E see b=2 ahead among the rest, C is missing, and no interval is made."""
+    """B has one variant only, C none: B gets that one, A and E see b=2 ahead among the rest, C is missing; the interval is of the five."""
     scores = _tuned()
     chosen = scores["technique"].eq("tune")
     scores.loc[chosen & scores["participant"].eq("B") & scores["variant"].eq("b=2"), "auroc"] = np.nan
@@ -125,7 +174,7 @@ def test_missing_scores_are_counted_and_the_rest_is_used() -> None:
     row = select_variants(scores).iloc[0]
     assert (5, 1) == tuple(row[["n_participants", "n_missing"]])
     assert "b=1 x3, b=2 x2" == row["choices"]
-    assert np.isnan(row["ci_low"]) and 0 < row["p"] < 1
+    assert row["ci_low"] < row["difference"] < row["ci_high"] and 0 < row["p"] < 1
 
 
 def test_without_a_baseline_nothing_is_tested() -> None:

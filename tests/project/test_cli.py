@@ -40,7 +40,7 @@ def test_run_status_and_report(
     assert _run(monkeypatch, "report", run) == 0
     printed = capsys.readouterr().out
     assert "layers=last budget=3" in printed
-    assert "Wilcoxon signed-rank" in printed
+    assert "t of the mean difference, variance inflated for shared training" in printed
     assert "Simulated data" in printed
     assert f"open {run}/report/report.html in a browser" in printed
     assert (tmp_path / "run" / "report" / "report.html").exists()

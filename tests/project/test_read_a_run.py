@@ -55,7 +55,7 @@ def test_every_column_has_its_sentence(names: dict[str, Any]) -> None:
         for f in given
         for name in f
     }
-    assert {"trait_NAME", "count_CLASS", "least_p", "ece"} <= columns
+    assert {"trait_NAME", "count_CLASS", "inflation", "detectable", "outcome", "trained_on", "brier", "ece"} <= columns
     assert [] == sorted(name for name in columns if f"`{name}`" not in PAGE)
 
 

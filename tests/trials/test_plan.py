@@ -44,13 +44,16 @@ def test_protocol_for_a_stage_that_does_not_exist_is_refused() -> None:
         parse_study(study(protocol={"stages": {"calibraton": {"learning_rate": 1e-9}}}), "s.yaml")
 
 
-def test_the_primary_metric_is_one_that_more_of_is_better() -> None:
-    """AUROC unless named; an unknown one, and the calibration error, are refused with those there are."""
+def test_the_primary_metric_is_one_that_no_constant_answer_wins() -> None:
+    """AUROC unless named; an unknown one, the calibration error, and sensitivity alone are refused with those there are."""
+    assert parse_study(study(primary_metric="brier"), "s.yaml").primary_metric == "brier"
     assert parse_study(study(), "s.yaml").primary_metric == "auroc"
     assert parse_study(study(primary_metric="balanced_accuracy"), "s.yaml").primary_metric == "balanced_accuracy"
     assert parse_study(study(primary_metric="uar"), "s.yaml").primary_metric == "balanced_accuracy"
-    for wrong in ("ua", "ece"):
-        with pytest.raises(StudyError, match=f"primary_metric '{wrong}' cannot .*accuracy, .*auroc, balanced_accuracy$"):
+    for wrong in ("ua", "ece", "sensitivity", "specificity"):
+        with pytest.raises(
+            StudyError, match=f"primary_metric '{wrong}' cannot .*accuracy, .*auroc, balanced_accuracy, mcc, brier, log_loss$"
+        ):
             parse_study(study(primary_metric=wrong), "s.yaml")
 
 

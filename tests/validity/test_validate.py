@@ -1,15 +1,18 @@
 """How verdicts are counted, and a short form of `raylab validate`: the long one is a command."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
+from raylab.cli.commands.validate import validate as validate_command
 from raylab.errors import RaylabError
 from raylab.trials.study import parse_study
 from raylab.validity.cases import CASES, ValidityCase
 from raylab.validity.cohort import run_cohort, settings_of, study_of
-from raylab.validity.outcome_table import any_verdict, markdown, table, verdict
+from raylab.validity.outcome_table import any_verdict, markdown, most_false_verdicts, table, verdict
 from raylab.validity.validate import jobs_of, validate
 
 
@@ -33,6 +36,10 @@ def test_an_expected_sign_is_found_in_eighty_percent_of_the_cohorts() -> None:
     rows = table(cohorts).set_index("technique")
     assert (0.8, "yes") == (rows.loc["user_dependent", "better"], rows.loc["user_dependent", "found"])
     assert ("not better", "no") == (rows.loc["multi_task", "expected"], rows.loc["multi_task", "found"])
+    assert ("yes", "no") == tuple(
+        table([cohort("shifted", i, multi_task=(0.3, 0.01 if i < k else 0.2)) for i in range(10)]).loc[0, "found"]
+        for k in (1, 2)
+    )  # what is not better may be declared so in one of ten, not in two
     cohorts[0] = cohort("shifted", 0, user_dependent=(0.3, 0.2), multi_task=(0.3, 0.01))
     assert "no" == table(cohorts).set_index("technique").loc["user_dependent", "found"]
 
@@ -48,7 +55,30 @@ def test_a_study_with_nothing_to_find_counts_once_however_many_verdicts_it_has()
         pytest.approx(row["low"], abs=1e-5),
         pytest.approx(row["high"], abs=1e-3),
     )  # Clopper-Pearson of 1 in 60
-    assert "| no_signal | 60 | 1 | 0.017 | 0.000 | 0.089 |" in markdown(cohorts)
+    assert "| no_signal | 60 | 1 | 0.017 | 0.000 | 0.089 | yes |" in markdown(cohorts) and "at most 1 of 60" in markdown(
+        cohorts
+    )
+
+
+@pytest.mark.parametrize("studies", [29, 41, 60, 200, 500])
+def test_a_true_rate_of_ten_percent_fails_95_percent_of_the_time(studies: int) -> None:
+    """By the binomial distribution: the limit is the largest that a rate of 10% stays within at most 5% of the time."""
+    most = most_false_verdicts(studies)
+    assert stats.binom.cdf(most, studies, 0.10) <= 0.05 < stats.binom.cdf(most + 1, studies, 0.10)
+
+
+def test_as_many_null_studies_as_by_default_tell_good_from_bad() -> None:
+    """At most 12 of 200: a rate of 10% passes 3% of the time, one of 5% passes 80%, one of 4% 94%. Fewer than 29 studies cannot fail a
+    rate of 10% so surely, and do not pass."""
+    default = inspect.signature(validate_command).parameters["null_studies"].default
+    assert (200, 12) == (default, most_false_verdicts(default))
+    passing = [stats.binom.cdf(12, 200, rate) for rate in (0.10, 0.05, 0.04)]
+    assert pytest.approx([0.032, 0.796, 0.940], abs=0.001) == passing
+    assert -1 == most_false_verdicts(28)
+    few = [cohort("no_signal", i, hybrid=(0.1, 0.5)) for i in range(28)]
+    assert "too few studies" == any_verdict(few).loc[0, "passes"] and "at most none of so few" in markdown(few)
+    many = [cohort("no_signal", i, hybrid=(0.1, 0.01 if i < 13 else 0.5)) for i in range(200)]
+    assert ("no", "yes") == (any_verdict(many).loc[0, "passes"], any_verdict(many[1:] + few[:1]).loc[0, "passes"])
 
 
 def test_a_variant_without_a_test_is_not_counted() -> None:

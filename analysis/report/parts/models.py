@@ -10,7 +10,7 @@ from analysis.report.html import TableBlock, table_block
 from analysis.report.report_data import ReportData
 from analysis.report.report_part import ReportPart, SectionContent
 from analysis.statistics.across_datasets import across_datasets
-from analysis.statistics.columns import OUTCOME_LEGEND
+from analysis.statistics.columns import OUTCOME_LEGEND, adjusted_p, lopsided_note
 from analysis.statistics.model_comparison import MODELS, compare_models
 from analysis.statistics.outcome import BETTER, WORSE, outcome_text
 
@@ -27,7 +27,7 @@ def _text_row(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
         number(row["difference"], sign=True),
         interval(row["ci_low"], row["ci_high"]),
         p_value(row["p"]),
-        p_value(row["p_adjusted"]),
+        adjusted_p(row),
         outcome_text(row),
     )
 
@@ -45,11 +45,12 @@ def _answer(part: pd.DataFrame) -> str:
 def _caption(family: str, part: pd.DataFrame) -> str:
     first = part.iloc[0]
     kind = "models" if first["by"] == MODELS else "entries of the study on the same windows"
-    return (
+    sentences = (
         f"{family}, {kind} without personalization. {_answer(part)} {metric_name(first['metric'])} on the windows that all were tested on, paired "
         f"over participants, means over the seeds that both have; {first['test']} (s^2 / n times {first['inflation']:.2f}, "
         f"{first['inflation_source']}), two-sided, Holm over {int(first['family_size'])}; {OUTCOME_LEGEND}."
     )
+    return " ".join(filter(None, (sentences, lopsided_note(part))))
 
 
 def _families(report: ReportData) -> list[tuple[str, pd.DataFrame]]:

@@ -20,7 +20,9 @@ def validate(
         list[CaseName] | None, typer.Option(help="a case of docs/validity.md; repeat for several, all unless given")
     ] = None,
     cohorts: Annotated[int, typer.Option(help="cohorts of each case with something to find", min=1)] = 20,
-    null_studies: Annotated[int, typer.Option(help="cohorts of each case with nothing to find", min=1)] = 60,
+    null_studies: Annotated[
+        int, typer.Option(help="cohorts of each case with nothing to find; under 29 cannot pass", min=1)
+    ] = 200,
     people: Annotated[int, typer.Option(help="people in a cohort", min=3)] = 20,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
 ) -> None:
