@@ -32,7 +32,7 @@ def _random_frames(seed: int) -> analysis.RunTables:
             )
             p = np.full((12, 3), np.nan, dtype=np.float32)
             k = 2 if lab == "two" else 3
-            p[:, :k] = np.round(rng.dirichlet(np.ones(k), 12), 1)
+            p[:, :k] = np.array([rng.multinomial(10, q) for q in rng.dirichlet(np.ones(k), 12)]) / 10  # many ties
             share = rng.choice([0.0, 0.2, 1.0], p=[0.5, 0.4, 0.1])
             about = {
                 "trial": key,

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # A package imports only what stands before it. analysis stands on its own ground: it reads files, and knows nothing of raylab.
 ORDER = {
     "raylab": [
-        "errors", "hashing", "names", "files", "record_store", "features", "recordings", "windows", "folds", "models", "techniques", "training",
-        "trials", "runs", "live", "validity", "cli",
+        "errors", "hashing", "names", "yaml_file", "strict_part", "files", "record_store", "features", "recordings", "windows", "folds",
+        "models", "techniques", "training", "trials", "runs", "live", "validity", "cli",
     ],
     "analysis": ["errors", "constants", "arrays", "plain_text", "formatting", "scores", "statistics", "figures", "report", "validation"],
 }  # fmt: skip
