@@ -11,7 +11,7 @@ import numpy as np
 from raylab.recordings.name_match import clean, likely_same
 from raylab.recordings.recording import Decision, Label, LabelTrack, OwnMean
 from raylab.recordings.table_lines import TableError
-from raylab.recordings.text_table import NO_VALUE, NUMBER, TextTable, read_text_table
+from raylab.recordings.text_table import NO_VALUE, NUMBER, UserTable, read_text_table
 
 _FIRST_WORD_CODE = 1_000_000_000  # the codes of words, if numbers are codes too
 
@@ -111,7 +111,7 @@ def read_tracks(path: Path, labels: Sequence[CodedLabel], seconds: float) -> dic
     return {name: LabelTrack(times, column) for name, column in values.items()}
 
 
-def _values(table: TextTable, coded: CodedLabel) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _values(table: UserTable, coded: CodedLabel) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """The label's values by row, NaN if there is no label.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from raylab.recordings.name_match import likely_same
 from raylab.recordings.recording import Trait
 from raylab.recordings.table_lines import TableError
-from raylab.recordings.text_table import LARGEST, NO_VALUE, NUMBER, TextTable, read_text_table
+from raylab.recordings.text_table import LARGEST, NO_VALUE, NUMBER, UserTable, read_text_table
 
 FILE = "traits.csv"
 _TRUTH = {"true": 1.0, "false": 0.0}
@@ -54,7 +54,7 @@ def read_trait_table(path: Path, traits: Sequence[str]) -> TraitTable:
     return TraitTable(rows, {trait: _values(table, trait, names) for trait in traits})
 
 
-def _values(table: TextTable, trait: str, names: Sequence[str]) -> dict[str, Trait]:
+def _values(table: UserTable, trait: str, names: Sequence[str]) -> dict[str, Trait]:
     """Participant to value: numbers if the column is of numbers, else text.
 
     Raises:

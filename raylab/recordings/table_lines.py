@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from raylab.errors import RaylabError
+
 SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 _POINTER = b"version https://git-lfs"
 _OTHER_FILES = {
@@ -22,7 +24,7 @@ _BLOCK = 4_000_000
 _SHOWN = 60
 
 
-class TableError(ValueError):
+class TableError(RaylabError, ValueError):
     """A text table that is refused.
 
     Attributes:

@@ -34,7 +34,7 @@ _DATE_OR_TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}:\d
 
 
 @dataclass(frozen=True)
-class TextTable:
+class UserTable:
     """The columns that were asked for.
 
     Attributes:
@@ -66,7 +66,7 @@ def read_text_table(
     separator: str = ",",
     skip_blank_rows: bool = False,
     exact: bool = False,
-) -> TextTable:
+) -> UserTable:
     """The columns ``numbers``, then those of ``text`` that exist (``all``: every other one).
 
     Args:
@@ -91,7 +91,7 @@ def read_text_table(
     check_widths(data, separator, len(names), header)
     positions = {name: names.index(name) for name in [*numbers, *text_names]}
     frame = _parse(data, positions, numbers, len(names), separator, header, exact, blank_rows)
-    table = TextTable(frame, tuple(names), 1 + header, tuple(blank_rows))
+    table = UserTable(frame, tuple(names), 1 + header, tuple(blank_rows))
     _check_range(table, numbers)
     return table
 
@@ -217,7 +217,7 @@ def _describe_first_non_number(
     """The refusal of the first cell that is no number, or one beyond float64; None if there is none."""
     import pandas as pd
 
-    rows = TextTable(pd.DataFrame(), (), first_row, tuple(blank_rows))
+    rows = UserTable(pd.DataFrame(), (), first_row, tuple(blank_rows))
     start = 0
     try:
         for part in pd.read_csv(io.BytesIO(data), dtype=str, chunksize=50_000, **settings):
@@ -249,7 +249,7 @@ def _no_number(name: str, cell: str, row: int) -> TableError:
     return TableError(problem)
 
 
-def _check_range(table: TextTable, numbers: Sequence[str]) -> None:
+def _check_range(table: UserTable, numbers: Sequence[str]) -> None:
     """Refuse numbers that float32 does not hold; NaN passes.
 
     Raises:

@@ -89,7 +89,7 @@ def face(mouth: float = 0.0, side: int = 240) -> npt.NDArray[np.uint8]:
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def film_of(path: Path, late_s: float = 0.0, pictures: list[npt.NDArray[np.uint8]] | None = None) -> Path:
-    """One second of a mouth that opens, with a voice all through."""
+def film_of(path: Path, late_s: float = 0.0, pictures: list[npt.NDArray[np.uint8]] | None = None, hz: float = 150.0) -> Path:
+    """One second of a mouth that opens, with a voice at ``hz`` all through."""
     drawn = [face(0.1 * np.sin(i)) for i in range(25)] if pictures is None else pictures
-    return write_film(path, drawn, hum(1.0, silence_s=0.0), late_s)
+    return write_film(path, drawn, hum(1.0, hz, silence_s=0.0), late_s)

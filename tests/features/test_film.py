@@ -100,9 +100,9 @@ def test_ravdess_films_are_prepared_with_the_face(tmp_path: Path) -> None:
     """From the published layout of the films: a visual channel of ten steps a second beside the sound; plumbing, not a result."""
     for emotion in (1, 5):
         name = f"01-01-{emotion:02d}-01-01-01-01.mp4"
-        film_of(tmp_path / "in" / "Video_Speech_Actor_01" / "Actor_01" / name)
+        film_of(tmp_path / "in" / "Video_Speech_Actor_01" / "Actor_01" / name, hz=150.0 + emotion)
     grey = [np.full((240, 240, 3), 90, np.uint8)] * 25
-    film_of(tmp_path / "in" / "Video_Speech_Actor_01" / "Actor_01" / "01-01-04-01-01-01-01.mp4", pictures=grey)
+    film_of(tmp_path / "in" / "Video_Speech_Actor_01" / "Actor_01" / "01-01-04-01-01-01-01.mp4", pictures=grey, hz=190.0)
     root = str(tmp_path / "in")
     assert RAVDESS.participants(tmp_path / "in", {**RAVDESS.options, "visual": True}) == ["Actor_01"]
     options = {**SOUND_ONLY, "visual": True, "longest_s": 2.0}

@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "raylab.live.core.messages",
         "raylab.live.core.model_card",
         "raylab.recordings",
+        "raylab.names",
     ),
     "dashboard": ("raylab.errors", "raylab.features.optional_packages", "raylab.live.core"),
     "cli": ("raylab.errors", "raylab.live.calibrate", "raylab.live.core", "raylab.live.dashboard", "raylab.live.sources"),
@@ -52,6 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "raylab.training",
         "raylab.trials",
         "raylab.windows.dataset",
+        "raylab.yaml_file",
     ),
 }
 OURS = ("raylab", "analysis", "benchmarks", "jobs")

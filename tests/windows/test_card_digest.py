@@ -147,7 +147,7 @@ def test_a_class_that_the_label_does_not_have_is_refused(tmp_path: Path) -> None
     """Five is no class of a label with two."""
     windows = make_windows({"P1": [0, 1, 5], "P2": [0, 1, 1], "P3": [0, 1, 0]})
     with pytest.raises(
-        RaylabError, match=r"P1 are not .* label stress has the class 5, and its classes are 0 to 1 or -1 for none"
+        RaylabError, match=r"P1 are not .*label stress has the class 5, and its classes are 0 to 1 or -1 for none"
     ):
         read_index(Folder(store(windows, tmp_path / "made")))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,14 @@ from raylab.errors import RecordingError
 from raylab.files import Folder
 from raylab.recordings import Channel, Label, LabelTrack, Recording, Segment
 from raylab.validity.probes import probe
-from raylab.windows.card import WindowsCard, channel_cards, label_card, participant_summary, stored_participant
+from raylab.windows.card import (
+    WindowsCard,
+    channel_cards,
+    joint_fingerprint,
+    label_card,
+    participant_summary,
+    stored_participant,
+)
 from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_windows, stored_columns, to_table
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, statistics
 from raylab.windows.utterances import Utterances, cut_utterances
@@ -46,7 +54,13 @@ def write(folder: Folder, people: list[Recording], settings: Utterances = NONE) 
         table = to_table(cut, one.participant, number, ["emotion"])
         folder.write_table(f"participant={one.participant}/part-0.parquet", table.drop_columns(["participant"]))
         entries.append(stored_participant(participant_summary(one, cut, [EMOTION]), fingerprint_of(table, columns)))
-    changes = {"preprocessing": settings, "labels": labels, "channels": channels, "participants": tuple(entries)}
+    changes: dict[str, Any] = {
+        "fingerprint": joint_fingerprint(entries),
+        "preprocessing": settings,
+        "labels": labels,
+        "channels": channels,
+        "participants": tuple(entries),
+    }
     card = make_card([], {}, {}, **changes)
     folder.write_json(CARD, card.as_json())
     return card

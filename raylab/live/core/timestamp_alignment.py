@@ -168,7 +168,7 @@ class TimestampAligner:
         if timeline.origin_s is None:
             timeline.origin_s = chunk.time_s
         if self.next_index < 0:
-            self._begin(chunk.time_s)
+            self._begin(chunk.time_s, max(0, chunk.n_before))
         elif self._is_jump(chunk.time_s):
             self._jump(chunk.time_s)
         elif self._is_late(chunk.time_s, samples):
@@ -230,12 +230,15 @@ class TimestampAligner:
         """Samples by which a stamp is later than the index after the last sample."""
         return self._index_at(time_s) - self.next_index
 
-    def _begin(self, time_s: float) -> None:
-        """Place the first chunk: by the other channels' clock or, if its clock has nothing to do with theirs, after their newest samples."""
+    def _begin(self, time_s: float, n_before: int) -> None:
+        """Place the first chunk: by the other channels' clock or, if its clock has nothing to do with theirs, after their newest samples.
+
+        The clock is the others' as well if what raylab dropped before this chunk (``n_before`` samples) began near them.
+        """
         timeline = self.timeline
         self.shift_s, self.next_index = timeline.shifts_s[-1], 0
         position_s = self._index_at(time_s) / self.rate_hz
-        if not timeline.is_near(position_s):
+        if not timeline.is_near(position_s) and not timeline.is_near(position_s - n_before / self.rate_hz):
             self.shift_s = timeline.shared_shift(self.shift_s + position_s - timeline.newest_s)
             self._note("has a clock of its own: it is taken to begin with what has just come of the others")
         self.next_index = max(0, round(self._index_at(time_s)))
