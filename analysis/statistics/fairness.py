@@ -155,10 +155,9 @@ def _gap_text(row: dict[Hashable, Any] | None) -> str:
 
 CAPTION = (
     "First row: the gap of non_personalized between groups (of two: the first minus the second; of more: the largest minus the smallest "
-    "mean, which is above zero by chance alone). Other rows: how the size of the gap changes against "
-    "non_personalized (negative: personalization narrows it). 95% percentile bootstrap intervals over people within their groups, which are "
-    "too narrow for groups this small: with groups of 3 and 12 people about 15% leave out the true change, so that no gap is called narrower "
-    "or wider. "
+    "mean, which is above zero by chance alone). Other rows: how the size of the gap changes against non_personalized (negative: "
+    "personalization narrows it). 95% percentile bootstrap intervals over people within their groups, which are too narrow for groups "
+    "this small: with groups of 3 and 12 people about 15% leave out the true change, so that no gap is called narrower or wider. "
     "Descriptive: many intervals, none adjusted. Groups of under "
     f"{MIN_GROUP_SIZE} people are not scored. Trait clusters are of all people at once, not those that techniques used."
 )
