@@ -5,7 +5,7 @@ import traceback
 
 from raylab.cli.console import say_aside
 from raylab.errors import RaylabError
-from raylab.runs.stop import exit_code
+from raylab.runs.stop import exit_code, ignore_signals
 
 USER_ERROR, FAULT = (
     1,
@@ -24,6 +24,7 @@ AFTER_A_STOP = {  # by command
 def describe_stop(stop: KeyboardInterrupt, command: str | None) -> int:
     """Say that the user stopped the command, and how it goes on; the exit code."""
     say_aside(f"raylab: {INTERRUPTED}{AFTER_A_STOP.get(command or '', '')}.")
+    ignore_signals()  # Python's own end takes the handlers away, and a second signal would then change the exit code
     return exit_code(stop)
 
 

@@ -27,6 +27,13 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + (stop.args[0] if stop.args and isinstance(stop.args[0], int) else signal.SIGINT)
 
 
+def ignore_signals() -> None:
+    """From here on stop signals are not heard: the process has said that it ends, and is ending."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 class _Raise:
     """Handler that raises at the first signal, ignores those that follow within ``PATIENCE_S``, and then ends the process at once."""
 

@@ -28,6 +28,11 @@ def session_address() -> list[str]:
     return ["--address", ray.get_runtime_context().gcs_address]
 
 
+def _as_from_a_terminal() -> None:
+    """A shell's job in the background ignores Ctrl-C, and so would a command that tests in the background start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped(arguments: list[str], when: Callable[[], object], number: signal.Signals, repeats: int = 1) -> Stopped:
     """Run `raylab ARGUMENTS`, and send it the signal as soon as ``when`` says so; several times if a user is impatient."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -35,6 +40,7 @@ def stopped(arguments: list[str], when: Callable[[], object], number: signal.Sig
         [sys.executable, "-m", "raylab.cli", *arguments],
         env={**os.environ, "PYTHONPATH": path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=_as_from_a_terminal,  # noqa: PLW1509  no thread of ours holds a lock
     )  # fmt: skip
     try:
         until = time.monotonic() + LIMIT_S

@@ -155,7 +155,7 @@ def test_two_forms_of_one_name_are_refused(tmp_path: Path) -> None:
     """``ü`` composed and decomposed are two folders, and one participant in every table."""
     raw = odd_names.write(tmp_path / "raw", ("ü", "a"), decomposed=())
     shutil.copytree(raw / "ü", raw / unicodedata.normalize("NFD", "ü"))
-    with pytest.raises(RaylabError, match="participant 'ü' is there twice"):
+    with pytest.raises(RaylabError, match="has several folders named ü"):
         prepare(_request(raw, tmp_path / "out"), say=quiet, where="local")
 
 

@@ -167,7 +167,7 @@ def test_a_task_that_dies_is_named(cluster: None) -> None:
         (exceptions.WorkerCrashedError(), "its process died"),
         (exceptions.ActorDiedError(), "its process died"),
         (exceptions.LocalRayletDiedError(), "was lost"),
-        (exceptions.RuntimeEnvSetupError("no pip"), "no pip"),
+        (exceptions.RuntimeEnvSetupError("no pip"), "could not set up its environment"),
         (exceptions.RpcError("unavailable"), "RpcError: unavailable"),
     ],
 )
