@@ -46,6 +46,7 @@ def _one_ended(out: Path) -> Any:
     return lambda: list((out / "trials").glob("*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [INT, TERM], ids=["ctrl-c", "sigterm"])
 def test_a_stopped_run_on_ray_goes_on(cluster: None, cohort: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The workers end before the command does; a user who presses Ctrl-C again and again changes nothing."""
@@ -71,7 +72,7 @@ def test_a_stopped_run_on_its_own_ray_goes_on(cohort: Path, tmp_path: Path, numb
     _check_stopped_run(study, cohort, out)
 
 
-@pytest.mark.parametrize("number", [INT, TERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("number", [pytest.param(INT, marks=pytest.mark.slow), TERM], ids=["ctrl-c", "sigterm"])
 def test_a_stopped_run_in_one_process_goes_on(cohort: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The same without Ray."""
     (study, file), out = _long(tmp_path), tmp_path / "run"
@@ -83,6 +84,7 @@ def test_a_stopped_run_in_one_process_goes_on(cohort: Path, tmp_path: Path, numb
     _check_stopped_run(study, cohort, out)
 
 
+@pytest.mark.slow
 def test_a_stopped_prepare_leaves_no_card(cluster: None, tmp_path: Path) -> None:
     """Half-written windows are none, and the same command makes room for itself."""
     out = tmp_path / "windows"
@@ -93,6 +95,7 @@ def test_a_stopped_prepare_leaves_no_card(cluster: None, tmp_path: Path) -> None
     assert not (out / "card.json").exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_validation_resumes(cluster: None, tmp_path: Path) -> None:
     """The workers' errors, which follow the stop, are not told as a fault."""
     out = tmp_path / "validity"
