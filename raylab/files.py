@@ -58,9 +58,7 @@ def join(root: str, name: str) -> str:
 def _damaged(path: str, error: Exception) -> str:
     """The sentence for a file that cannot be read."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return (
-        f"{path} cannot be read ({reason}). What to do: restore the file, or remove it and give the command that wrote it again"
-    )
+    return f"{path} is damaged: {reason}. What to do: restore the file, or remove it and give the command that wrote it again"
 
 
 class Folder:

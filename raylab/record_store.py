@@ -164,5 +164,5 @@ class RecordStore:
             return self.folder.read_table(self.table)
         except InvalidValueError as error:
             raise InvalidValueError(
-                f"{error}; remove it: the same records are in {self.name}/, and the next start gathers them again"
+                f"{str(error).split('. What to do')[0]}; remove it: the same records are in {self.name}/, and the next start gathers them again"
             ) from error

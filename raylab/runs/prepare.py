@@ -108,10 +108,11 @@ class PrepareRequest:
 
 
 class _Note(BaseModel):
-    """The note of one participant's task: the problem, or the parts of the card that it can tell."""
+    """The note of one participant's task: that it has begun, then the problem, or the parts of the card that it can tell."""
 
     model_config = ConfigDict(frozen=True)
 
+    has_ended: bool = True
     error: str = ""
     summary: ParticipantSummary | None = None
     channels: tuple[ChannelCard, ...] = ()
@@ -122,6 +123,7 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
     folder, name = Folder(order.out), _note_file(participant)
+    folder.write_json(name, _Note(has_ended=False).model_dump(mode="json"))  # a process that dies leaves it so
     try:
         labels = order.label_rules
         recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
@@ -284,16 +286,18 @@ def _notes(
         RaylabError: with every problem.
     """
     written = set(folder.names(NOTES, ".json"))
-    notes = {
-        name: _note_of(folder, name)
-        if _note_file(name).removeprefix(f"{NOTES}/") in written
-        else _Note(
-            error=f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
-        )
-        for name in participants
-    }
-    problems = [note.error for note in notes.values() if note.error]
-    channels = notes[participants[0]].channels
+    notes = {name: _note_of(folder, name) for name in participants if _note_file(name).removeprefix(f"{NOTES}/") in written}
+    problems = [
+        note.error
+        if note.has_ended
+        else f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
+        for name, note in notes.items()
+        if note.error or not note.has_ended
+    ]
+    if not problems and len(notes) < len(participants):
+        lost = ", ".join(name for name in participants if name not in notes)
+        problems = [f"participant(s) {lost}: Ray ended before their turn came. What to do: prepare again"]
+    channels = next((note.channels for note in notes.values()), ())
     different = [name for name, note in notes.items() if channels and note.channels and note.channels != channels]
     if different:
         problems.append(

@@ -44,10 +44,9 @@ def death_of(error: BaseException) -> str:
     if OOM.search(text):
         return "the machine's memory ran out, and Ray ended it"
     if found := re.search(r"signal (\d+)|SIG(SEGV|KILL|ABRT|BUS|FPE|TERM)", text):
-        number = int(found[1]) if found[1] else 0
-        known = {one.value: one.name for one in signal.Signals}
-        name = known.get(number, f"signal {number}") if number else f"SIG{found[2]}"
-        return f"by {name}: a crash inside a library, or somebody ended it"
+        names = {str(one.value): one.name for one in signal.Signals}
+        name = f"SIG{found[2]}" if found[2] else names.get(found[1], "")
+        return f"by {name}: a crash inside a library, or somebody ended it" if name else DEATH
     return DEATH
 
 

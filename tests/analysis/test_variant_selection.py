@@ -64,9 +64,10 @@ def test_a_row_is_the_choice_and_its_test() -> None:
     assert pytest.approx((values.mean(), values.mean())) == (row["difference"], row["mean"] - row["baseline_mean"])
     chosen = np.array(TUNED)[variants, i]
     assert pytest.approx((chosen.mean(), chosen.std(ddof=1))) == (row["mean"], row["sd"])
-    bound, factor = 1 + 6 / 5, choice_inflation(d)
+    bound = 1 + 6 / 5
+    factor = choice_inflation(d, bound)
     test = mean_test(values, bound * factor)
-    assert factor > 1
+    assert factor >= 1
     assert (pytest.approx(bound * factor), "bound", pytest.approx(factor)) == tuple(
         row[["inflation", "inflation_source", "choice_inflation"]]
     )

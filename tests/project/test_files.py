@@ -105,7 +105,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, kind: str) -> None:
         good[-200:-60] = bytes(byte ^ 0xFF for byte in good[-200:-60])
     content = {"no parquet": b"P01;1,5\n" * 9, "empty": b"", "cut": good[:-40], "no magic": b"\0" * 4 + good[4:-4] + b"\0" * 4}
     path.write_bytes(content.get(kind, good))
-    with pytest.raises(InvalidValueError, match=r"t\.parquet cannot be read \(.+\)\. What to do: ") as raised:
+    with pytest.raises(InvalidValueError, match=r"t\.parquet is damaged: .+\. What to do: ") as raised:
         folder.read_table("a/t.parquet")
     assert 1 == len(str(raised.value).splitlines())
     with pytest.raises(FileNotFoundError):
