@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -135,6 +136,8 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
+        if isinstance(error, RaylabError | OSError):  # the note says it, and Ray Data would print a stack beside
+            return pa.table({"participant": [participant], "windows": [0]})
         raise
     folder.write_json(name, note.model_dump(mode="json"))
     return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
@@ -242,14 +245,16 @@ def _progress(folder: Folder, participants: list[str], say: Callable[[str], None
 def _write(order: PrepareRequest, participants: list[str]) -> None:
     connect()  # before Ray Data starts a Ray of its own, which would listen on every interface
     items = [{"participant": name, "number": i} for i, name in enumerate(participants)]
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal").setLevel(logging.CRITICAL)  # it prints its plans, and stacks of what the notes say
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
     rows = ray.data.from_items(items, override_num_blocks=len(items))
     # Ray Data's own number of retries is infinite: a file that crashes its reader would be read for ever
     settings = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}, "max_retries": RETRIES}
-    rows.map_batches(_prepare_participant, **settings).materialize()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Ray's own, of how the retries are passed on
+        rows.map_batches(_prepare_participant, **settings).materialize()
 
 
 def _write_local(order: PrepareRequest, participants: list[str]) -> None:

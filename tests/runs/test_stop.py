@@ -108,10 +108,10 @@ def test_a_stopped_validation_resumes(cluster: None, tmp_path: Path) -> None:
 # The signals themselves
 
 
-def test_a_signal_is_an_interrupt_with_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_is_an_interrupt_with_its_number() -> None:
     """Both signals, each with its exit code; the handlers from before are there again after a block without a stop."""
     if signal.getsignal(INT) is signal.SIG_IGN:  # the tests run in the background of a shell
-        monkeypatch.setattr(signal, "SIG_IGN", None)
+        signal.signal(INT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in CODES]
     with stoppable():
         pass
