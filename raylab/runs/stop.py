@@ -18,6 +18,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 10.0  # signals that follow the first one are not heard for so long: workers end, and the run folder is given back
 
 
+_ENDING: list[contextlib.ExitStack] = []  # the blocks of a process that ends
+
+
 class RunStoppedError(RaylabError):
     """The user stopped the run. It is raised only inside Tune, which cleans up after an Exception and not after a KeyboardInterrupt."""
 
@@ -87,7 +90,9 @@ def stoppable() -> Iterator[None]:
             yield
         finally:
             if handler.since is not None:
-                stack.pop_all()
+                _ENDING.append(
+                    stack.pop_all()
+                )  # referred to, or its collection would end the block and bring the old handlers back
 
 
 class StopRequest:
