@@ -292,13 +292,8 @@ def _notes(
     """
     written = set(folder.names(NOTES, ".json"))
     notes = {name: _note_of(folder, name) for name in participants if _note_file(name).removeprefix(f"{NOTES}/") in written}
-    problems = [
-        note.error
-        if note.has_ended
-        else f"participant {name}: the process that read it died before it was done ({death}). What to do: {REMEDY}"
-        for name, note in notes.items()
-        if note.error or not note.has_ended
-    ]
+    died = f"the process that read it died before it was done ({death}). What to do: {REMEDY}"
+    problems = [note.error or f"participant {name}: {died}" for name, note in notes.items() if note.error or not note.has_ended]
     if not problems and len(notes) < len(participants):
         lost = ", ".join(name for name in participants if name not in notes)
         problems = [f"participant(s) {lost}: Ray ended before their turn came. What to do: prepare again"]
