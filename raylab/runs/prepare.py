@@ -109,11 +109,10 @@ class PrepareRequest:
 
 
 class _Note(BaseModel):
-    """The note of one participant's task: that it has begun, then the problem, or the parts of the card that it can tell."""
+    """The note of one participant's task: the problem, or the parts of the card that it can tell."""
 
     model_config = ConfigDict(frozen=True)
 
-    has_ended: bool = True
     error: str = ""
     summary: ParticipantSummary | None = None
     channels: tuple[ChannelCard, ...] = ()
@@ -124,7 +123,7 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
     folder, name = Folder(order.out), _note_file(participant)
-    folder.write_json(name, _Note(has_ended=False).model_dump(mode="json"))  # a process that dies leaves it so
+    folder.write(_begun_file(participant), b"")  # without a note after it, the process died
     try:
         labels = order.label_rules
         recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
@@ -146,6 +145,11 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
 def _note_file(participant: str) -> str:
     """The file of a participant's note; encoded as the folder of its windows, and never the file of the start."""
     return f"{NOTES}/{participant_folder(participant)}.json"
+
+
+def _begun_file(participant: str) -> str:
+    """The mark that a participant's task has begun; no note, so that the progress does not count it."""
+    return f"{NOTES}/{participant_folder(participant)}.begun"
 
 
 def _check_inner_names(recording: Recording, root: str) -> None:
@@ -291,9 +295,15 @@ def _notes(
         RaylabError: with every problem.
     """
     written = set(folder.names(NOTES, ".json"))
+    begun = set(folder.names(NOTES, ".begun"))
     notes = {name: _note_of(folder, name) for name in participants if _note_file(name).removeprefix(f"{NOTES}/") in written}
     died = f"the process that read it died before it was done ({death}). What to do: {REMEDY}"
-    problems = [note.error or f"participant {name}: {died}" for name, note in notes.items() if note.error or not note.has_ended]
+    problems = [note.error for note in notes.values() if note.error]
+    problems += [
+        f"participant {name}: {died}"
+        for name in participants
+        if name not in notes and _begun_file(name).removeprefix(f"{NOTES}/") in begun
+    ]
     if not problems and len(notes) < len(participants):
         lost = ", ".join(name for name in participants if name not in notes)
         problems = [f"participant(s) {lost}: Ray ended before their turn came. What to do: prepare again"]
