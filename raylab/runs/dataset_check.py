@@ -7,7 +7,8 @@ import ray
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import PrepareRequest, participants_of, problem_of
+from raylab.runs.participant_notes import problem_of
+from raylab.runs.prepare import PrepareRequest, participants_of
 from raylab.runs.ray_errors import remote_result
 from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
 from raylab.windows.recording_check import Finding, coverage, examine

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import ray
-from pydantic import BaseModel, ConfigDict
 
 import raylab
 from raylab.errors import RaylabError, RecordingError
@@ -21,7 +20,8 @@ from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
-from raylab.runs.ray_errors import DEATH, MEMORY, cause_of, death_of, first_line, sentence
+from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
+from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
     ChannelCard,
@@ -33,8 +33,8 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.copied_sessions import SessionContent, contents, copied_sessions
-from raylab.windows.dataset import CARD, fingerprint_of, participant_folder, read_rows, stored_columns, to_table, write_rows
+from raylab.windows.copied_sessions import contents
+from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
@@ -42,8 +42,6 @@ from raylab.windows.windowing import cut_windows
 
 PROGRESS_EVERY_S = 3.0
 RETRIES = 3  # of a participant whose process or node died
-NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
-REMEDY = f"leave it out with --exclude to see whether its files are the cause; if memory is short, {MEMORY}"
 
 
 @dataclass(frozen=True)
@@ -108,22 +106,11 @@ class PrepareRequest:
         return [self.reader.label(name).with_own_mean(self.all_options) for name in self.label_names]
 
 
-class _Note(BaseModel):
-    """The note of one participant's task: the problem, or the parts of the card that it can tell."""
-
-    model_config = ConfigDict(frozen=True)
-
-    error: str = ""
-    summary: ParticipantSummary | None = None
-    channels: tuple[ChannelCard, ...] = ()
-    sessions: tuple[SessionContent, ...] = ()
-
-
 def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     """Write the windows of one participant; a note for the card, or on the problem, goes into a file. Returns how many windows there are."""
     participant, number = batch["participant"][0].as_py(), batch["number"][0].as_py()
-    folder, name = Folder(order.out), _note_file(participant)
-    folder.write(_begun_file(participant), b"")  # without a note after it, the process died
+    folder, name = Folder(order.out), note_file(participant)
+    folder.write(begun_file(participant), b"")  # without a note after it, the process died
     try:
         labels = order.label_rules
         recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
@@ -131,10 +118,10 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         recording = checked(recording, labels, order.settings)
         windows = cut_windows(recording, labels, order.settings)
         summary = participant_summary(recording, windows, labels)
-        note = _Note(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
+        note = ParticipantNote(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
-        folder.write_json(name, _Note(error=problem_of(error, participant)).model_dump(mode="json"))
+        folder.write_json(name, ParticipantNote(error=problem_of(error, participant)).model_dump(mode="json"))
         if isinstance(error, RaylabError | OSError):  # the note says it, and Ray Data would print a stack beside
             return pa.table({"participant": [participant], "windows": [0]})
         raise
@@ -142,30 +129,11 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
     return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
 
 
-def _note_file(participant: str) -> str:
-    """The file of a participant's note; encoded as the folder of its windows, and never the file of the start."""
-    return f"{NOTES}/{participant_folder(participant)}.json"
-
-
-def _begun_file(participant: str) -> str:
-    """The mark that a participant's task has begun; no note, so that the progress does not count it."""
-    return f"{NOTES}/{participant_folder(participant)}.begun"
-
-
 def _check_inner_names(recording: Recording, root: str) -> None:
     """Refuse names of channels and sessions that cannot be used."""
     sessions = dict.fromkeys(segment.session for segment in recording.segments)
     names = {"channel": [channel.name for channel in recording.channels], "session": list(sessions)}
     check_names(f"participant {recording.participant}, {root}", names)
-
-
-def problem_of(error: Exception, participant: str) -> str:
-    """The sentence for what a reader raised: its own, if it has one for the user."""
-    if isinstance(error, RaylabError | OSError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
-    return f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
 
 
 def participants_of(order: PrepareRequest) -> list[str]:
@@ -273,55 +241,6 @@ def _write_local(order: PrepareRequest, participants: list[str]) -> None:
         raise failure
 
 
-def _note_of(folder: Folder, name: str) -> _Note:
-    """The note that a participant's task left; one that names the problem if it cannot be read."""
-    try:
-        return _Note.model_validate_json(folder.read(_note_file(name)))
-    except (OSError, ValueError) as error:
-        return _Note(
-            error=f"participant {name}: the note of its task cannot be read ({str(error).splitlines()[0]}); prepare again"
-        )
-
-
-def _notes(
-    folder: Folder, participants: list[str], death: str = DEATH
-) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
-    """The tasks' notes: of every participant in order, and of the channels, which are the same for all.
-
-    Args:
-        death: how a process ended that left no note.
-
-    Raises:
-        RaylabError: with every problem.
-    """
-    written = set(folder.names(NOTES, ".json"))
-    begun = set(folder.names(NOTES, ".begun"))
-    notes = {name: _note_of(folder, name) for name in participants if _note_file(name).removeprefix(f"{NOTES}/") in written}
-    died = f"the process that read it died before it was done ({death}). What to do: {REMEDY}"
-    problems = [note.error for note in notes.values() if note.error]
-    problems += [
-        f"participant {name}: {died}"
-        for name in participants
-        if name not in notes and _begun_file(name).removeprefix(f"{NOTES}/") in begun
-    ]
-    if not problems and len(notes) < len(participants):
-        lost = ", ".join(name for name in participants if name not in notes)
-        problems = [f"participant(s) {lost}: Ray ended before their turn came. What to do: prepare again"]
-    channels = next((note.channels for note in notes.values()), ())
-    different = [name for name, note in notes.items() if channels and note.channels and note.channels != channels]
-    if different:
-        problems.append(
-            f"participant(s) {', '.join(different)} have other channels or rates than {participants[0]}; prepare them apart, "
-            "or set a device by --option"
-        )
-    copies, copy_notes = copied_sessions({name: note.sessions for name, note in notes.items()})
-    problems += copies
-    if problems:
-        raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    summaries = [note.summary for note in notes.values() if note.summary]
-    return [entry.changed(notes=(*entry.notes, *copy_notes.get(entry.name, ()))) for entry in summaries], channels
-
-
 def prepare(
     order: PrepareRequest, overwrite: bool = False, say: Callable[[str], None] = print, where: Executor = "ray"
 ) -> WindowsCard:
@@ -348,11 +267,11 @@ def prepare(
             (_write if where == "ray" else _write_local)(order, participants)
     except Exception as error:  # Ray wraps the cause; the notes say it in our words
         cause = cause_of(error)
-        _notes(folder, participants, death_of(cause))
+        read_notes(folder, participants, death_of(cause))
         raise RaylabError(
             sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
         ) from error
-    card = _card(order, labels, *_notes(folder, participants), folder)
+    card = _card(order, labels, *read_notes(folder, participants), folder)
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)
     for line in _report(card):
