@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pyarrow import fs
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import Summary, start
+from raylab.runs.stop import SIGNALS
 from raylab.windows.dataset import Windows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +45,16 @@ def _connect_patiently(tries: int = 3) -> None:
             ray.shutdown()
         else:
             return
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_heard_again() -> Iterator[None]:
+    """A command that was stopped ignores further signals while its process ends; a test that runs one in this process goes on."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,8 @@ from raylab.cli.console import say_aside
 from raylab.errors import RaylabError
 from raylab.runs.stop import exit_code, ignore_signals
 
-USER_ERROR, FAULT = (
-    1,
-    70,
-)  # exit codes; 2 is the command line's own, for options it does not know, 130 and 143 are those of signals
+# Exit codes; 2 is the command line's own, for options it does not know, 130 and 143 are those of signals.
+USER_ERROR, FAULT = 1, 70
 REPORT_IT = "this is a fault in raylab; please report it with the lines below"
 
 INTERRUPTED = "interrupted before it was done"

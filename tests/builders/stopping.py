@@ -11,6 +11,8 @@ from pathlib import Path
 
 import ray
 
+from raylab.runs.stop import SIGNALS
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 300.0
 
@@ -30,7 +32,8 @@ def session_address() -> list[str]:
 
 def _as_from_a_terminal() -> None:
     """A shell's job in the background ignores Ctrl-C, and so would a command that tests in the background start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def stopped(arguments: list[str], when: Callable[[], object], number: signal.Signals, repeats: int = 1) -> Stopped:

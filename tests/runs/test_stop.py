@@ -24,6 +24,13 @@ INT, TERM = signal.SIGINT, signal.SIGTERM
 CODES = {INT: 130, TERM: 143}
 
 
+@pytest.fixture(autouse=True)
+def _heard() -> None:
+    """Neither signal is ignored, also where the tests run in the background of a shell; tests/conftest.py brings back what was."""
+    signal.signal(INT, signal.default_int_handler)
+    signal.signal(TERM, signal.SIG_DFL)
+
+
 def _long(tmp_path: Path) -> tuple[Study, Path]:
     """15 trials that take a second or more each, as an object and as a file."""
     study = small(name="stopped", protocol={"epochs": 30, "patience": 30, "batch_size": 8})
@@ -110,8 +117,6 @@ def test_a_stopped_validation_resumes(cluster: None, tmp_path: Path) -> None:
 
 def test_a_signal_is_an_interrupt_with_its_number() -> None:
     """Both signals, each with its exit code; the handlers from before are there again after a block without a stop."""
-    if signal.getsignal(INT) is signal.SIG_IGN:  # the tests run in the background of a shell
-        signal.signal(INT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in CODES]
     with stoppable():
         pass
