@@ -22,6 +22,7 @@ from raylab.trials.run_trial import one_thread
 from raylab.windows.dataset import read_windows
 
 
+@pytest.mark.slow
 def test_a_trial_of_two_workers_ends_as_any_other(cluster: None, cohort: Path, tmp_path: Path) -> None:
     """One record, one prediction file, one training per stage; the head, which knows neither dropout nor batch norm, has the weights
     that one worker gives it; nothing listens beyond loopback."""

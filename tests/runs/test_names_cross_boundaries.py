@@ -54,6 +54,7 @@ def _study(**dataset: object) -> Study:
     return parse_study(study(datasets=[entry], protocol={"epochs": 1, "batch_size": 16}), "test")
 
 
+@pytest.mark.slow
 def test_ray_and_this_process_prepare_the_same_folders(cluster: None, raw: Path, prepared: Path, tmp_path: Path) -> None:
     """Each person's windows are found under the name that they were written with, the same on both ways; names are in NFC."""
     out = tmp_path / ODD_FOLDER
@@ -98,6 +99,7 @@ def _column(path: Path, name: str) -> list[str]:
         return [row[name] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_odd_names_on_an_object_store(bucket: Callable[[str], str], prepared: Path) -> None:
     """Windows, run and report under URIs, with names that are encoded there once more."""
     source, run = Folder(bucket("windows%20b")), bucket("run%20%C3%BC")

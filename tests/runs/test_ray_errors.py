@@ -126,6 +126,7 @@ def test_what_this_machine_has_not_is_refused(cluster: None, asked: dict[str, An
 # Processes that die
 
 
+@pytest.mark.slow
 def test_participants_whose_process_died_are_named(cluster: None, tmp_path: Path) -> None:
     """By prepare, with the other problems in the same message, and by --check, which reads the others all the same."""
     request = DeadlyRequest(

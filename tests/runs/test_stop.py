@@ -32,8 +32,8 @@ def _heard() -> None:
 
 
 def _long(tmp_path: Path) -> tuple[Study, Path]:
-    """15 trials that take a second or more each, as an object and as a file."""
-    study = small(name="stopped", protocol={"epochs": 30, "patience": 30, "batch_size": 8})
+    """15 trials, most of which take half a second or more each, as an object and as a file."""
+    study = small(name="stopped", protocol={"epochs": 12, "patience": 12, "batch_size": 8})
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study.as_dict()))
     return study, path
