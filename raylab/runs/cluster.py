@@ -1,7 +1,7 @@
 """Connection to Ray: the cluster at an address, the one this process belongs to, or a local one."""
 
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray._private import ray_constants
@@ -10,7 +10,9 @@ from ray._private.state import state
 from raylab.errors import RaylabError
 from raylab.runs.ray_errors import check_temporary_folder, starting
 from raylab.runs.stop import kept_handlers
-from raylab.trials.study import Resources
+
+if TYPE_CHECKING:  # it loads torch, which a worker that prepares windows has no use for
+    from raylab.trials.study import Resources
 
 Executor = Literal["ray", "local"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"
@@ -78,7 +80,7 @@ def max_resources() -> dict[str, float]:
     return {name: max(have.get(name, 0.0), grown.get(name, 0.0)) for name in {*have, *grown}}
 
 
-def worker_resources(resources: Resources) -> dict[str, float]:
+def worker_resources(resources: "Resources") -> dict[str, float]:
     """CPUs and share of a GPU that one worker of a trial reserves on the connected cluster; a trial has one worker unless told otherwise."""
     gpu = (SHARE_OF_A_GPU if max_resources().get("GPU") else 0.0) if resources.gpu == "auto" else float(resources.gpu)
     return {"cpu": resources.cpu, "gpu": gpu}
@@ -103,7 +105,7 @@ def waits_for(per_trial: dict[str, float]) -> str:
     return f"a trial waits until the cluster has {' and '.join(waits)}" if waits else ""
 
 
-def check_resources(resources: Resources) -> str:
+def check_resources(resources: "Resources") -> str:
     """A sentence that says which resources a trial of this study has to wait for; empty if the cluster has them now.
 
     Raises:
