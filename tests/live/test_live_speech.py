@@ -235,7 +235,7 @@ def test_sentences_without_words_are_none() -> None:
 def test_faces_of_a_stream_are_those_of_the_film(tmp_path: Path) -> None:
     """Drawn faces (plumbing only): a film's pictures one by one give the features of the film read at once."""
     from raylab.features.film import read_film  # noqa: PLC0415 (an optional package)
-    from raylab.live.core.faces import Faces  # noqa: PLC0415
+    from raylab.live.core.faces import Faces  # noqa: PLC0415 (it needs an optional package)
 
     pictures = [face(0.1 * np.sin(i)) for i in range(25)]
     pictures[10:15] = [np.full_like(pictures[0], 40)] * 5  # no face for a moment

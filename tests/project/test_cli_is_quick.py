@@ -43,6 +43,11 @@ def test_a_list_loads_no_heavy_package(package: str) -> None:
     assert set() == _loaded(f"import {package}")
 
 
+def test_a_worker_that_prepares_loads_neither_networks_nor_statistics() -> None:
+    """Ray starts a process per core for it, each of which would spend ten seconds on imports."""
+    assert {"ray"} == _loaded("import raylab.runs.prepare")
+
+
 def test_the_check_sees_a_heavy_package() -> None:
     """It could fail."""
     assert {"scipy"} <= _loaded("import scipy.signal")

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from raylab.recordings import DATASETS, Recording
 from raylab.recordings.emodb import EMODB, _utterances_by_speaker
 from raylab.recordings.ravdess import RAVDESS
 from raylab.recordings.utterances import Utterance, in_order
+from raylab.runs.cluster import Executor
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import read_windows
 from raylab.windows.utterances import Utterances
@@ -186,13 +187,14 @@ def test_functionals_are_a_channel_of_one_step_and_a_modality_of_their_own(tmp_p
     """Beside the frames, which they are the statistics of: mean, SD, quantiles, mean absolute step of each; normalized per speaker on their own."""
     options = {**SOUND_ONLY, "acoustic": "mfcc+functionals", "trim_db": 0}
     root = write_emodb(tmp_path / "in", ("03",))
+    ways: tuple[Literal["none", "per_speaker"], ...] = ("none", "per_speaker")
     cards = [
         prepare(
             PrepareRequest("emodb", str(root), str(tmp_path / how), options=options, normalization=how),
             say=quiet,
             where="local",
-        )  # type: ignore[arg-type]
-        for how in ("none", "per_speaker")
+        )
+        for how in ways
     ]
     assert [("acoustic", "acoustic"), ("functionals", "functionals")] == [(c.name, c.modality) for c in cards[0].channels]
     windows, scaled = (read_windows(Folder(tmp_path / how)) for how in ("none", "per_speaker"))
@@ -220,11 +222,12 @@ def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
     """Prepared on a cluster, the windows are those that are prepared in this process."""
     root = write_ravdess(tmp_path / "in")
     cards = []
-    for where in ("ray", "local"):
+    places: tuple[Executor, ...] = ("ray", "local")
+    for where in places:
         order = PrepareRequest(
             "ravdess", str(root), str(tmp_path / where), options={**SOUND_ONLY, "acoustic": "waveform"}
         )  # nothing to compile
-        cards.append(prepare(order, say=quiet, where=where))  # type: ignore[arg-type]
+        cards.append(prepare(order, say=quiet, where=where))
     assert cards[0] == cards[1]
     notes = list(cards[0].participants[1].notes)
     assert notes == ["1 files with several channels, averaged"], "48 kHz is what is published"

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ CODES = {INT: 130, TERM: 143}
 
 
 @pytest.fixture(autouse=True)
-def _heard() -> None:
-    """Neither signal is ignored, also where the tests run in the background of a shell; tests/conftest.py brings back what was."""
-    signal.signal(INT, signal.default_int_handler)
-    signal.signal(TERM, signal.SIG_DFL)
+def _heard() -> Iterator[None]:
+    """Neither signal is ignored during a test, also where the tests run in the background of a shell."""
+    before = {INT: signal.signal(INT, signal.default_int_handler), TERM: signal.signal(TERM, signal.SIG_DFL)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _long(tmp_path: Path) -> tuple[Study, Path]:
