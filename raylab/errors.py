@@ -5,6 +5,9 @@
 
 from typing import Any
 
+SHOWN_CHARACTERS = 60  # of a value that is refused
+SHOWN_PROBLEMS = 5  # of a file that is refused
+
 
 class RaylabError(Exception):
     """Something that the user gave, or a machine has, cannot be used; the message names it and the remedy."""
@@ -43,3 +46,18 @@ class StudyError(RaylabError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("this study cannot run:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value, for a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def first_of(problems: list[str]) -> str:
+    """The first problems of a file in one line, and how many more there are."""
+    more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
+    return "; ".join([*problems[:SHOWN_PROBLEMS], *more])

@@ -13,13 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from raylab.errors import InvalidValueError
+from raylab.errors import InvalidValueError, shown
 from raylab.files import Folder
 
 Record = dict[str, Any]
 Allowed = Mapping[str, Collection[str]]  # a required field to the texts that it may be; none: any text
 
-SHOWN_CHARACTERS = 40
 EXPECTED = {
     "string": "text",
     "int64": "a whole number",
@@ -40,10 +39,6 @@ def _is_of(value: Any, kind: pa.DataType) -> bool:
     if pa.types.is_floating(kind):
         return isinstance(value, int | float) and abs(value) < 1e300  # also no NaN
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:SHOWN_CHARACTERS]
 
 
 class RecordStore:
@@ -93,7 +88,7 @@ class RecordStore:
             if problem:
                 self.skipped.append(f"{name} is skipped: {problem}. Another version of raylab may have written it")
             elif record.get(self.key, key) != key:
-                self.skipped.append(f"{name} is skipped: it is the record of {_shown(record[self.key])}")
+                self.skipped.append(f"{name} is skipped: it is the record of {shown(record[self.key])}")
             else:
                 records[key] = {**record, self.key: key}
         return records
@@ -109,18 +104,18 @@ class RecordStore:
     def _problem(self, record: Any) -> str:
         """Why this is no record of this store, as the end of a sentence; empty if it is one."""
         if not isinstance(record, dict):
-            return f"it is no object but {_shown(record)}"
+            return f"it is no object but {shown(record)}"
         for name, allowed in self.required.items():
             if name not in record:
                 return f"it has no {name}"
             if allowed and record[name] not in allowed:
-                return f"its {name} is {_shown(record[name])}, not one of {', '.join(allowed)}"
+                return f"its {name} is {shown(record[name])}, not one of {', '.join(allowed)}"
             if record[name] is None:
                 return f"its {name} is missing"
         for column in self.schema:
             value = record.get(column.name)
             if value is not None and not _is_of(value, column.type):
-                return f"its {column.name} is {_shown(value)}, not {EXPECTED.get(str(column.type), column.type)}"
+                return f"its {column.name} is {shown(value)}, not {EXPECTED.get(str(column.type), column.type)}"
         return ""
 
     def compact(self, keep: Callable[[Record], bool]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from raylab.errors import InvalidValueError, RecordingError
+from raylab.errors import InvalidValueError, RecordingError, first_of
 from raylab.recordings.csv_labels import CodedLabel, coded_label, read_tracks
 from raylab.recordings.csv_samples import read_samples
 from raylab.recordings.csv_traits import FILE as TRAITS
@@ -146,7 +146,7 @@ def _read_description(root: Path) -> Description:
         raise RecordingError(str(error), remedy=LAYOUT) from error
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise RecordingError("; ".join(problems), file=path, remedy=LAYOUT) from error
+        raise RecordingError(first_of(problems), file=path, remedy=LAYOUT) from error
 
 
 def _refuse_impossible_columns(root: Path, description: Description) -> None:

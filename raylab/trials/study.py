@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from analysis.constants import SMALLEST_EFFECT
 from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from analysis.statistics.model_comparison import ALL_PAIRS, DATASETS, MODELS
-from raylab.errors import StudyError
+from raylab.errors import StudyError, shown
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
 from raylab.names import checked_name, nfc
@@ -19,7 +19,7 @@ from raylab.training.protocol import Protocol, StageProtocol
 from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
-from raylab.trials.study_problems import sentences, shown
+from raylab.trials.study_problems import sentences
 from raylab.windows.cross_corpus import FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-SHOWN_CHARACTERS = 60  # of a value that is refused
+from raylab.errors import shown
+
 ALTERNATIVES = ("str", "int", "float", "constrained-float", "constrained-int", "literal['auto']", "constrained-str")
 IN_WORDS = {
     "model_type": "it has to be a mapping of keys to values",
@@ -25,15 +26,6 @@ IN_WORDS = {
     "finite_number": "it has to be a finite number",
 }
 IN_QUOTES = "; YAML reads it as a number or a date: write it in quotes"
-
-
-def shown(value: Any) -> str:
-    """The beginning of a value, for a message."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of more than 4,300 digits
-        return f"a value of type {type(value).__name__}"
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def _part_of(annotation: Any) -> type[BaseModel] | None:

@@ -21,7 +21,19 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.folds.seeding import FoldSeeds
 from raylab.windows.card import ParticipantCard, ProbeCard, WindowsCard, joint_fingerprint
-from raylab.windows.dataset import CARD, Windows, fingerprint_of, read_rows, read_windows, stored_columns, to_table, write_rows
+from raylab.windows.dataset import (
+    CARD,
+    OWN_TYPES,
+    SESSION,
+    WINDOW,
+    Windows,
+    fingerprint_of,
+    read_rows,
+    read_windows,
+    stored_columns,
+    to_table,
+    write_rows,
+)
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
 
 
@@ -197,7 +209,7 @@ def _participants(folder: Folder, windows: Windows) -> list[Participant]:
         part = ParticipantWindows(
             start_s=index.start_s[rows],
             segment=index.segment[rows],
-            sessions=read_rows(folder, entry.name, ["window", "session"])["session"].to_pylist(),
+            sessions=read_rows(folder, entry.name, {name: OWN_TYPES[name] for name in (WINDOW, SESSION)})[SESSION].to_pylist(),
             labels={name: y[rows] for name, y in index.labels.items()},
             signals={name: values[rows] for name, values in windows.signals.items()},
             duration_s=entry.duration_s,

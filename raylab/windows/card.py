@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from raylab.errors import RaylabError
+from raylab.errors import RaylabError, first_of, shown
 from raylab.hashing import hash_record
 from raylab.names import checked_name
 from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
@@ -40,7 +40,6 @@ FORMAT: Literal[1] = 1
 REMEDY = "prepare the dataset again"
 DIGEST = "digest"  # in the file only: a digest of all the rest of it
 NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
-SHOWN_PROBLEMS = 5
 
 Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=0)]
@@ -371,15 +370,15 @@ def parse_card(content: bytes, path: str) -> WindowsCard:
         raise RaylabError(f"{path} is damaged: it is no JSON ({error}); {REMEDY}") from error
     written = parsed.get("format") if isinstance(parsed, dict) else None
     if written != FORMAT:
-        raise RaylabError(f"{path} has format {written!r}, this raylab reads {FORMAT}; {REMEDY}")
+        raise RaylabError(f"{path} has format {shown(written)}, this raylab reads {FORMAT}; {REMEDY}")
     digest = parsed.pop(DIGEST, None)
     try:
         card = WindowsCard.model_validate_json(json.dumps(parsed))
     except ValidationError as error:
         problems = [field_problem(detail) for detail in error.errors()]
-        more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
-        text = "; ".join([*problems[:SHOWN_PROBLEMS], *more])
-        raise RaylabError(f"{path} is damaged, or was edited into no card: {text}. What to do: {REMEDY}") from error
+        raise RaylabError(
+            f"{path} is damaged, or was edited into no card: {first_of(problems)}. What to do: {REMEDY}"
+        ) from error
     if digest is None:
         return card.changed(caution=f"{card.caution} {NO_DIGEST}".strip())
     if digest != content_digest(parsed):

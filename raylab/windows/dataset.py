@@ -19,12 +19,16 @@ from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.names import folder_part
-from raylab.recordings.recording import Trait
+from raylab.recordings.recording import OWN_COLUMNS, Trait
 from raylab.windows.card import REMEDY, ChannelCard, LabelCard, WindowsCard, parse_card
 from raylab.windows.card_check import card_contradiction, rows_contradiction
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
+CLASS, STEPS = pa.int8(), pa.int32()
+VALUES = pa.list_(pa.float32())  # stands for lists of a fixed size, which the card says
+WINDOW, PARTICIPANT, SESSION, SEGMENT, START = OWN_COLUMNS
+OWN_TYPES = {WINDOW: pa.int64(), PARTICIPANT: pa.string(), SESSION: pa.string(), SEGMENT: pa.int32(), START: pa.float64()}
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
 
 
@@ -124,17 +128,18 @@ def to_table(windows: ParticipantWindows, participant: str, number: int, labels:
     """The rows of one participant; ``number`` is its position in the card."""
     count = len(windows.start_s)
     columns: dict[str, Any] = {
-        "window": pa.array(number * PER_PARTICIPANT + np.arange(count), pa.int64()),
-        "participant": pa.array([participant] * count, pa.string()),
-        "session": pa.array(windows.sessions, pa.string()),
-        "segment": pa.array(windows.segment, pa.int32()),
-        "start_s": pa.array(windows.start_s, pa.float64()),
+        WINDOW: number * PER_PARTICIPANT + np.arange(count),
+        PARTICIPANT: [participant] * count,
+        SESSION: windows.sessions,
+        SEGMENT: windows.segment,
+        START: windows.start_s,
     }
-    columns |= {f"y_{name}": pa.array(windows.labels[name], pa.int8()) for name in labels}
+    columns = {name: pa.array(values, OWN_TYPES[name]) for name, values in columns.items()}
+    columns |= {f"y_{name}": pa.array(windows.labels[name], CLASS) for name in labels}
     for name, values in windows.signals.items():
         columns[name] = _lists(values)
         columns[f"s_{name}"] = _lists(valid_statistics(values, windows.lengths.get(name)))
-    columns |= {f"n_{name}": pa.array(lengths, pa.int32()) for name, lengths in windows.lengths.items()}
+    columns |= {f"n_{name}": pa.array(lengths, STEPS) for name, lengths in windows.lengths.items()}
     return pa.table(columns)
 
 
@@ -180,23 +185,51 @@ def _stored_folder(folder: Folder, participant: str) -> str | None:
     return next((name for name in candidates if folder.exists(name)), None)
 
 
-def read_rows(folder: Folder, participant: str, columns: list[str]) -> pa.Table:
-    """One participant's rows in time order, these columns only."""
+def _refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> None:
+    """Refuse a column that ``to_table`` cannot have written; numpy would make something of many of them.
+
+    Raises:
+        TypeError: naming the column, what it is and what it has to be.
+    """
+    for name, expected in columns.items():
+        column = table[name]
+        nulls = column.null_count
+        if expected is VALUES:
+            fits = pa.types.is_fixed_size_list(column.type) and column.type.value_type == VALUES.value_type
+            nulls += sum(chunk.flatten().null_count for chunk in column.chunks) if fits else 0
+        else:
+            fits = column.type == expected
+        if not fits or nulls:
+            words = f"a list of {VALUES.value_type} of fixed size" if expected is VALUES else str(expected)
+            raise TypeError(f"column {name} is {column.type}, {nulls} of them null; expected {words}, none of them null")
+
+
+def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """One participant's rows in time order, these columns only.
+
+    Args:
+        columns: name to type, such as ``stored_columns`` gives.
+
+    Raises:
+        RaylabError: naming the participant, if its rows are missing, cannot be read, or are of types that raylab does not write.
+    """
     import pyarrow.dataset as pads
 
     part = _stored_folder(folder, participant)
     if part is None:
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
     try:
-        table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=columns)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=list(columns))
+        table.validate(full=True)  # text that is no UTF-8, offsets beyond the values
+        _refuse_other_types(table, columns)
+        return table.sort_by(WINDOW)
+    except (pa.ArrowException, TypeError, OSError) as error:
         raise RaylabError(
             f"{folder.uri}: windows of participant {participant} cannot be read ({str(error).splitlines()[0]}); prepare the dataset again"
         ) from error
-    return table.sort_by("window")
 
 
-def fingerprint_of(table: pa.Table, columns: list[str]) -> str:
+def fingerprint_of(table: pa.Table, columns: Iterable[str]) -> str:
     """Digest of one participant's rows, column by column, so that it does not depend on how Parquet stored them."""
     parts = []
     for name in columns:
@@ -207,25 +240,22 @@ def fingerprint_of(table: pa.Table, columns: list[str]) -> str:
     return hash_record(parts)
 
 
-def stored_columns(labels: Iterable[LabelCard], channels: Sequence[ChannelCard]) -> list[str]:
-    """The columns that a fingerprint is of, in its order: all but the statistics, which follow from the signals."""
-    return [
-        "window",
-        "session",
-        "segment",
-        "start_s",
-        *[f"y_{label.name}" for label in labels],
-        *[channel.name for channel in channels],
-        *[f"n_{channel.name}" for channel in channels if channel.variable],
-    ]
+def stored_columns(labels: Iterable[LabelCard], channels: Sequence[ChannelCard]) -> dict[str, pa.DataType]:
+    """The columns that a fingerprint is of, in its order, with their types: all but the statistics, which follow from the signals."""
+    return {
+        **{name: OWN_TYPES[name] for name in (WINDOW, SESSION, SEGMENT, START)},
+        **{f"y_{label.name}": CLASS for label in labels},
+        **{channel.name: VALUES for channel in channels},
+        **{f"n_{channel.name}": STEPS for channel in channels if channel.variable},
+    }
 
 
 def _lengths(table: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.int32]]:
     return {name: table[f"n_{name}"].to_numpy() for name in card.variable_channels}
 
 
-def _statistics_columns(card: WindowsCard) -> list[str]:
-    return [f"s_{channel.name}" for channel in card.channels]
+def _statistics_columns(card: WindowsCard) -> dict[str, pa.DataType]:
+    return {f"s_{channel.name}": VALUES for channel in card.channels}
 
 
 def read_card(folder: Folder) -> WindowsCard:
@@ -276,7 +306,8 @@ def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowI
 def read_index(folder: Folder) -> WindowIndex:
     """The index alone: small, for planning."""
     card = read_card(folder)
-    columns = ["window", "segment", "start_s", *[f"y_{label.name}" for label in card.labels], *_statistics_columns(card)]
+    columns = {name: OWN_TYPES[name] for name in (WINDOW, SEGMENT, START)} | {f"y_{label.name}": CLASS for label in card.labels}
+    columns |= _statistics_columns(card)
     return _index(folder, card, [read_rows(folder, entry.name, columns) for entry in card.participants])
 
 
@@ -302,7 +333,7 @@ def read_windows(folder: Folder) -> Windows:
     columns = stored_columns(card.labels, card.channels)
     tables = []
     for entry in card.participants:
-        table = read_rows(folder, entry.name, [*columns, *_statistics_columns(card)])
+        table = read_rows(folder, entry.name, columns | _statistics_columns(card))
         if fingerprint_of(table, columns) != entry.fingerprint or not _statistics_follow(folder, table, card):
             raise RaylabError(
                 f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes "

@@ -4,7 +4,6 @@ A stage's hash is of the preprocessing as the card states it, and to a hash 5 an
 the one into the other, and every trained stage of such windows would be trained again.
 """
 
-import math
 from typing import Annotated, Any
 
 from pydantic import PlainValidator
@@ -16,9 +15,10 @@ def finite(value: Any) -> float:
     """The number itself.
 
     Raises:
-        ValueError: if it is no number, NaN or infinite.
+        ValueError: if it is no number, NaN, infinite, or beyond single precision.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # compared, not converted: an integer may be too large for any float
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
         raise ValueError("has to be a finite number")
     return value
 

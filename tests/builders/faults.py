@@ -18,7 +18,7 @@ from builders.nodes import Nodes, wait_until
 from raylab.files import Folder
 from raylab.trials.trial import Trial
 from raylab.windows.card import joint_fingerprint
-from raylab.windows.dataset import CARD, fingerprint_of, read_card, read_rows, stored_columns
+from raylab.windows.dataset import CARD, VALUES, fingerprint_of, read_card, read_rows, stored_columns
 from raylab.windows.segmentation import statistics
 
 import psutil  # isort: skip
@@ -40,7 +40,7 @@ def with_a_nan(source: Path, target: Path, rng: np.random.Generator) -> str:
     card = read_card(folder)
     number, channel = int(rng.integers(len(card.participants))), card.channels[int(rng.integers(len(card.channels)))]
     entry, stored = card.participants[number], stored_columns(card.labels, card.channels)
-    table = read_rows(folder, entry.name, [*stored, *[f"s_{one.name}" for one in card.channels]])
+    table = read_rows(folder, entry.name, stored | {f"s_{one.name}": VALUES for one in card.channels})
     shape = (table.num_rows, channel.length, channel.n_features)
     values = table[channel.name].combine_chunks().flatten().to_numpy().reshape(shape).copy()
     window, sample = int(rng.integers(shape[0])), int(rng.integers(shape[1]))

@@ -154,6 +154,7 @@ YAML = {
     "sessions that are a number": ((HEAD + STRESS + "sessions: 3\n").encode(), ["dataset.yaml", "sessions"]),
     "a channel outside": ((HEAD + STRESS).replace("  eda:", "  ../eda:").encode(), ["dataset.yaml", "'../eda' cannot be a channel"]),
     "a channel called labels": ((HEAD + STRESS).replace("  eda:", "  labels:").encode(), ["'labels' cannot be a channel"]),
+    "a hundred faults": (("traits: [" + "1, " * 100 + "2]\n").encode(), ["dataset.yaml", "traits.1: ", "and 99 more"]),
     "empty": (b"", ["dataset.yaml"]),
     "a list": (b"- a\n", ["dataset.yaml"]),
 }  # fmt: skip

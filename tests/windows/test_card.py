@@ -159,6 +159,7 @@ def _with(value: Any, *path: Any) -> Callable[[Content], None]:
         (_with(0, "channels", 0, "length"), "channels.0.length is '0': input should be greater than or equal to 1"),
         (_with("64", "channels", 0, "rate_hz"), "channels.0.rate_hz is '64': has to be a finite number"),
         (_with(0.0, "channels", 0, "rate_hz"), "channels.0.rate_hz is '0.0': has to be above 0"),
+        (_with(10**400, "channels", 0, "rate_hz"), "has to be a finite number"),
         (_with(float("nan"), "channels", 0, "rate_hz"), "channels.0.rate_hz is 'nan': has to be a finite number"),
         (_with(float("inf"), "preprocessing", "window_s"), "preprocessing.window_s is 'inf': has to be a finite number"),
         (_with(True, "preprocessing", "step_s"), "preprocessing.step_s is 'True': has to be a finite number"),
@@ -219,6 +220,7 @@ def test_every_problem_is_named_up_to_a_handful() -> None:
         (b"\xff\xfe", "w/card.json is damaged: it is no JSON"),
         (b"[1]", "w/card.json has format None, this raylab reads 1; prepare the dataset again"),
         (b'{"format": "1"}', "w/card.json has format '1', this raylab reads 1"),
+        (b'{"format": [' + b"0, " * 999 + b"0]}", f"w/card.json has format [{'0, ' * 19}0,..., this raylab reads 1"),
         (b'{"dataset": "made"}', "w/card.json has format None, this raylab reads 1"),
     ],
 )

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from builders.windows import make_windows, store
 
@@ -141,6 +144,29 @@ def test_windows_that_were_exchanged_below_a_card_are_refused(folder: Folder) ->
         RaylabError, match=rf"participant P1 are not the ones its card describes \(the card counts 6 windows, 3 are.*{AGAIN}"
     ):
         read_index(folder)
+
+
+ODD_COLUMNS: dict[str, Callable[[pa.Table], tuple[str, pa.Array]]] = {
+    "half floats": lambda table: ("window", pa.array(np.arange(len(table)), pa.float16())),
+    "a list for a number": lambda table: ("window", pa.array([[0.0]] * len(table), pa.list_(pa.float32()))),
+    "a list without fixed size": lambda table: ("s_a", pa.array([[0.0]] * len(table), pa.list_(pa.float32()))),
+    "a number for a list": lambda table: ("s_a", pa.array([0] * len(table), pa.int8())),
+    "nulls": lambda table: ("segment", pa.array([None] * len(table), pa.int32())),
+    "nulls in lists": lambda table: ("s_a", pa.array([[None] * 3] * len(table), pa.list_(pa.float32(), 3))),
+    "text for a class": lambda table: ("y_stress", pa.array(["calm"] * len(table), pa.string())),
+}
+
+
+@pytest.mark.parametrize("read", [read_index, read_windows])
+@pytest.mark.parametrize("odd", ODD_COLUMNS)
+def test_a_column_of_another_type_is_refused(folder: Folder, odd: str, read: Callable[[Folder], Any]) -> None:
+    """By participant and column, whatever numpy or Arrow would say of it."""
+    path = folder.at("participant=P1/part-0.parquet")
+    table = pq.read_table(path, partitioning=None)
+    name, column = ODD_COLUMNS[odd](table)
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, column), path)
+    with pytest.raises(RaylabError, match=rf"windows of participant P1 cannot be read \(column {name} is .*{AGAIN}"):
+        read(folder)
 
 
 def test_a_class_that_the_label_does_not_have_is_refused(tmp_path: Path) -> None:
