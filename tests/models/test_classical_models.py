@@ -19,7 +19,8 @@ from raylab.files import Folder
 from raylab.models.batch import Batch
 from raylab.models.hmm import HMMGMM
 from raylab.models.registry import CLASSICAL_MODELS
-from raylab.models.svm import SVM, statistics
+from raylab.models.svm import SVM
+from raylab.models.window_statistics import statistics
 from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
 from raylab.trials.run_trial import run_trial
