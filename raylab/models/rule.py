@@ -80,7 +80,7 @@ class Rule(StatisticsModel):
         """The number of training windows is the file's own."""
         reference = found.get("reference")
         n_windows = reference.shape[1] if reference is not None and reference.dim() == 2 else 0
-        shapes: dict[str, ArrayShape] = {name: (n_learned,) for name in ("chosen", "sign", "auroc")}
+        shapes: dict[str, ArrayShape] = dict.fromkeys(("chosen", "sign", "auroc"), (n_learned,))
         return {**shapes, "reference": (n_learned, n_windows)}
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:

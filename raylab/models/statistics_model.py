@@ -77,7 +77,7 @@ class StatisticsModel(Estimator):
     def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
         """The number of statistics that vary is the file's own."""
         width, kept = n_columns(windows, N_EXTENDED), n_first(found, "kept")
-        shapes: dict[str, ArrayShape] = {name: (width,) for name in ("mean", "scale", "missing")}
+        shapes: dict[str, ArrayShape] = dict.fromkeys(("mean", "scale", "missing"), (width,))
         shapes |= {"kept": (kept,), "classes": (n_learned,), "shares": (n_learned,)}
         return shapes | (self.learned_shapes(kept, n_learned, found) if kept and n_learned > 1 else {})
 
