@@ -135,7 +135,8 @@ class RandomForest(TreeModel):
 class GradientBoosting(TreeModel):
     """scikit-learn's HistGradientBoostingClassifier: 100 rounds, without early stopping, which would validate on windows of people it trains on.
 
-    Each round grows one tree for two classes, and one for each class for more.
+    Each round grows one tree for two classes, and one for each class for more. A leaf has at least 20 training windows, so that of fewer than
+    40 it learns the shares of their classes only.
     """
 
     def leaf_width(self, n_learned: int) -> int:
