@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 import raylab.models.hmm
-import raylab.models.svm  # noqa: F401  with hmm: the classes behind CLASSICAL_MODELS, known once imported
+import raylab.models.linear_models
+import raylab.models.rule
+import raylab.models.svm
+import raylab.models.tree_models  # noqa: F401  with those above: the classes behind CLASSICAL_MODELS, known once imported
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.estimators import Estimator
 from raylab.models.network import ModelSpec, Network, build
@@ -17,8 +20,11 @@ def build_model(
 ) -> Model:
     """A network with its initial weights, or a classical model that has seen nothing."""
     if spec.encoder in CLASSICAL_MODELS:
-        model: Estimator = CLASSICAL_MODELS[spec.encoder].build(
-            list(shapes), n_classes, draws.integer(f"baseline: {spec.encoder}")
-        )
-        return model
+        return build_estimator(spec.encoder, shapes, n_classes, draws.integer(f"baseline: {spec.encoder}"))
     return build(spec, shapes, n_classes, adapter, draws)
+
+
+def build_estimator(name: str, shapes: Mapping[str, tuple[int, int]], n_classes: int, seed: int = 0) -> Estimator:
+    """A classical model that has seen nothing; the seed is for fitting only."""
+    model: Estimator = CLASSICAL_MODELS[name].build(list(shapes), n_classes, seed)
+    return model

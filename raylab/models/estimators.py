@@ -7,7 +7,8 @@ continue from weights, is refused for it (``raylab.trials.compatibility``).
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Self
+from importlib import import_module
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from raylab.models.batch import Batch
 
 Array = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
+People = npt.NDArray[np.integer]
+WindowShapes = dict[str, tuple[int, int]]  # channel name to (length, n_features)
+ArrayShape = tuple[int, ...]
 
 
 class Estimator(ABC):
@@ -32,15 +36,26 @@ class Estimator(ABC):
 
     Attributes:
         arrays: name to array, empty before ``fit``; these are the weights that a stage file holds.
+        LIBRARIES: modules that ``fit`` imports.
     """
+
+    LIBRARIES: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, channels: Sequence[str], n_classes: int, seed: int) -> None:
         self.channels, self.n_classes, self.seed = list(channels), n_classes, seed
         self.arrays: dict[str, Array] = {}
 
+    def load_libraries(self) -> None:
+        """Import what ``fit`` needs, which takes seconds: networks wait for none of it.
+
+        A limit on threads holds for the libraries that are loaded when it is set, so this comes before it.
+        """
+        for name in self.LIBRARIES:
+            import_module(name)
+
     @abstractmethod
-    def fit(self, batch: Batch, y: Classes) -> None:
-        """Learn from these windows (on the processor) and their class indexes (n,).
+    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
+        """Learn from these windows (on the processor), their class indexes (n,) and who they are of (n,); without it, all of one person.
 
         Raises:
             InvalidValueError: if there are too few windows to learn from, with a sentence that says so.
@@ -49,6 +64,16 @@ class Estimator(ABC):
     @abstractmethod
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes), each row summing to 1; 0 for a class that had no training window."""
+
+    @abstractmethod
+    def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
+        """Shapes of the arrays of a fitted estimator; a model file that has others is refused.
+
+        Args:
+            windows: shapes of the channels.
+            n_learned: how many classes it was fitted on, ``found["classes"]``.
+            found: the arrays that a file holds, for numbers that only they know, such as how many support vectors there are.
+        """
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
         """All arrays as tensors, whichever parts are asked for: an estimator has no parts. The counterpart of ``Network.state_of``."""
@@ -76,6 +101,11 @@ def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]
     if not np.isfinite(x[valid]).all():
         raise InvalidValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
     return x, valid
+
+
+def n_first(found: Mapping[str, Tensor], name: str) -> int:
+    """Length of the first axis of an array; 0 if there is none."""
+    return found[name].shape[0] if name in found and found[name].dim() else 0
 
 
 def softmax(scores: Array) -> Array:

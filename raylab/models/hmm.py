@@ -3,15 +3,16 @@
 import contextlib
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raylab.errors import InvalidValueError
 from raylab.models.batch import Batch
-from raylab.models.estimators import Array, Classes, Estimator, softmax, windows_of
+from raylab.models.estimators import Array, ArrayShape, Classes, Estimator, People, WindowShapes, softmax, windows_of
 from raylab.models.registry import CLASSICAL_MODELS, implements
 from raylab.models.timebase import aggregated
 
@@ -35,7 +36,9 @@ class HMMGMM(Estimator):
     windows; it is no reliable probability.
     """
 
-    def fit(self, batch: Batch, y: Classes) -> None:
+    LIBRARIES = ("hmmlearn.hmm",)
+
+    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
         """Fit one model for each channel and class.
 
         Raises:
@@ -87,6 +90,18 @@ class HMMGMM(Estimator):
                     for label, model in models.items():
                         scores[row, label] += model.score(steps) / len(steps)
         return softmax(scores / np.maximum(n_channels, 1)[:, None])
+
+    def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
+        """Of each channel a scale, and of each class a model."""
+        expected: dict[str, ArrayShape] = {"classes": (n_learned,)}
+        for channel, (_, n_features) in windows.items():
+            expected |= {f"{channel}.{part}": (2 * n_features,) for part in ("mean", "scale")}
+            gaussians = (STATES, MIXTURES, 2 * n_features)
+            parts: dict[str, ArrayShape] = {"startprob": (STATES,), "transmat": (STATES, STATES), "weights": (STATES, MIXTURES)}
+            parts |= {"means": gaussians, "covars": gaussians}
+            labels = found["classes"].int().tolist()
+            expected |= {f"{channel}.{label}.{part}": shape for label in labels for part, shape in parts.items()}
+        return expected
 
     def _model(self, channel: str, label: int) -> Any:
         model = _blank(self.seed)

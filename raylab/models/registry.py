@@ -123,6 +123,16 @@ FUSIONS: dict[str, FusionMethod] = {
 CLASSICAL_MODELS: dict[str, ClassicalModel] = {
     model.name: model
     for model in (
+        ClassicalModel(
+            "rule", "the best single statistic and its sign, chosen on the training people; nothing else is learned"
+        ),
+        ClassicalModel(
+            "lda", "linear discriminant analysis, Ledoit-Wolf shrinkage, on 10 statistics of each feature of a window"
+        ),
+        ClassicalModel("logistic", "logistic regression (L2, C = 1) on the same statistics"),
+        ClassicalModel("ridge", "ridge classifier (alpha = 1) on the same statistics"),
+        ClassicalModel("random_forest", "200 trees on the same statistics"),
+        ClassicalModel("gradient_boosting", "100 rounds of histogram-based trees on the same statistics"),
         ClassicalModel("svm", "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
         ClassicalModel(
             "hmm_gmm", "a hidden Markov model of 3 states with 2 Gaussians for each class and channel", needs="hmmlearn"

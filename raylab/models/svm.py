@@ -1,61 +1,19 @@
 """``svm``: a support vector machine on statistics of each window, the usual first baseline of speech emotion recognition."""
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
-from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.svm import SVC
+from torch import Tensor
 
 from raylab.models.batch import Batch
-from raylab.models.estimators import Array, Classes, Estimator, windows_of
+from raylab.models.estimators import Array, ArrayShape, Classes, Estimator, People, WindowShapes, n_first
 from raylab.models.registry import CLASSICAL_MODELS, implements
+from raylab.models.window_statistics import N_STATISTICS, n_columns, statistics
 
 C = 5.0
 STILL = 1e-9  # a standard deviation below this share of the mean is rounding: such a feature is constant and is not scaled
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def statistics(batch: Batch, channels: list[str]) -> Array:
-    """Statistics of each window, (n, n_statistics), the channels one after the other; NaN for a channel that a window lacks.
-
-    For each feature of a channel there are 8, over the valid steps: mean, standard deviation, the 5, 25, 50, 75 and 95% quantiles, and the
-    mean absolute step. A channel of a single step gives its features as they are. How these statistics were chosen:
-    docs/decisions/0015-masks-and-fusion.md.
-    """
-    columns = []
-    for name in channels:
-        x, valid = windows_of(batch, name)
-        if x.shape[1] == 1:
-            columns.append(np.where(valid, x[:, 0], np.nan))
-            continue
-        mask, count = valid[:, :, None], valid.sum(axis=1)[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = x.sum(axis=1, where=mask) / count
-            sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=mask) / count)
-            steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=mask[:, 1:]) / np.maximum(count - 1, 1)
-        features = np.concatenate([mean, sd, *_quantiles(x, valid), steps], axis=1)
-        features[count[:, 0] == 0] = np.nan
-        columns.append(features)
-    return np.concatenate(columns, axis=1)
-
-
-def _quantiles(x: Array, valid: npt.NDArray[np.bool_]) -> list[Array]:
-    """Each quantile over the valid steps, (n, n_features), interpolated between order statistics as ``numpy.quantile`` does.
-
-    Windows have different numbers of valid steps, so one sort and a position per window replace a call for each window.
-    """
-    ordered = np.sort(np.where(valid[:, :, None], x, np.inf), axis=1)
-    ordered[np.isinf(ordered)] = 0.0  # beyond the last valid step, where no quantile lies
-    last = np.maximum(valid.sum(axis=1) - 1, 0)
-    quantiles = []
-    for share in QUANTILES:
-        position = share * last
-        below = np.floor(position).astype(int)
-        low, high = (ordered[np.arange(len(x)), rank] for rank in (below, np.minimum(below + 1, last)))
-        quantiles.append(low + (position - below)[:, None] * (high - low))
-    return quantiles
 
 
 @implements(CLASSICAL_MODELS["svm"])
@@ -70,8 +28,12 @@ class SVM(Estimator):
     as the average of the training windows: an SVM has no masks.
     """
 
-    def fit(self, batch: Batch, y: Classes) -> None:
+    LIBRARIES = ("sklearn.svm",)
+
+    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
         """Normalize the statistics and fit one machine for each pair of classes."""
+        from sklearn.svm import SVC
+
         features = statistics(batch, self.channels)
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
@@ -98,13 +60,35 @@ class SVM(Estimator):
             vectors, weights, bias = (
                 self.arrays[f"{negative}_{positive}.{part}"] for part in ("vectors", "coefficients", "intercept")
             )
-            logistic = expit(rbf_kernel(x, vectors, gamma=self.arrays["gamma"][0]) @ weights + bias)
+            logistic = expit(radial_kernel(x, vectors, self.arrays["gamma"][0]) @ weights + bias)
             # the logistic values of a class sum to at most 1, so they only decide between classes with equally many votes
             share, vote = logistic / (len(classes) - 1), float(len(classes) > 2)
             p[:, positive] += share + vote * (logistic > 0.5)
             p[:, negative] += 1 / (len(classes) - 1) - share + vote * (logistic <= 0.5)
         return np.asarray(p / p.sum(axis=1, keepdims=True))
 
+    def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
+        """The number of support vectors is the file's own."""
+        width = n_columns(windows, N_STATISTICS)
+        expected: dict[str, ArrayShape] = {"classes": (n_learned,), "mean": (width,), "scale": (width,), "gamma": (1,)}
+        classes = found["classes"].int().tolist()
+        for negative, positive in combinations(classes, 2):
+            count = n_first(found, f"{negative}_{positive}.vectors")
+            pair: dict[str, ArrayShape] = {"vectors": (count, width), "coefficients": (count,), "intercept": (1,)}
+            expected |= {f"{negative}_{positive}.{part}": shape for part, shape in pair.items()}
+        return expected
+
     def _normalized(self, features: Array) -> Array:
         x = (features - self.arrays["mean"]) / self.arrays["scale"]
         return np.where(np.isnan(x), 0.0, x)
+
+
+def radial_kernel(x: Array, vectors: Array, gamma: float) -> Array:
+    """exp(-gamma d²) of the distances d between rows, (n, n_vectors): the operations of scikit-learn's ``rbf_kernel`` in their order, so that the
+    bits are equal and a prediction does not wait for scikit-learn."""
+    squares = -2 * (x @ vectors.T)
+    squares += np.einsum("ij,ij->i", x, x)[:, None]
+    squares += np.einsum("ij,ij->i", vectors, vectors)[None, :]
+    np.maximum(squares, 0.0, out=squares)
+    squares *= -gamma
+    return np.exp(squares, out=squares)

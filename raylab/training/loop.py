@@ -23,7 +23,7 @@ from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.build import Model
-from raylab.models.estimators import Estimator
+from raylab.models.estimators import Estimator, People
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import Network
 from raylab.training.augment import Augmenter
@@ -192,6 +192,7 @@ def train(
     on_batch: OnBatch = lambda rows: None,
     on_epoch: OnEpoch = lambda epoch: None,
     group: WorkerGroup = ALONE,
+    people: People | None = None,
 ) -> TrainingResult:
     """Train the trainable parts of a network in place and leave the best epoch's weights in it; or fit a classical model.
 
@@ -205,12 +206,13 @@ def train(
         on_batch: called with the rows of every batch that this worker's optimizer receives.
         on_epoch: called with the record of each epoch; every worker of a group gets equal records.
         group: the workers that train together; each calls this function with the same arguments except for its rank.
+        people: (n_windows,) who every row of the index is of, for a classical model that looks at people one by one; None: one person.
 
     Raises:
         TrainingError: if a loss is not finite, or if the optimizers received other windows than planned; on every worker of the group.
     """
     if isinstance(model, Estimator):
-        return _fit(model, signals, classes, stage, on_batch, on_epoch)
+        return _fit(model, signals, classes, stage, people, on_batch, on_epoch)
     # Dropout draws from torch's global generator: seeded here, so that a stage drops the same whether or not its parent was trained before it.
     torch.manual_seed(draws.integer("dropout" if group.is_leader else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
@@ -224,6 +226,7 @@ def _fit(
     signals: Signals,
     classes: npt.NDArray[np.int8],
     stage: PlannedStage,
+    people: People | None,
     on_batch: OnBatch,
     on_epoch: OnEpoch,
 ) -> TrainingResult:
@@ -235,9 +238,10 @@ def _fit(
         TrainingError: if there are too few windows, or if the loss is not finite.
     """
     rows = np.union1d(stage.train, stage.validation)
+    model.load_libraries()
     try:
         with threadpool_limits(1):
-            model.fit(signals.padded(rows), classes[rows].astype(np.int64))
+            model.fit(signals.padded(rows), classes[rows].astype(np.int64), None if people is None else people[rows])
     except ValueError as error:
         raise TrainingError(f"stage {stage.name}: {error}") from error
     on_batch(rows)

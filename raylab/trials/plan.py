@@ -229,7 +229,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
     if study.search and selected is None:
         raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
-    for dataset, model, technique in product(check_datasets(study, indexes), study.models, study.techniques):
+    for dataset, (model, technique) in product(check_datasets(study, indexes), study.trained):
         label = dataset.entry.label
         for variant, target, seed in product(technique.variants, dataset.targets, study.seeds):
             held_out_with = dataset.held_out_with(target, seed)

@@ -197,7 +197,8 @@ class _Worker:
         columns = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
         attempt = self.store.begin(stage.hash, columns) if is_leader else ""
         on_batch = partial(self.on_batch, stage)
-        result = train(model, self.signals, fold.y, stage, fold.draws, self.device, on_batch, on_epoch, self.group)
+        people = fold.index.participant_index
+        result = train(model, self.signals, fold.y, stage, fold.draws, self.device, on_batch, on_epoch, self.group, people)
         epochs, n_windows = len(result.curve), len(result.seen)
         if is_leader:
             self.store.save(stage.hash, model.state_of(stage.trainable))

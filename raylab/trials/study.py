@@ -62,12 +62,14 @@ class ModelEntry(StrictPart):
         fusion: a name of ``FUSIONS``.
         width: factor on the units or maps of every layer.
         modalities: modalities of the dataset that the model gets; all if None.
+        techniques: names of the study's techniques that train it; all if None.
     """
 
     encoder: str
     fusion: str = "late"
     width: float = Field(1.0, gt=0, le=MAX_WIDTH)
     modalities: Names | None = None
+    techniques: Names | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelEntry":
@@ -231,11 +233,17 @@ class Study(StrictPart):
 
     @model_validator(mode="after")
     def _models_fit(self) -> "Study":
-        problems = [protocol_problem(model.spec, self.protocol) for model in self.models]
+        offered = list(dict.fromkeys(technique.name for technique in self.techniques))
+        problems = [
+            f"{model.spec.name} names the technique {name}, and the study has {', '.join(offered)}"
+            for model in self.models
+            for name in model.techniques or []
+            if name not in offered
+        ]
+        problems += [protocol_problem(model.spec, self.protocol) for model in self.models]
         problems += [
             technique_problem(model.spec, technique.name, variant)
-            for model in self.models
-            for technique in self.techniques
+            for model, technique in self.trained
             for variant in technique.variants
         ]
         if self.search:
@@ -262,6 +270,16 @@ class Study(StrictPart):
         if unknown:
             raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(stages))}")
         return self
+
+    @property
+    def trained(self) -> list[tuple[ModelEntry, TechniqueEntry]]:
+        """Each model with each technique that trains it, in the study's order."""
+        return [
+            (model, technique)
+            for model in self.models
+            for technique in self.techniques
+            if model.techniques is None or technique.name in model.techniques
+        ]
 
     def folds_of(self, entry: DatasetEntry) -> SplitConfig:
         """The folds of a dataset: its own if it names any, else the study's."""

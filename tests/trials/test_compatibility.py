@@ -114,6 +114,20 @@ def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str
     assert "ok" == outcome.status, outcome.record["error"]
 
 
+def test_a_model_may_be_trained_by_some_of_the_techniques(people: Windows) -> None:
+    """A study of a network and a model that cannot be fine-tuned is refused, unless the model names the techniques that it can."""
+    techniques = ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 2}]
+    network, rule = {"encoder": "fcn", "width": 1 / 64}, {"encoder": "rule", "techniques": ["non_personalized"]}
+    with pytest.raises(StudyError, match="rule is fitted at once"):
+        study({"encoder": "rule"}, *techniques)
+    both = parse_study({**study(network, *techniques).as_dict(), "models": [network, rule]}, "test")
+
+    trials = list(plan(both, {"made": people.index}))
+
+    expected = [("fcn", "non_personalized"), ("fcn", "fine_tuning"), ("rule", "non_personalized")]
+    assert expected == [(trial.model.encoder, trial.technique) for trial in trials]
+
+
 def test_attention_weights_stand_beside_the_predictions(people: Windows, tmp_path: Path) -> None:
     """A run folder gets one row for each channel of each predicted window; they sum to 1, and what a window lacks has exactly 0."""
     windows = shortened(people)

@@ -48,6 +48,8 @@ def problems(**changes: Any) -> str:
         ({"models": ["fcn"]}, "models.0: it has to be a mapping of keys to values, not 'fcn'"),
         ({"models": [{"encoder": "fcn", "width": True}]}, "models.0.width: true and false"),
         ({"models": [{"encoder": "fcn", "modalities": ["eda", "eda"]}]}, "models.0.modalities: it names eda twice"),
+        ({"models": [{"encoder": "fcn", "techniques": []}]}, "models.0.techniques: it has to name at least one"),
+        ({"models": [{"encoder": "fcn", "techniques": ["tuning"]}]}, "fcn names the technique tuning, and the study has "),
         ({"techniques": [{"name": "fine_tuning", "axes": None}]}, "techniques.0: axes has to be a mapping of axes to values, not None"),
         ({"techniques": [{"name": "fine_tuning", "budget": None}]}, "techniques.0: budget is empty; give values, or leave it out"),
         ({"techniques": [{"name": "fine_tuning", "budget": []}]}, "techniques.0: budget names no value"),

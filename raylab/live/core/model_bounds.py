@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from raylab.errors import RaylabError
-from raylab.models.hmm import MIXTURES, STATES
+from raylab.models.build import build_estimator
 from raylab.models.network import PARTS, ModelSpec, Network
 from raylab.models.registry import CLASSICAL_MODELS
 from raylab.recordings.utterances import OPTIONS, check_options
@@ -117,25 +116,9 @@ def _differences(expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]], fo
 
 
 def _classical_shapes(name: str, shapes: Shapes, n_classes: int, found: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The arrays of a fitted classical model; the number of support vectors is the file's own."""
+    """The arrays of a fitted classical model; some numbers, such as that of support vectors, are the file's own."""
     learned = found["classes"].tolist() if "classes" in found and found["classes"].dim() == 1 else []
     classes = [int(value) for value in learned if value in range(n_classes)]
     if not classes or len(classes) != len(learned) or classes != sorted(set(classes)):
         return {f"classes from 0 to {n_classes - 1}, found {learned[:5]}": ()}
-    expected: dict[str, tuple[int, ...]] = {"classes": (len(classes),)}
-    if name == "svm":
-        width = sum(n_features * (1 if length == 1 else 8) for length, n_features in shapes.values())
-        expected |= {"mean": (width,), "scale": (width,), "gamma": (1,)}
-        for negative, positive in combinations(classes, 2):
-            vectors = found.get(f"{negative}_{positive}.vectors")
-            count = vectors.shape[0] if vectors is not None and vectors.dim() else 0
-            pair = {"vectors": (count, width), "coefficients": (count,), "intercept": (1,)}
-            expected |= {f"{negative}_{positive}.{part}": shape for part, shape in pair.items()}
-    else:
-        for channel, (_, n_features) in shapes.items():
-            expected |= {f"{channel}.{part}": (2 * n_features,) for part in ("mean", "scale")}
-            gaussians = (STATES, MIXTURES, 2 * n_features)
-            parts = {"startprob": (STATES,), "transmat": (STATES, STATES), "weights": (STATES, MIXTURES)}
-            parts |= {"means": gaussians, "covars": gaussians}
-            expected |= {f"{channel}.{label}.{part}": shape for label in classes for part, shape in parts.items()}
-    return expected
+    return build_estimator(name, shapes, n_classes).expected_shapes(dict(shapes), len(classes), found)

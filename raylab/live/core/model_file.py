@@ -17,7 +17,7 @@ from raylab.errors import RaylabError
 from raylab.hashing import hash_array, hash_record
 from raylab.live.core.model_bounds import header_of, other_weights
 from raylab.live.core.model_card import ModelCard, check_card
-from raylab.models.build import Model
+from raylab.models.build import Model, build_estimator
 from raylab.models.network import Network
 from raylab.models.registry import CLASSICAL_MODELS
 
@@ -101,10 +101,7 @@ class LiveModel:
 def _blank(card: ModelCard) -> Model:
     """A model of which every weight is still to be loaded, so that none needs to be drawn from a study's seeds."""
     if card.spec.encoder in CLASSICAL_MODELS:
-        model: Model = CLASSICAL_MODELS[card.spec.encoder].build(
-            list(card.shapes), len(card.classes), 0
-        )  # a seed for fitting only
-        return model
+        return build_estimator(card.spec.encoder, card.shapes, len(card.classes))
     with torch.random.fork_rng(devices=[]):  # torch's own initial weights leave the process's random stream as it was
         return Network(card.spec, card.shapes, len(card.classes), card.adapter)
 

@@ -1,0 +1,84 @@
+"""Statistics of each window: what the classical models that know no time see of it."""
+
+import numpy as np
+import numpy.typing as npt
+
+from raylab.models.batch import Batch
+from raylab.models.estimators import Array, windows_of
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+N_STATISTICS = 8  # of each feature of a channel: mean, standard deviation, quantiles, mean absolute step
+N_EXTENDED = N_STATISTICS + 2  # and slope and range
+
+
+def statistics(batch: Batch, channels: list[str]) -> Array:
+    """Statistics of each window, (n, n_statistics), the channels one after the other; NaN for a channel that a window lacks.
+
+    For each feature of a channel there are 8, over the valid steps: mean, standard deviation, the 5, 25, 50, 75 and 95% quantiles, and the
+    mean absolute step. A channel of a single step gives its features as they are. How these statistics were chosen:
+    docs/decisions/0015-masks-and-fusion.md.
+    """
+    return _of_channels(batch, channels, extended=False)
+
+
+def extended_statistics(batch: Batch, channels: list[str]) -> Array:
+    """``statistics``, and after those of each channel the slope (of the least-squares line, per step) and the range (maximum minus minimum).
+
+    Slow signals, such as skin conductance, tell by their trend within a window. Why the SVM has no such features:
+    docs/decisions/0020-classical-models.md.
+    """
+    return _of_channels(batch, channels, extended=True)
+
+
+def n_columns(shapes: dict[str, tuple[int, int]], per_feature: int) -> int:
+    """Number of statistics of all channels, from their lengths and numbers of features."""
+    return sum(n_features * (1 if length == 1 else per_feature) for length, n_features in shapes.values())
+
+
+def _of_channels(batch: Batch, channels: list[str], extended: bool) -> Array:
+    columns = []
+    for name in channels:
+        x, valid = windows_of(batch, name)
+        if x.shape[1] == 1:
+            columns.append(np.where(valid, x[:, 0], np.nan))
+            continue
+        mask, count = valid[:, :, None], valid.sum(axis=1)[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = x.sum(axis=1, where=mask) / count
+            sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=mask) / count)
+            steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=mask[:, 1:]) / np.maximum(count - 1, 1)
+            more = [_slope(x, mean, valid), _range(x, mask)] if extended else []
+        features = np.concatenate([mean, sd, *_quantiles(x, valid), steps, *more], axis=1)
+        features[count[:, 0] == 0] = np.nan
+        columns.append(features)
+    return np.concatenate(columns, axis=1)
+
+
+def _slope(x: Array, mean: Array, valid: npt.NDArray[np.bool_]) -> Array:
+    """Slope of the least-squares line through the valid steps, (n, n_features), per step; 0 for a single step."""
+    time = np.arange(x.shape[1]) - (np.maximum(valid.sum(axis=1), 1)[:, None] - 1) / 2
+    time = np.where(valid, time, 0.0)  # steps beyond the end have no weight
+    products = (time[:, :, None] * (x - mean[:, None])).sum(axis=1, where=valid[:, :, None])
+    return np.asarray(products / np.maximum(np.square(time).sum(axis=1), np.finfo(float).tiny)[:, None])
+
+
+def _range(x: Array, mask: npt.NDArray[np.bool_]) -> Array:
+    """Largest minus smallest valid step, (n, n_features)."""
+    return np.asarray(x.max(axis=1, where=mask, initial=-np.inf) - x.min(axis=1, where=mask, initial=np.inf))
+
+
+def _quantiles(x: Array, valid: npt.NDArray[np.bool_]) -> list[Array]:
+    """Each quantile over the valid steps, (n, n_features), interpolated between order statistics as ``numpy.quantile`` does.
+
+    Windows have different numbers of valid steps, so one sort and a position per window replace a call for each window.
+    """
+    ordered = np.sort(np.where(valid[:, :, None], x, np.inf), axis=1)
+    ordered[np.isinf(ordered)] = 0.0  # beyond the last valid step, where no quantile lies
+    last = np.maximum(valid.sum(axis=1) - 1, 0)
+    quantiles = []
+    for share in QUANTILES:
+        position = share * last
+        below = np.floor(position).astype(int)
+        low, high = (ordered[np.arange(len(x)), rank] for rank in (below, np.minimum(below + 1, last)))
+        quantiles.append(low + (position - below)[:, None] * (high - low))
+    return quantiles
