@@ -42,9 +42,6 @@ DIGEST = "digest"  # in the file only: a digest of all the rest of it
 NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
 SHOWN_PROBLEMS = 5
 
-Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
-Count = Annotated[int, Field(ge=0)]
-
 
 def kind_of(preprocessing: Mapping[str, Any]) -> DatasetKind:
     """The kind of data that a card's ``preprocessing`` is for. A card does not state it: only running signals are filtered."""
@@ -77,48 +74,6 @@ Settings = Annotated[
     Discriminator(_tag, custom_error_type="settings", custom_error_message="it has to be an object with the settings"),
     BeforeValidator(_every_setting),
 ]
-
-
-class CardPart(BaseModel):
-    """A part of the card: nothing of it is changed in place, nothing unknown is in it, and no value is converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def changed(self, **values: Any) -> Self:
-        """The same with other values in some fields, checked as when it is read.
-
-        Raises:
-            ValidationError: if they do not fit.
-        """
-        return type(self).model_validate({**dict(self), **values})
-
-
-class ChannelCard(CardPart):
-    """One channel as recorded, and as its windows hold it.
-
-    Attributes:
-        name: unique in the card; the column of its samples.
-        modality: the measured quantity, which models select channels by.
-        recorded_hz: samples a second as recorded; ``rate_hz``: in the windows.
-        unit: of the samples as recorded; of features it names the method that computed them.
-        length: steps of a window; of a channel of variable length the most that a window holds.
-        n_features: values a step.
-        variable: whether each window has its own number of valid steps.
-    """
-
-    name: Name
-    modality: str
-    recorded_hz: Positive
-    rate_hz: Positive
-    unit: str
-    length: Annotated[int, Field(ge=1)]
-    n_features: Annotated[int, Field(ge=1)]
-    variable: bool = False
-
-    @model_serializer(mode="wrap")
-    def _variable_if_so(self, content: Any) -> dict[str, Any]:
-        """``variable`` is written if it is true: cards of running signals stay as they were before there were others."""
-        return {name: value for name, value in content(self).items() if name != "variable" or value}
 
 
 class LabelCard(CardPart):
