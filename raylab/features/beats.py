@@ -1,7 +1,7 @@
 """Heart beats in a blood volume pulse (BVP, PPG) or an electrocardiogram, each known as soon as a live signal could tell of it.
 
-The methods are those of NeuroKit2 (Makowski et al. 2021), made causal: filters run forward only, and averages over the whole recording became averages of
-the past. So a beat lies some hundredths of a second later than NeuroKit2's, all by the same delay, which no interval notices.
+The methods are those of NeuroKit2 (Makowski et al. 2021), made causal: filters run forward only, and averages over the whole recording
+became averages of the past. So a beat lies some hundredths of a second off NeuroKit2's, all by the same delay, which no interval notices.
 """
 
 import numpy as np

@@ -1,11 +1,13 @@
 """Signals seen from a moment in time: filters, events and statistics that use nothing after it, computed once for a whole session.
 
-An event (a beat, a breath, a skin conductance response) is only seen some samples after it happened: a maximum is none before the signal falls.
-So every event has the sample at which it is known, and a window counts the events that lie in it and are known before it ends. A window's features are
-therefore the same bits whatever the signal does afterwards, though the session is filtered and searched once and not once per window.
+An event (a beat, a breath, a skin conductance response) is only seen some samples after it happened: a maximum is none before the signal
+falls. So every event has the sample at which it is known, and a window counts the events that lie in it and are known before it ends. A
+window's features are therefore the same bits whatever the signal does afterwards, though the session is filtered and searched once and not
+once per window.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -36,8 +38,10 @@ class Events:
         return first, np.maximum(first, last)
 
 
-def forward(samples: Signal, rate_hz: float, band: Literal["low", "high", "band"], cut_hz: float | tuple[float, float], order: int) -> Signal:
-    """Butterworth over (n,) samples, forward only and at rest on the first one. A filter that also runs backward has no delay, and sees the future."""
+def forward(
+    samples: Signal, rate_hz: float, band: Literal["low", "high", "band"], cut_hz: float | tuple[float, float], order: int
+) -> Signal:
+    """Butterworth over (n,) samples, forward only and at rest on the first one. One that also runs backward has no delay, and sees the future."""
     from scipy.signal import butter, sosfilt
 
     if not len(samples):
@@ -62,7 +66,7 @@ def trailing_mean(values: Signal, count: int) -> Signal:
 
 
 class Sums:
-    """Sums over stretches [begin, end) of one series, by the difference of running sums: any number of stretches, however long, costs no pass of its own.
+    """Sums over stretches [begin, end) of one series, as differences of running sums: no stretch, however long, costs a pass of its own.
 
     The series is taken relative to its first value, so that squares of a large offset do not swallow what moves.
     """
@@ -70,8 +74,15 @@ class Sums:
     def __init__(self, values: Signal) -> None:
         self.offset = float(values[0]) if len(values) else 0.0
         moved = values - self.offset
-        self._sum, self._squares = _running(moved), _running(np.square(moved))
-        self._products = _running(moved * np.arange(len(values)))
+        self._moved, self._sum = moved, _running(moved)
+
+    @cached_property
+    def _squares(self) -> Signal:
+        return _running(np.square(self._moved))
+
+    @cached_property
+    def _products(self) -> Signal:
+        return _running(self._moved * np.arange(len(self._moved)))
 
     def mean(self, begin: Samples, end: Samples) -> Signal:
         """(m,) means; NaN of an empty stretch."""
@@ -80,17 +91,18 @@ class Sums:
     def sd(self, begin: Samples, end: Samples) -> Signal:
         """(m,) standard deviations; NaN of an empty stretch."""
         mean = self._mean(begin, end)
-        return np.sqrt(np.maximum((self._squares[end] - self._squares[begin]) / count(begin, end) - np.square(mean), 0.0))
+        variance = (self._squares[end] - self._squares[begin]) / count(begin, end) - np.square(mean)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
     def rms(self, begin: Samples, end: Samples) -> Signal:
         """(m,) roots of the mean square; NaN of an empty stretch."""
-        return np.hypot(self.sd(begin, end), self.mean(begin, end))
+        return np.asarray(np.hypot(self.sd(begin, end), self.mean(begin, end)))
 
     def slope(self, begin: Samples, end: Samples) -> Signal:
         """(m,) least-squares slopes, per sample; NaN below two samples."""
         n, middle = count(begin, end), (begin + end - 1) / 2
         covariance = self._products[end] - self._products[begin] - middle * (self._sum[end] - self._sum[begin])
-        return covariance / np.where(n > 1, n * (np.square(n) - 1) / 12, np.nan)
+        return np.asarray(covariance / np.where(n > 1, n * (np.square(n) - 1) / 12, np.nan))
 
     def _mean(self, begin: Samples, end: Samples) -> Signal:
         return np.asarray((self._sum[end] - self._sum[begin]) / count(begin, end))

@@ -1,7 +1,7 @@
 """Features of physiological signals, by kind of signal (docs/features.md).
 
-A session is analysed once; then any stretch of it has its features at once. A stretch sees the signal up to its end and nothing after it, because filters run
-forward only and events count once they are known (``raylab.features.causal``). The signals are as recorded, in their units.
+A session is analysed once; then any stretch of it has its features at once. A stretch sees the signal up to its end and nothing after it,
+because filters run forward only and events count once they are known (``raylab.features.causal``). The signals are as recorded, in their units.
 """
 
 from collections.abc import Callable

@@ -89,6 +89,18 @@ def _require_causal(index: WindowIndex) -> None:
         )
 
 
+def _require_signals(index: WindowIndex, trial: Trial) -> None:
+    """Refuse models of features, which are not computed from a stream.
+
+    Raises:
+        RaylabError: with the channels.
+    """
+    if features := [name for name in trial.channels if name not in index.card.signal_channels]:
+        raise RaylabError(
+            f"the model sees {', '.join(features)}, and features are not computed from a stream yet: export a model of the signals themselves"
+        )
+
+
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
@@ -168,6 +180,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
     _require_causal(index)
+    _require_signals(index, trial)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)
@@ -193,7 +206,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,
-        channels=tuple(ModelChannel(**dict(channels[name])) for name in trial.channels),  # in the order of the towers
+        channels=tuple(ModelChannel(**channels[name].model_dump()) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card.preprocessing.as_dict(),
         options=index.card.options,
         fingerprint=index.fingerprint,

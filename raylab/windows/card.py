@@ -12,8 +12,6 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -28,10 +26,10 @@ from pydantic import (
 
 from raylab.errors import RaylabError
 from raylab.hashing import hash_record
-from raylab.names import checked_name
 from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
 from raylab.windows.card_problems import content_digest, field_problem
-from raylab.windows.number_types import NotNegative, Positive, finite
+from raylab.windows.channel_card import CardPart, ChannelCard, Count, Name
+from raylab.windows.number_types import NotNegative, finite
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows
 from raylab.windows.utterances import Utterances
@@ -109,6 +107,7 @@ class ParticipantSummary(CardPart):
         counts: label -> class -> number of windows.
         traits: numbers, or text for categories.
         notes: the reader's sentences on data that it left out, or that differ from the publication.
+        missing: channel of features -> feature -> number of windows that do not have it; features that all have are not named.
     """
 
     name: Name
@@ -117,6 +116,12 @@ class ParticipantSummary(CardPart):
     counts: dict[str, dict[str, Count]]
     traits: dict[str, CardTrait]
     notes: tuple[str, ...] = ()  # the first cards had none
+    missing: dict[str, dict[str, Count]] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _missing_if_any(self, content: Any) -> dict[str, Any]:
+        """``missing`` is written if something is."""
+        return {name: value for name, value in content(self).items() if name != "missing" or value}
 
 
 class ParticipantCard(ParticipantSummary):
@@ -225,6 +230,22 @@ class WindowsCard(CardPart):
     def linguistic_channels(self) -> tuple[str, ...]:
         """Names of the channels that hold the spoken words."""
         return tuple(channel.name for channel in self.channels if channel.modality == "linguistic")
+
+    @property
+    def signal_channels(self) -> tuple[str, ...]:
+        """Names of the channels that are no features: those that models get unless they ask for features."""
+        return tuple(channel.name for channel in self.channels if not channel.features)
+
+    def reach_s(self, names: Iterable[str] | None = None) -> float:
+        """Seconds of signal, ending with a window, that these channels (all if None) see: a window, or more if features look further back."""
+        wanted = None if names is None else set(names)
+        reaches = [channel.reach_s for channel in self.channels if wanted is None or channel.name in wanted]
+        return max([float(self.preprocessing.window_s), *reaches])
+
+    def missing_share(self, channel: str, feature: str) -> float:
+        """Share of all windows that do not have a feature."""
+        missing = sum(entry.missing.get(channel, {}).get(feature, 0) for entry in self.participants)
+        return missing / max(sum(entry.windows for entry in self.participants), 1)
 
     @property
     def has_traits(self) -> bool:

@@ -26,6 +26,23 @@ class CardPart(BaseModel):
         return type(self).model_validate({**dict(self), **values})
 
 
+class FeatureCard(CardPart):
+    """One feature of a channel of features.
+
+    Attributes:
+        unit: of its values.
+        sources: the channels that it is computed from.
+        context_s: seconds of signal, ending with the window, that it is computed from; fewer where the session began later.
+        missing: when a window does not have it (its value is then NaN); empty: it always has.
+    """
+
+    name: Name
+    unit: str
+    sources: tuple[Name, ...]
+    context_s: Positive
+    missing: str = ""
+
+
 class ChannelCard(CardPart):
     """One channel as recorded, and as its windows hold it.
 
@@ -37,6 +54,7 @@ class ChannelCard(CardPart):
         length: steps of a window; of a channel of variable length the most that a window holds.
         n_features: values a step.
         variable: whether each window has its own number of valid steps.
+        features: of a channel of features (modality ``features``, one step a window) what its values are; only they may be NaN.
     """
 
     name: Name
@@ -47,8 +65,34 @@ class ChannelCard(CardPart):
     length: Annotated[int, Field(ge=1)]
     n_features: Annotated[int, Field(ge=1)]
     variable: bool = False
+    features: tuple[FeatureCard, ...] = ()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features; empty if it is no channel of features."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The channels that its features are computed from, each once."""
+        return tuple(dict.fromkeys(source for feature in self.features for source in feature.sources))
+
+    @property
+    def reach_s(self) -> float:
+        """Seconds of signal, ending with the window, that its features see; 0 if it is no channel of features."""
+        return float(max((feature.context_s for feature in self.features), default=0.0))
 
     @model_serializer(mode="wrap")
-    def _variable_if_so(self, content: Any) -> dict[str, Any]:
-        """``variable`` is written if it is true: cards of running signals stay as they were before there were others."""
-        return {name: value for name, value in content(self).items() if name != "variable" or value}
+    def _others_if_so(self, content: Any) -> dict[str, Any]:
+        """``variable`` and ``features`` are written if there is something: cards stay as they were before there were such channels."""
+        return {name: value for name, value in content(self).items() if name not in ("variable", "features") or value}
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> Self:
+        if bool(self.features) != (self.modality == FEATURES):
+            raise ValueError(f"channel {self.name}: only channels of modality {FEATURES} have features, and all of these have")
+        if self.features and (len(set(self.feature_names)) != self.n_features or self.length != 1 or self.variable):
+            raise ValueError(
+                f"channel {self.name}: it has {self.n_features} values a window, and {len(self.features)} names for them"
+            )
+        return self
