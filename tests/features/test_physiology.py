@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import neurokit2 as nk
 import numpy as np
@@ -137,6 +138,14 @@ def test_no_feature_sees_the_future(kind: str) -> None:
         np.testing.assert_array_equal(values[:20], cut[name], strict=True)
         np.testing.assert_array_equal(values[:20], spoilt[name][:20], strict=True)
     assert any((values[20:] != spoilt[name][20:]).any() for name, values in whole.items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_names_every_feature(kind: str) -> None:
+    """docs/features.md has the kind, its words and each of its features."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
+    assert f"`{kind}` ({', '.join(KINDS[kind].words)}" in page
+    assert not [feature.name for feature in KINDS[kind].features if f"`{feature.name}`" not in page]
 
 
 def test_a_stretch_has_what_numpy_computes_of_it() -> None:
