@@ -20,6 +20,19 @@ Normalization = Literal["recording", "past", "none", "per_speaker"]
 LONGEST_CONTEXT_S = 3600.0
 CONTENT, EXECUTION = "What goes into the windows", "How it is done"
 
+Features = Annotated[
+    bool,
+    typer.Option(
+        "--features", help="signals: store features of them beside the windows (docs/features.md)", rich_help_panel=CONTENT
+    ),
+]
+Contexts = Annotated[
+    list[float] | None,
+    typer.Option(
+        help="features: seconds up to the window's end; repeat for several (a window unless given)", rich_help_panel=CONTENT
+    ),
+]
+
 
 def prepare(
     dataset: Annotated[DatasetName, typer.Argument(help="a name of `raylab datasets`")],
@@ -40,22 +53,8 @@ def prepare(
         float | None,
         typer.Option(help="signals: seconds from one window's start to the next (5 unless given)", rich_help_panel=CONTENT),
     ] = None,
-    features: Annotated[
-        bool,
-        typer.Option(
-            "--features",
-            help="signals: store features beside the windows (heart rate, skin conductance responses, ...; docs/features.md), "
-            "for models that name the modality features",
-            rich_help_panel=CONTENT,
-        ),
-    ] = False,
-    context: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="seconds of signal, ending with the window, that features are computed from; repeat for several (a window unless given)",
-            rich_help_panel=CONTENT,
-        ),
-    ] = None,
+    features: Features = False,
+    context: Contexts = None,
     option: Annotated[
         list[str] | None,
         typer.Option(help="name=value, as the dataset offers; repeat for several", rich_help_panel=CONTENT),
