@@ -115,8 +115,12 @@ class Fold:
     @cached_property
     def statistics(self) -> npt.NDArray[np.float32]:
         """(n, n_statistics) of every window's channels: see ``raylab.windows.segmentation.statistics``."""
-        names = self.channels or tuple(self.index.statistics)
-        return np.concatenate([self.index.statistics[name] for name in names], axis=1)
+        return self.index.described(self.channels)
+
+    @cached_property
+    def reach_s(self) -> float:
+        """Seconds of signal, ending with a window, that the model's channels see: a window, or more if features look further back."""
+        return self.index.card.reach_s(self.channels)
 
     def split_participants(self, participants: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(training participants, validation participants): a fifth of them, rounded up, drawn once per fold.
@@ -148,19 +152,19 @@ class Fold:
         return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
 
     def overlapping(self, rows: RowIds, others: RowIds) -> RowIds:
-        """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than a window."""
+        """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than what a window sees."""
         if not len(rows) or not len(others):
             return rows[:0]
         index = self.index
         # One axis on which windows of different participants or segments lie far apart: then the nearest start decides.
-        apart = float(index.start_s.max()) + 2 * index.window_s
+        apart = float(index.start_s.max()) + 2 * self.reach_s
         position = (
             index.participant_index.astype(np.float64) * (int(index.segment.max()) + 1) + index.segment
         ) * apart + index.start_s
         sorted_others = np.concatenate([[-np.inf], np.sort(position[others]), [np.inf]])
         right = np.searchsorted(sorted_others, position[rows])
         nearest = np.minimum(sorted_others[right] - position[rows], position[rows] - sorted_others[right - 1])
-        return np.asarray(rows[nearest < index.window_s - 1e-6])
+        return np.asarray(rows[nearest < self.reach_s - 1e-6])
 
     def as_dict(self) -> dict[str, Any]:
         """All that decides this fold's draws, apart from the windows themselves."""

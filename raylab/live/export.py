@@ -75,12 +75,16 @@ def _planned_trial(run: RunFolder, study: Study, indexes: dict[str, WindowIndex]
     )
 
 
-def _require_causal(index: WindowIndex) -> None:
-    """Refuse windows whose normalization used later samples.
+def _require_causal(index: WindowIndex, trial: Trial) -> None:
+    """Refuse windows whose normalization used later samples, and models of features, which are not computed from a stream.
 
     Raises:
-        RaylabError: with the option that prepares others.
+        RaylabError: with the option that prepares others, or the channels of features.
     """
+    if features := [name for name in trial.channels if name not in index.card.signal_channels]:
+        raise RaylabError(
+            f"the model sees {', '.join(features)}, and features are not computed from a stream yet: export a model of the signals themselves"
+        )
     settings = index.card.preprocessing
     if settings.normalization != settings.causal:
         raise RaylabError(
@@ -167,7 +171,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
-    _require_causal(index)
+    _require_causal(index, trial)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)
@@ -193,7 +197,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,
-        channels=tuple(ModelChannel(**dict(channels[name])) for name in trial.channels),  # in the order of the towers
+        channels=tuple(ModelChannel(**channels[name].model_dump()) for name in trial.channels),  # in the order of the towers
         preprocessing=index.card.preprocessing.as_dict(),
         options=index.card.options,
         fingerprint=index.fingerprint,

@@ -91,6 +91,8 @@ class Estimator(ABC):
 def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Values of a channel (n, length, n_features) in double precision, and the mask of its valid steps (n, length).
 
+    A channel of a single step holds features, of which NaN is a missing one.
+
     Raises:
         InvalidValueError: if a valid step is not finite.
     """
@@ -98,7 +100,8 @@ def windows_of(batch: Batch, channel: str) -> tuple[Array, npt.NDArray[np.bool_]
     lengths = batch.lengths.get(channel)
     n_steps = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
     valid = np.arange(x.shape[1]) < n_steps[:, None]
-    if not np.isfinite(x[valid]).all():
+    odd = np.isinf(x[valid]) if x.shape[1] == 1 else ~np.isfinite(x[valid])
+    if odd.any():
         raise InvalidValueError(f"channel {channel} holds a value that is no number; check the windows for NaN")
     return x, valid
 

@@ -59,9 +59,11 @@ class ClassicalModel(Declaration):
 
     Attributes:
         needs: a library that is not among raylab's own requirements; its extra brings it.
+        follows_steps: whether it follows a window from step to step; features, which may be missing and have one step, are none for it.
     """
 
     needs: str = ""
+    follows_steps: bool = False
 
     MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
 
@@ -135,7 +137,10 @@ CLASSICAL_MODELS: dict[str, ClassicalModel] = {
         ClassicalModel("gradient_boosting", "100 rounds of histogram-based trees on the same statistics"),
         ClassicalModel("svm", "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
         ClassicalModel(
-            "hmm_gmm", "a hidden Markov model of 3 states with 2 Gaussians for each class and channel", needs="hmmlearn"
+            "hmm_gmm",
+            "a hidden Markov model of 3 states with 2 Gaussians for each class and channel",
+            needs="hmmlearn",
+            follows_steps=True,
         ),
     )
 }

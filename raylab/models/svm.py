@@ -37,7 +37,8 @@ class SVM(Estimator):
         features = statistics(batch, self.channels)
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
-        mean = features.sum(axis=0, where=present) / count
+        # What no training window has stays missing: a value of it in a test window has no scale.
+        mean = np.where(present.any(axis=0), features.sum(axis=0, where=present) / count, np.nan)
         scale = np.sqrt(np.square(features - mean).sum(axis=0, where=present) / count)
         varies = scale > STILL * np.maximum(np.abs(mean), 1.0)
         self.arrays = {"mean": mean, "scale": np.where(varies, scale, 1.0), "classes": np.unique(y).astype(np.float64)}

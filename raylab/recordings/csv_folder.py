@@ -42,6 +42,7 @@ from raylab.yaml_file import YamlFileError, read_yaml
 LAYOUT = "docs/add-a-dataset.md describes the layout"
 LABELS = "labels.csv"
 MAX_RATE_HZ = 1e6
+SignalKindName = Literal["eda", "bvp", "ecg", "resp", "emg", "temp", "acc"]
 SessionOrder = tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
@@ -52,12 +53,13 @@ class _DescriptionPart(BaseModel):
 
 
 class ChannelEntry(_DescriptionPart):
-    """A channel: modality, rate of the file and of the windows in Hz (the same if not given), unit of the samples."""
+    """A channel: modality, rate of the file and of the windows in Hz (the same if not given), unit, kind of signal (by modality or name)."""
 
     modality: str
     rate_hz: float = Field(gt=0, le=MAX_RATE_HZ)
     target_rate_hz: float | None = Field(None, gt=0, le=MAX_RATE_HZ)
     unit: str = ""
+    kind: SignalKindName | None = None
 
 
 class LabelEntry(_DescriptionPart):
@@ -369,7 +371,13 @@ def read(root: Path, participant: str, options: Options) -> Recording:
         start += seconds
     channels = tuple(
         Channel(
-            name, entry.modality, entry.rate_hz, entry.target_rate_hz or entry.rate_hz, entry.unit, str(home / f"{name}.csv")
+            name,
+            entry.modality,
+            entry.rate_hz,
+            entry.target_rate_hz or entry.rate_hz,
+            entry.unit,
+            str(home / f"{name}.csv"),
+            kind=entry.kind or "",
         )
         for name, entry in description.channels.items()
     )

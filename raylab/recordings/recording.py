@@ -40,6 +40,7 @@ class Channel:
         unit: unit of the samples as recorded.
         file: the file or folder that the samples were read from, for messages.
         longest: number of steps that every window of a channel of variable length is padded to; 0 if windows are cut from a running signal.
+        kind: the kind of signal, which its features go by (``raylab.features.physiology.KINDS``); empty: by its modality or name.
 
     Raises:
         InvalidValueError: if it has no name, or a rate is not a finite number above 0.
@@ -52,6 +53,7 @@ class Channel:
     unit: str
     file: str = ""
     longest: int = 0
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.strip():

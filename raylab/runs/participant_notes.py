@@ -5,7 +5,8 @@ from pydantic import BaseModel, ConfigDict
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.runs.ray_errors import DEATH, MEMORY
-from raylab.windows.card import ChannelCard, ParticipantSummary
+from raylab.windows.card import ParticipantSummary
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import SessionContent, copied_sessions
 from raylab.windows.dataset import participant_folder
 

@@ -24,7 +24,6 @@ from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, no
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
-    ChannelCard,
     ParticipantSummary,
     WindowsCard,
     channel_cards,
@@ -33,8 +32,10 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import contents
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table, write_rows
+from raylab.windows.feature_channels import feature_channels
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
@@ -53,6 +54,7 @@ class PrepareRequest:
         preprocessing: of signals; the paper's if None.
         normalization: of utterances; none if None.
         exclude: participants to leave out.
+        feature_contexts_s: seconds that features are computed from (``raylab.windows.feature_channels``); empty: a window; None: no features.
     """
 
     dataset: str
@@ -63,6 +65,7 @@ class PrepareRequest:
     normalization: Literal["none", "per_speaker"] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
+    feature_contexts_s: tuple[float, ...] | None = None
 
     @cached_property
     def reader(self) -> Dataset:
@@ -82,6 +85,8 @@ class PrepareRequest:
             RaylabError: if the settings asked for are of the other kind.
         """
         if self.reader.kind == "utterances":
+            if self.feature_contexts_s is not None:
+                raise RaylabError(f"{self.dataset} holds utterances: --features is for running signals of the body")
             if self.preprocessing is not None:
                 raise RaylabError(
                     f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker"
@@ -117,8 +122,12 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         _check_inner_names(recording, order.root)
         recording = checked(recording, labels, order.settings)
         windows = cut_windows(recording, labels, order.settings)
-        summary = participant_summary(recording, windows, labels)
-        note = ParticipantNote(summary=summary, channels=channel_cards(recording, windows), sessions=contents(recording))
+        summary, cards = participant_summary(recording, windows, labels), channel_cards(recording, windows)
+        if order.feature_contexts_s is not None:
+            features = feature_channels(recording, windows, float(order.settings.window_s), order.feature_contexts_s)
+            windows, cards = features.beside(windows), (*cards, *features.cards)
+            summary = summary.changed(missing=features.missing)
+        note = ParticipantNote(summary=summary, channels=cards, sessions=contents(recording))
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         folder.write_json(name, ParticipantNote(error=problem_of(error, participant)).model_dump(mode="json"))
@@ -318,8 +327,21 @@ def _report(card: WindowsCard) -> list[str]:
         )
         lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
         lines += [f"         {note}" for note in entry.notes]
+    lines += [line for channel in card.channels if channel.features for line in _feature_lines(card, channel)]
     total = sum(entry.windows for entry in card.participants)
     lines.append(
         f"{total:,} windows over {len(card.participants)} people, {len(card.channels)} channels, fingerprint {card.fingerprint}"
     )
     return lines
+
+
+def _feature_lines(card: WindowsCard, channel: ChannelCard) -> list[str]:
+    """A channel of features, and how often some of them are missing, those that are missing alike in one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for feature in channel.features:
+        if share := card.missing_share(channel.name, feature.name):
+            alike.setdefault((f"{share:.1%}", feature.missing), []).append(feature.name)
+    lines = [f"  {channel.name}: {channel.n_features} features of {', '.join(channel.sources)}"]
+    return lines + [
+        f"    missing in {share} of the windows, because {why}: {', '.join(names)}" for (share, why), names in alike.items()
+    ]

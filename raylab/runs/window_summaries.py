@@ -40,7 +40,7 @@ def window_summaries(datasets: list[CheckedDataset]) -> pa.Table:
             continue
         y = index.labels[dataset.entry.label]
         rows = np.flatnonzero(y != NO_LABEL)
-        features = _components(np.concatenate([index.statistics[name][rows] for name in dataset.channels], axis=1))
+        features = _components(index.described(dataset.channels)[rows])
         position = index.participant_index[rows]
         names = [index.participants[k] for k in position]
         columns = {

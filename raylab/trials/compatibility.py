@@ -9,6 +9,7 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
 from raylab.windows.card import WindowsCard
+from raylab.windows.channel_card import FEATURES
 
 
 def model_problems(model: ModelSpec) -> list[str]:
@@ -60,6 +61,9 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
 def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:
     """The channels that the model gets, in their order: all of them, or those of its modalities if it names some.
 
+    A dataset entry that names no channels of features leaves them out; a model that names the modality ``features`` gets those of the entry's
+    channels.
+
     Args:
         channels: the channels of the dataset entry.
         card: the card of the windows.
@@ -67,7 +71,15 @@ def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) 
     if not model.modalities:
         return channels
     modality = {channel.name: channel.modality for channel in card.channels}
-    return tuple(name for name in channels if modality[name] in model.modalities)
+    return tuple(name for name in _offered(model, channels, card) if modality[name] in model.modalities)
+
+
+def _offered(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:
+    """The channels that a model may choose from: those of the entry, and the features that are computed from them."""
+    if FEATURES not in model.modalities:
+        return channels
+    theirs = [c.name for c in card.channels if c.features and c.name not in channels and set(c.sources) <= set(channels)]
+    return (*channels, *theirs)
 
 
 def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard, dataset: str) -> list[str]:
@@ -78,7 +90,10 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsC
         card: the card of the windows.
         dataset: the dataset's name in messages.
     """
-    cards = {channel.name: channel for channel in card.channels if channel.name in channels}
+    may_use = _offered(model, channels, card)
+    cards = {channel.name: channel for channel in card.channels if channel.name in may_use}
+    if FEATURES in model.modalities and not any(channel.features for channel in card.channels):
+        return [f"{dataset} was prepared without features, which {model.name} asks for; prepare it again with --features"]
     offered = sorted({channel.modality for channel in cards.values()}) if model.modalities else []
     if unknown := [name for name in model.modalities if name not in offered]:
         return [f"{dataset} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
@@ -90,4 +105,19 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsC
             f"{model.encoder} takes windows of one length only, and {dataset} has {', '.join(variable)} of variable length; "
             "use another encoder, or channels of one length"
         ]
-    return []
+    return _feature_problems(model, [name for name in used if cards[name].features])
+
+
+def _feature_problems(model: ModelSpec, features: list[str]) -> list[str]:
+    """Why a model cannot use channels of features; empty if it can, or has none."""
+    classical = CLASSICAL_MODELS.get(model.encoder)
+    if not features or (classical and not classical.follows_steps):
+        return []
+    why = (
+        "follows the steps of a window, and features have one"
+        if classical
+        else "is a network, which has no mask for features that are missing"
+    )
+    return [
+        f"{model.name} cannot use {', '.join(features)}: {model.encoder} {why}; features are for classical models such as svm"
+    ]

@@ -113,7 +113,7 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
         entry=entry,
         index=index,
         name=dataset_name(entry, index, kind),
-        channels=tuple(entry.channels or [channel.name for channel in index.card.channels]),
+        channels=tuple(entry.channels or index.card.signal_channels),
         targets=tuple(name for name in candidates if name in (entry.participants or candidates)),
         candidates=candidates,
         kind=kind,

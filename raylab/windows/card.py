@@ -12,8 +12,6 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -28,10 +26,10 @@ from pydantic import (
 
 from raylab.errors import RaylabError, first_of, shown
 from raylab.hashing import hash_record
-from raylab.names import checked_name
 from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, Recording
 from raylab.windows.card_problems import content_digest, field_problem
-from raylab.windows.number_types import NotNegative, Positive, finite
+from raylab.windows.channel_card import CardPart, ChannelCard, Count, Name
+from raylab.windows.number_types import NotNegative, finite
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows
 from raylab.windows.utterances import Utterances
@@ -40,9 +38,6 @@ FORMAT: Literal[1] = 1
 REMEDY = "prepare the dataset again"
 DIGEST = "digest"  # in the file only: a digest of all the rest of it
 NO_DIGEST = "The card of these windows was written before raylab kept a digest of it: an edit of it would not be noticed."
-
-Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
-Count = Annotated[int, Field(ge=0)]
 
 
 def kind_of(preprocessing: Mapping[str, Any]) -> DatasetKind:
@@ -78,48 +73,6 @@ Settings = Annotated[
 ]
 
 
-class CardPart(BaseModel):
-    """A part of the card: nothing of it is changed in place, nothing unknown is in it, and no value is converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def changed(self, **values: Any) -> Self:
-        """The same with other values in some fields, checked as when it is read.
-
-        Raises:
-            ValidationError: if they do not fit.
-        """
-        return type(self).model_validate({**dict(self), **values})
-
-
-class ChannelCard(CardPart):
-    """One channel as recorded, and as its windows hold it.
-
-    Attributes:
-        name: unique in the card; the column of its samples.
-        modality: the measured quantity, which models select channels by.
-        recorded_hz: samples a second as recorded; ``rate_hz``: in the windows.
-        unit: of the samples as recorded; of features it names the method that computed them.
-        length: steps of a window; of a channel of variable length the most that a window holds.
-        n_features: values a step.
-        variable: whether each window has its own number of valid steps.
-    """
-
-    name: Name
-    modality: str
-    recorded_hz: Positive
-    rate_hz: Positive
-    unit: str
-    length: Annotated[int, Field(ge=1)]
-    n_features: Annotated[int, Field(ge=1)]
-    variable: bool = False
-
-    @model_serializer(mode="wrap")
-    def _variable_if_so(self, content: Any) -> dict[str, Any]:
-        """``variable`` is written if it is true: cards of running signals stay as they were before there were others."""
-        return {name: value for name, value in content(self).items() if name != "variable" or value}
-
-
 class LabelCard(CardPart):
     """One label.
 
@@ -153,6 +106,7 @@ class ParticipantSummary(CardPart):
         counts: label -> class -> number of windows.
         traits: numbers, or text for categories.
         notes: the reader's sentences on data that it left out, or that differ from the publication.
+        missing: channel of features -> feature -> number of windows that do not have it; features that all have are not named.
     """
 
     name: Name
@@ -161,6 +115,12 @@ class ParticipantSummary(CardPart):
     counts: dict[str, dict[str, Count]]
     traits: dict[str, CardTrait]
     notes: tuple[str, ...] = ()  # the first cards had none
+    missing: dict[str, dict[str, Count]] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _missing_if_any(self, content: Any) -> dict[str, Any]:
+        """``missing`` is written if something is."""
+        return {name: value for name, value in content(self).items() if name != "missing" or value}
 
 
 class ParticipantCard(ParticipantSummary):
@@ -269,6 +229,22 @@ class WindowsCard(CardPart):
     def linguistic_channels(self) -> tuple[str, ...]:
         """Names of the channels that hold the spoken words."""
         return tuple(channel.name for channel in self.channels if channel.modality == "linguistic")
+
+    @property
+    def signal_channels(self) -> tuple[str, ...]:
+        """Names of the channels that are no features: those that models get unless they ask for features."""
+        return tuple(channel.name for channel in self.channels if not channel.features)
+
+    def reach_s(self, names: Iterable[str] | None = None) -> float:
+        """Seconds of signal, ending with a window, that these channels (all if None) see: a window, or more if features look further back."""
+        wanted = None if names is None else set(names)
+        reaches = [channel.reach_s for channel in self.channels if wanted is None or channel.name in wanted]
+        return max([float(self.preprocessing.window_s), *reaches])
+
+    def missing_share(self, channel: str, feature: str) -> float:
+        """Share of all windows that do not have a feature."""
+        missing = sum(entry.missing.get(channel, {}).get(feature, 0) for entry in self.participants)
+        return missing / max(sum(entry.windows for entry in self.participants), 1)
 
     @property
     def has_traits(self) -> bool:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.files import Folder, within
 from raylab.hashing import hash_record
-from raylab.windows.card import ChannelCard, LabelCard, WindowsCard
+from raylab.windows.card import LabelCard, WindowsCard
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index, read_windows
 
 FROM = " <- "  # tested on <- trained on
@@ -44,7 +45,7 @@ def _channels(tested: WindowsCard, trained: WindowsCard) -> tuple[tuple[ChannelC
             unshared[name] = f"{trained.dataset} has no channel {name} (it has {', '.join(theirs)})"
             continue
         padded = channel.variable and other.variable
-        for field in ("unit", "rate_hz", "n_features", *(() if padded else ("length",))):
+        for field in ("unit", "rate_hz", "n_features", "feature_names", *(() if padded else ("length",))):
             if getattr(channel, field) != getattr(other, field):
                 unshared[name] = (
                     f"channel {name} differs: {field} {getattr(channel, field)} in {tested.dataset}, {getattr(other, field)} "

@@ -20,8 +20,9 @@ from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
 from raylab.names import folder_part
 from raylab.recordings.recording import OWN_COLUMNS, Trait
-from raylab.windows.card import REMEDY, ChannelCard, LabelCard, WindowsCard, parse_card
+from raylab.windows.card import REMEDY, LabelCard, WindowsCard, parse_card
 from raylab.windows.card_check import card_contradiction, rows_contradiction
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
@@ -103,6 +104,13 @@ class WindowIndex:
     def classes(self, label: str) -> tuple[str, ...]:
         """Names of a label's classes, in the order of their index."""
         return self.card.label(label).classes
+
+    def described(self, channels: Iterable[str] | None = None) -> npt.NDArray[np.float32]:
+        """(n, n_statistics) of the windows' channels (all if None). Features describe nothing more, and may be missing: they are left out, and
+        what has no other channel is described by all signals."""
+        signals = self.card.signal_channels
+        names = [name for name in (self.statistics if channels is None else channels) if name in signals]
+        return np.concatenate([self.statistics[name] for name in names or signals], axis=1)
 
     def traits(self, participant: str) -> Mapping[str, Trait]:
         """A participant's traits: numbers, or text for categories."""

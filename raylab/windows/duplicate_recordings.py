@@ -57,7 +57,10 @@ def duplicate_recordings(index: WindowIndex, share: float = SHARE) -> list[Dupli
 def _points(index: WindowIndex) -> Points:
     """(n, n_statistics), each column in units of its tolerance: near-identical is a distance of at most 1 in every column."""
     scaled = []
-    for values in index.statistics.values():  # means, standard deviations, mean absolute steps
+    features = {channel.name for channel in index.card.channels if channel.features}
+    for name, values in index.statistics.items():  # means, standard deviations, mean absolute steps
+        if name in features:
+            continue
         tolerance = np.repeat([MEAN_TOLERANCE, SPREAD_TOLERANCE, SPREAD_TOLERANCE], values.shape[1] // 3)
         scaled.append(values.astype(np.float64) / tolerance)
     points: Points = np.concatenate(scaled, axis=1)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from raylab.files import Folder
-from raylab.windows.card import ChannelCard, LabelCard, ParticipantCard, WindowsCard, joint_fingerprint
+from raylab.windows.card import LabelCard, ParticipantCard, WindowsCard, joint_fingerprint
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows, statistics

@@ -17,7 +17,21 @@ from raylab.yaml_file import YamlFileError, parse_yaml
 
 DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
 Normalization = Literal["recording", "past", "none", "per_speaker"]
+LONGEST_CONTEXT_S = 3600.0
 CONTENT, EXECUTION = "What goes into the windows", "How it is done"
+
+Features = Annotated[
+    bool,
+    typer.Option(
+        "--features", help="signals: store features of them beside the windows (docs/features.md)", rich_help_panel=CONTENT
+    ),
+]
+Contexts = Annotated[
+    list[float] | None,
+    typer.Option(
+        help="features: seconds up to the window's end; repeat for several (a window unless given)", rich_help_panel=CONTENT
+    ),
+]
 
 
 def prepare(
@@ -39,6 +53,8 @@ def prepare(
         float | None,
         typer.Option(help="signals: seconds from one window's start to the next (5 unless given)", rich_help_panel=CONTENT),
     ] = None,
+    features: Features = False,
+    context: Contexts = None,
     option: Annotated[
         list[str] | None,
         typer.Option(help="name=value, as the dataset offers; repeat for several", rich_help_panel=CONTENT),
@@ -64,13 +80,35 @@ def prepare(
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     settings = _settings(dataset, normalization, stride)
     request = PrepareRequest(
-        dataset.value, root, out or "", tuple(label or ()), *settings, parse_options(option or []), tuple(exclude or ())
+        dataset.value,
+        root,
+        out or "",
+        tuple(label or ()),
+        *settings,
+        parse_options(option or []),
+        tuple(exclude or ()),
+        _contexts(features, context or []),
     )
     connect(address)
     if not check:
         prepare_dataset(request, overwrite, say)
     elif check_dataset(request, say):
         raise typer.Exit(1)
+
+
+def _contexts(features: bool, contexts: list[float]) -> tuple[float, ...] | None:
+    """Contexts of the features; None if none are asked for.
+
+    Raises:
+        RaylabError: if there are contexts without features, or one that is none.
+    """
+    if not features:
+        if contexts:
+            raise RaylabError("--context is for features; add --features")
+        return None
+    if wrong := [f"{seconds:g}" for seconds in contexts if not 0 < seconds <= LONGEST_CONTEXT_S]:
+        raise RaylabError(f"--context {', '.join(wrong)}: expected seconds above 0, at most {LONGEST_CONTEXT_S:g}")
+    return tuple(dict.fromkeys(contexts))
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
