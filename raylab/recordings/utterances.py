@@ -88,10 +88,10 @@ def labels_of(codes: Sequence[int]) -> tuple[Label, ...]:
 
 
 def check_options(options: Options) -> None:
-    """Refuse option values that have no meaning.
+    """Refuse option values that have no meaning, and features whose package is missing.
 
     Raises:
-        RaylabError: naming all of them at once.
+        RaylabError: naming all values at once, or the package.
     """
     views = str(options["acoustic"]).split("+")
     views_refused = views != ["none"] and (set(views) - set(ACOUSTIC) or len(set(views)) < len(views))
@@ -106,6 +106,9 @@ def check_options(options: Options) -> None:
         problems.append("no channel is left: give acoustic, linguistic or visual")
     if problems:
         raise RaylabError("--option " + "; ".join(problems))
+    for view in _acoustic_views(options):
+        if view.check:
+            view.check()
 
 
 def _invalid_switches(options: Options) -> list[str]:
