@@ -1,8 +1,8 @@
 """From sound to the frames of a frozen speech encoder: Whisper tiny at 8 bits, as Smart Turn 3.2 in the pipecat-ai package has it.
 
-Smart Turn (BSD-2) is Whisper's encoder (Radford et al. 2022, MIT), trained further to tell whether a speaker has ended. Only the input of the third of
-its four blocks is used. How layers compare, and why this one: docs/decisions/0021-embeddings.md. The file is checked by its hash and cut in memory; a
-process loads it once.
+Smart Turn (BSD-2) is Whisper's encoder (Radford et al. 2022, MIT), trained further to tell whether a speaker has ended. Only the input of the third
+of its four blocks is used. How layers compare, and why this one: docs/decisions/0021-embeddings.md. The file is checked by its hash and cut in
+memory; a process loads it once.
 """
 
 from functools import lru_cache
@@ -28,7 +28,8 @@ WIDTH = 384
 
 N_FFT, HOP, MELS = 400, 160, 80  # 25 ms, 10 ms
 FLOOR, RANGE = 1e-10, 8.0  # of the power; of its logarithm, below the loudest
-KNEE_HZ, KNEE_MEL, MELS_PER_E = 1000.0, 15.0, 27 / np.log(6.4)  # Slaney's mel scale: linear to 1 kHz, then so many mels for a factor of e
+KNEE_HZ, KNEE_MEL = 1000.0, 15.0  # of Slaney's mel scale: linear up to here,
+MELS_PER_E = 27 / np.log(6.4)  # then so many mels for a factor of e
 
 Vectors = npt.NDArray[np.float64]
 
@@ -68,8 +69,8 @@ def log_mel(samples: Samples) -> Vectors:
 def embedding_frames(samples: Samples, step: int = STEP) -> Vectors:
     """(n, 384): a vector every 20 ms of the sound.
 
-    The encoder takes 8 s at once. A shorter sound stands at the end of them, after silence, as in the network's training, and the frames of that silence
-    are left out. A longer one is cut into pieces of 8 s from its end on, so only its first piece can be shorter.
+    The encoder takes 8 s at once. A shorter sound stands at the end of them, after silence, as in the network's training, and the frames of that
+    silence are left out. A longer one is cut into pieces of 8 s from its end on, so only its first piece can be shorter.
     """
     pieces = [_eight_seconds(samples[max(0, end - LONGEST) : end]) for end in range(len(samples), 0, -LONGEST)]
     return np.concatenate(pieces[::-1])[-max(1, len(samples) // step) :]
