@@ -79,7 +79,7 @@ def embedding_frames(samples: Samples, step: int = STEP) -> Vectors:
 def embedding(samples: Samples, step: int = STEP) -> Vectors:
     """(1, 768): mean and standard deviation of the frames."""
     frames = embedding_frames(samples, step)
-    return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])[None]
+    return np.asarray(np.concatenate([frames.mean(axis=0), frames.std(axis=0)])[None])
 
 
 def _eight_seconds(samples: Samples) -> Vectors:
