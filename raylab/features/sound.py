@@ -182,14 +182,19 @@ def _mixed(samples: Samples) -> tuple[Samples, int]:
     return mono, -1
 
 
-def trimmed(sound: Sound, below_db: float, longest_s: float) -> Sound:
+def trimmed(sound: Sound, below_db: float, longest_s: float, below_peak: float = 0.0) -> Sound:
     """The sound without the silence at both ends, and at most ``longest_s`` long.
 
     Args:
         below_db: silence is what lies this many dB under the loudest 128 ms; 0 keeps everything.
+        below_peak: if not 0, silence is instead what stays below this share of the largest sample: what cuts closer, to the sample.
     """
     first, last = 0, len(sound.samples)
-    if below_db:
+    if below_peak:
+        level = np.abs(sound.samples)
+        loud = np.flatnonzero(level >= below_peak * level.max())
+        first, last = int(loud[0]), int(loud[-1]) + 1
+    elif below_db:
         trim: Any = load("librosa", "speech").effects.trim
         first, last = (int(i) for i in trim(sound.samples, top_db=below_db)[1])
     end = min(last, first + round(longest_s * RATE_HZ))

@@ -29,7 +29,7 @@ EMOTIONS = {
     9: "boredom",
 }
 IN_BOTH = (1, 3, 4, 5, 6, 7)  # the emotions that Emo-DB and RAVDESS share
-OPTIONS: Options = {"acoustic": "mfcc", "linguistic": True, "longest_s": 4.0, "trim_db": 40, "step_ms": 10}
+OPTIONS: Options = {"acoustic": "mfcc", "linguistic": True, "longest_s": 4.0, "trim_db": 40, "trim_peak": 0, "step_ms": 10}
 WORDS, PICTURE = "linguistic", "visual"
 TEXT_WIDTH = 384
 
@@ -88,16 +88,16 @@ def labels_of(codes: Sequence[int]) -> tuple[Label, ...]:
 
 
 def check_options(options: Options) -> None:
-    """Refuse option values that have no meaning.
+    """Refuse option values that have no meaning, and features whose package is missing.
 
     Raises:
-        RaylabError: naming all of them at once.
+        RaylabError: naming all values at once, or the package.
     """
     views = str(options["acoustic"]).split("+")
     views_refused = views != ["none"] and (set(views) - set(ACOUSTIC) or len(set(views)) < len(views))
     allowed = f"{', '.join(ACOUSTIC)}, several joined by +, or none"
     problems = [f"acoustic={options['acoustic']!r}: there are {allowed}"] if views_refused else []
-    for name, low, high in (("longest_s", 0.5, 60), ("trim_db", 0, 100), ("step_ms", 5, 25)):
+    for name, low, high in (("longest_s", 0.5, 60), ("trim_db", 0, 100), ("trim_peak", 0, 0.5), ("step_ms", 5, 25)):
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             problems.append(f"{name}={value!r}: give a number from {low:g} to {high:g}")
@@ -106,6 +106,9 @@ def check_options(options: Options) -> None:
         problems.append("no channel is left: give acoustic, linguistic or visual")
     if problems:
         raise RaylabError("--option " + "; ".join(problems))
+    for view in _acoustic_views(options):
+        if view.check:
+            view.check()
 
 
 def _invalid_switches(options: Options) -> list[str]:
@@ -156,7 +159,8 @@ class UtteranceReader:
         channels = self._channels(options, str(utterances[0].path.parent))
         for utterance in in_order(utterances):
             source = self.read(utterance.path)
-            sound = trimmed(source.sound, float(options["trim_db"]), float(options["longest_s"]))
+            below = {name: float(options[name]) for name in ("trim_db", "trim_peak")}
+            sound = trimmed(source.sound, below["trim_db"], float(options["longest_s"]), below["trim_peak"])
             notes.add(utterance, source, sound)
             signals = {channel.name: self._signal(channel, utterance, source, sound, options) for channel in channels}
             track = LabelTrack(np.zeros(1), np.array([float(utterance.emotion)]))

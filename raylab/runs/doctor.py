@@ -33,7 +33,7 @@ SOCKET_LENGTH = 107  # bytes of a socket's path, by Linux
 SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"  # what Ray adds to its folder
 CHILD_S = {"Ray": 120.0, "numba": 90.0, "GPUs": 60.0, "storage": 60.0}
 MOST_SKEW_S = 60.0  # by which the storage's clock may differ: leases are dated by it
-FER = "fer"  # it declares what raylab does not need, so that no extra names it
+WEIGHTS = {"vision": "fer", "speech-embedding": "pipecat-ai"}  # what they declare is not needed, so no extra names them
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,8 @@ def packages() -> Iterator[MachineCheck]:
             for requirement in requirements
             if _belongs(requirement, part) and (problem := _package_problem(requirement))
         ]
-        if part == "vision":
-            problems += [] if _version(FER) else [f"{FER} is missing"]
+        if part in WEIGHTS and not _version(WEIGHTS[part]):
+            problems.append(f"{WEIGHTS[part]} is missing")
         name = f"part {part}" if part else "packages"
         if not problems:
             yield MachineCheck(name, "ok", "present")

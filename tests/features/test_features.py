@@ -10,7 +10,7 @@ from builders.speech import hum, write_wav
 from raylab.errors import RaylabError, RecordingError
 from raylab.features.acoustic import ACOUSTIC, energy, pitch
 from raylab.features.optional_packages import file_of, load
-from raylab.features.sound import RATE_HZ, read_wav, trimmed
+from raylab.features.sound import RATE_HZ, Sound, read_wav, trimmed
 from raylab.features.text import english, german, minilm
 
 MODELS = pytest.mark.skipif(
@@ -68,6 +68,17 @@ def test_silence_at_both_ends_is_cut_off(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sound.samples, trimmed(sound, 0, 4.0).samples)
     assert not found.shortened and trimmed(sound, 40, 0.3).shortened
     assert trimmed(sound, 40, 0.3).seconds == 0.3
+
+
+def test_silence_below_a_share_of_the_peak_is_cut_off_to_the_sample() -> None:
+    """In place of the decibels: from the first to the last sample of at least a fiftieth of the largest, whatever the level."""
+    faint = np.concatenate([np.full(800, 0.01), np.full(1600, 0.5), np.zeros(400), [-0.02, 0.001]])
+    for level in (1.0, 0.1):
+        found = trimmed(Sound(level * faint, 1.0, RATE_HZ, 1), 40, 4.0, 0.02)
+        np.testing.assert_array_equal(level * faint[:-1], found.samples)
+        found = trimmed(Sound(level * faint, 1.0, RATE_HZ, 1), 40, 4.0, 0.03)
+        np.testing.assert_array_equal(level * faint[800:-1], found.samples)
+        assert 1.05 == found.start_s
 
 
 def test_pitch_is_in_octaves_above_150_hz() -> None:

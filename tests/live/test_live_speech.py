@@ -152,6 +152,35 @@ def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
             assert not window.values[name][n:].any()
 
 
+@pytest.mark.skipif(
+    not (find_spec("onnxruntime") and find_spec("pipecat")),
+    reason="the packaged speech encoder is not installed: pip install 'raylab[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
+)
+@pytest.mark.parametrize("trim_peak", [0.0, 0.02])
+def test_embeddings_are_the_prepared_ones(tmp_path: Path, trim_peak: float) -> None:
+    """To the bit, with silence cut off as the model's options say."""
+    write_emodb(tmp_path)
+    options = {**OPTIONS, "acoustic": "embedding+embedding_frames", "trim_peak": trim_peak}
+    recording = EMODB.read(tmp_path, "speaker_03", options)
+    shapes = {"embedding": (1, 768), "embedding_frames": (100, 384)}
+    parts = [(channel.name, channel.modality, channel.rate_hz, channel.unit) for channel in recording.channels]
+    entries = [
+        {
+            **{"name": name, "modality": modality, "recorded_hz": hz, "rate_hz": hz, "unit": unit},
+            **{"length": shapes[name][0], "n_features": shapes[name][1], "variable": True},
+        }
+        for name, modality, hz, unit in parts
+    ]
+    maker = SpeechWindows(_card(entries, trim_peak=trim_peak), (), None)
+    maker.warm_up()
+    for segment in recording.segments[:2]:
+        window = maker.window(SpeechSegment(read_wav(tmp_path / "wav" / f"{segment.session}.wav").samples, 0.0, 0.0, 1.0))
+        assert window is not None
+        for name in shapes:
+            n = window.lengths[name]
+            np.testing.assert_array_equal(segment.signals[name].astype(np.float32), window.values[name][:n])
+
+
 def test_what_is_not_there_is_masked_and_said() -> None:
     """No sentences, no picture: the sound alone decides; without any modality there is no window."""
     segment = SpeechSegment(hum(0.8, silence_s=0.1), 0.0, 0.0, 1.0)

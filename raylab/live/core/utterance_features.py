@@ -39,6 +39,7 @@ class SpeechWindows:
         self.card, self.faces, self._wait_s = card, faces, wait_s
         self.options, self.longest_s = card.options, card.speech.window_s
         self.trim_db, self.step_ms = float(self.options["trim_db"]), float(self.options["step_ms"])
+        self.trim_peak = float(self.options.get("trim_peak", 0.0))  # older models have none
         self.acoustic = {channel.name: self._acoustic_features(channel) for channel in card.channels}
         known_sentences = sentences or card.sentences
         has_words = any(channel.modality == WORDS for channel in card.channels)
@@ -58,7 +59,7 @@ class SpeechWindows:
         """Load and compile everything that the first utterance would wait for."""
         noise = np.random.default_rng(0).normal(0, 0.1, RATE_HZ)
         self._sound_features(Sound(noise, 0.0, RATE_HZ, 1))
-        trimmed(Sound(noise, 0.0, RATE_HZ, 1), self.trim_db, self.longest_s)
+        trimmed(Sound(noise, 0.0, RATE_HZ, 1), self.trim_db, self.longest_s, self.trim_peak)
         if self.recognizer:
             self.recognizer.warm_up()
             for sentence in self.recognizer.sentences.values():
@@ -74,7 +75,7 @@ class SpeechWindows:
             now = time.perf_counter()
             parts[name], clock = parts.get(name, 0.0) + 1000 * (now - clock), now
 
-        sound = trimmed(Sound(segment.samples, segment.start_s, RATE_HZ, 1), self.trim_db, self.longest_s)
+        sound = trimmed(Sound(segment.samples, segment.start_s, RATE_HZ, 1), self.trim_db, self.longest_s, self.trim_peak)
         features: dict[str, ChannelFeatures] = {name: (values, "") for name, values in self._sound_features(sound).items()}
         lap("sound")
         sentence = None
