@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import raylab.models.hmm
 import raylab.models.linear_models
+import raylab.models.minirocket
 import raylab.models.rule
 import raylab.models.svm
 import raylab.models.tree_models  # noqa: F401  with those above: the classes behind CLASSICAL_MODELS, known once imported

@@ -60,10 +60,12 @@ class ClassicalModel(Declaration):
     Attributes:
         needs: a library that is not among raylab's own requirements; its extra brings it.
         follows_steps: whether it follows a window from step to step; features, which may be missing and have one step, are none for it.
+        variable: whether it takes channels of variable length.
     """
 
     needs: str = ""
     follows_steps: bool = False
+    variable: bool = True
 
     MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
 
@@ -135,6 +137,12 @@ CLASSICAL_MODELS: dict[str, ClassicalModel] = {
         ClassicalModel("ridge", "ridge classifier (alpha = 1) on the same statistics"),
         ClassicalModel("random_forest", "200 trees on the same statistics"),
         ClassicalModel("gradient_boosting", "100 rounds of histogram-based trees on the same statistics"),
+        ClassicalModel(
+            "minirocket",
+            "MiniROCKET: 84 fixed kernels on every column, about 10,000 features in all, ridge classifier",
+            follows_steps=True,
+            variable=False,
+        ),
         ClassicalModel("svm", "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
         ClassicalModel(
             "hmm_gmm",

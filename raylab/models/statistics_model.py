@@ -25,13 +25,14 @@ class StatisticsModel(Estimator):
 
     def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
         """Standardize the statistics and learn from them."""
-        features = extended_statistics(batch, self.channels)
+        self.arrays = self.look(batch)
+        features = self.describe(batch)
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
         mean = features.sum(axis=0, where=present) / count
         scale = np.sqrt(np.square(features - mean).sum(axis=0, where=present) / count)
         classes, target, counts = np.unique(y, return_inverse=True, return_counts=True)
-        self.arrays = {
+        self.arrays |= {
             "mean": mean,
             "scale": scale,
             "missing": (~present).sum(axis=0).astype(np.float64),
@@ -45,11 +46,27 @@ class StatisticsModel(Estimator):
 
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes) from the arrays alone."""
-        features = extended_statistics(batch, self.channels)
+        features = self.describe(batch)
         p = np.zeros((len(features), self.n_classes))
         classes = self.arrays["classes"].astype(int)
         p[:, classes] = self.predict(self._standardized(features)) if self.has_learned else self.arrays["shares"]
         return p
+
+    def look(self, batch: Batch) -> dict[str, Array]:
+        """What a description needs to know of the training windows, as arrays; nothing for statistics."""
+        return {}
+
+    def describe(self, batch: Batch) -> Array:
+        """Description of each window, (n, n_described), NaN where something is missing: its statistics, unless a model has other features."""
+        return extended_statistics(batch, self.channels)
+
+    def n_described(self, windows: WindowShapes) -> int:
+        """Number of columns of ``describe``."""
+        return n_columns(windows, N_EXTENDED)
+
+    def looked_shapes(self, windows: WindowShapes) -> dict[str, ArrayShape]:
+        """Shapes of the arrays that ``look`` gives."""
+        return {}
 
     @abstractmethod
     def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
@@ -76,8 +93,8 @@ class StatisticsModel(Estimator):
 
     def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
         """The number of statistics that vary is the file's own."""
-        width, kept = n_columns(windows, N_EXTENDED), n_first(found, "kept")
-        shapes: dict[str, ArrayShape] = dict.fromkeys(("mean", "scale", "missing"), (width,))
+        width, kept = self.n_described(windows), n_first(found, "kept")
+        shapes: dict[str, ArrayShape] = self.looked_shapes(windows) | dict.fromkeys(("mean", "scale", "missing"), (width,))
         shapes |= {"kept": (kept,), "classes": (n_learned,), "shares": (n_learned,)}
         return shapes | (self.learned_shapes(kept, n_learned, found) if kept and n_learned > 1 else {})
 

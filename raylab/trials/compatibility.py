@@ -99,11 +99,11 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsC
         return [f"{dataset} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
     used = channels_of(model, channels, card)
     variable = [name for name in used if cards[name].variable]
-    encoder = ENCODERS.get(model.encoder)
-    if encoder and not encoder.variable and variable:
+    declared = ENCODERS.get(model.encoder) or CLASSICAL_MODELS[model.encoder]
+    if not declared.variable and variable:
         return [
             f"{model.encoder} takes windows of one length only, and {dataset} has {', '.join(variable)} of variable length; "
-            "use another encoder, or channels of one length"
+            "use another model, or channels of one length"
         ]
     return _feature_problems(model, [name for name in used if cards[name].features])
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.classical import CLASSES, made_batch, some_of
+from builders.classical import CLASSES, batch_for, made_batch, some_of
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -110,7 +110,7 @@ def test_building_models_does_not_load_scikit_learn() -> None:
 @pytest.mark.parametrize("name", [name for name in CLASSICAL_MODELS if name != "hmm_gmm"])
 def test_a_file_is_known_by_its_shapes(name: str, classes: int) -> None:
     """The arrays of a fitted model are what a model file may hold; those for other channels, one more or one less are not."""
-    model, batch = build_estimator(name, SHAPES, 3), made_batch()
+    model, batch = build_estimator(name, SHAPES, 3), batch_for(name)
     model.fit(batch, CLASSES % classes)
     spec, state = ModelSpec(name), model.state_of(PARTS)
 

@@ -9,6 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 from builders.classical import CLASSES as Y
+from builders.classical import batch_for
 from builders.classical import made_batch as made
 from builders.windows import make_windows
 from hmmlearn.hmm import GMMHMM
@@ -45,7 +46,7 @@ def padded(batch: Batch) -> Batch:
 @pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_baseline_learns_and_predicts_probabilities(name: str) -> None:
     """Most training windows get their class, rows sum to 1, padding changes nothing, and a missing channel still has an answer."""
-    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 4, 0), made(lacking=(3, 7))
+    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 4, 0), batch_for(name, lacking=(3, 7))
     model.fit(batch, Y)
 
     p = model.probabilities(batch)
@@ -61,7 +62,7 @@ def test_a_baseline_learns_and_predicts_probabilities(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_stored_baseline_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
     """Its arrays go to the stage store as plain arrays and come back; fitting again gives them again."""
-    batch, models = made(), [CLASSICAL_MODELS[name].build(["a", "b"], 3, 5) for _ in range(3)]
+    batch, models = batch_for(name), [CLASSICAL_MODELS[name].build(["a", "b"], 3, 5) for _ in range(3)]
     models[0].fit(batch, Y)
     models[1].fit(batch, Y)
     store = StageStore(Folder(tmp_path))
@@ -78,7 +79,7 @@ def test_a_stored_baseline_predicts_the_same_bits(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_a_value_that_is_no_number_names_its_channel(name: str) -> None:
     """It is not taken for a missing channel, neither in fitting nor in predicting."""
-    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 3, 0), made()
+    model, batch = CLASSICAL_MODELS[name].build(["a", "b"], 3, 0), batch_for(name)
     model.fit(batch, Y)
     batch.values["a"][3, 2, 1] = torch.nan
 

@@ -10,7 +10,7 @@ from builders.windows import make_windows, with_card
 
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, MODEL_NAMES
 from raylab.runs.folder import RunFolder
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training.stage_store import StageStore
@@ -102,11 +102,11 @@ def test_every_combination_runs_or_says_why_not(fusion: str, encoder: str, peopl
 
 @pytest.mark.parametrize(("fusion", "encoder"), SOUND, ids=[f"{fusion}-{encoder}" for fusion, encoder in SOUND])
 def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str, people: Windows, tmp_path: Path) -> None:
-    """Every model takes a channel of variable length that some windows lack, but mlp_lstm, which says why."""
+    """Every model takes a channel of variable length that some windows lack, but those declared not to, which say why."""
     windows = shortened(people)
     asked = study(model_of(fusion, encoder), "non_personalized")
-    if encoder == "mlp_lstm":
-        with pytest.raises(StudyError, match="mlp_lstm takes windows of one length only, and made has b of variable length"):
+    if not (ENCODERS.get(encoder) or CLASSICAL_MODELS[encoder]).variable:
+        with pytest.raises(StudyError, match=f"{encoder} takes windows of one length only, and made has b of variable length"):
             list(plan(asked, {"made": windows.index}))
         return
     (trial,) = plan(asked, {"made": windows.index})
