@@ -10,7 +10,8 @@ from analysis.scores.metrics import METRICS
 from analysis.scores.scored_windows import ScoredWindows
 
 MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING = "majority_class", "random_guess", "text_ceiling"
-CHANCE_LEVELS = (MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING)
+PERSON_PRIOR, CLOCK, RUN_IDENTITY = "person_prior", "clock", "run_identity"
+CHANCE_LEVELS = (MAJORITY_CLASS, RANDOM_GUESS, PERSON_PRIOR, CLOCK, RUN_IDENTITY, TEXT_CEILING)
 GUESS_DRAWS = 20
 RECALLS = ("balanced_accuracy", "recall_macro")
 
@@ -32,18 +33,18 @@ def majority_class(windows: ScoredWindows, cell_seed: Ints) -> NamedArrays:
     return replace(windows, p=p).scores(len(cell_seed))
 
 
-def text_ceiling(windows: ScoredWindows, cell_seed: Ints, transcript: Ints) -> NamedArrays:
-    """Scores of an oracle that knows, of each transcript, how many of the tested windows have each class.
+def ceiling(windows: ScoredWindows, cell_seed: Ints, group: Ints) -> NamedArrays:
+    """Scores of an oracle that knows, of each group of windows (a transcript, a run, a person), how many of the tested ones have each class.
 
-    It guesses the most frequent one, and for recalls the one of which the transcript has the largest share: over all windows together no model
-    of the text alone has a higher accuracy, or a higher unweighted average recall. It is fitted on the test: a ceiling, not a result.
+    It guesses the most frequent one, and for recalls the one of which the group has the largest share: over all windows together no model
+    of the group alone has a higher accuracy, or a higher unweighted average recall. It is fitted on the test: a ceiling, not a result.
 
     Args:
         windows, cell_seed: as ``majority_class``'s.
-        transcript: (n,) number of each window's transcript, below 0 if it has none.
+        group: (n,) number of each window's group, below 0 if it has none.
     """
-    spoken = windows.take(np.flatnonzero(transcript >= 0))
-    pairs = np.stack([cell_seed[spoken.trial], transcript[transcript >= 0]], axis=1)
+    spoken = windows.take(np.flatnonzero(group >= 0))
+    pairs = np.stack([cell_seed[spoken.trial], group[group >= 0]], axis=1)
     _, text = np.unique(pairs, axis=0, return_inverse=True)
     text = text.reshape(-1)
     counts = np.zeros((text.max(initial=-1) + 1, windows.p.shape[1]))

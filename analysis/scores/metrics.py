@@ -7,10 +7,12 @@ Shapes: ``y`` (n,) class indices; ``p`` (n, n_classes) probabilities; ``trial_id
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from analysis.arrays import Bools, Floats, Integers, Ints, Probabilities
+from analysis.scores.order import auroc_halves, balanced
 
 BINS = 10
 LEAST_P = 1e-7
@@ -23,6 +25,7 @@ class PredictionBatch:
     Attributes:
         threshold: (n_trials,) of the probability of class 1, from which on a window counts as class 1 (``analysis.scores.operating_point``);
             None if there are none.
+        time: (n,) when each window was recorded (only the order within a trial matters), NaN where that is unknown; None if it is for all.
     """
 
     y: Integers
@@ -30,6 +33,7 @@ class PredictionBatch:
     trial_id: Integers
     n_trials: int
     threshold: Floats | None = None
+    time: Floats | None = None
 
     @cached_property
     def top(self) -> tuple[Integers, Probabilities]:
@@ -45,6 +49,22 @@ class PredictionBatch:
         k = self.p.shape[1]
         cells = (self.trial_id * k + self.y) * k + self.top[0]
         return np.bincount(cells, minlength=self.n_trials * k * k).reshape(self.n_trials, k, k).astype(np.float64)
+
+    @cached_property
+    def halves(self) -> Floats:
+        """AUROC of each trial among the pairs with the class later, and among those with it earlier, (n_trials, 2): of class 1, or the mean
+        of each class against the rest if there are more than two; missing without times (``analysis.scores.order``)."""
+        halves = np.full((self.n_trials, 2), np.nan)
+        if self.time is None or np.isnan(self.time).all():
+            return halves
+        classes = [1] if self.p.shape[1] == 2 else list(range(self.p.shape[1]))
+        first = np.flatnonzero(np.diff(self.trial_id, prepend=-1))
+        for begin, end in pairwise([*first, len(self.y)]):
+            rows = slice(begin, end)
+            if not np.isnan(self.time[rows]).any():
+                of_classes = [auroc_halves(self.y[rows] == k, self.p[rows, k], self.time[rows]) for k in classes]
+                halves[self.trial_id[begin]] = np.mean(of_classes, axis=0)
+        return halves
 
     @cached_property
     def n(self) -> Floats:
@@ -168,6 +188,19 @@ def _auroc(batch: PredictionBatch) -> Floats:
     return np.asarray(np.mean([_auroc_of(batch, k) for k in range(batch.p.shape[1])], axis=0))
 
 
+def _auroc_later(batch: PredictionBatch) -> Floats:
+    return np.asarray(batch.halves[:, 0])
+
+
+def _auroc_earlier(batch: PredictionBatch) -> Floats:
+    return np.asarray(batch.halves[:, 1])
+
+
+def _auroc_balanced(batch: PredictionBatch) -> Floats:
+    """Order-balanced AUROC: both halves count alike; missing for a participant whose classes came in one order only."""
+    return balanced(batch.halves[:, 0], batch.halves[:, 1])
+
+
 def _sums(batch: PredictionBatch, values: Floats) -> Floats:
     """Of values (n,) the sum of each trial."""
     return np.bincount(batch.trial_id, weights=values, minlength=batch.n_trials).astype(np.float64)
@@ -223,6 +256,9 @@ METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
     "precision_macro": _precision_macro,
     "recall_macro": _recall_macro,
     "auroc": _auroc,
+    "auroc_balanced": _auroc_balanced,
+    "auroc_later": _auroc_later,
+    "auroc_earlier": _auroc_earlier,
     "balanced_accuracy": _balanced_accuracy,
     "mcc": _mcc,
     "sensitivity": _sensitivity,
@@ -231,11 +267,15 @@ METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
     "log_loss": _log_loss,
     "ece": _ece,
 }
+ORDER_METRICS = ("auroc_balanced", "auroc_later", "auroc_earlier")  # that need to know when windows were recorded
 METRIC_ALIASES = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
 LESS_IS_BETTER = ("brier", "log_loss", "ece")
 # What a study's verdict may be about: not the expected calibration error, which is mostly bias at a participant's number of windows (0.11 for
-# probabilities that are right, at 40 windows), nor sensitivity or specificity, each of which alone is won by saying one class.
-PRIMARY_METRICS = tuple(name for name in METRICS if name not in ("ece", "sensitivity", "specificity"))
+# probabilities that are right, at 40 windows), nor sensitivity or specificity, each of which alone is won by saying one class, nor one half of
+# the pairs, which drift alone wins.
+PRIMARY_METRICS = tuple(
+    name for name in METRICS if name not in ("ece", "sensitivity", "specificity", "auroc_later", "auroc_earlier")
+)
 
 
 def evaluate(y: Integers, p: Probabilities) -> dict[str, float]:

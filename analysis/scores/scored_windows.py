@@ -24,16 +24,19 @@ class ScoredWindows:
         window: (n,) ids of the windows.
         y: (n,) true classes.
         p: (n, columns) probabilities, NaN beyond the classes of the trial's label.
+        time: (n,) when the windows were recorded, NaN where that is unknown; None if it is for all.
     """
 
     trial: Integers
     window: Ints
     y: Integers
     p: Probabilities
+    time: Floats | None = None
 
     def take(self, rows: Ints) -> "ScoredWindows":
         """These rows (``take`` copies rows of a narrow array several times quicker than an index does)."""
-        return ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0))
+        time = None if self.time is None else self.time[rows]
+        return ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p.take(rows, axis=0), time)
 
     def filter_trials(self, chosen: Bools) -> "ScoredWindows":
         """The rows of the trials that are chosen, (n_trials,)."""
@@ -78,7 +81,8 @@ class ScoredWindows:
         block_starts = np.searchsorted(first, np.arange(0, len(self.trial), BLOCK), side="right") - 1
         for begin, end in pairwise([*np.unique(first[block_starts]), len(self.trial)]):
             rows = slice(begin, end)
-            yield ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p[rows])
+            time = None if self.time is None else self.time[rows]
+            yield ScoredWindows(self.trial[rows], self.window[rows], self.y[rows], self.p[rows], time)
 
     def scores(self, n_trials: int, thresholds: Floats | None = None) -> NamedArrays:
         """``n_test`` and every metric of each trial, (n_trials,) each; NaN for a trial without windows.
@@ -93,7 +97,7 @@ class ScoredWindows:
                 begins = np.diff(block.trial, prepend=-1) > 0
                 trials = block.trial[begins]
                 cuts = None if thresholds is None else thresholds[trials]
-                batch = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials), cuts)
+                batch = PredictionBatch(block.y, block.p[:, :k], np.cumsum(begins) - 1, len(trials), cuts, block.time)
                 for name, metric in METRICS.items():
                     metrics[name][trials] = metric(batch)
         return {"n_test": np.bincount(self.trial, minlength=n_trials), **metrics}

@@ -12,7 +12,18 @@ import numpy as np
 import pandas as pd
 
 from analysis.arrays import Bools, Floats, Ints, NamedArrays
-from analysis.scores.chance_levels import MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING, majority_class, random_guess, text_ceiling
+from analysis.scores.chance_levels import (
+    CLOCK,
+    MAJORITY_CLASS,
+    PERSON_PRIOR,
+    RANDOM_GUESS,
+    RUN_IDENTITY,
+    TEXT_CEILING,
+    ceiling,
+    majority_class,
+    random_guess,
+)
+from analysis.scores.clock import clock_of_all, with_time
 from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, variant_label
 from analysis.scores.metrics import METRICS
 from analysis.scores.operating_point import thresholds
@@ -53,7 +64,7 @@ def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=COLUMNS)
-    windows = scored_windows(frames.predictions, trials)
+    windows, order_rows = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
     ok = trials["status"].eq("ok").to_numpy()
     reference = trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
     cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
@@ -61,6 +72,7 @@ def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
     if scoring == "paired":
         parts.append(_paired(windows, trials, ok, ok & reference, cuts))
     parts += _chance_rows(windows, trials, ok & reference, frames.transcripts)
+    parts += _order_rows(windows, trials, ok & reference, frames.window_order, order_rows)
     return _sorted_scores(parts, scoring)
 
 
@@ -90,9 +102,31 @@ def _chance_rows(
     has_transcripts = reference & trials["dataset"].isin(transcripts["dataset"]).to_numpy()
     if has_transcripts.any():
         spoken = target_windows.filter_trials(has_transcripts)
-        ceiling = text_ceiling(spoken, cell_seed, _transcript_of(spoken, trials, transcripts))
-        levels[TEXT_CEILING] = ceiling, has_transcripts
+        levels[TEXT_CEILING] = ceiling(spoken, cell_seed, _transcript_of(spoken, trials, transcripts)), has_transcripts
     return [_rows(trials, metrics, chosen, technique=name, variant="-") for name, (metrics, chosen) in levels.items()]
+
+
+def _order_rows(
+    windows: ScoredWindows, trials: pd.DataFrame, reference: Bools, order: pd.DataFrame, order_rows: Ints
+) -> list[pd.DataFrame]:
+    """What knows no signal (``analysis.scores.clock``): the person's class shares, the clock, and which run a window is of; on all windows of
+    each target whose order is known."""
+    known = np.flatnonzero(reference[windows.trial] & (order_rows >= 0))
+    if not len(known):
+        return []
+    timed, rows = windows.take(known), order_rows[known]
+    cell_seed = _combination_number(trials, [*CELL, "seed"])
+    person = pd.factorize(order["participant"])[0].astype(np.int64)
+    run = person * (int(order["run"].max()) + 1) + order["run"].to_numpy(dtype=np.int64)
+    p = clock_of_all(order, windows.p.shape[1])[rows]
+    p[np.isnan(timed.p)] = np.nan
+    levels = {
+        PERSON_PRIOR: ceiling(timed, cell_seed, person[rows]),
+        CLOCK: replace(timed, p=p).scores(len(trials)),
+        RUN_IDENTITY: ceiling(timed, cell_seed, run[rows]),
+    }
+    has_order = np.isin(np.arange(len(trials)), timed.trial)
+    return [_rows(trials, metrics, has_order, technique=name, variant="-") for name, metrics in levels.items()]
 
 
 def _transcript_of(windows: ScoredWindows, trials: pd.DataFrame, transcripts: pd.DataFrame) -> Ints:
@@ -116,7 +150,7 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=COLUMNS)
-    windows = scored_windows(frames.predictions, trials)
+    windows, _ = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
     unit = _combination_number(trials, [name for name in (*CELL, *FOLD) if name != across])
     has_windows = np.bincount(windows.trial, minlength=len(trials)) > 0
     rows = windows.match_windows(_representative(unit, has_windows))  # a window that any one of them lacks is not common to all

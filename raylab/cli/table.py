@@ -48,6 +48,11 @@ COMMANDS: dict[str, Command] = {
             EVALUATE,
         ),
         Command(
+            "audit",
+            "Ask what a dataset can show: whether the clock tells its labels, and what single channels tell without a network.",
+            CHECK,
+        ),
+        Command(
             "probe",
             "Put a dataset through a leak probe: windows with a known right result, or a study with its test labels flipped.",
             CHECK,

@@ -96,8 +96,10 @@ class RunFolder:
         participants: list[dict[str, Any]],
         transcripts: pa.Table | None = None,
         summaries: pa.Table | None = None,
+        orders: pa.Table | None = None,
     ) -> None:
-        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts and the windows' summaries.
+        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts, and the windows'
+        summaries and order.
 
         Files that would not change stay untouched. A start by another version, on another machine or of another study keeps the
         provenance of earlier starts under ``earlier``.
@@ -106,6 +108,7 @@ class RunFolder:
             participants: records of ``raylab.runs.participants.participants``.
             transcripts: table of ``raylab.runs.participants.transcripts_table``; None if no dataset has transcripts.
             summaries: table of ``raylab.runs.window_summaries.window_summaries``; None for none.
+            orders: table of ``raylab.runs.window_orders.window_orders``; None for none.
         """
         rows = [
             {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
@@ -121,6 +124,7 @@ class RunFolder:
             self.folder.write_json("participants.json", participants)
         self._keep_table("transcripts.parquet", transcripts)
         self._keep_table("window_summaries.parquet", summaries)
+        self._keep_table("window_order.parquet", orders)
         last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
         if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
             raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")

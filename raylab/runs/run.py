@@ -19,6 +19,7 @@ from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import provenance
 from raylab.runs.sweep import sweep
+from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets, plan
@@ -139,7 +140,7 @@ def start(
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
-        tables = transcripts_table(datasets), window_summaries(datasets)
+        tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets)
         context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables)
         best_params = None
         if study.search:
@@ -171,6 +172,7 @@ class _RunContext:
     participants: list[dict[str, Any]]
     transcripts: pa.Table | None
     summaries: pa.Table
+    orders: pa.Table
 
     def run(self, trials: list[Trial], run: RunFolder) -> None:
         """Run the trials that this folder lacks."""
@@ -191,6 +193,7 @@ class _RunContext:
             self.participants,
             self.transcripts,
             self.summaries,
+            self.orders,
         )
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}

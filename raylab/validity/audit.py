@@ -1,0 +1,245 @@
+"""What a prepared dataset can show: whether its labels follow the clock, and what single channels tell without any network.
+
+Linear models only (``lda`` on statistics of each window), every participant held out in turn. Nothing here depends on a study.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from analysis.scores.clock import clock_probabilities
+from analysis.scores.metrics import auroc
+from analysis.scores.order import auroc_halves
+from raylab.models.batch import Batch
+from raylab.models.estimators import Array, Classes
+from raylab.models.window_statistics import extended_statistics
+from raylab.windows.dataset import Windows
+from raylab.windows.order import window_order
+from raylab.windows.segmentation import NO_LABEL
+
+CLOCK, ALL, MEAN, ALONE, WITHOUT = "clock", "all channels", "mean of", "only", "without"
+BORDER_S = 180.0  # of a change of label, on each side
+LEAST_RUN = 5  # windows of a run in which a trend is looked for
+Times = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelAudit:
+    """The audit of one label.
+
+    Attributes:
+        label: its name. ``classes``: names of its classes.
+        participants: names of the people who have windows of at least two classes.
+        runs: (n_people, n_classes) runs of each class, a stretch of windows of one class without a gap; None if their order is unknown.
+        orders: for each pair of classes, how many people have all of the first before the second, the other way round, and both; empty
+            if the order is unknown.
+        sessions_tied: whether every person has several segments and each of them holds one class only.
+        scores: ``model``, ``participant``, ``auroc``, ``later``, ``earlier``, ``border`` (AUROC among windows within three minutes of a change
+            of label); halves are of the pairs in which the class came later or earlier, missing where there are none.
+        trend: mean over people of the correlation (Spearman) of time and the score of ``lda`` inside runs of one class; NaN if there are none.
+    """
+
+    label: str
+    classes: tuple[str, ...]
+    participants: tuple[str, ...]
+    runs: npt.NDArray[np.int64] | None
+    orders: tuple[tuple[str, str, int, int, int], ...]
+    sessions_tied: bool
+    scores: pd.DataFrame
+    trend: float
+
+    def mean(self, model: str, column: str = "auroc") -> float:
+        """Mean of a column over the people who have one; NaN if nobody has."""
+        values = self.scores.loc[self.scores["model"].eq(model), column]
+        return float(values.mean())
+
+    def balanced(self, model: str) -> float:
+        """Mean of both halves, each the mean over the people who have such pairs; NaN if nobody has one of them."""
+        return (self.mean(model, "later") + self.mean(model, "earlier")) / 2
+
+    @property
+    def fixed(self) -> bool:
+        """Whether one order is all that there is: no person has a pair of windows of the other."""
+        return bool(self.orders) and all(min(before + both, after + both) == 0 for _, _, before, after, both in self.orders)
+
+
+def audit(windows: Windows, label: str) -> LabelAudit:
+    """The audit of a label of prepared windows."""
+    index = windows.index
+    order = window_order(index, label)
+    rows = np.flatnonzero(index.labels[label] != NO_LABEL) if order is None else order.rows
+    y, person = index.labels[label][rows].astype(np.int64), index.participant_index[rows].astype(np.int64)
+    two_classes = [k for k in np.unique(person) if len(np.unique(y[person == k])) > 1]
+    classes = index.classes(label)
+    predictions = _predictions(windows, rows, y, person, len(classes))
+    time, run = (None, None) if order is None else (order.start_s, order.run)
+    if order is not None:
+        frame = pd.DataFrame({"participant": person, "y": y, "start_s": order.start_s, "segment_s": order.segment_s})
+        predictions = {CLOCK: clock_probabilities(frame, len(classes)), **predictions}
+    names = {k: index.participants[k] for k in two_classes}
+    return LabelAudit(
+        label=label,
+        classes=classes,
+        participants=tuple(names.values()),
+        runs=None if run is None else _runs(person, run, y, two_classes, len(classes)),
+        orders=() if time is None else _orders(person, time, y, two_classes, classes),
+        sessions_tied=_sessions_tied(person, index.segment[rows], y, two_classes),
+        scores=_scores(predictions, y, person, names, time, run),
+        trend=np.nan if time is None or run is None else _trend(predictions[ALL], y, person, time, run),
+    )
+
+
+def _predictions(
+    windows: Windows, rows: npt.NDArray[np.int64], y: Classes, person: Classes, n_classes: int
+) -> dict[str, Array]:
+    """Probabilities (n, n_classes), or a score (n, 1), of every model: ``lda`` on all channels, on each one alone and on all others, and the
+    mean of each channel with one column, which is not trained at all."""
+    channels = [channel.name for channel in windows.index.card.channels if not channel.features]
+    features = {name: _features(windows, name, rows) for name in channels}
+    predictions = {ALL: cross_predicted(np.hstack(list(features.values())), y, person, n_classes)}
+    for name, x in features.items():
+        if windows.signals[name].shape[2] == 1 and windows.signals[name].shape[1] > 1:
+            predictions[f"{MEAN} {name}"] = x[:, :1]
+        if len(channels) > 1:
+            others = np.hstack([other for channel, other in features.items() if channel != name])
+            predictions[f"{name} {ALONE}"] = cross_predicted(x, y, person, n_classes)
+            predictions[f"{WITHOUT} {name}"] = cross_predicted(others, y, person, n_classes)
+    return predictions
+
+
+def _features(windows: Windows, channel: str, rows: npt.NDArray[np.int64]) -> Array:
+    lengths = windows.lengths.get(channel)
+    values = {channel: torch.from_numpy(windows.signals[channel][rows])}
+    return extended_statistics(
+        Batch(values, {} if lengths is None else {channel: torch.from_numpy(lengths[rows]).long()}), [channel]
+    )
+
+
+def cross_predicted(x: Array, y: Classes, person: Classes, n_classes: int) -> Array:
+    """Probabilities (n, n_classes) of the windows of each person by linear discriminant analysis (Ledoit-Wolf shrinkage) on all others.
+
+    Statistics are standardized by the others; a missing one counts as their mean, one that does not vary is dropped.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    p = np.zeros((len(y), n_classes))
+    for target in np.unique(person):
+        held_out = person == target
+        with np.errstate(invalid="ignore"):
+            mean = np.nan_to_num(np.nanmean(x[~held_out], axis=0)) if (~held_out).any() else np.zeros(x.shape[1])
+            scale = np.nan_to_num(np.nanstd(x[~held_out], axis=0))
+        moving = scale > 1e-9 * np.maximum(np.abs(mean), 1.0)
+        classes = np.unique(y[~held_out])
+        if len(classes) < 2 or not moving.any():
+            p[held_out] = 1 / n_classes
+            continue
+        standardized = np.nan_to_num((x[:, moving] - mean[moving]) / scale[moving])
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(standardized[~held_out], y[~held_out])
+        p[np.ix_(held_out, classes)] = model.predict_proba(standardized[held_out])
+    return p
+
+
+def _scores(
+    predictions: dict[str, Array],
+    y: Classes,
+    person: Classes,
+    names: dict[int, str],
+    time: Times | None,
+    run: npt.NDArray[np.int64] | None,
+) -> pd.DataFrame:
+    found = []
+    for model, p in predictions.items():
+        for k, name in names.items():
+            mine = person == k
+            row = {"model": model, "participant": name, "auroc": _auroc(y[mine], p[mine])}
+            if time is not None and run is not None:
+                near = near_border(time[mine], run[mine])
+                row["later"], row["earlier"] = _halves(y[mine], p[mine], time[mine])
+                row["border"] = _auroc(y[mine][near], p[mine][near])
+            found.append(row)
+    return pd.DataFrame(found, columns=["model", "participant", "auroc", "later", "earlier", "border"])
+
+
+def _auroc(y: Classes, p: Array) -> float:
+    if p.shape[1] > 1:
+        return auroc(y, p)
+    return _rank_auroc(y, p[:, 0])
+
+
+def _rank_auroc(y: Classes, score: Array) -> float:
+    """AUROC of class 1 by a score; NaN if one class is absent, or if there are more than two."""
+    if y.max(initial=0) > 1 or len(np.unique(y)) < 2:
+        return np.nan
+    ahead = score[y == 1][:, None] - score[y == 0]
+    return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
+
+
+def _halves(y: Classes, p: Array, time: Times) -> tuple[float, float]:
+    if p.shape[1] <= 2:
+        return auroc_halves(y == 1, p[:, -1], time)
+    later, earlier = np.mean([auroc_halves(y == k, p[:, k], time) for k in range(p.shape[1])], axis=0)
+    return float(later), float(earlier)
+
+
+def near_border(time: Times, run: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which windows of one person lie within three minutes of a change from one run to the next; runs further apart than that have no
+    border."""
+    near = np.zeros(len(time), dtype=bool)
+    for last in np.flatnonzero(np.diff(run)):
+        before, after = time[last], time[last + 1]
+        if after - before <= BORDER_S:
+            near |= (run == run[last]) & (time > before - BORDER_S)
+            near |= (run == run[last + 1]) & (time < after + BORDER_S)
+    return near
+
+
+def _runs(person: Classes, run: npt.NDArray[np.int64], y: Classes, people: list[int], n_classes: int) -> npt.NDArray[np.int64]:
+    counts = [[len(np.unique(run[(person == k) & (y == c)])) for c in range(n_classes)] for k in people]
+    return np.array(counts, dtype=np.int64).reshape(len(people), n_classes)
+
+
+def _orders(
+    person: Classes, time: Times, y: Classes, people: list[int], classes: tuple[str, ...]
+) -> tuple[tuple[str, str, int, int, int], ...]:
+    found = []
+    for second in range(len(classes)):
+        for first in range(second):
+            counts = [0, 0, 0]
+            for k in people:
+                one, two = (time[(person == k) & (y == c)] for c in (first, second))
+                if len(one) and len(two):
+                    counts[0 if one.max() < two.min() else 1 if two.max() < one.min() else 2] += 1
+            found.append((classes[first], classes[second], *counts))
+    return tuple(found)  # type: ignore[arg-type]  # three counts
+
+
+def _sessions_tied(person: Classes, segment: npt.NDArray[np.int32], y: Classes, people: list[int]) -> bool:
+    for k in people:
+        mine = person == k
+        segments = np.unique(segment[mine])
+        if len(segments) < 2 or any(len(np.unique(y[mine & (segment == s)])) > 1 for s in segments):
+            return False
+    return bool(people)
+
+
+def _trend(p: Array, y: Classes, person: Classes, time: Times, run: npt.NDArray[np.int64]) -> float:
+    """Whether the score of class 1 (of the windows' own class, if there are more than two) rises inside a run of one class."""
+    from scipy.stats import spearmanr
+
+    of_people = []
+    score = p[:, 1] if p.shape[1] == 2 else p[np.arange(len(y)), y]
+    for k in np.unique(person):
+        mine = np.flatnonzero(person == k)
+        borders = [0, *(np.flatnonzero(np.diff(run[mine])) + 1), len(mine)]
+        found = [
+            spearmanr(time[mine[a:b]], score[mine[a:b]]).statistic
+            for a, b in pairwise(borders)
+            if b - a >= LEAST_RUN and np.ptp(score[mine[a:b]]) > 0
+        ]
+        if found:
+            of_people.append(np.mean(found))
+    return float(np.mean(of_people)) if of_people else np.nan

@@ -1,0 +1,225 @@
+"""What an audit says: sentences, tables of texts, plain values, and a page."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.formatting import mean_sd, number, pipe_table
+from analysis.report.html import Page, Section, TableBlock, render
+from raylab.validity.audit import ALL, CLOCK, MEAN, LabelAudit
+from raylab.windows.card import WindowsCard
+
+NEAR = 0.02  # an AUROC that is at most this much below the best counts as near it
+OPPOSITE = (
+    0.1  # one channel's mean tells the classes apart in opposite directions if it has people below this and above 1 - this
+)
+HEAD = ("model", "AUROC, mean (SD)", "smallest", "class later", "class earlier", "order-balanced", "near a change of label")
+CAPTION = (
+    "AUROC per person, every person held out in turn, mean over people. Class later, earlier: among the pairs of windows in which the class came "
+    "later, or earlier; in brackets how many people have such pairs. Order-balanced: the mean of both. Near a change: windows within three minutes "
+    "of it."
+)
+
+
+def order_sentences(audit: LabelAudit) -> list[str]:
+    """Which class came first, for how many people."""
+    if not audit.orders:
+        return ["These are utterances: their files do not say when they were spoken, so nothing can be said of their order."]
+    sentences = []
+    for first, second, before, after, both in audit.orders:
+        n = before + after + both
+        if both == n:
+            sentences.append(f"{first} and {second} alternate within every one of {n} people.")
+        elif n in (before, after):
+            earlier, later = (first, second) if before == n else (second, first)
+            sentences.append(
+                f"{later} comes after {earlier} for all {n} people: this label is fixed by the clock, and nothing measured here can be told "
+                "from drift."
+            )
+        else:
+            counts = [(before, f"{first} first"), (after, f"{second} first"), (both, "both orders")]
+            sentences.append(
+                f"{first} and {second}: "
+                + ", ".join(f"{text} for {count}" for count, text in counts if count)
+                + f" of {n} people."
+            )
+    return sentences
+
+
+def _runs_sentence(audit: LabelAudit) -> list[str]:
+    if audit.runs is None or not len(audit.runs):
+        return []
+    if (audit.runs <= 1).all():
+        return [
+            "Every person has one run of each class: calibration and test windows share it, so a gain of calibration may be the identity of the "
+            "run (run_identity reaches 1)."
+        ]
+    low, high = audit.runs.min(axis=0), audit.runs.max(axis=0)
+    counts = ", ".join(
+        f"{low[k]} of {name}" if low[k] == high[k] else f"{low[k]} to {high[k]} of {name}"
+        for k, name in enumerate(audit.classes)
+    )
+    return [f"Runs per person: {counts}; calibrate by whole runs (unit: block)."]
+
+
+def _clock_sentence(audit: LabelAudit) -> list[str]:
+    if not audit.orders:
+        return []
+    clock, signals = audit.mean(CLOCK), audit.mean(ALL)
+    text = f"The clock alone reaches an AUROC of {number(clock)}, a linear model of all channels {number(signals)}"
+    verdict = "the clock tells more than the signals" if clock > signals else "the signals tell more than the clock"
+    return [f"{text}: {verdict if abs(clock - signals) > NEAR else 'the two cannot be told apart by this'}."]
+
+
+def _halves_sentence(audit: LabelAudit) -> list[str]:
+    later, earlier = audit.mean(ALL, "later"), audit.mean(ALL, "earlier")
+    if not audit.orders:
+        return []
+    if np.isnan(later) or np.isnan(earlier):
+        known = "later" if np.isnan(earlier) else "earlier"
+        return [f"Nobody has the other order ({known} only), so no order-balanced score exists."]
+    text = (
+        f"Where the class came later the linear model has {number(later)}, where it came earlier {number(earlier)}: order-balanced "
+        f"{number((later + earlier) / 2)}"
+    )
+    weaker = min(later, earlier)
+    if weaker <= 0.55:
+        return [f"{text}; in one of the two orders it is at chance or turned round, so what it ranks by is drift."]
+    if abs(later - earlier) <= 0.05:
+        return [f"{text}; it holds in both orders, so drift does not explain it."]
+    return [f"{text}; it holds in both orders, and drift adds to it in one."]
+
+
+def _channel_sentences(audit: LabelAudit) -> list[str]:
+    best = audit.mean(ALL)
+    means = [name for name in audit.scores["model"].unique() if str(name).startswith(f"{MEAN} ")]
+    near = [name for name in means if max(audit.mean(name), 1 - audit.mean(name)) >= best - NEAR]
+    sentences = [
+        f"The {name}, without any training, reaches {number(max(audit.mean(name), 1 - audit.mean(name)))}: near the linear model of all channels."
+        for name in near
+    ]
+    opposite = []
+    for name in means:
+        values = audit.scores.loc[audit.scores["model"].eq(name), "auroc"].dropna()
+        low, high = int((values < OPPOSITE).sum()), int((values > 1 - OPPOSITE).sum())
+        if low and high:
+            opposite.append(f"{name} ({low} and {high})")
+    if opposite:
+        sentences.append(
+            f"Below {OPPOSITE:g} for some people and above {1 - OPPOSITE:g} for others: {', '.join(opposite)}. Such a channel tells the classes "
+            "apart in opposite directions, as an order of runs does, and misleads a model that trusts it."
+        )
+    return sentences
+
+
+def sentences(audit: LabelAudit) -> list[str]:
+    """What the label can and cannot show, the most important first."""
+    trend = [
+        f"Inside a run of one class the linear model's score {'rises' if audit.trend > 0 else 'falls'} with time (mean correlation "
+        f"{audit.trend:+.2f})."
+    ] * (not np.isnan(audit.trend) and abs(audit.trend) >= 0.2)
+    tied = [
+        "Every segment of a recording holds one class only: whatever differs between segments tells the class."
+    ] * audit.sessions_tied
+    return [
+        *order_sentences(audit),
+        *_clock_sentence(audit),
+        *_halves_sentence(audit),
+        *_runs_sentence(audit),
+        *tied,
+        *_channel_sentences(audit),
+        *trend,
+    ]
+
+
+def table_rows(audit: LabelAudit) -> list[tuple[str, ...]]:
+    """The rows of the table: the clock, all channels, then each channel's mean, alone and left out."""
+    rows = []
+    for model in audit.scores["model"].unique():
+        of_model = audit.scores[audit.scores["model"].eq(model)]
+        halves = [
+            f"{number(of_model[side].mean())} ({of_model[side].count()})" if of_model[side].count() else "-"
+            for side in ("later", "earlier")
+        ]
+        border = number(of_model["border"].mean()) if of_model["border"].count() else "-"
+        auroc = of_model["auroc"]
+        rows.append(
+            (
+                str(model),
+                mean_sd(auroc.mean(), auroc.std(ddof=1)),
+                number(auroc.min()),
+                *halves,
+                number(audit.balanced(str(model))),
+                border,
+            )
+        )
+    return rows
+
+
+def as_dict(audit: LabelAudit) -> dict[str, Any]:
+    """Plain values for JSON, missing ones as None."""
+    by_model = {
+        str(model): {
+            name: _plain(value)
+            for name, value in {
+                "auroc": part["auroc"].mean(),
+                "auroc_sd": part["auroc"].std(ddof=1),
+                "auroc_min": part["auroc"].min(),
+                "later": part["later"].mean(),
+                "earlier": part["earlier"].mean(),
+                "balanced": audit.balanced(str(model)),
+                "border": part["border"].mean(),
+            }.items()
+        }
+        for model, part in audit.scores.groupby("model", sort=False)
+    }
+    names = ("first", "second", "first_before_second", "second_before_first", "both")
+    return {
+        "label": audit.label,
+        "classes": list(audit.classes),
+        "people": list(audit.participants),
+        "fixed_by_the_clock": audit.fixed,
+        "orders": [dict(zip(names, order, strict=True)) for order in audit.orders],
+        "models": by_model,
+        "trend_within_runs": _plain(audit.trend),
+        "sentences": sentences(audit),
+    }
+
+
+def _plain(value: Any) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
+
+
+def page(card: WindowsCard, audits: list[LabelAudit]) -> str:
+    """The audit as one HTML page."""
+    sections = [
+        Section(
+            f"{audit.label} ({', '.join(audit.classes)})",
+            items=tuple(sentences(audit)),
+            blocks=(TableBlock(CAPTION, HEAD, tuple(table_rows(audit))),),
+        )
+        for audit in audits
+    ]
+    return render(
+        Page(
+            title=f"{card.dataset}: emotion or the clock?",
+            intro=f"{len(card.participants)} people, {card.preprocessing.description}.",
+            warnings=(("Caution.", card.caution),) if card.caution else (),
+            verdicts=tuple((section, section.items[0]) for section in sections),
+            method=(
+                "No network: the clock is a boosted tree on the seconds since the recording and the segment began, all else linear discriminant "
+                "analysis on statistics of each window, or the mean of a channel without training. Fingerprint of the windows: "
+                f"{card.fingerprint}."
+            ),
+            sections=tuple(sections),
+        )
+    )
+
+
+def markdown(card: WindowsCard, audits: list[LabelAudit]) -> str:
+    """The audit as a page of a repository."""
+    lines = [f"# {card.dataset}: emotion or the clock?", ""]
+    for audit in audits:
+        lines += [f"## {audit.label}", "", *(f"- {sentence}" for sentence in sentences(audit)), ""]
+        lines += [*pipe_table(HEAD, table_rows(audit)), "", CAPTION, ""]
+    return "\n".join(lines)
