@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from analysis.report.external_tables import ExternalSource
-from analysis.report.parts import appendix, classes, comparison, models, participants, run, training
+from analysis.report.parts import appendix, classes, comparison, models, order, participants, run, training
 from analysis.report.report_part import ReportPart
 
 # In this order they are computed, each from the frames of those before it, and their sections stand in the page: first those of the
@@ -15,6 +15,7 @@ PARTS: tuple[ReportPart, ...] = (
     comparison.CHOSEN,
     comparison.PAPER_TABLE,
     models.MODEL_COMPARISON,
+    order.ORDER,
     participants.GAINS,
     comparison.LABEL_BUDGET,
     comparison.NUMBER_OF_CLUSTERS,
