@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from analysis.scores.metrics import LESS_IS_BETTER, METRICS, PRIMARY_METRICS, PredictionBatch, auroc, evaluate
+from analysis.scores.metrics import LESS_IS_BETTER, METRICS, ORDER_METRICS, PRIMARY_METRICS, PredictionBatch, auroc, evaluate
 
 
 def _two(p: list[float]) -> np.ndarray:
@@ -48,6 +48,7 @@ def _sklearns(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
         "auroc": float(np.mean(ranked)),  # with two classes both are the same
         "balanced_accuracy": sk.recall_score(y, guess, labels=np.unique(y), **macro),
         "mcc": sk.matthews_corrcoef(y, guess) if len(set(y)) > 1 else np.nan,
+        **dict.fromkeys(ORDER_METRICS, np.nan),  # they need times (test_order.py)
         "sensitivity": np.nan,  # they need a threshold, which is chosen on other participants
         "specificity": np.nan,
         "brier": _plain_brier(y, p),
@@ -94,8 +95,8 @@ def test_a_certain_mistake_has_a_finite_loss() -> None:
 
 
 def test_a_verdict_may_be_about_what_cannot_be_won_by_one_class() -> None:
-    """Not ECE (bias), nor sensitivity or specificity alone; less is better of the three errors."""
-    assert set(METRICS) - set(PRIMARY_METRICS) == {"ece", "sensitivity", "specificity"}
+    """Not ECE (bias), nor sensitivity or specificity or one half of the pairs alone; less is better of the three errors."""
+    assert set(METRICS) - set(PRIMARY_METRICS) == {"ece", "sensitivity", "specificity", "auroc_later", "auroc_earlier"}
     assert set(LESS_IS_BETTER) == {"brier", "log_loss", "ece"}
     for name in LESS_IS_BETTER:
         right, wrong = (evaluate(np.array([0, 1]), _two(p))[name] for p in ([0.1, 0.9], [0.9, 0.1]))
