@@ -218,6 +218,7 @@ def test_other_views_of_the_sound_are_channels_of_their_own(tmp_path: Path, acou
     assert (entry.name, entry.modality, entry.length) == (channel, "acoustic", steps)
 
 
+@pytest.mark.slow  # a minute of Ray's workers
 def test_extraction_runs_by_ray_data(cluster: None, tmp_path: Path) -> None:
     """Prepared on a cluster, the windows are those that are prepared in this process."""
     root = write_ravdess(tmp_path / "in")

@@ -122,6 +122,7 @@ def test_settings_tell_cohorts_apart() -> None:
     assert settings_of(CASES["homogeneous"], 0, 20) != settings_of(CASES["shuffled_labels"], 0, 20)
 
 
+@pytest.mark.slow  # a minute of Ray's workers
 def test_validate_goes_on_where_it_stopped(cluster: None, tmp_path: Path) -> None:
     """Two small cohorts through Ray, then the same command again, and one with other settings."""
     said: list[str] = []
