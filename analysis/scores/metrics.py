@@ -62,7 +62,9 @@ class PredictionBatch:
         for begin, end in pairwise([*first, len(self.y)]):
             rows = slice(begin, end)
             if not np.isnan(self.time[rows]).any():
-                of_classes = [auroc_halves(self.y[rows] == k, self.p[rows, k], self.time[rows]) for k in classes]
+                of_classes = [
+                    auroc_halves(self.y[rows] == k, self.p[rows, k].astype(np.float64), self.time[rows]) for k in classes
+                ]
                 halves[self.trial_id[begin]] = np.mean(of_classes, axis=0)
         return halves
 

@@ -1,7 +1,7 @@
 """Linear models on statistics of each window: ``lda``, ``logistic`` and ``ridge``, as scikit-learn fits them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit
@@ -19,7 +19,7 @@ class LinearModel(StatisticsModel):
     The probabilities are the logistic function of the one value, or the softmax of all.
     """
 
-    LIBRARIES = ("sklearn.discriminant_analysis", "sklearn.linear_model")
+    LIBRARIES: ClassVar[tuple[str, ...]] = ("sklearn.discriminant_analysis", "sklearn.linear_model")
 
     def predict(self, x: Array) -> Array:
         """Logistic function or softmax of the decision values."""

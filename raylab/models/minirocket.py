@@ -1,6 +1,7 @@
 """``minirocket``: random convolution kernels on every channel, and ridge regression on their features."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class MiniRocket(LinearModel):
     The decision value becomes a probability by the logistic function or softmax; it ranks windows and is no reliable probability.
     """
 
-    LIBRARIES = ("scipy.linalg",)
+    LIBRARIES: ClassVar[tuple[str, ...]] = ("scipy.linalg",)
 
     def look(self, batch: Batch) -> dict[str, Array]:
         """Biases of the kernels, from training windows.
@@ -144,7 +145,7 @@ def _whole_windows(batch: Batch, channel: str) -> tuple[npt.NDArray[np.float32],
         InvalidValueError: if windows differ in length, or have a single step, which is nothing to convolve.
     """
     x, valid = windows_of(batch, channel)
-    whole = valid.all(axis=1)
+    whole = np.asarray(valid.all(axis=1))
     single = x.shape[1] == 1
     if single or (valid.any(axis=1) & ~whole).any():
         problem = "has a single step" if single else "has windows of different lengths"

@@ -64,7 +64,7 @@ def fit_biases(x: Single, per_kernel: int, rng: np.random.Generator) -> Single:
             quantiles = (np.arange(rank + 1, rank + count + 1) * GOLDEN) % 1
             biases.append(np.quantile(convolved[kernel], quantiles))
             rank += count
-    return np.concatenate(biases).astype(np.float32)
+    return np.asarray(np.concatenate(biases), dtype=np.float32)
 
 
 def shares_above(x: Single, biases: Single, per_kernel: int) -> Single:

@@ -34,8 +34,9 @@ from raylab.windows.card import (
 )
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import contents
-from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table, write_rows
+from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, stored_index, to_table, write_rows
 from raylab.windows.feature_channels import feature_channels
+from raylab.windows.order import order_sentences
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
@@ -281,6 +282,8 @@ def prepare(
             sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
         ) from error
     card = _card(order, labels, *read_notes(folder, participants), folder)
+    index = stored_index(folder, card)
+    card = card.changed(order=tuple(sentence for label in labels for sentence in order_sentences(index, label.name)))
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)
     for line in _report(card):
@@ -328,6 +331,7 @@ def _report(card: WindowsCard) -> list[str]:
         lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
         lines += [f"         {note}" for note in entry.notes]
     lines += [line for channel in card.channels if channel.features for line in _feature_lines(card, channel)]
+    lines += [f"  {sentence}" for sentence in card.order]
     total = sum(entry.windows for entry in card.participants)
     lines.append(
         f"{total:,} windows over {len(card.participants)} people, {len(card.channels)} channels, fingerprint {card.fingerprint}"

@@ -11,6 +11,7 @@ from raylab.recordings import DATASETS
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
 from raylab.windows.duplicate_recordings import duplicate_recordings
+from raylab.windows.order import order_sentences
 
 PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
@@ -38,6 +39,7 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
         f"{len(dataset.index.participants)} people, {len(dataset.channels)} channels, {card.preprocessing.description}; "
         f"fingerprint {card.fingerprint}.",
         card.caution,
+        *order_sentences(dataset.index, dataset.entry.label),
         dataset.kind.description,
         *(reader.channel_notes(dataset.channels) if reader else ()),
         *(

@@ -18,7 +18,7 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes
 from raylab.models.window_statistics import extended_statistics
 from raylab.windows.dataset import Windows
-from raylab.windows.order import window_order
+from raylab.windows.order import PairOrder, pair_orders, window_order
 from raylab.windows.segmentation import NO_LABEL
 
 CLOCK, ALL, MEAN, ALONE, WITHOUT = "clock", "all channels", "mean of", "only", "without"
@@ -35,8 +35,7 @@ class LabelAudit:
         label: its name. ``classes``: names of its classes.
         participants: names of the people who have windows of at least two classes.
         runs: (n_people, n_classes) runs of each class, a stretch of windows of one class without a gap; None if their order is unknown.
-        orders: for each pair of classes, how many people have all of the first before the second, the other way round, and both; empty
-            if the order is unknown.
+        orders: which class came first, for each pair; empty if the order is unknown.
         sessions_tied: whether every person has several segments and each of them holds one class only.
         scores: ``model``, ``participant``, ``auroc``, ``later``, ``earlier``, ``border`` (AUROC among windows within three minutes of a change
             of label); halves are of the pairs in which the class came later or earlier, missing where there are none.
@@ -47,7 +46,7 @@ class LabelAudit:
     classes: tuple[str, ...]
     participants: tuple[str, ...]
     runs: npt.NDArray[np.int64] | None
-    orders: tuple[tuple[str, str, int, int, int], ...]
+    orders: tuple[PairOrder, ...]
     sessions_tied: bool
     scores: pd.DataFrame
     trend: float
@@ -64,7 +63,7 @@ class LabelAudit:
     @property
     def fixed(self) -> bool:
         """Whether one order is all that there is: no person has a pair of windows of the other."""
-        return bool(self.orders) and all(min(before + both, after + both) == 0 for _, _, before, after, both in self.orders)
+        return bool(self.orders) and all(pair.fixed for pair in self.orders)
 
 
 def audit(windows: Windows, label: str) -> LabelAudit:
@@ -86,7 +85,7 @@ def audit(windows: Windows, label: str) -> LabelAudit:
         classes=classes,
         participants=tuple(names.values()),
         runs=None if run is None else _runs(person, run, y, two_classes, len(classes)),
-        orders=() if time is None else _orders(person, time, y, two_classes, classes),
+        orders=() if order is None else pair_orders(order, classes),
         sessions_tied=_sessions_tied(person, index.segment[rows], y, two_classes),
         scores=_scores(predictions, y, person, names, time, run),
         trend=np.nan if time is None or run is None else _trend(predictions[ALL], y, person, time, run),
@@ -200,21 +199,6 @@ def near_border(time: Times, run: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
 def _runs(person: Classes, run: npt.NDArray[np.int64], y: Classes, people: list[int], n_classes: int) -> npt.NDArray[np.int64]:
     counts = [[len(np.unique(run[(person == k) & (y == c)])) for c in range(n_classes)] for k in people]
     return np.array(counts, dtype=np.int64).reshape(len(people), n_classes)
-
-
-def _orders(
-    person: Classes, time: Times, y: Classes, people: list[int], classes: tuple[str, ...]
-) -> tuple[tuple[str, str, int, int, int], ...]:
-    found = []
-    for second in range(len(classes)):
-        for first in range(second):
-            counts = [0, 0, 0]
-            for k in people:
-                one, two = (time[(person == k) & (y == c)] for c in (first, second))
-                if len(one) and len(two):
-                    counts[0 if one.max() < two.min() else 1 if two.max() < one.min() else 2] += 1
-            found.append((classes[first], classes[second], *counts))
-    return tuple(found)  # type: ignore[arg-type]  # three counts
 
 
 def _sessions_tied(person: Classes, segment: npt.NDArray[np.int32], y: Classes, people: list[int]) -> bool:

@@ -1,5 +1,6 @@
 """What an audit says: sentences, tables of texts, plain values, and a page."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,29 +22,11 @@ CAPTION = (
 )
 
 
-def order_sentences(audit: LabelAudit) -> list[str]:
+def _order_sentences(audit: LabelAudit) -> list[str]:
     """Which class came first, for how many people."""
     if not audit.orders:
         return ["These are utterances: their files do not say when they were spoken, so nothing can be said of their order."]
-    sentences = []
-    for first, second, before, after, both in audit.orders:
-        n = before + after + both
-        if both == n:
-            sentences.append(f"{first} and {second} alternate within every one of {n} people.")
-        elif n in (before, after):
-            earlier, later = (first, second) if before == n else (second, first)
-            sentences.append(
-                f"{later} comes after {earlier} for all {n} people: this label is fixed by the clock, and nothing measured here can be told "
-                "from drift."
-            )
-        else:
-            counts = [(before, f"{first} first"), (after, f"{second} first"), (both, "both orders")]
-            sentences.append(
-                f"{first} and {second}: "
-                + ", ".join(f"{text} for {count}" for count, text in counts if count)
-                + f" of {n} people."
-            )
-    return sentences
+    return [pair.sentence for pair in audit.orders]
 
 
 def _runs_sentence(audit: LabelAudit) -> list[str]:
@@ -122,7 +105,7 @@ def sentences(audit: LabelAudit) -> list[str]:
         "Every segment of a recording holds one class only: whatever differs between segments tells the class."
     ] * audit.sessions_tied
     return [
-        *order_sentences(audit),
+        *_order_sentences(audit),
         *_clock_sentence(audit),
         *_halves_sentence(audit),
         *_runs_sentence(audit),
@@ -173,13 +156,12 @@ def as_dict(audit: LabelAudit) -> dict[str, Any]:
         }
         for model, part in audit.scores.groupby("model", sort=False)
     }
-    names = ("first", "second", "first_before_second", "second_before_first", "both")
     return {
         "label": audit.label,
         "classes": list(audit.classes),
         "people": list(audit.participants),
         "fixed_by_the_clock": audit.fixed,
-        "orders": [dict(zip(names, order, strict=True)) for order in audit.orders],
+        "orders": [asdict(pair) for pair in audit.orders],
         "models": by_model,
         "trend_within_runs": _plain(audit.trend),
         "sentences": sentences(audit),

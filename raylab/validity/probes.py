@@ -229,6 +229,7 @@ def _card(card: WindowsCard, participants: list[Participant], record: ProbeCard,
     )
     return card.changed(
         participants=entries,
+        order=(),  # of labels or people that are others now; a run counts them anew
         probes=(*card.probes, record),
         caution=f"{card.caution} {sentence}".strip(),
         fingerprint=joint_fingerprint(entries, record.model_dump(mode="json", by_alias=True)),

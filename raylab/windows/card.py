@@ -180,6 +180,7 @@ class WindowsCard(CardPart):
         channels: in the order of the recording.
         participants: in the order of the dataset; ids of windows count them.
         similarity_traits: the traits that similarity of participants is computed from.
+        order: sentences on which class came first, for how many people (``raylab.windows.order``); none for utterances and older cards.
         probes: leak probes that the windows went through, first ones first.
         fingerprint: digest of all participants' windows; part of the hash of every stage trained on them.
     """
@@ -196,6 +197,7 @@ class WindowsCard(CardPart):
     channels: tuple[ChannelCard, ...]
     participants: tuple[ParticipantCard, ...]
     similarity_traits: tuple[str, ...]
+    order: tuple[str, ...] = ()
     probes: tuple[ProbeCard, ...] = ()
     fingerprint: Name
 
@@ -256,9 +258,9 @@ class WindowsCard(CardPart):
         return settings.as_dict()
 
     @model_serializer(mode="wrap")
-    def _probes_if_any(self, content: Any) -> dict[str, Any]:
-        """``probes`` is written if there are any."""
-        return {name: value for name, value in content(self).items() if name != "probes" or value}
+    def _what_there_is(self, content: Any) -> dict[str, Any]:
+        """``order`` and ``probes`` are written if there are any."""
+        return {name: value for name, value in content(self).items() if name not in ("order", "probes") or value}
 
     @model_validator(mode="after")
     def _one_of_each_name(self) -> Self:

@@ -313,7 +313,11 @@ def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowI
 
 def read_index(folder: Folder) -> WindowIndex:
     """The index alone: small, for planning."""
-    card = read_card(folder)
+    return stored_index(folder, read_card(folder))
+
+
+def stored_index(folder: Folder, card: WindowsCard) -> WindowIndex:
+    """The index of windows that are written, and whose card may not be yet."""
     columns = {name: OWN_TYPES[name] for name in (WINDOW, SEGMENT, START)} | {f"y_{label.name}": CLASS for label in card.labels}
     columns |= _statistics_columns(card)
     return _index(folder, card, [read_rows(folder, entry.name, columns) for entry in card.participants])

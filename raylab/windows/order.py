@@ -8,6 +8,8 @@ import numpy.typing as npt
 from raylab.windows.dataset import WindowIndex
 from raylab.windows.segmentation import NO_LABEL
 
+MANY_CLASSES = 3
+
 
 @dataclass(frozen=True)
 class WindowOrder:
@@ -52,3 +54,64 @@ def window_order(index: WindowIndex, label: str) -> WindowOrder | None:
 def _last_true(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """For each place the last marked one up to it; the first place is marked."""
     return np.maximum.accumulate(np.where(marks, np.arange(len(marks)), 0))
+
+
+@dataclass(frozen=True)
+class PairOrder:
+    """How many people have all windows of one class before all of another, the other way round, and neither.
+
+    Attributes:
+        first, second: names of the classes.
+        before: people with all of ``first`` before all of ``second``. ``after``: the other way round. ``both``: the two alternate.
+    """
+
+    first: str
+    second: str
+    before: int
+    after: int
+    both: int
+
+    @property
+    def fixed(self) -> bool:
+        """Whether nobody has a pair of windows in the other order."""
+        return min(self.before, self.after) + self.both == 0
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words, and what follows if there is one order only."""
+        n = self.before + self.after + self.both
+        if self.both == n:
+            return f"{self.first} and {self.second} alternate within each of {n} people."
+        if self.fixed:
+            earlier, later = (self.first, self.second) if self.before else (self.second, self.first)
+            return (
+                f"{later} comes after {earlier} for all {n} people: this label is fixed by the clock, and nothing measured here can be told "
+                "from drift."
+            )
+        counts = [(self.before, f"{self.first} first"), (self.after, f"{self.second} first"), (self.both, "both orders")]
+        listed = ", ".join(f"{text} for {count}" for count, text in counts if count)
+        return f"{self.first} and {self.second}: {listed} of {n} people."
+
+
+def pair_orders(order: WindowOrder, classes: tuple[str, ...]) -> tuple[PairOrder, ...]:
+    """The order of each pair of classes that anybody has both of."""
+    found = []
+    for second in range(len(classes)):
+        for first in range(second):
+            counts = [0, 0, 0]
+            for person in np.unique(order.person):
+                mine = order.person == person
+                one, two = (order.start_s[mine & (order.y == k)] for k in (first, second))
+                if len(one) and len(two):
+                    counts[0 if one.max() < two.min() else 1 if two.max() < one.min() else 2] += 1
+            if any(counts):
+                found.append(PairOrder(classes[first], classes[second], *counts))
+    return tuple(found)
+
+
+def order_sentences(index: WindowIndex, label: str) -> tuple[str, ...]:
+    """What came first, of every pair of a label's classes; of more than three classes only the pairs whose order is fixed. Nothing for
+    utterances."""
+    order = window_order(index, label)
+    pairs = () if order is None else pair_orders(order, index.classes(label))
+    return tuple(f"{label}: {pair.sentence}" for pair in pairs if pair.fixed or len(index.classes(label)) <= MANY_CLASSES)

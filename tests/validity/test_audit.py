@@ -11,6 +11,7 @@ from builders.windows import make_windows, store
 
 from raylab.validity.audit import ALL, CLOCK, LabelAudit, audit, near_border
 from raylab.validity.audit_page import sentences
+from raylab.windows.order import PairOrder
 
 # emotion, drift, counterbalanced -> a sentence that the audit must have
 TRUTHS: dict[tuple[float, float, bool], str] = {
@@ -59,7 +60,7 @@ def test_orders_and_runs_are_counted_by_person() -> None:
 
     audited = audit(windows, "stress")
 
-    assert (("class0", "class1", 1, 1, 1),) == audited.orders
+    assert (PairOrder("class0", "class1", 1, 1, 1),) == audited.orders
     assert ("A", "B", "C") == audited.participants
     assert audited.runs is not None
     assert [[1, 1], [1, 1], [2, 1]] == audited.runs.tolist()
