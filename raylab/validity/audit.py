@@ -86,7 +86,7 @@ def audit(windows: Windows, label: str) -> LabelAudit:
         participants=tuple(names.values()),
         runs=None if run is None else _runs(person, run, y, two_classes, len(classes)),
         orders=() if order is None else pair_orders(order, classes),
-        sessions_tied=_sessions_tied(person, index.segment[rows], y, two_classes),
+        sessions_tied=order is not None and _sessions_tied(person, index.segment[rows], y, two_classes),
         scores=_scores(predictions, y, person, names, time, run),
         trend=np.nan if time is None or run is None else _trend(predictions[ALL], y, person, time, run),
     )
@@ -96,16 +96,17 @@ def _predictions(
     windows: Windows, rows: npt.NDArray[np.int64], y: Classes, person: Classes, n_classes: int
 ) -> dict[str, Array]:
     """Probabilities (n, n_classes), or a score (n, 1), of every model: ``lda`` on all channels, on each one alone and on all others, and the
-    mean of each channel with one column, which is not trained at all."""
+    mean of each channel with one column, which is not trained at all (of labels of two classes)."""
     channels = [channel.name for channel in windows.index.card.channels if not channel.features]
     features = {name: _features(windows, name, rows) for name in channels}
     predictions = {ALL: cross_predicted(np.hstack(list(features.values())), y, person, n_classes)}
     for name, x in features.items():
-        if windows.signals[name].shape[2] == 1 and windows.signals[name].shape[1] > 1:
+        if n_classes == 2 and windows.signals[name].shape[2] == 1 and windows.signals[name].shape[1] > 1:
             predictions[f"{MEAN} {name}"] = x[:, :1]
         if len(channels) > 1:
-            others = np.hstack([other for channel, other in features.items() if channel != name])
             predictions[f"{name} {ALONE}"] = cross_predicted(x, y, person, n_classes)
+        if len(channels) > 2:  # of two, each is what is left without the other
+            others = np.hstack([other for channel, other in features.items() if channel != name])
             predictions[f"{WITHOUT} {name}"] = cross_predicted(others, y, person, n_classes)
     return predictions
 
@@ -170,8 +171,8 @@ def _auroc(y: Classes, p: Array) -> float:
 
 
 def _rank_auroc(y: Classes, score: Array) -> float:
-    """AUROC of class 1 by a score; NaN if one class is absent, or if there are more than two."""
-    if y.max(initial=0) > 1 or len(np.unique(y)) < 2:
+    """AUROC of class 1 by a score; NaN if one class is absent."""
+    if len(np.unique(y)) < 2:
         return np.nan
     ahead = score[y == 1][:, None] - score[y == 0]
     return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())

@@ -10,6 +10,7 @@ from analysis.report.html import Page, Section, TableBlock, render
 from raylab.validity.audit import ALL, CLOCK, MEAN, LabelAudit
 from raylab.windows.card import WindowsCard
 
+CHANCE = 0.55  # a mean AUROC up to this counts as chance
 NEAR = 0.02  # an AUROC that is at most this much below the best counts as near it
 OPPOSITE = (
     0.1  # one channel's mean tells the classes apart in opposite directions if it has people below this and above 1 - this
@@ -49,6 +50,10 @@ def _clock_sentence(audit: LabelAudit) -> list[str]:
     if not audit.orders:
         return []
     clock, signals = audit.mean(CLOCK), audit.mean(ALL)
+    if max(clock, signals) <= CHANCE:
+        return [
+            f"Neither the clock ({number(clock)}) nor a linear model of all channels ({number(signals)}) tells the classes apart."
+        ]
     text = f"The clock alone reaches an AUROC of {number(clock)}, a linear model of all channels {number(signals)}"
     verdict = "the clock tells more than the signals" if clock > signals else "the signals tell more than the clock"
     return [f"{text}: {verdict if abs(clock - signals) > NEAR else 'the two cannot be told apart by this'}."]
@@ -56,7 +61,7 @@ def _clock_sentence(audit: LabelAudit) -> list[str]:
 
 def _halves_sentence(audit: LabelAudit) -> list[str]:
     later, earlier = audit.mean(ALL, "later"), audit.mean(ALL, "earlier")
-    if not audit.orders:
+    if not audit.orders or audit.mean(ALL) <= CHANCE:
         return []
     if np.isnan(later) or np.isnan(earlier):
         known = "later" if np.isnan(earlier) else "earlier"
@@ -66,7 +71,7 @@ def _halves_sentence(audit: LabelAudit) -> list[str]:
         f"{number((later + earlier) / 2)}"
     )
     weaker = min(later, earlier)
-    if weaker <= 0.55:
+    if weaker <= CHANCE:
         return [f"{text}; in one of the two orders it is at chance or turned round, so what it ranks by is drift."]
     if abs(later - earlier) <= 0.05:
         return [f"{text}; it holds in both orders, so drift does not explain it."]
@@ -76,7 +81,7 @@ def _halves_sentence(audit: LabelAudit) -> list[str]:
 def _channel_sentences(audit: LabelAudit) -> list[str]:
     best = audit.mean(ALL)
     means = [name for name in audit.scores["model"].unique() if str(name).startswith(f"{MEAN} ")]
-    near = [name for name in means if max(audit.mean(name), 1 - audit.mean(name)) >= best - NEAR]
+    near = [name for name in means if best > CHANCE and max(audit.mean(name), 1 - audit.mean(name)) >= best - NEAR]
     sentences = [
         f"The {name}, without any training, reaches {number(max(audit.mean(name), 1 - audit.mean(name)))}: near the linear model of all channels."
         for name in near
@@ -132,7 +137,7 @@ def table_rows(audit: LabelAudit) -> list[tuple[str, ...]]:
                 mean_sd(auroc.mean(), auroc.std(ddof=1)),
                 number(auroc.min()),
                 *halves,
-                number(audit.balanced(str(model))),
+                number(audit.balanced(str(model))) or "-",
                 border,
             )
         )
