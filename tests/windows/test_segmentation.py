@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders.recordings import ANY, CODES, MAJORITY, OWN_MEAN, PAPER, PAST, SLOW, Values, recording, segment, track
+from builders.recordings import ANY, AXIS, CODES, FAST, MAJORITY, OWN_MEAN, PAPER, PAST, SLOW, Values, recording, segment, track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -325,7 +325,9 @@ def test_impossible_rate_is_refused(rate_hz: float, target_hz: float) -> None:
 @pytest.mark.parametrize("seconds", [3, 10])
 def test_too_short_recording_is_refused(seconds: float) -> None:
     """A recording without room for one window says how long it is, and what to do."""
-    with pytest.raises(RecordingError, match=rf"participant P1, file P1.csv: {seconds}\.0 s give 0 windows of 10 s.*stress.*--exclude"):
+    with pytest.raises(
+        RecordingError, match=rf"participant P1, file P1.csv: {seconds}\.0 s give 0 windows of 10 s.*stress.*--exclude"
+    ):
         cut(recording(segment(seconds)), [MAJORITY], PAPER)
 
 
