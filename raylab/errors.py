@@ -3,10 +3,12 @@
 ``RaylabError`` is what a user can act on, and the command line prints its message alone. Whatever else leaves a command is a fault in raylab.
 """
 
+import re
 from typing import Any
 
 SHOWN_CHARACTERS = 60  # of a value that is refused
 SHOWN_PROBLEMS = 5  # of a file that is refused
+SHOWN_WORD, SHOWN_SENTENCE = 200, 2000  # characters of a name within a problem, and of a problem
 
 
 class RaylabError(Exception):
@@ -37,7 +39,7 @@ class RecordingError(RaylabError):
         origin = [
             f"{name} {value}" for name, value in (("participant", participant), ("channel", channel), ("file", file)) if value
         ]
-        super().__init__(f"{', '.join(origin) or 'recording'}: {problem}. What to do: {remedy}")
+        super().__init__(f"{', '.join(origin) or 'recording'}: {readable(problem)}. What to do: {readable(remedy)}")
 
 
 class StudyError(RaylabError):
@@ -55,6 +57,16 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def readable(sentence: str) -> str:
+    """A sentence whose length somebody can read: of a name without end, and of the sentence, the middle is left out."""
+    return _without_middle(re.sub(rf"\S{{{SHOWN_WORD + 1},}}", lambda word: _without_middle(word[0], SHOWN_WORD), sentence))
+
+
+def _without_middle(text: str, longest: int = SHOWN_SENTENCE) -> str:
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
 
 
 def first_of(problems: list[str]) -> str:

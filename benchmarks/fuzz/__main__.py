@@ -24,7 +24,7 @@ from benchmarks.fuzz.pool import FuzzAccount, ReaderProcess, fuzz
 from benchmarks.fuzz.reader import MODULES, SELF_TEST, reader_of
 
 PROGRESS_EVERY = 5000
-FINDINGS = 3  # exit code if there are any
+FINDINGS, STOPPED = 3, 130  # exit codes if there are any, and if somebody ended the command
 
 
 def _seed_of(reader: str) -> SeedInput:
@@ -91,7 +91,11 @@ def main(
     if repeat is not None:
         _repeat(names[0], repeat, timeout)
     n_processes = processes or os.cpu_count() or 1
-    tallies = [_fuzz(name, count or reader_of(name).count, seconds, seed, n_processes, timeout, out, tries) for name in names]
+    tallies = []
+    for name in names:
+        tallies.append(_fuzz(name, count or reader_of(name).count, seconds, seed, n_processes, timeout, out, tries))
+        if tallies[-1].stopped:
+            raise typer.Exit(STOPPED)
     if any(account.findings for account in tallies):
         raise typer.Exit(FINDINGS)
 

@@ -14,6 +14,7 @@ from raylab.recordings import DATASETS
 from raylab.windows.card import channel_cards, participant_summary
 from raylab.windows.dataset import to_table
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.recording_rules import checked
 from raylab.windows.windowing import cut_windows
 
 
@@ -78,7 +79,7 @@ def _read(root: Path, name: str, options: Mapping[str, Any] | None = None) -> No
     settings, chosen = Preprocessing(), {**dataset.options, **(options or {})}
     labels = [dataset.label(label) for label in dataset.default_labels]
     for number, participant in enumerate(dataset.participants(root, chosen)):
-        recording = dataset.read(root, participant, chosen)
+        recording = checked(dataset.read(root, participant, chosen), labels, settings)
         cut = cut_windows(recording, labels, settings)
         participant_summary(recording, cut, labels)
         channel_cards(recording, cut)

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.fuzz.damage import Files, SeedInput, damaged
 from benchmarks.fuzz.worker import OWN, ReadOutcome, work
 
-START_S = 120.0
+START_S = 600.0  # a first start compiles for librosa: minutes on a busy machine
 RESTART_AFTER = 5000  # inputs; a library that keeps a little of each does not fill the memory
 
 
@@ -43,12 +43,17 @@ class FuzzFinding:
 
 @dataclass
 class FuzzAccount:
-    """The account of one reader's inputs."""
+    """The account of one reader's inputs.
+
+    Attributes:
+        stopped: whether somebody ended the command while they were read.
+    """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     findings: dict[tuple[str, str], FuzzFinding] = field(default_factory=dict)
     most_bytes: int = 0
     seconds: float = 0.0
+    stopped: bool = False
 
     def add(self, outcome: ReadOutcome, key: str, files: Files) -> None:
         """Count an outcome; of a fault that was seen before the smaller input stays."""
@@ -129,6 +134,11 @@ class ReaderProcess:
             self._end()
             raise RuntimeError(f"{self._reader}: the seed is not accepted:\n{outcome.message}")
 
+    def ready(self) -> None:
+        """Start the process if there is none, and wait until it has read the seed."""
+        if self._process is None:
+            self._start()
+
     def _stack(self) -> str:
         return str(self._folder / "stack.txt")
 
@@ -140,8 +150,7 @@ class ReaderProcess:
     def _read_once(self, order: str | Files, timeout_s: float) -> ReadOutcome:
         if self._process is not None and self._answered >= RESTART_AFTER:
             self._end()
-        if self._process is None:
-            self._start()
+        self.ready()
         try:
             self._pipe.send(order)
             if not self._pipe.poll(timeout_s):
@@ -173,12 +182,14 @@ def fuzz(
     Args:
         key: the command's seed: the same key and count give the same inputs.
     """
-    account, numbers, lock, began = FuzzAccount(), iter(range(count)), threading.Lock(), time.monotonic()
+    account, numbers, lock = FuzzAccount(), iter(range(count)), threading.Lock()
     problems: list[BaseException] = []
 
     def follow() -> None:
         worker = ReaderProcess(reader, seed, timeout_s)
         try:
+            worker.ready()
+            began = time.monotonic()  # loading libraries is none of an input's time
             while not problems and time.monotonic() - began < seconds:
                 with lock:
                     number = next(numbers, None)
@@ -188,7 +199,7 @@ def fuzz(
                 outcome = worker.read(order)
                 with lock:
                     account.add(outcome, order, damaged(seed, order) if outcome.verdict == "finding" else {})
-                    account.seconds = time.monotonic() - began
+                    account.seconds = max(account.seconds, time.monotonic() - began)
                     on_progress(account)
         except BaseException as error:  # the other threads have to stop too
             problems.append(error)
@@ -203,6 +214,7 @@ def fuzz(
             thread.join()
     except KeyboardInterrupt as error:
         problems.append(error)
+        account.stopped = True
         for thread in threads:
             thread.join()
     if problems and not isinstance(problems[0], KeyboardInterrupt):

@@ -1,6 +1,7 @@
 """The types that a reader returns (``Recording`` and its parts), and ``Dataset``, by which a dataset declares itself."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -125,6 +126,18 @@ class Recording:
     traits: Mapping[str, Trait]
     notes: tuple[str, ...] = ()
     uneven_s: float = UNEVEN_S
+
+    @property
+    def place(self) -> str:
+        """What all of it was read from, for messages: a file, or the folder that its files share; empty if it is in no file."""
+        shared = {channel.file for channel in self.channels}
+        places = {place for segment in self.segments for place in ([segment.source] if segment.source else shared) if place}
+        if not self.segments:
+            places = shared - {""}
+        try:
+            return os.path.commonpath(places) if places else ""
+        except ValueError:  # some from the root of the file system, others not
+            return min(places)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ without a word, so the text is checked first, and pandas only turns cells into n
 
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = float(np.finfo(np.float32).max)  # windows are float32: a larger number would become infinite
+MOST_COLUMNS = 4096
 # The words of pandas for a cell without a value.
 NO_VALUE = frozenset(
     {"", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A"}
@@ -83,13 +85,15 @@ def read_text_table(
     names = _read_names(data, numbers, header, separator)
     if numbers == "all":
         numbers = names
-    text_names = [name for name in dict.fromkeys(names) if name not in numbers and (text == "all" or name in text)]
+    known = set(numbers)
+    text_names = [name for name in dict.fromkeys(names) if name not in known and (text == "all" or name in text)]
     _check_names(names, [*numbers, *text_names], separator)
     blank_rows = find_blank_rows(data, separator, only_first=not skip_blank_rows)
     if blank_rows and not skip_blank_rows:
         raise TableError(f"row {blank_rows[0]} is blank", "write every row, or remove the blank one")
     check_widths(data, separator, len(names), header)
-    positions = {name: names.index(name) for name in [*numbers, *text_names]}
+    first = {name: len(names) - 1 - i for i, name in enumerate(reversed(names))}
+    positions = {name: first[name] for name in [*numbers, *text_names]}
     frame = _parse(data, positions, numbers, len(names), separator, header, exact, blank_rows)
     table = UserTable(frame, tuple(names), 1 + header, tuple(blank_rows))
     _check_range(table, numbers)
@@ -104,6 +108,11 @@ def _read_names(data: bytes, numbers: Sequence[str] | Literal["all"], header: bo
     """
     end = data.find(b"\n")
     line = (data if end < 0 else data[:end]).decode("utf-8")
+    if line.count(separator) >= MOST_COLUMNS:
+        raise TableError(
+            f"its first row {shorten(line)!r} has {line.count(separator) + 1:,} columns, at most {MOST_COLUMNS:,} can be read",
+            "write one row per sample, and one column per feature",
+        )
     names = [clean(cell) for cell in split_cells(line, separator)]
     if len(names) < 2 and (others := [mark for mark in SEPARATORS if mark != separator and mark in line]):
         raise TableError(
@@ -148,14 +157,15 @@ def is_value(name: str) -> bool:
 
 def _check_names(names: Sequence[str], needed: Sequence[str], separator: str) -> None:
     """Refuse columns that are missing, or that stand twice."""
-    if missing := [name for name in needed if name not in names]:
+    times = Counter(names)
+    if missing := [name for name in needed if name not in times]:
         likely = [f"{other} for {name}" for name in missing for other in likely_same(name, names)]
         hint = f"; perhaps it has {', '.join(likely)}" if likely else ""
         if len(names) == 1 and separator not in names[0] and len(names[0].split()) > 1:
             hint += f"; columns are separated by {SEPARATORS[separator]}, not by blanks"
         raise TableError(f"lacks the column(s) {', '.join(missing)}; it has {', '.join(names)}{hint}")
-    if twice := [name for name in dict.fromkeys(needed) if name and names.count(name) > 1]:
-        raise TableError(f"has {names.count(twice[0])} columns named {twice[0]!r}", "give each column a name of its own")
+    if twice := [name for name in dict.fromkeys(needed) if name and times[name] > 1]:
+        raise TableError(f"has {times[twice[0]]} columns named {twice[0]!r}", "give each column a name of its own")
 
 
 def _parse(

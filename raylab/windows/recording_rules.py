@@ -38,17 +38,21 @@ def checked(recording: Recording, labels: Sequence[Label], settings: Preprocessi
     """
     for rules in (_missing_parts, _unfit_numbers, _unfit_times):
         if problems := list(rules(recording, labels, settings)):
-            raise _error(recording.participant, problems)
+            raise _error(recording, problems)
     return replace(recording, notes=(*recording.notes, *_uneven_notes(recording), *_clip_notes(recording, labels)))
 
 
-def _error(participant: str, problems: list[_Problem]) -> RecordingError:
-    """One error for all problems of a kind; its place is that of the first."""
+def _error(recording: Recording, problems: list[_Problem]) -> RecordingError:
+    """One error for all problems of a kind; its place is that of the first, or of the recording."""
     first, more = problems[0], len(problems) - SHOWN
     texts = [first.text, *(f"channel {p.channel}: {p.text}" if p.channel else p.text for p in problems[1:SHOWN])]
     text = "; ".join(texts) + (f"; and {more} more" if more > 0 else "")
     return RecordingError(
-        text, file=first.file or None, participant=participant, channel=first.channel or None, remedy=first.remedy
+        text,
+        file=first.file or recording.place,
+        participant=recording.participant,
+        channel=first.channel or None,
+        remedy=first.remedy,
     )
 
 

@@ -172,6 +172,7 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> P
     if not keep.any():
         raise RecordingError(
             f"{duration:.1f} s give {len(keep)} windows of {settings.window_s:g} s, none with a label ({', '.join(classes)})",
+            file=recording.place,
             participant=recording.participant,
             remedy="check the label track, choose another label, or leave the participant out with --exclude",
         )

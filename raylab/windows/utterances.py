@@ -136,6 +136,7 @@ def cut_utterances(recording: Recording, labels: list[Label], settings: Utteranc
     if not len(labelled):
         raise RecordingError(
             f"none of {len(recording.segments)} utterances has a label ({', '.join(classes)})",
+            file=recording.place,
             participant=recording.participant,
             remedy="choose another label, or leave the participant out with --exclude",
         )

@@ -104,6 +104,13 @@ def test_the_command_counts_and_ends_with_3_if_something_is_found(tmp_path: Path
     assert 2 == CliRunner().invoke(_app(), ["nothing"]).exit_code
 
 
+def test_a_stop_is_not_the_start_of_the_next_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ctrl-C ends the command, with what was counted by then."""
+    monkeypatch.setattr(command, "fuzz", lambda *arguments: FuzzAccount(stopped=True))
+    done = CliRunner().invoke(_app(), ["faults,faults", "--out", str(tmp_path)])
+    assert (130, 1) == (done.exit_code, done.output.count("tried")), done.output
+
+
 def _app() -> object:
     import typer  # noqa: PLC0415  (only this test needs it)
 

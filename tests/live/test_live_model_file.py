@@ -200,6 +200,8 @@ CARD_BOUNDS += [
     ({"classes": []}, "0 of kind class"),
     ({"classes": [str(number) for number in range(5000)]}, "5000 of kind class"),
     ({"channels": []}, "0 of kind channel"),
+    ({"sentences": [None] * 1000}, "sentences.4 is 'None': input should be a valid string; and 995 more$"),
+    ({"sentences": None, "x" * 20_000: 1}, "xxx ... .19,8.. characters. ... xxx"),
 ]
 
 

@@ -133,3 +133,14 @@ def test_errors_travel_between_processes(error: RaylabError) -> None:
     """Kind, message and attributes."""
     again = pickle.loads(pickle.dumps(error))
     assert (type(error), str(error), vars(error)) == (type(again), str(again), vars(again))
+
+
+def test_a_sentence_about_a_name_without_end_can_be_read() -> None:
+    """A damaged file has names of any length: the middle of a name, and of a sentence, is left out."""
+    name = "x" * 20_000
+    message = str(RecordingError(f"column {name!r} goes steadily", file="a.csv", remedy=f"rename {name}"))
+    assert message.startswith("file a.csv: column 'xxx") and "xxx' goes steadily. What to do: rename xxx" in message
+    assert "(19,802 characters)" in message and len(message) < 600
+    listed = str(RecordingError("has the columns " + "ab, " * 10_000 + "last", file="a.csv", remedy="name them"))
+    assert listed.endswith("last. What to do: name them") and len(listed) < 2200
+    assert str(RecordingError("it is short", remedy="none")) == "recording: it is short. What to do: none"

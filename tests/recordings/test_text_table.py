@@ -47,6 +47,7 @@ REFUSED = {
     "beyond float64": ("x\n1\n-1e400\n", r"in row 3, expected a number within"),
     "infinite": ("x\n1\ninf\n", r"column x has 'inf' in row 3"),
     "twice": ("x,x\n1,2\n", "2 columns named 'x'"),
+    "a row of separators": ("," * 50_000 + "\n1\n2\n", "its first row ',,,.* has 50,001 columns, at most 4,096 can be read"),
     "header only": ("x,y\n", "has no rows below 'x,y'"),
     "header and blank rows": ("x,y\n\n\n", "has no rows below 'x,y'"),
     "empty": ("", "is empty"),

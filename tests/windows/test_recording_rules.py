@@ -121,7 +121,7 @@ def test_sessions_have_the_same_parts() -> None:
     )
     flat = with_signals(other, acc=other.signals["acc"][:, 0])
     assert "has samples of shape (1920,)" in refusal(recording(part, flat))
-    assert "participant P1: has no session" in refusal(recording())
+    assert "participant P1, file P1.csv: has no session" in refusal(recording())
     assert "participant P1: has no channel" in refusal(recording(part, channels=()))
 
 
@@ -144,7 +144,7 @@ def test_a_window_holds_samples() -> None:
     rare = Channel("mood", "mood", 0.01, 0.01, "")
     part = segment(600, channels=(FAST,))
     made = recording(with_signals(part, mood=np.arange(6.0)[:, None]), channels=(FAST, rare))
-    assert "channel mood: a window of 10 s holds no sample at 0.01 Hz" in refusal(made)
+    assert "channel mood, file P1.csv: a window of 10 s holds no sample at 0.01 Hz" in refusal(made)
 
 
 # --- values ------------------------------------------------------------------------------------------------------

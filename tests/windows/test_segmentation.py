@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders.recordings import ANY, CODES, MAJORITY, OWN_MEAN, PAPER, PAST, SLOW, Values, recording, segment, track
+from builders.recordings import ANY, AXIS, CODES, FAST, MAJORITY, OWN_MEAN, PAPER, PAST, SLOW, Values, recording, segment, track
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -325,11 +325,34 @@ def test_impossible_rate_is_refused(rate_hz: float, target_hz: float) -> None:
 @pytest.mark.parametrize("seconds", [3, 10])
 def test_too_short_recording_is_refused(seconds: float) -> None:
     """A recording without room for one window says how long it is, and what to do."""
-    with pytest.raises(RecordingError, match=rf"participant P1: {seconds}\.0 s give 0 windows of 10 s.*stress.*--exclude"):
+    with pytest.raises(
+        RecordingError, match=rf"participant P1, file P1.csv: {seconds}\.0 s give 0 windows of 10 s.*stress.*--exclude"
+    ):
         cut(recording(segment(seconds)), [MAJORITY], PAPER)
 
 
 def test_recording_without_a_labelled_window_is_refused() -> None:
     """Windows that all lack a label are a problem of the participant, and the label is named."""
-    with pytest.raises(RecordingError, match=r"participant P1: 60\.0 s give 10 windows of 10 s, none with a label \(stress\)"):
+    with pytest.raises(RecordingError, match=r"P1, file P1.csv: 60\.0 s give 10 windows of 10 s, none with a label \(stress\)"):
         cut(recording(segment(60)), [replace(MAJORITY, codes={7: 0})], PAPER)
+
+
+PLACES = {
+    "the file of all channels": (["in/P1.csv"] * 3, ["", ""], "in/P1.csv"),
+    "the folder of their files": (["in/P1/bvp.csv", "in/P1/acc.csv", "in/P1/eda.csv"], ["", ""], "in/P1"),
+    "the folder of the sessions": (["in/P1/1/bvp.csv"] * 3, ["in/P1/1", "in/P1/2"], "in/P1"),
+    "a session of its own": (["in/P1/bvp.csv"] * 3, ["in/P1/1", ""], "in/P1"),
+    "no file": ([""] * 3, ["", ""], ""),
+    "a root and none": (["/in/bvp.csv", "in/acc.csv", "in/eda.csv"], ["", ""], "/in/bvp.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_recording_without_a_labelled_window_is_found_again(kind: str) -> None:
+    """Where nothing else is known, the sentence names what the recording was read from."""
+    files, sources, place = PLACES[kind]
+    channels = tuple(replace(channel, file=file) for channel, file in zip((FAST, AXIS, SLOW), files, strict=True))
+    parts = [replace(segment(30, start), source=source) for start, source in zip((0.0, 30.0), sources, strict=True)]
+    with pytest.raises(RecordingError) as caught:
+        cut(recording(*parts, channels=channels), [replace(MAJORITY, codes={7: 0})], PAPER)
+    assert str(caught.value).startswith(f"participant P1, file {place}: 60.0 s" if place else "participant P1: 60.0 s")

@@ -88,7 +88,7 @@ def test_an_utterance_carries_each_label_that_knows_its_code() -> None:
     """With two labels an utterance stays if either has a class for it, and the other says none."""
     made = cut_utterances(speaker(), [EMOTION, COMMON], NONE)
     assert {name: y.tolist() for name, y in made.labels.items()} == {"emotion": [0, 1, 0], "common": [NO_LABEL, 0, NO_LABEL]}
-    with pytest.raises(RecordingError, match=r"participant A: none of 4 utterances has a label \(emotion\)"):
+    with pytest.raises(RecordingError, match=r"participant A, file a.wav: none of 4 utterances has a label \(emotion\)"):
         cut_utterances(speaker(), [replace(EMOTION, codes={9: 0})], NONE)
 
 

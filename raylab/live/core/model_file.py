@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from raylab.errors import RaylabError
+from raylab.errors import RaylabError, first_of, readable
 from raylab.hashing import hash_array, hash_record
 from raylab.live.core.model_bounds import header_of, other_weights
 from raylab.live.core.model_card import ModelCard, check_card
 from raylab.models.build import Model, build_estimator
 from raylab.models.network import Network
 from raylab.models.registry import CLASSICAL_MODELS
+from raylab.windows.card_problems import field_problem
 
 NOW, BEFORE = "now", "before"  # prefixes: weights of the model; of the parts that a calibration trains, before it
 CARD = "raylab"  # key of the card among the metadata
@@ -166,8 +167,11 @@ def from_bytes(data: bytes, path: str) -> LiveModel:
     try:
         card = ModelCard.model_validate_json(metadata[CARD])
         check_card(card)
-    except (ValidationError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise RaylabError(f"{path} holds what this raylab does not know; {EXPORT_AGAIN}. {error}") from error
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        fields = [field_problem(detail) for detail in error.errors()] if isinstance(error, ValidationError) else [str(error)]
+        raise RaylabError(
+            f"{path} holds what this raylab does not know; {EXPORT_AGAIN}. {readable(first_of(fields))}"
+        ) from error
     parts = {
         prefix: {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
         for prefix in (NOW, BEFORE)
