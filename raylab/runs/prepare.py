@@ -18,7 +18,7 @@ from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options, Recording
+from raylab.recordings.recording import Baseline, Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
@@ -93,8 +93,33 @@ class PrepareRequest:
                 )
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
         if self.normalization is not None:
-            raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
-        return self.preprocessing or Preprocessing()
+            raise RaylabError(f"{self.dataset} holds running signals: say how they are normalized in their preprocessing")
+        settings = self.preprocessing or Preprocessing()
+        if settings.normalization == "baseline_condition" and not settings.baseline:
+            return replace(settings, baseline=self._baseline())
+        return settings
+
+    def _baseline(self) -> Baseline:
+        """The dataset's baseline condition.
+
+        Raises:
+            RaylabError: if it has none, or a label asked for has a class that is nothing else.
+        """
+        baseline = self.reader.baseline
+        if baseline is None:
+            raise RaylabError(
+                f"{self.dataset} declares no baseline condition, so no samples of it can be normalized by: use --normalization first_minutes, or, "
+                "in a csv_folder whose protocol has one, declare it in dataset.yaml (`baseline:`)"
+            )
+        for label in self.label_rules:
+            for index, name in enumerate(label.classes):
+                codes = [code for code, its_index in label.codes.items() if its_index == index]
+                if label.track == baseline.track and codes == [baseline.code] and not baseline.first_run:
+                    raise RaylabError(
+                        f"class {name} of label {label.name} is the baseline condition itself ({baseline.description}): its windows would be "
+                        "scaled by themselves, so none is given. Use another --normalization, or prepare other labels"
+                    )
+        return baseline
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -154,7 +179,7 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
-    _ = order.label_rules  # refused before anything is read
+    _ = order.label_rules, order.settings  # refused before anything is read
     available = [nfc(name) for name in order.reader.participants(Path(order.root), order.all_options)]
     excluded = {nfc(name) for name in order.exclude}
     if unknown := sorted(excluded - set(available)):
@@ -265,8 +290,7 @@ def prepare(
     labels = order.label_rules
     _claim(folder, overwrite)
     say(
-        f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
-        f"normalization {order.settings.normalization}"
+        f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}; {order.settings.description}"
     )
     for note in order.reader.notes:
         say(f"  {note}")

@@ -100,6 +100,11 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsC
     used = channels_of(model, channels, card)
     variable = [name for name in used if cards[name].variable]
     encoder = ENCODERS.get(model.encoder)
+    if encoder and card.kind == "signals" and card.preprocessing.normalization == "none":
+        return [
+            f"{model.name} cannot use {dataset}: its signals are in their units, which lie orders of magnitude apart, and a network does not "
+            "scale what it sees; prepare it with another --normalization, or use a model without a network, which standardizes within the fold"
+        ]
     if encoder and not encoder.variable and variable:
         return [
             f"{model.encoder} takes windows of one length only, and {dataset} has {', '.join(variable)} of variable length; "

@@ -30,7 +30,7 @@ from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, R
 from raylab.windows.card_problems import content_digest, field_problem
 from raylab.windows.channel_card import CardPart, ChannelCard, Count, Name
 from raylab.windows.number_types import NotNegative, finite
-from raylab.windows.preprocess import Preprocessing
+from raylab.windows.preprocess import Preprocessing, required_settings
 from raylab.windows.segmentation import ParticipantWindows
 from raylab.windows.utterances import Utterances
 
@@ -55,8 +55,9 @@ def _tag(settings: Any) -> DatasetKind | None:
 def _every_setting(settings: Any) -> Any:
     """The same, if no setting is missing: the default of another version of raylab might not be what was done."""
     if isinstance(settings, Mapping):
-        kind = Preprocessing if kind_of(settings) == "signals" else Utterances
-        if missing := [field.name for field in fields(kind) if field.name not in settings]:
+        signals = kind_of(settings) == "signals"
+        required = required_settings(settings) if signals else [field.name for field in fields(Utterances)]
+        if missing := [name for name in required if name not in settings]:
             raise ValueError(f"{', '.join(missing)} is missing")
     return settings
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings import Channel, Recording
-from raylab.recordings.csv_folder import ChannelEntry
+from raylab.recordings.csv_description import ChannelEntry
 from raylab.windows.channel_card import FeatureCard
 from raylab.windows.feature_channels import FeatureChannels, feature_channels, kind_of
 from raylab.windows.segmentation import cut
