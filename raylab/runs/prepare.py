@@ -32,11 +32,12 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.channel_card import ChannelCard
+from raylab.windows.channel_card import FEATURES, QUALITY, ChannelCard
 from raylab.windows.copied_sessions import contents
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, to_table, write_rows
 from raylab.windows.feature_channels import feature_channels
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.quality_channels import mean_quality, quality_channels
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
@@ -150,8 +151,9 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         summary, cards = participant_summary(recording, windows, labels), channel_cards(recording, windows)
         if order.feature_contexts_s is not None:
             features = feature_channels(recording, windows, float(order.settings.window_s), order.feature_contexts_s)
-            windows, cards = features.beside(windows), (*cards, *features.cards)
-            summary = summary.changed(missing=features.missing)
+            quality = quality_channels(recording, windows, float(order.settings.window_s))
+            windows, cards = quality.beside(features.beside(windows)), (*cards, *features.cards, *quality.cards)
+            summary = summary.changed(missing=features.missing, quality=mean_quality(quality))
         note = ParticipantNote(summary=summary, channels=cards, sessions=contents(recording))
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
@@ -351,7 +353,8 @@ def _report(card: WindowsCard) -> list[str]:
         )
         lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
         lines += [f"         {note}" for note in entry.notes]
-    lines += [line for channel in card.channels if channel.features for line in _feature_lines(card, channel)]
+    lines += [line for channel in card.channels if channel.modality == FEATURES for line in _feature_lines(card, channel)]
+    lines += _quality_lines(card)
     total = sum(entry.windows for entry in card.participants)
     lines.append(
         f"{total:,} windows over {len(card.participants)} people, {len(card.channels)} channels, fingerprint {card.fingerprint}"
@@ -369,3 +372,19 @@ def _feature_lines(card: WindowsCard, channel: ChannelCard) -> list[str]:
     return lines + [
         f"    missing in {share} of the windows, because {why}: {', '.join(names)}" for (share, why), names in alike.items()
     ]
+
+
+def _quality_lines(card: WindowsCard) -> list[str]:
+    """A table of signal quality, participants by measures, means over windows; nothing if there is none."""
+    columns = [
+        (channel.name, measure) for channel in card.channels if channel.modality == QUALITY for measure in channel.feature_names
+    ]
+    if not columns:
+        return []
+    heads = [f"{channel.removesuffix('_quality')} {measure.rsplit('_', 1)[0]}" for channel, measure in columns]
+    lines = ["  signal quality, means over the windows (docs/features.md):", f"  {'':>5}  {'  '.join(heads)}"]
+    for entry in card.participants:
+        values = [entry.quality.get(channel, {}).get(measure) for channel, measure in columns]
+        cells = ["-" if value is None else f"{value:.3g}" for value in values]
+        lines.append(f"  {entry.name:>5}  {'  '.join(cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True))}")
+    return lines

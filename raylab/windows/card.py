@@ -108,6 +108,7 @@ class ParticipantSummary(CardPart):
         traits: numbers, or text for categories.
         notes: the reader's sentences on data that it left out, or that differ from the publication.
         missing: channel of features -> feature -> number of windows that do not have it; features that all have are not named.
+        quality: channel of quality -> measure -> its mean over the windows.
     """
 
     name: Name
@@ -117,11 +118,12 @@ class ParticipantSummary(CardPart):
     traits: dict[str, CardTrait]
     notes: tuple[str, ...] = ()  # the first cards had none
     missing: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    quality: dict[str, dict[str, NotNegative]] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
-    def _missing_if_any(self, content: Any) -> dict[str, Any]:
-        """``missing`` is written if something is."""
-        return {name: value for name, value in content(self).items() if name != "missing" or value}
+    def _later_if_any(self, content: Any) -> dict[str, Any]:
+        """``missing`` and ``quality`` are written if there is something."""
+        return {name: value for name, value in content(self).items() if name not in ("missing", "quality") or value}
 
 
 class ParticipantCard(ParticipantSummary):
