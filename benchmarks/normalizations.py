@@ -68,13 +68,11 @@ def scores_table(tables: RunTables, label: str) -> list[str]:
         list(dict.fromkeys(tables.plan["model"].astype(str))),
     )
     entries = [name for name in entries if scores["dataset"].eq(name).any()]
-    by_person = scores.groupby(["model", "dataset", "participant"], observed=True)["auroc"].mean()
+    by_person = scores.groupby(["model", "dataset", "participant"], observed=True)["auroc"].mean().reset_index()
     rows = []
     for model in models:
-        cells = [
-            by_person.loc[model, name] if (model, name) in by_person.index.droplevel(2) else pd.Series(dtype=float)
-            for name in entries
-        ]
+        of_model = by_person[by_person["model"].eq(model)]
+        cells = [of_model.loc[of_model["dataset"].eq(name), "auroc"] for name in entries]
         rows.append(
             [model, *(f"{mean_sd(c.mean(), c.std(ddof=1))}, {number(c.min(), 2)}" if len(c) else "not run" for c in cells)]
         )
