@@ -75,18 +75,27 @@ def _planned_trial(run: RunFolder, study: Study, indexes: dict[str, WindowIndex]
     )
 
 
-def _require_causal(index: WindowIndex, trial: Trial) -> None:
-    """Refuse windows whose normalization used later samples, and models of features, which are not computed from a stream.
+def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
+    """Refuse windows that a stream does not have, such as those whose normalization used later samples, and models of features, which are
+    not computed from a stream.
+
+    Args:
+        channels: that the model sees.
 
     Raises:
         RaylabError: with the option that prepares others, or the channels of features.
     """
-    if features := [name for name in trial.channels if name not in index.card.signal_channels]:
+    if features := [name for name in channels if name not in index.card.signal_channels]:
         raise RaylabError(
             f"the model sees {', '.join(features)}, and features are not computed from a stream yet: export a model of the signals themselves"
         )
     settings = index.card.preprocessing
-    if settings.normalization != settings.causal:
+    if settings.normalization == settings.causal and not settings.can_stream:
+        raise RaylabError(
+            f"{index.name} was scaled by its z-score, and a stream has the running minimum and maximum only. Prepare it with --normalization "
+            f"{settings.causal} --scale minmax and run the study on that"
+        )
+    if not settings.can_stream:
         raise RaylabError(
             f"{index.name} was normalized by {settings.normalization!r}, which uses what a stream has not brought yet: live numbers would not be "
             f"those of the study. Prepare it with --normalization {settings.causal} and run the study on that"
@@ -171,7 +180,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
-    _require_causal(index, trial)
+    require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)

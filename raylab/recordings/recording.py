@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
 
 from raylab.errors import InvalidValueError
 
@@ -80,6 +81,35 @@ class LabelTrack:
 
     times_s: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that the last value is taken to hold: the median of the first steps; 0 if there is only one value."""
+        return float(np.median(np.diff(self.times_s[:1000]))) if len(self.times_s) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The condition of a protocol in which a participant rests before anything is asked of them.
+
+    Signals can be scaled by it (``raylab.windows.normalization``). Which samples it is has to be known of a new person, too.
+
+    Attributes:
+        track: the label track that tells it.
+        code: the track's value during the condition.
+        first_run: only the first unbroken stretch of the code counts, if later ones follow what the protocol asked for.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    track: str
+    code: int
+    first_run: bool = False
+
+    @property
+    def description(self) -> str:
+        """The condition in words: ``condition 1``, ``first run of task 0``."""
+        return f"{'first run of ' if self.first_run else ''}{self.track} {self.code}"
 
 
 @dataclass(frozen=True)
@@ -248,6 +278,7 @@ class Dataset:
         channel_notes: names of the channels that a study uses -> sentences that its tables must carry because of this choice.
         sentences: unit of a channel of words -> every sentence that a recognizer of a live stream may hear. Empty if words of this
             dataset cannot be recognized live.
+        baseline: the baseline condition of its protocol; None if it has none that a track tells.
     """
 
     name: str
@@ -269,6 +300,7 @@ class Dataset:
     kind: DatasetKind = "signals"
     channel_notes: Callable[[Sequence[str]], tuple[str, ...]] = no_notes
     sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    baseline: Baseline | None = None
 
     def at(self, root: Path) -> "Dataset":
         """This dataset as found at the root: itself, or what the folder describes."""

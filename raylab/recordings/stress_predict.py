@@ -17,7 +17,7 @@ from raylab.errors import RecordingError
 from raylab.recordings.e4 import RATES_HZ, read_csv, wrist_channels
 from raylab.recordings.excel import read_sheet
 from raylab.recordings.name_match import clean, likely_same
-from raylab.recordings.recording import Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.recording import Baseline, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
 from raylab.recordings.table_lines import TableError
 from raylab.recordings.text_table import read_text_table
@@ -200,4 +200,5 @@ STRESS_PREDICT = Dataset(
     citation="Iqbal et al., Stress Monitoring Using Wearable Sensors, Sensors 2022",
     participants=participants,
     read=read,
+    baseline=Baseline("task", 0, first_run=True),  # every other stretch of 0 comes after a stress task
 )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.e4 import check_columns, wrist_channels
-from raylab.recordings.recording import Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
+from raylab.recordings.recording import Baseline, Channel, Dataset, Label, LabelTrack, Options, Recording, Segment, Trait
 from raylab.recordings.safe_path import safe_path
 from raylab.recordings.safe_pickle import as_array, read_pickle
 
@@ -197,6 +197,7 @@ WESAD = Dataset(
     read=read,
     options={"devices": "all"},
     channel_notes=_device_notes,
+    baseline=Baseline("condition", 1),
     caution="WESAD has one run per label: calibration and test windows of a label share the run, so a gain of a technique that "
     "uses target labels may be the run's identity.",
 )

@@ -18,7 +18,7 @@ from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Dataset, Label, Options, Recording
+from raylab.recordings.recording import Baseline, Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
@@ -32,12 +32,13 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.channel_card import ChannelCard
+from raylab.windows.channel_card import FEATURES, QUALITY, ChannelCard
 from raylab.windows.copied_sessions import contents
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, stored_index, to_table, write_rows
 from raylab.windows.feature_channels import feature_channels
 from raylab.windows.order import order_sentences
 from raylab.windows.preprocess import Preprocessing
+from raylab.windows.quality_channels import mean_quality, quality_channels
 from raylab.windows.recording_rules import checked
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
@@ -94,8 +95,33 @@ class PrepareRequest:
                 )
             return Utterances(float(self.all_options["longest_s"]), self.normalization or "none")
         if self.normalization is not None:
-            raise RaylabError(f"{self.dataset} holds running signals: they are normalized recording or past")
-        return self.preprocessing or Preprocessing()
+            raise RaylabError(f"{self.dataset} holds running signals: say how they are normalized in their preprocessing")
+        settings = self.preprocessing or Preprocessing()
+        if settings.normalization == "baseline_condition" and not settings.baseline:
+            return replace(settings, baseline=self._baseline())
+        return settings
+
+    def _baseline(self) -> Baseline:
+        """The dataset's baseline condition.
+
+        Raises:
+            RaylabError: if it has none, or a label asked for has a class that is nothing else.
+        """
+        baseline = self.reader.baseline
+        if baseline is None:
+            raise RaylabError(
+                f"{self.dataset} declares no baseline condition, so no samples of it can be normalized by: use --normalization first_minutes, or, "
+                "in a csv_folder whose protocol has one, declare it in dataset.yaml (`baseline:`)"
+            )
+        for label in self.label_rules:
+            for index, name in enumerate(label.classes):
+                codes = [code for code, its_index in label.codes.items() if its_index == index]
+                if label.track == baseline.track and codes == [baseline.code] and not baseline.first_run:
+                    raise RaylabError(
+                        f"class {name} of label {label.name} is the baseline condition itself ({baseline.description}): its windows would be "
+                        "scaled by themselves, so none is given. Use another --normalization, or prepare other labels"
+                    )
+        return baseline
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -126,8 +152,9 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         summary, cards = participant_summary(recording, windows, labels), channel_cards(recording, windows)
         if order.feature_contexts_s is not None:
             features = feature_channels(recording, windows, float(order.settings.window_s), order.feature_contexts_s)
-            windows, cards = features.beside(windows), (*cards, *features.cards)
-            summary = summary.changed(missing=features.missing)
+            quality = quality_channels(recording, windows, float(order.settings.window_s))
+            windows, cards = quality.beside(features.beside(windows)), (*cards, *features.cards, *quality.cards)
+            summary = summary.changed(missing=features.missing, quality=mean_quality(quality))
         note = ParticipantNote(summary=summary, channels=cards, sessions=contents(recording))
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
@@ -155,7 +182,7 @@ def participants_of(order: PrepareRequest) -> list[str]:
     if DATASETS[order.dataset].needs_root and not Path(order.root).is_dir():
         raise RecordingError("is no folder", file=order.root, remedy="give the dataset's folder with --root")
     _check_options(order)
-    _ = order.label_rules  # refused before anything is read
+    _ = order.label_rules, order.settings  # refused before anything is read
     available = [nfc(name) for name in order.reader.participants(Path(order.root), order.all_options)]
     excluded = {nfc(name) for name in order.exclude}
     if unknown := sorted(excluded - set(available)):
@@ -266,8 +293,7 @@ def prepare(
     labels = order.label_rules
     _claim(folder, overwrite)
     say(
-        f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}, "
-        f"normalization {order.settings.normalization}"
+        f"{order.dataset}: {len(participants)} participants, label(s) {', '.join(order.label_names)}; {order.settings.description}"
     )
     for note in order.reader.notes:
         say(f"  {note}")
@@ -330,7 +356,8 @@ def _report(card: WindowsCard) -> list[str]:
         )
         lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
         lines += [f"         {note}" for note in entry.notes]
-    lines += [line for channel in card.channels if channel.features for line in _feature_lines(card, channel)]
+    lines += [line for channel in card.channels if channel.modality == FEATURES for line in _feature_lines(card, channel)]
+    lines += _quality_lines(card)
     lines += [f"  {sentence}" for sentence in card.order]
     total = sum(entry.windows for entry in card.participants)
     lines.append(
@@ -349,3 +376,19 @@ def _feature_lines(card: WindowsCard, channel: ChannelCard) -> list[str]:
     return lines + [
         f"    missing in {share} of the windows, because {why}: {', '.join(names)}" for (share, why), names in alike.items()
     ]
+
+
+def _quality_lines(card: WindowsCard) -> list[str]:
+    """A table of signal quality, participants by measures, means over windows; nothing if there is none."""
+    columns = [
+        (channel.name, measure) for channel in card.channels if channel.modality == QUALITY for measure in channel.feature_names
+    ]
+    if not columns:
+        return []
+    heads = [f"{channel.removesuffix('_quality')} {measure.rsplit('_', 1)[0]}" for channel, measure in columns]
+    lines = ["  signal quality, means over the windows (docs/features.md):", f"  {'':>5}  {'  '.join(heads)}"]
+    for entry in card.participants:
+        values = [entry.quality.get(channel, {}).get(measure) for channel, measure in columns]
+        cells = ["-" if value is None else f"{value:.3g}" for value in values]
+        lines.append(f"  {entry.name:>5}  {'  '.join(cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True))}")
+    return lines

@@ -9,7 +9,7 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.stage import Variant
 from raylab.training.protocol import Protocol
 from raylab.windows.card import WindowsCard
-from raylab.windows.channel_card import FEATURES
+from raylab.windows.channel_card import FEATURES, QUALITY
 
 
 def model_problems(model: ModelSpec) -> list[str]:
@@ -62,7 +62,7 @@ def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) 
     """The channels that the model gets, in their order: all of them, or those of its modalities if it names some.
 
     A dataset entry that names no channels of features leaves them out; a model that names the modality ``features`` gets those of the entry's
-    channels.
+    channels, and ``quality`` alike.
 
     Args:
         channels: the channels of the dataset entry.
@@ -76,7 +76,7 @@ def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) 
 
 def _offered(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:
     """The channels that a model may choose from: those of the entry, and the features that are computed from them."""
-    if FEATURES not in model.modalities:
+    if not {FEATURES, QUALITY} & set(model.modalities):
         return channels
     theirs = [c.name for c in card.channels if c.features and c.name not in channels and set(c.sources) <= set(channels)]
     return (*channels, *theirs)
@@ -92,13 +92,19 @@ def dataset_problems(model: ModelSpec, channels: tuple[str, ...], card: WindowsC
     """
     may_use = _offered(model, channels, card)
     cards = {channel.name: channel for channel in card.channels if channel.name in may_use}
-    if FEATURES in model.modalities and not any(channel.features for channel in card.channels):
-        return [f"{dataset} was prepared without features, which {model.name} asks for; prepare it again with --features"]
+    for asked in sorted({FEATURES, QUALITY} & set(model.modalities)):
+        if not any(channel.modality == asked for channel in card.channels):
+            return [f"{dataset} was prepared without {asked}, which {model.name} asks for; prepare it again with --features"]
     offered = sorted({channel.modality for channel in cards.values()}) if model.modalities else []
     if unknown := [name for name in model.modalities if name not in offered]:
         return [f"{dataset} has no modality {', '.join(unknown)} for {model.name} (it has {', '.join(offered)})"]
     used = channels_of(model, channels, card)
     variable = [name for name in used if cards[name].variable]
+    if model.encoder in ENCODERS and card.kind == "signals" and card.preprocessing.normalization == "none":
+        return [
+            f"{model.name} cannot use {dataset}: its signals are in their units, which lie orders of magnitude apart, and a network does not "
+            "scale what it sees; prepare it with another --normalization, or use a model without a network, which standardizes within the fold"
+        ]
     declared = ENCODERS.get(model.encoder) or CLASSICAL_MODELS[model.encoder]
     if not declared.variable and variable:
         return [

@@ -30,7 +30,7 @@ from raylab.recordings.recording import DatasetKind, Decision, Label, OwnMean, R
 from raylab.windows.card_problems import content_digest, field_problem
 from raylab.windows.channel_card import CardPart, ChannelCard, Count, Name
 from raylab.windows.number_types import NotNegative, finite
-from raylab.windows.preprocess import Preprocessing
+from raylab.windows.preprocess import Preprocessing, required_settings
 from raylab.windows.segmentation import ParticipantWindows
 from raylab.windows.utterances import Utterances
 
@@ -55,8 +55,9 @@ def _tag(settings: Any) -> DatasetKind | None:
 def _every_setting(settings: Any) -> Any:
     """The same, if no setting is missing: the default of another version of raylab might not be what was done."""
     if isinstance(settings, Mapping):
-        kind = Preprocessing if kind_of(settings) == "signals" else Utterances
-        if missing := [field.name for field in fields(kind) if field.name not in settings]:
+        signals = kind_of(settings) == "signals"
+        required = required_settings(settings) if signals else [field.name for field in fields(Utterances)]
+        if missing := [name for name in required if name not in settings]:
             raise ValueError(f"{', '.join(missing)} is missing")
     return settings
 
@@ -107,6 +108,7 @@ class ParticipantSummary(CardPart):
         traits: numbers, or text for categories.
         notes: the reader's sentences on data that it left out, or that differ from the publication.
         missing: channel of features -> feature -> number of windows that do not have it; features that all have are not named.
+        quality: channel of quality -> measure -> its mean over the windows.
     """
 
     name: Name
@@ -116,11 +118,12 @@ class ParticipantSummary(CardPart):
     traits: dict[str, CardTrait]
     notes: tuple[str, ...] = ()  # the first cards had none
     missing: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    quality: dict[str, dict[str, NotNegative]] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
-    def _missing_if_any(self, content: Any) -> dict[str, Any]:
-        """``missing`` is written if something is."""
-        return {name: value for name, value in content(self).items() if name != "missing" or value}
+    def _later_if_any(self, content: Any) -> dict[str, Any]:
+        """``missing`` and ``quality`` are written if there is something."""
+        return {name: value for name, value in content(self).items() if name not in ("missing", "quality") or value}
 
 
 class ParticipantCard(ParticipantSummary):

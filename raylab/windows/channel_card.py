@@ -10,6 +10,7 @@ from raylab.windows.number_types import Positive
 Name = Annotated[str, Field(min_length=1), AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=0)]
 FEATURES = "features"  # the modality of channels of features; models get them only if they name them
+QUALITY = "quality"  # the modality of channels of signal quality, alike
 
 
 class CardPart(BaseModel):
@@ -54,7 +55,7 @@ class ChannelCard(CardPart):
         length: steps of a window; of a channel of variable length the most that a window holds.
         n_features: values a step.
         variable: whether each window has its own number of valid steps.
-        features: of a channel of features (modality ``features``, one step a window) what its values are; only they may be NaN.
+        features: of a channel of features or of quality (of this modality, one step a window) what its values are; only they may be NaN.
     """
 
     name: Name
@@ -89,8 +90,10 @@ class ChannelCard(CardPart):
 
     @model_validator(mode="after")
     def _features_fit(self) -> Self:
-        if bool(self.features) != (self.modality == FEATURES):
-            raise ValueError(f"channel {self.name}: only channels of modality {FEATURES} have features, and all of these have")
+        if bool(self.features) != (self.modality in (FEATURES, QUALITY)):
+            raise ValueError(
+                f"channel {self.name}: only channels of modality {FEATURES} or {QUALITY} have features, and all of these have"
+            )
         if self.features and (len(set(self.feature_names)) != self.n_features or self.length != 1 or self.variable):
             raise ValueError(
                 f"channel {self.name}: it has {self.n_features} values a window, and {len(self.features)} names for them"

@@ -77,11 +77,12 @@ def _labels(tested: WindowsCard, trained: WindowsCard) -> tuple[tuple[LabelCard,
 def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
     """Datasets that are normalized in different ways, and two preparations of one dataset that share participants."""
     one, two = tested.card, trained.card
-    if one.preprocessing.normalization != two.preprocessing.normalization:
-        raise RaylabError(
-            f"{one.dataset} is normalized by {one.preprocessing.normalization}, {two.dataset} by {two.preprocessing.normalization}; "
-            "prepare them alike"
-        )
+    ways = [
+        f"{part.normalization} ({part.suffix})" if part.suffix else part.normalization
+        for part in (one.preprocessing, two.preprocessing)
+    ]
+    if ways[0] != ways[1]:
+        raise RaylabError(f"{one.dataset} is normalized by {ways[0]}, {two.dataset} by {ways[1]}; prepare them alike")
     both = sorted(set(tested.participants) & set(trained.participants)) if one.dataset == two.dataset else []
     if both:
         raise RaylabError(

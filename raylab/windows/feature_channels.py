@@ -50,8 +50,8 @@ class FeatureChannels:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A signal that has features: one channel, or the axes of an accelerometer."""
+class SignalSource:
+    """A signal that has features: one channel, or the axes of an accelerometer; ``name`` is that of its channel of features."""
 
     name: str
     kind: SignalKind
@@ -59,10 +59,12 @@ class _Source:
 
     @property
     def first(self) -> Channel:
+        """The channel that rate and unit are of."""
         return self.channels[0]
 
     @property
     def features(self) -> tuple[Feature, ...]:
+        """The features of a signal in this unit."""
         return self.kind.features_in(self.first.unit)
 
     def samples(self, segment: Segment) -> npt.NDArray[np.float64]:
@@ -83,9 +85,9 @@ def kind_of(channel: Channel) -> SignalKind | None:
     return None
 
 
-def _sources(recording: Recording) -> list[_Source]:
+def signal_sources(recording: Recording) -> list[SignalSource]:
     """The signals that have features, in the order of the channels. Axes of equal name but for x, y, z, rate and unit are one signal."""
-    found: dict[tuple[str, float, str], _Source] = {}
+    found: dict[tuple[str, float, str], SignalSource] = {}
     for channel in recording.channels:
         kind, width = kind_of(channel), recording.segments[0].signals[channel.name].shape[1]
         if kind is None or channel.rate_hz < kind.slowest_hz or (width > 1 and kind.name != "acc"):
@@ -93,7 +95,7 @@ def _sources(recording: Recording) -> list[_Source]:
         stem = AXIS.sub("", channel.name) if kind.name == "acc" else channel.name
         key = (stem or channel.name, channel.rate_hz, channel.unit)
         earlier = found.get(key)
-        found[key] = _Source(f"{key[0]}{SUFFIX}", kind, (*(earlier.channels if earlier else ()), channel))
+        found[key] = SignalSource(f"{key[0]}{SUFFIX}", kind, (*(earlier.channels if earlier else ()), channel))
     return list(found.values())
 
 
@@ -110,7 +112,7 @@ def feature_channels(
         RecordingError: if no channel is of a known kind, or a channel is named as a channel of features would be.
     """
     contexts = tuple(contexts_s) or (window_s,)
-    sources = _sources(recording)
+    sources = signal_sources(recording)
     names = [channel.name for channel in recording.channels] + [source.name for source in sources]
     if not sources or len(set(names)) < len(names):
         problem = (
@@ -128,7 +130,7 @@ def feature_channels(
     return FeatureChannels(cards, values)
 
 
-def _card(source: _Source, contexts: Sequence[float], window_s: float) -> ChannelCard:
+def _card(source: SignalSource, contexts: Sequence[float], window_s: float) -> ChannelCard:
     features = tuple(
         FeatureCard(
             name=f"{feature.name}_{context:g}s",
@@ -153,7 +155,7 @@ def _card(source: _Source, contexts: Sequence[float], window_s: float) -> Channe
 
 
 def _values(
-    source: _Source, recording: Recording, windows: ParticipantWindows, window_s: float, contexts: Sequence[float]
+    source: SignalSource, recording: Recording, windows: ParticipantWindows, window_s: float, contexts: Sequence[float]
 ) -> npt.NDArray[np.float32]:
     """(n, 1, n_features), the contexts one after the other; each session is analysed once."""
     values = np.full((len(windows.start_s), 1, len(contexts) * len(source.features)), np.nan, dtype=np.float32)
@@ -167,7 +169,7 @@ def _values(
 
 
 def _columns(
-    source: _Source, segment: Segment, ends_s: npt.NDArray[np.float64], contexts: Sequence[float]
+    source: SignalSource, segment: Segment, ends_s: npt.NDArray[np.float64], contexts: Sequence[float]
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Each feature of each context, (n,), of the windows of a session that end then."""
     samples, rate_hz = source.samples(segment), source.first.rate_hz

@@ -1,17 +1,30 @@
 """From recorded samples to normalized, downsampled signals (PROTOCOL, Windows, steps 1-4)."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
-from raylab.errors import RecordingError
-from raylab.recordings.recording import Channel, Recording
+from raylab.errors import InvalidValueError, RecordingError
+from raylab.recordings.recording import Baseline, Channel, Recording
 from raylab.windows.number_types import LARGEST, NotNegative, Positive
 
 Signal = npt.NDArray[np.float64]
+Normalization = Literal["recording", "past", "first_minutes", "baseline_condition", "none"]
+Scale = Literal["minmax", "zscore"]
+
+FIRST_S = 300.0
+# Settings that came later, with the normalization that they belong to: a card without them means the default, and they are written only if used.
+LATER = {"scale": "", "first_s": "first_minutes", "baseline": "baseline_condition"}
+
+
+def required_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings of running signals that a card has to state, given those that it states."""
+    used = [settings.get("normalization")]
+    return [field.name for field in fields(Preprocessing) if field.name not in LATER or LATER[field.name] in used]
 
 
 @dataclass(frozen=True)
@@ -25,9 +38,17 @@ class Preprocessing:
         step_s: seconds from one window's start to the next.
         winsor_share: of the lowest and of the highest samples, replaced by their neighbours in rank.
         lowpass_hz, lowpass_order: of the Butterworth low-pass.
-        normalization: ``recording`` looks at the participant's whole recording, test part included (the paper's way);
-            ``past`` uses nothing after the window: no winsorizing, running minimum and maximum; filters begin at rest.
+        normalization: which samples of the participant decide how the signals are scaled (``raylab.windows.normalization``). ``recording``: the whole
+            recording, test part included (the paper's way); ``past``: nothing after the window; ``first_minutes``: the first ``first_s`` seconds;
+            ``baseline_condition``: those of the dataset's baseline condition; ``none``: signals stay in their units. Only ``recording`` winsorizes,
+            and only there filters start from zero, as the paper's.
         skip_s: seconds from the recording's start that give no windows under ``past``.
+        scale: ``minmax``: minimum and maximum of these samples become 0 and 1; ``zscore``: their mean and standard deviation become 0 and 1.
+        first_s: of ``first_minutes``: seconds from the recording's start that scale all the rest, and give no windows.
+        baseline: of ``baseline_condition``: the condition whose samples scale all the rest, and give no windows.
+
+    Raises:
+        InvalidValueError: if a setting is for another normalization.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -39,32 +60,63 @@ class Preprocessing:
     winsor_share: NotNegative = 0.03
     lowpass_hz: Positive = 10.0
     lowpass_order: Annotated[int, Field(ge=1)] = 3
-    normalization: Literal["recording", "past"] = "recording"
+    normalization: Normalization = "recording"
     skip_s: NotNegative = 60.0
+    scale: Scale = "minmax"
+    first_s: Positive = FIRST_S
+    baseline: Baseline | None = None
+
+    def __post_init__(self) -> None:
+        if self.normalization == "none" and self.scale != "minmax":
+            raise InvalidValueError(f"normalization none leaves signals in their units: there is no scale {self.scale}")
+        if self.normalization != "first_minutes" and self.first_s != FIRST_S:
+            raise InvalidValueError(f"first_s is for normalization first_minutes, not for {self.normalization}")
+        if self.normalization != "baseline_condition" and self.baseline:
+            raise InvalidValueError(f"a baseline is for normalization baseline_condition, not for {self.normalization}")
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether a stream has windows of the same values (``raylab.live.core.online_preprocessing``)."""
+        return self.normalization == self.causal and self.scale == "minmax"
 
     @property
     def caution(self) -> str:
-        """The sentence that every table of this data must carry: none; the notes of a run name the normalization."""
-        return ""
+        """The sentence that every table of this data must carry about the normalization, if it takes more than the signals."""
+        if self.normalization != "baseline_condition":
+            return ""
+        return "Normalized by the baseline condition: a result needs to know when the held-out person was at rest, which only a protocol tells."
 
     @property
     def suffix(self) -> str:
         """The mark behind a dataset's name in every table; nothing for the paper's way."""
-        return "" if self.normalization == "recording" else "past"
+        names = {"recording": "", "first_minutes": f"first {self.first_s:g} s", "none": "not normalized"}
+        name = names.get(self.normalization, self.normalization.replace("_", " "))
+        return ", ".join(filter(None, [name, "z-score" if self.scale == "zscore" else ""]))
 
     @property
     def description(self) -> str:
-        """The windows and their normalization, for the notes of a run."""
-        how = (
-            "normalized over each participant's whole recording, test part included (the paper's way)"
-            if self.normalization == "recording"
-            else "normalized by the running minimum and maximum of the past only"
+        """The windows and what their normalization looked at of a participant, the held-out one too, for the notes of a run."""
+        verb, what = (
+            ("normalized", "minimum and maximum") if self.scale == "minmax" else ("z-scored", "mean and standard deviation")
         )
-        return f"windows of {self.window_s:g} s every {self.step_s:g} s, {how}"
+        condition = self.baseline.description if self.baseline else ""
+        how = {
+            "recording": f"{verb} over each participant's whole recording, test part included"
+            + (" (the paper's way)" if self.scale == "minmax" else ""),
+            "past": f"{verb} by the running {what} of the past only",
+            "first_minutes": f"{verb} by the {what} of the first {self.first_s:g} s of each participant's recording, the held-out one's too, "
+            "which give no windows",
+            "baseline_condition": f"{verb} by the {what} of each participant's baseline condition ({condition}), the held-out one's too, which "
+            "gives no windows",
+            "none": "not normalized: nothing of a participant's other samples is looked at, signals are in their units",
+        }
+        return f"windows of {self.window_s:g} s every {self.step_s:g} s, {how[self.normalization]}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As the card holds it, and as a stage's hash reads it."""
-        return asdict(self)
+        """As the card holds it, and as a stage's hash reads it: what came later is left out unless it is used, so that hashes stay."""
+        unused = {name for name, normalization in LATER.items() if name != "scale" and normalization != self.normalization}
+        unused |= {"scale"} if self.scale == "minmax" else set()
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 def winsorize(samples: Signal, share: float) -> Signal:
@@ -77,27 +129,21 @@ def winsorize(samples: Signal, share: float) -> Signal:
 def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
     """Butterworth, applied forward only (it delays, but sees no future); nothing happens if rate/2 is not above the cut-off.
 
-    Under ``past`` it begins at rest on the first sample. From zero, as the paper's (``recording``), it would climb to the signal, and the running
-    minimum and maximum would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
+    But for ``recording`` it begins at rest on the first sample. From zero, as the paper's, it would climb to the signal, and the
+    minimum and maximum of the first samples would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
     """
     from scipy.signal import butter, lfilter, lfilter_zi
 
     if rate_hz / 2 <= settings.lowpass_hz or not len(samples):
         return samples
     b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
-    begin = lfilter_zi(b, a)[:, None] * (samples[0] if settings.normalization == "past" else 0.0 * samples[0])
+    begin = lfilter_zi(b, a)[:, None] * (0.0 * samples[0] if settings.normalization == "recording" else samples[0])
     return np.asarray(lfilter(b, a, samples, axis=0, zi=begin)[0], dtype=np.float64)
 
 
 def downsample(samples: Signal, channel: Channel) -> Signal:
     """Every k-th sample, k = rate / target rate."""
     return samples[:: round(channel.rate_hz / channel.target_rate_hz)]
-
-
-def min_max(samples: Signal, low: Signal, high: Signal) -> Signal:
-    """(samples - low) / (high - low); 0 as long as nothing has moved."""
-    span = high - low
-    return np.asarray((samples - low) / np.where(span > 0, span, 1.0))
 
 
 def check(recording: Recording) -> None:
@@ -147,12 +193,3 @@ def clean(recording: Recording, channel: Channel, settings: Preprocessing) -> li
         borders = np.cumsum([len(part) for part in parts])[:-1]
         parts = np.split(winsorize(np.concatenate(parts), settings.winsor_share), borders)
     return [downsample(lowpass(part, channel.rate_hz, settings), channel) for part in parts]
-
-
-def limits(parts: list[Signal], settings: Preprocessing) -> tuple[Signal, Signal]:
-    """Minimum and maximum to normalize with, per sample of the joined segments (n, n_features): of all, or so far."""
-    joined = np.concatenate(parts)
-    if settings.normalization == "past":
-        return np.minimum.accumulate(joined), np.maximum.accumulate(joined)
-    shape = joined.shape
-    return np.broadcast_to(joined.min(axis=0), shape), np.broadcast_to(joined.max(axis=0), shape)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from raylab.errors import RecordingError
 from raylab.recordings.recording import Label, LabelTrack, Recording, Segment
-from raylab.windows.preprocess import Preprocessing, check, clean, limits, min_max
+from raylab.windows.normalization import may_begin, scaling
+from raylab.windows.preprocess import Preprocessing, check, clean
 
 NO_LABEL = -1
 EQUAL = 1e-9  # means that differ by no more than this share are equal: sums of floating-point numbers are off by less
@@ -51,7 +52,7 @@ def decide(track: LabelTrack, begin: float, end: float, label: Label, own_mean: 
     neither 1 nor 2). ``mode`` takes the smallest of tied codes, as scipy and the study's code do; ``majority`` drops ties.
     """
     times = track.times_s
-    if not len(times) or times[0] > begin + 1e-9 or times[-1] + _step(times) < end - 1e-6:
+    if not len(times) or times[0] > begin + 1e-9 or times[-1] + track.step_s < end - 1e-6:
         return NO_LABEL
     first = max(0, int(np.searchsorted(times, begin + 1e-9, side="right")) - 1)
     last = int(np.searchsorted(times, end - 1e-9))
@@ -74,14 +75,10 @@ def class_of_code(code: float, label: Label) -> int:
     return label.codes.get(int(code), NO_LABEL) if math.isfinite(code) and code == int(code) else NO_LABEL
 
 
-def _step(times: npt.NDArray[np.float64]) -> float:
-    return float(np.median(np.diff(times[:1000]))) if len(times) > 1 else 0.0
-
-
 def _mean_over_time(tracks: list[LabelTrack]) -> float:
     """Mean over the time that the label was given, as in a window: each value counts for as long as it holds; NaN if there is none."""
     values = np.concatenate([track.values for track in tracks])
-    seconds = np.concatenate([np.append(np.diff(track.times_s), _step(track.times_s)) for track in tracks])
+    seconds = np.concatenate([np.append(np.diff(track.times_s), track.step_s) for track in tracks])
     valid = np.isfinite(values) & (seconds > 0)
     return float(np.average(values[valid], weights=seconds[valid])) if valid.any() else float("nan")
 
@@ -101,15 +98,12 @@ def own_mean_of(segments: Sequence[Segment], label: Label) -> float:
 
 
 def grid_of(recording: Recording, settings: Preprocessing) -> list[npt.NDArray[np.float64]]:
-    """Window starts per segment, in segment seconds: of windows in which every channel has samples."""
+    """Window starts per segment, in segment seconds: of windows in which every channel has samples, and that the normalization leaves."""
     grid = []
     for segment in recording.segments:
         shortest = min(len(segment.signals[channel.name]) / channel.rate_hz for channel in recording.channels)
-        begin = starts(shortest, settings)
-        if settings.normalization == "past":
-            begin = begin[begin + segment.start_s >= settings.skip_s]
-        grid.append(begin)
-    return grid
+        grid.append(starts(shortest, settings))
+    return may_begin(recording, grid, settings)
 
 
 def classes_of(
@@ -132,15 +126,7 @@ def _signals(
     signals = {}
     for channel in recording.channels:
         parts = clean(recording, channel, settings)
-        low, high = limits(parts, settings)
-        if (low[-1] == high[-1]).any():
-            raise RecordingError(
-                f"is flat at {low[-1].min():g} once the {settings.winsor_share:.0%} lowest and highest samples are cut",
-                file=channel.file,
-                participant=recording.participant,
-                channel=channel.name,
-                remedy="leave the participant out (--exclude), or drop the channel",
-            )
+        scale = scaling(recording, channel, parts, settings)
         joined, offsets = np.concatenate(parts), np.cumsum([0, *[len(part) for part in parts]])
         length = round(settings.window_s * channel.target_rate_hz)
         first = np.concatenate(
@@ -151,7 +137,8 @@ def _signals(
         )[keep]
         rows = first[:, None] + np.arange(length)
         last = first + length - 1
-        signals[channel.name] = min_max(joined[rows], low[last][:, None], high[last][:, None]).astype(np.float32)
+        scaled = (joined[rows] - scale.offset[last][:, None]) / scale.divisor[last][:, None]
+        signals[channel.name] = scaled.astype(np.float32)
     return signals
 
 

@@ -53,6 +53,11 @@ class Utterances:
             object.__setattr__(self, "step_s", self.window_s)
 
     @property
+    def can_stream(self) -> bool:
+        """Whether a stream has windows of the same values."""
+        return self.normalization == self.causal
+
+    @property
     def caution(self) -> str:
         """The sentence that every table of this data must carry about the normalization, if any."""
         return f"Normalized {self.normalization}: {USES[self.normalization]}." if self.normalization != "none" else ""

@@ -215,6 +215,9 @@ def test_corpora_that_do_not_fit_are_refused_with_what_differs() -> None:
     how = replace(two.index.card.preprocessing, normalization="past")
     with pytest.raises(RaylabError, match="here is normalized by recording, there by past"):
         join_indexes(one.index, _renamed(two, "there", preprocessing=how).index)
+    how = replace(two.index.card.preprocessing, scale="zscore")
+    with pytest.raises(RaylabError, match=r"here is normalized by recording, there by recording \(z-score\)"):
+        join_indexes(one.index, _renamed(two, "there", preprocessing=how).index)
 
 
 def test_a_kind_of_folds_survives_the_trials_config() -> None:

@@ -2,8 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from raylab.live.cli import LiveRequest, follow
 from raylab.live.core.model_bounds import other_weights
 from raylab.live.core.model_file import CARD, LiveModel, _digest, as_bytes, from_bytes, read_model
 from raylab.live.core.pipeline import StreamSettings
-from raylab.live.export import export
+from raylab.live.export import export, require_causal
 from raylab.live.sources.source import SourceOptions
 from raylab.models.batch import Batch
 from raylab.models.build import build_model
@@ -30,7 +31,7 @@ from raylab.runs.run import start
 from raylab.training.batches import Signals
 from raylab.training.loop import CPU, predict
 from raylab.trials.study import parse_study
-from raylab.windows.dataset import read_windows
+from raylab.windows.dataset import read_index, read_windows
 from raylab.windows.preprocess import Preprocessing
 
 
@@ -94,6 +95,18 @@ def test_a_trial_that_is_not_there_is_refused_with_those_that_are(live_run: Path
         export(str(live_run / "run"), "", tmp_path / "m")
 
 
+@pytest.mark.parametrize("normalization", ["first_minutes", "none", "past"])
+def test_only_a_running_minimum_and_maximum_are_exported(
+    live_run: Path, normalization: Literal["first_minutes", "none", "past"], tmp_path: Path
+) -> None:
+    """Windows that were scaled in another way, by the past's z-score too, are no stream's."""
+    index = read_index(Folder(live_run / "windows/simulated"))
+    way = Preprocessing(normalization=normalization, scale="zscore" if normalization == "past" else "minmax")
+    expected = "scaled by its z-score" if normalization == "past" else f"normalized by '{normalization}'"
+    with pytest.raises(RaylabError, match=rf"{expected}.*--normalization past"):
+        require_causal(replace(index, card=index.card.changed(preprocessing=way)), ())
+
+
 def test_windows_that_saw_the_future_are_refused(cohort: Path, tmp_path: Path) -> None:
     """A model of whole-recording normalization cannot follow a stream."""
     study = {**STUDY, "models": [{"encoder": "svm"}], "techniques": ["non_personalized"]}
@@ -129,6 +142,9 @@ def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:
         ({"preprocessing": {**Preprocessing(normalization="past").as_dict(), "window_s": 20.0}}, "are no window"),
         ({"reader": "dreams"}, "'dreams'"),
         ({"preprocessing": {"normalization": "past", "lowpass_hz": 10.0, "smell": 1}}, "smell"),
+        ({"preprocessing": Preprocessing(normalization="past", scale="zscore").as_dict()}, "scale 'zscore'"),
+        ({"preprocessing": Preprocessing(normalization="first_minutes").as_dict()}, "'first_minutes' is none that a stream"),
+        ({"preprocessing": Preprocessing(normalization="none").as_dict()}, "'none' is none that a stream"),
     ],
 )
 def test_unknown_contents_are_refused(live_run: Path, changes: dict[str, Any], message: str) -> None:

@@ -89,7 +89,22 @@ def test_report_of_the_best_variant_is_labelled(reported: Path, monkeypatch: pyt
         (["prepare", "simulated", "--out", "x", "--stride", "0"], "--stride 0 is not above 0"),
         (["prepare", "emodb", "--out", "x", "--stride", "5"], "--stride is for running signals"),
         (["prepare", "emodb", "--out", "x", "--normalization", "past"], "for emodb use none or per_speaker"),
-        (["prepare", "simulated", "--out", "x", "--normalization", "none"], "for simulated use recording or past"),
+        (["prepare", "emodb", "--out", "x", "--normalization", "baseline_condition"], "for emodb use none or per_speaker"),
+        (["prepare", "emodb", "--out", "x", "--scale", "zscore"], "--scale is for running signals"),
+        (
+            ["prepare", "simulated", "--out", "x", "--normalization", "per_speaker"],
+            "for simulated use recording, past, first_minutes, baseline_condition or none",
+        ),
+        (
+            ["prepare", "simulated", "--out", "x", "--normalization", "baseline_condition"],
+            "simulated declares no baseline condition",
+        ),
+        (["prepare", "simulated", "--out", "x", "--normalization", "none", "--scale", "zscore"], "there is no scale zscore"),
+        (["prepare", "simulated", "--out", "x", "--first-seconds", "60"], "with --normalization first_minutes"),
+        (
+            ["prepare", "simulated", "--out", "x", "--normalization", "first_minutes", "--first-seconds", "-1"],
+            "--first-seconds -1: expected seconds above 0",
+        ),
         (["prepare", "simulated", "--out", "x", "--option", "people=3"], "has no option people"),
         (["prepare", "simulated", "--out", "x", "--option", "people"], "is not name=value"),
         (["prepare", "simulated", "--out", "x", "--option", "people=[1"], "the value cannot be read"),

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from raylab.errors import RecordingError
 from raylab.files import Folder
 from raylab.recordings import DATASETS
 from raylab.recordings.csv_folder import CSV_FOLDER
-from raylab.recordings.recording import Recording
+from raylab.recordings.recording import Baseline, Recording
 from raylab.recordings.wesad import WESAD
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import read_windows
@@ -89,6 +90,40 @@ def test_prepared_under_its_own_name(tmp_path: Path) -> None:
     )
     assert ("my_data", ("age", "gender")) == (card.dataset, card.similarity_traits)
     assert 17 + 34 == len(read_windows(Folder(tmp_path / "out")).index.window)
+
+
+@pytest.mark.parametrize(
+    ("described", "codes", "expected"),
+    [
+        ({"label": "stress", "code": 0}, "codes: {0: 0, 1: 1}", Baseline("stress", 0)),
+        ({"label": "stress", "code": "calm", "first_run": True}, "codes: {0: 0, 1: 1}", Baseline("stress", 0, first_run=True)),
+        ({"label": "stress", "code": "rest"}, "codes: {rest: 0, tsst: 1}", Baseline("stress", 0)),
+    ],
+)
+def test_a_baseline_condition_is_described(tmp_path: Path, described: dict[str, Any], codes: str, expected: Baseline) -> None:
+    """By a value of a label's column, a number or a word; without the key there is none."""
+    root = write(tmp_path / "in")
+    assert CSV_FOLDER.at(root).baseline is None
+    text = (root / "dataset.yaml").read_text().replace("codes: {0: 0, 1: 1}", codes)
+    (root / "dataset.yaml").write_text(text + yaml.safe_dump({"baseline": described}))
+    assert CSV_FOLDER.at(root).baseline == expected
+
+
+@pytest.mark.parametrize(
+    ("described", "problem"),
+    [
+        ({"label": "mood", "code": 0}, r"baseline: 'mood' is no label of codes \(there is stress\)"),
+        ({"label": "stress", "code": 7}, "baseline: 7 is no value of label stress, expected 0, 1, calm, stress"),
+        ({"label": "stress"}, "baseline.code: Field required"),
+        ({"label": "stress", "code": 0, "last_run": True}, "baseline.last_run: Extra inputs"),
+    ],
+)
+def test_a_baseline_that_is_none_is_refused(tmp_path: Path, described: dict[str, Any], problem: str) -> None:
+    """With what the label has."""
+    root = write(tmp_path / "in")
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + yaml.safe_dump({"baseline": described}))
+    with pytest.raises(RecordingError, match=problem):
+        CSV_FOLDER.at(root)
 
 
 def test_the_page_on_adding_a_dataset_works(tmp_path: Path) -> None:

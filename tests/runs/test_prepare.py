@@ -18,6 +18,7 @@ from raylab.files import Folder, within
 from raylab.recordings.simulated import SIMULATED
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.windows.dataset import PER_PARTICIPANT, fingerprint_of, read_card, read_index, read_windows, to_table
+from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows, cut
 
 
@@ -206,6 +207,7 @@ def test_overwriting_replaces_everything(copied: Path) -> None:
         ({"exclude": ("P09", "P01")}, "--exclude names P09; simulated has P01, P02, P03, P04, P05"),
         ({"options": {"people": 3}}, r"simulated has no option people \(it has participants, minutes"),
         ({"labels": ("joy",)}, "simulated has no label 'joy'; it offers stress"),
+        ({"preprocessing": Preprocessing(normalization="baseline_condition")}, "simulated declares no baseline condition"),
         ({"exclude": tuple(f"P0{i}" for i in range(1, 6))}, "exclude"),
     ],
 )
@@ -214,6 +216,28 @@ def test_impossible_orders_are_refused(tmp_path: Path, more: dict[str, Any], wha
     with pytest.raises((RaylabError, ValueError), match=what):
         prepare(simulated(tmp_path / "out", **more), say=quiet)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_condition_is_the_datasets_own(tmp_path: Path) -> None:
+    """WESAD's code 1 scales the windows of the other conditions, and the card says so; the label that is about it is refused, before anything is
+    written."""
+    content = wesad_content(seconds=60)
+    content["label"] = np.repeat(np.array([1, 3, 2], dtype=np.int32), 20 * 700)
+    write_wesad(tmp_path / "in", content)
+    way = Preprocessing(normalization="baseline_condition")
+    order = PrepareRequest("wesad", str(tmp_path / "in"), str(tmp_path / "out"), preprocessing=way)
+    card = prepare(order, say=quiet, where="local")
+    assert card.preprocessing.as_dict()["baseline"] == {"track": "condition", "code": 1, "first_run": False}
+    assert "needs to know when the held-out person was at rest" in card.caution
+    windows = read_windows(Folder(tmp_path / "out"))
+    assert windows.index.start_s.tolist() == [20, 25, 30, 35, 40, 45]
+    eda = content["signal"]["wrist"]["EDA"]
+    low, span = eda[:80].min(), np.ptp(eda[:80])
+    np.testing.assert_allclose(windows.signals["wrist_eda"][2], (eda[120:160] - low) / span, atol=1e-6)
+    for label in ("stress_baseline", "three_class"):
+        with pytest.raises(RaylabError, match=rf"class baseline of label {label} is the baseline condition itself"):
+            prepare(replace(order, labels=(label,), out=str(tmp_path / label)), say=quiet)
+        assert not (tmp_path / label).exists()
 
 
 def test_missing_root_is_refused(tmp_path: Path) -> None:

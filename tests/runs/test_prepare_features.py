@@ -27,6 +27,7 @@ from raylab.windows.duplicate_recordings import duplicate_recordings
 SMALL = {"participants": 5, "minutes": 3, "seed": 3}  # the options of the cohort fixture
 SIGNALS = ("ecg", "ppg", "eda", "rsp")
 FEATURES = tuple(f"{name}_features" for name in SIGNALS)
+QUALITY = tuple(f"{name}_quality" for name in SIGNALS)
 
 
 def order(out: Path, *contexts_s: float) -> PrepareRequest:
@@ -67,9 +68,9 @@ def trials(windows: Windows, model: dict[str, Any], *techniques: Any, **entry: A
 
 
 def test_features_stand_beside_the_windows(windows: Windows, cohort: Path) -> None:
-    """The signals are the same bits as without features, and four channels of one step are behind them."""
+    """The signals are the same bits as without features, and four channels of features and four of quality are behind them."""
     plain = read_windows(Folder(cohort / "simulated"))
-    assert (*SIGNALS, *FEATURES) == tuple(windows.signals)
+    assert (*SIGNALS, *FEATURES, *QUALITY) == tuple(windows.signals)
     assert SIGNALS == windows.index.card.signal_channels
     for name in SIGNALS:
         np.testing.assert_array_equal(windows.signals[name], plain.signals[name], strict=True)
@@ -84,7 +85,7 @@ def test_the_card_names_features_and_counts_what_is_missing(windows: Windows, sa
     for channel in card.channels[len(SIGNALS) :]:
         stored = np.isnan(windows.signals[channel.name][:, 0])
         for column, feature in enumerate(channel.features):
-            assert feature.sources == (channel.name.removesuffix("_features"),)
+            assert feature.sources == (channel.name.removesuffix("_features").removesuffix("_quality"),)
             assert feature.missing or not stored[:, column].any()
             assert stored[:, column].mean() == pytest.approx(card.missing_share(channel.name, feature.name))
             for number, entry in enumerate(card.participants):
@@ -97,11 +98,37 @@ def test_the_card_names_features_and_counts_what_is_missing(windows: Windows, sa
     assert share > 0
 
 
+def test_quality_is_told_by_participant_and_channel(windows: Windows, said: list[str]) -> None:
+    """The means in the card are those of the stored values; preparing prints them as one table."""
+    card = windows.index.card
+    for number, entry in enumerate(card.participants):
+        rows = windows.index.participant_index == number
+        assert set(entry.quality) == set(QUALITY)
+        for channel in card.channels[-len(QUALITY) :]:
+            means = windows.signals[channel.name][rows, 0].astype(np.float64).mean(axis=0)
+            told = [entry.quality[channel.name][name] for name in channel.feature_names]
+            assert told == pytest.approx(means, abs=1e-4)
+    head = next(number for number, line in enumerate(said) if "signal quality, means over the windows" in line)
+    assert "ecg flat_share  ecg clipped_share  ecg beat_share  ppg flat_share" in said[head + 1]
+    assert [line.split()[0] for line in said[head + 2 : head + 7]] == ["P01", "P02", "P03", "P04", "P05"]
+    assert float(said[head + 2].split()[3]) == pytest.approx(
+        card.participants[0].quality["ecg_quality"]["beat_share_10s"], abs=1e-3
+    )
+
+
+def test_models_get_quality_apart_from_features(windows: Windows) -> None:
+    """A model of features does not see quality; one that names it does."""
+    for modality, names in (("features", FEATURES), ("quality", QUALITY)):
+        (trial,) = plan(study({"encoder": "lda", "modalities": [modality]}), {"simulated": windows.index})
+        assert trial.channels == names
+
+
 def test_cards_without_features_do_not_mention_them(cohort: Path) -> None:
     """The file is as it was before there were features; the same card is read from one with them."""
     text = (cohort / "simulated" / "card.json").read_text(encoding="utf-8")
     assert '"features"' not in text
     assert '"missing"' not in text
+    assert '"quality"' not in text
 
 
 def test_features_by_ray_are_the_same_bits(cluster: None, prepared: Path, tmp_path: Path) -> None:

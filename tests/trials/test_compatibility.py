@@ -1,5 +1,6 @@
 """Every fusion with every encoder and every technique: listed here, each runs on a small cohort or is refused with its reason."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from raylab.trials.plan import plan
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study, parse_study
 from raylab.windows.dataset import Windows
+from raylab.windows.preprocess import Preprocessing
 
 # Of each technique the variants that make models differ: which parts a stage frees.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -112,6 +114,30 @@ def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str
     (trial,) = plan(asked, {"made": windows.index})
     outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)))
     assert "ok" == outcome.status, outcome.record["error"]
+
+
+@pytest.mark.parametrize("encoder", [name for name in MODEL_NAMES if name not in CLASSICAL_MODELS])
+def test_networks_are_refused_on_signals_in_their_units(encoder: str, people: Windows) -> None:
+    """A network does not scale what it sees: the sentence names the normalizations and the models without a network."""
+    raw = with_card(people, preprocessing=Preprocessing(normalization="none"))
+    with pytest.raises(
+        StudyError, match=rf"{encoder} cannot use made \(not normalized\): .*another --normalization, or use a model without"
+    ):
+        list(plan(study({"encoder": encoder}, "non_personalized"), {"made": raw.index}))
+
+
+@pytest.mark.parametrize("encoder", ["lda", "rule", "svm", "hmm_gmm"])
+def test_models_without_a_network_take_signals_in_their_units(encoder: str, people: Windows, tmp_path: Path) -> None:
+    """They standardize by their training windows, so a signal in another unit gives the same."""
+    raw = with_card(people, preprocessing=Preprocessing(normalization="none"))
+    scaled = replace(raw, signals={name: values * np.float32(2.0**12) for name, values in raw.signals.items()})
+    found = []
+    for number, windows in enumerate((raw, scaled)):
+        (trial,) = plan(study({"encoder": encoder}, "non_personalized"), {"made": windows.index})
+        outcome = run_trial(trial, windows, StageStore(Folder(tmp_path / str(number))))
+        assert outcome.status == "ok", outcome.record["error"]
+        found.append(outcome.record["auroc"])
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
 def test_a_model_may_be_trained_by_some_of_the_techniques(people: Windows) -> None:

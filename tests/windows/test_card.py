@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
+from raylab.recordings.recording import Baseline
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.trials.plan import plan
 from raylab.trials.study import parse_study
@@ -43,8 +44,17 @@ def parsed(content: Content) -> WindowsCard:
 
 @pytest.mark.parametrize(
     "settings",
-    [Preprocessing(), Preprocessing(step_s=10, normalization="past"), Utterances(4.0), Utterances(2.5, "per_speaker", 1.0)],
-    ids=["recording", "past", "none", "per speaker"],
+    [
+        Preprocessing(),
+        Preprocessing(step_s=10, normalization="past"),
+        Preprocessing(scale="zscore"),
+        Preprocessing(normalization="first_minutes", first_s=120),
+        Preprocessing(normalization="baseline_condition", baseline=Baseline("task", 0, first_run=True)),
+        Preprocessing(normalization="none"),
+        Utterances(4.0),
+        Utterances(2.5, "per_speaker", 1.0),
+    ],
+    ids=["recording", "past", "z-score", "first minutes", "baseline condition", "not normalized", "utterances", "per speaker"],
 )
 def test_a_card_comes_back_as_it_was_written(settings: Preprocessing | Utterances) -> None:
     """Every field, and the kind of data, which the settings decide."""
@@ -166,7 +176,7 @@ def _with(value: Any, *path: Any) -> Callable[[Content], None]:
         (_with(-3.0, "preprocessing", "skip_s"), "preprocessing.skip_s is '-3.0': has to be 0 or more"),
         (
             _with("future", "preprocessing", "normalization"),
-            "preprocessing.normalization is 'future': input should be 'recording' or",
+            "preprocessing.normalization is 'future': input should be 'recording', 'past', 'first_minutes', 'baseline_condition' or 'none'",
         ),
         (_with(2, "preprocessing", "smell"), "preprocessing.smell is no field of it"),
         (_with("fast", "preprocessing"), "preprocessing is 'fast': it has to be an object with the settings"),

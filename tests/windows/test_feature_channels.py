@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from raylab.errors import RecordingError
 from raylab.recordings import Channel, Recording
-from raylab.recordings.csv_folder import ChannelEntry
+from raylab.recordings.csv_description import ChannelEntry
 from raylab.windows.channel_card import FeatureCard
 from raylab.windows.feature_channels import FeatureChannels, feature_channels, kind_of
+from raylab.windows.quality_channels import mean_quality, quality_channels
 from raylab.windows.segmentation import cut
 
 AXES = tuple(Channel(f"wrist_acc_{axis}", "acc", 32.0, 8.0, "g", "P1.csv") for axis in "xyz")
@@ -137,3 +138,25 @@ def test_a_card_of_features_fits_its_values() -> None:
     for change in ({"features": ()}, {"features": (*card.features, more)}, {"length": 2}, {"modality": "eda"}):
         with pytest.raises(ValidationError):
             card.changed(**change)
+
+
+def test_quality_is_a_channel_of_its_own_beside_the_features() -> None:
+    """Named and dated as features are, of another modality; its mean per person is told by channel and measure."""
+    one = person(*CHANNELS)
+    windows = cut(one, [MAJORITY], PAPER)
+    found = quality_channels(one, windows, PAPER.window_s)
+    assert ["wrist_acc_quality", "pulse_quality", "skin_quality"] == [card.name for card in found.cards]
+    acc, pulse, skin = found.cards
+    assert acc.feature_names == ("flat_share_10s", "clipped_share_10s", "motion_10s")
+    assert (acc.modality, acc.features[2].unit, acc.reach_s) == ("quality", "g/s", 10.0)
+    assert (pulse.feature_names, skin.feature_names) == (
+        ("flat_share_10s", "clipped_share_10s", "beat_share_10s"),
+        ("flat_share_10s",),
+    )
+    still = found.signals["pulse_quality"][:, 0, 0]
+    second_half = (windows.segment == 1) & (windows.start_s - 200 >= 50)
+    np.testing.assert_allclose(still[second_half], 1.0)
+    assert still[windows.segment == 0].max() == 0
+    means = mean_quality(found)
+    assert means["pulse_quality"]["flat_share_10s"] == pytest.approx(still.mean(), abs=1e-4)
+    assert not found.missing

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import mstats
 
 from raylab.recordings import Channel
-from raylab.windows.preprocess import clean, downsample, limits, lowpass, min_max, winsorize
+from raylab.windows.normalization import limits, min_max
+from raylab.windows.preprocess import clean, downsample, lowpass, winsorize
 from raylab.windows.segmentation import cut
 
 

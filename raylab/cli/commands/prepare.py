@@ -12,11 +12,12 @@ from raylab.runs.cluster import connect
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
-from raylab.windows.preprocess import Preprocessing
+from raylab.windows.preprocess import FIRST_S, Preprocessing, Scale
 from raylab.yaml_file import YamlFileError, parse_yaml
 
 DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
-Normalization = Literal["recording", "past", "none", "per_speaker"]
+Normalization = Literal["recording", "past", "first_minutes", "baseline_condition", "none", "per_speaker"]
+OF_SIGNALS = "recording, past, first_minutes, baseline_condition or none"
 LONGEST_CONTEXT_S = 3600.0
 CONTENT, EXECUTION = "What goes into the windows", "How it is done"
 
@@ -25,6 +26,29 @@ Features = Annotated[
     typer.Option(
         "--features", help="signals: store features of them beside the windows (docs/features.md)", rich_help_panel=CONTENT
     ),
+]
+NormalizationOption = Annotated[
+    Normalization | None,
+    typer.Option(
+        help="which samples of a person decide the scale, the held-out person's too. Signals: recording (all: the paper, and the default), "
+        "past (nothing after the window), first_minutes, baseline_condition (if the dataset has one) or none (units); utterances: none (the "
+        "default) or per_speaker (all of a speaker's utterances)",
+        rich_help_panel=CONTENT,
+    ),
+]
+Stride = Annotated[
+    float | None,
+    typer.Option(help="signals: seconds from one window's start to the next (5 unless given)", rich_help_panel=CONTENT),
+]
+ScaleOption = Annotated[
+    Scale | None,
+    typer.Option(
+        help="signals: by minimum and maximum (the default) or by mean and standard deviation", rich_help_panel=CONTENT
+    ),
+]
+FirstSeconds = Annotated[
+    float | None,
+    typer.Option(help=f"first_minutes: their seconds ({FIRST_S:g} unless given)", rich_help_panel=CONTENT),
 ]
 Contexts = Annotated[
     list[float] | None,
@@ -41,18 +65,10 @@ def prepare(
     label: Annotated[
         list[str] | None, typer.Option(help="label to prepare; repeat for several", rich_help_panel=CONTENT)
     ] = None,
-    normalization: Annotated[
-        Normalization | None,
-        typer.Option(
-            help="signals: recording (the paper, and the default) or past (nothing after the window); utterances: none (the default) "
-            "or per_speaker (over all of a speaker's utterances, the held-out speaker's unlabelled ones too)",
-            rich_help_panel=CONTENT,
-        ),
-    ] = None,
-    stride: Annotated[
-        float | None,
-        typer.Option(help="signals: seconds from one window's start to the next (5 unless given)", rich_help_panel=CONTENT),
-    ] = None,
+    normalization: NormalizationOption = None,
+    scale: ScaleOption = None,
+    first_seconds: FirstSeconds = None,
+    stride: Stride = None,
     features: Features = False,
     context: Contexts = None,
     option: Annotated[
@@ -78,7 +94,9 @@ def prepare(
         raise RaylabError(f"--stride {stride:g} is not above 0")
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
-    settings = _settings(dataset, normalization, stride)
+    if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
+        raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
+    settings = _settings(dataset, normalization, {"step_s": stride, "scale": scale, "first_s": first_seconds})
     request = PrepareRequest(
         dataset.value,
         root,
@@ -132,19 +150,25 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
 
 def _settings(
-    dataset: str, normalization: Normalization | None, stride: float | None
+    dataset: str, normalization: Normalization | None, others: dict[str, Any]
 ) -> tuple[Preprocessing | None, Literal["none", "per_speaker"] | None]:
     """The request's settings for signals, and those for utterances.
+
+    Args:
+        others: settings of running signals by their name in ``Preprocessing``; None stands for its default.
 
     Raises:
         RaylabError: if an option is for the other kind of dataset.
     """
+    given = {name: value for name, value in others.items() if value is not None}
     if DATASETS[dataset].kind == "utterances":
-        if normalization == "recording" or normalization == "past":  # noqa: PLR1714  mypy narrows the type by these alone
+        if not (normalization is None or normalization == "none" or normalization == "per_speaker"):  # noqa: PLR1714  mypy narrows by these
             raise RaylabError(f"--normalization {normalization} is for running signals; for {dataset} use none or per_speaker")
-        if stride is not None:
+        if "step_s" in given:
             raise RaylabError(f"--stride is for running signals; a window of {dataset} is one utterance")
+        if "scale" in given:
+            raise RaylabError(f"--scale is for running signals; for {dataset} use --normalization none or per_speaker")
         return None, normalization
-    if normalization == "none" or normalization == "per_speaker":  # noqa: PLR1714  as above
-        raise RaylabError(f"--normalization {normalization} is for utterances; for {dataset} use recording or past")
-    return Preprocessing(step_s=stride or 5.0, normalization=normalization or "recording"), None
+    if normalization == "per_speaker":
+        raise RaylabError(f"--normalization {normalization} is for utterances; for {dataset} use {OF_SIGNALS}")
+    return Preprocessing(normalization=normalization or "recording", **given), None

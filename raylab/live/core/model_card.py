@@ -13,7 +13,7 @@ from raylab.models.registry import FUSIONS, MODEL_NAMES
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import DatasetKind
 from raylab.windows.card import kind_of
-from raylab.windows.preprocess import Preprocessing
+from raylab.windows.preprocess import Preprocessing, required_settings
 from raylab.windows.utterances import Utterances
 
 NOT_CALIBRATED = "non_personalized"  # the technique whose models can be calibrated and have not been
@@ -160,11 +160,10 @@ def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
     Raises:
         ValueError: if one is unknown, missing or of another type.
     """
-    expected = {field.name for field in fields(cls)}
-    if set(values) != expected:
-        raise ValueError(
-            f"preprocessing has {', '.join(sorted(set(values) ^ expected))} more or less than {cls.__name__} knows"
-        )
+    known = {field.name for field in fields(cls)}
+    required = set(required_settings(values)) if cls is Preprocessing else known
+    if wrong := (set(values) - known) | (required - set(values)):
+        raise ValueError(f"preprocessing has {', '.join(sorted(wrong))} more or less than {cls.__name__} knows")
     checked: T = _ADAPTERS[cls].validate_json(json.dumps(dict(values)))
     return checked
 
@@ -185,6 +184,8 @@ def check_card(card: ModelCard) -> None:
         raise ValueError(
             f"normalization {preprocessing.normalization!r} is none that a stream can have ({' or '.join(CAUSAL_NORMALIZATIONS)})"
         )
+    if not preprocessing.can_stream:
+        raise ValueError("scale 'zscore' is none that a stream can have (minmax)")
     if not (0 < preprocessing.window_s < 3600 and 0 < preprocessing.step_s < 3600):
         raise ValueError(f"windows of {preprocessing.window_s} s every {preprocessing.step_s} s")
     if preprocessing.kind == "utterances":

@@ -9,7 +9,8 @@ from scipy.signal import butter, lfilter, lfilter_zi
 
 from raylab.live.core.model_card import ModelChannel
 from raylab.live.core.timestamp_alignment import finite_runs, is_measurement
-from raylab.windows.preprocess import Preprocessing, min_max
+from raylab.windows.normalization import min_max
+from raylab.windows.preprocess import Preprocessing
 
 KEPT_WINDOWS = 8  # of samples; a channel that is further ahead of the others than this loses its oldest samples
 MAX_ARRIVALS = 256  # chunks of which the time of receipt is kept
