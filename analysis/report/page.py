@@ -7,7 +7,7 @@ from analysis.report import comparison_table, report_figures
 from analysis.report.html import Page, Section
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
-from analysis.report.verdict import verdict
+from analysis.report.verdict import beside_best_reference, verdict
 from analysis.scores.keys import CELL
 
 
@@ -38,7 +38,8 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
 
 def _verdict(report: ReportData, cell: ReportCell) -> str:
     chosen, comparison = report.rows("chosen", cell), report.rows("comparison", cell)
-    return verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
+    answer = verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
+    return " ".join(filter(None, (answer, beside_best_reference(report.rows("best_reference", cell)))))
 
 
 def _sections(contents: Iterable[tuple[ReportPart, SectionContent | None]]) -> tuple[Section, ...]:

@@ -14,8 +14,10 @@ PARTS: tuple[ReportPart, ...] = (
     comparison.COMPARISON,
     comparison.CHOSEN,
     comparison.PAPER_TABLE,
+    models.BEST_REFERENCE,
     models.MODEL_COMPARISON,
     participants.GAINS,
+    participants.WITHIN_PERSON,
     comparison.LABEL_BUDGET,
     comparison.NUMBER_OF_CLUSTERS,
     training.SEARCHED,
@@ -31,6 +33,7 @@ PARTS: tuple[ReportPart, ...] = (
     appendix.APPENDIX,
     training.CURVES,
     training.RELIABILITY,
+    models.LEARNING_CURVE,
     models.ACROSS_DATASETS,
     appendix.STOUFFER,
     run.STATUS,  # before it stand the external sources
