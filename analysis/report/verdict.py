@@ -1,5 +1,6 @@
 """The verdict of a comparison, in sentences."""
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -132,7 +133,7 @@ def largest_changes(pairs: pd.DataFrame, metric: str) -> str:
 
 def _reference_name(references: str) -> str:
     """``lda without personalization``, or the best model with how often each was chosen, if it is not one for all."""
-    if "," in references:
+    if re.search(r" x\d+, ", references):  # a model's own name may have a comma
         return f"the best model without personalization ({references})"
     return f"{references.rsplit(' x', 1)[0]} without personalization"
 
@@ -140,8 +141,10 @@ def _reference_name(references: str) -> str:
 def _gain_text(row: Row) -> str:
     """What a technique adds to its own model, and where that stands to the best model without personalization."""
     sign = gain_sign(str(row["metric"]))
-    gains = pd.notna(row["own_difference"]) and sign * row["own_difference"] > 0
-    own = number(row["own_difference"], sign=True)
+    own_difference = float(
+        row["own_difference"]
+    )  # missing if the technique's model has no trials without personalization: no gain
+    gains, own = sign * own_difference > 0, number(own_difference, sign=True)
     text = f"{row['technique']} of {row['model']} " + (
         f"gains {own} over {row['model']} without personalization"
         if gains

@@ -32,6 +32,7 @@ from analysis.validation.independent_rates import (
 )
 from analysis.validation.leave_one_out import COHORTS, Cohorts, draw_cohorts, real_differences
 from analysis.validation.rate_tables import beyond, power_table, quantity_table, summary, table, technique_table, verdict_table
+from analysis.validation.realistic_effects import markdown as realistic_section
 from analysis.validation.shared_training_rates import DRAWS, SIZES, TRUTH, shared_training_rates
 from analysis.validation.simulated_scores import SCENARIOS, Scenario, simulate_scores
 
@@ -231,6 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/error_rates.md"))
     parser.add_argument("--counts", type=Path, help="folder to keep counts in: a run that was stopped goes on from there")
+    parser.add_argument(
+        "--realistic", type=Path, help="power.csv of `raylab validate --linear`, for the last section of the page"
+    )
     options = parser.parse_args(arguments)
     cohorts, tables, seed = options.cohorts, options.tables, options.seed
     shared = [
@@ -254,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"python -m analysis.validation.error_rates --cohorts {cohorts} --tables {tables} --seed {seed} --out {options.out}"
     )
     text = page(pd.concat(shared, ignore_index=True), pd.concat(independent, ignore_index=True), command, seed)
+    if options.realistic:
+        text += f"\n## Realistic gains\n\n{realistic_section(pd.read_csv(options.realistic))}"
     options.out.write_text(text, encoding="utf-8")
 
 

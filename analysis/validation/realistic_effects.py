@@ -7,6 +7,7 @@ fine-tuning gains what is asked for on average over cohorts; so single participa
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ from analysis.validation.leave_one_out import (
     real_differences,
     simulated_inflations,
 )
-from analysis.validation.rate_tables import cell, most_false_verdicts, table
+from analysis.validation.rate_tables import by_name, cell, most_false_verdicts, table
 from analysis.validation.shared_training_rates import DRAWS, chosen_cluster
 
 SIZES = (20, 40, 60)
@@ -93,12 +94,12 @@ def _count(
     return hits | {ANY: any(value < ALPHA for value in p.values())}, test.detectable
 
 
-def _rates(kind: Cohorts, effect: float, truth: float, n: int, cohorts: int, seed: int) -> list[dict[str, float | str]]:
+def _rates(kind: Cohorts, effect: float, truth: float, n: int, cohorts: int, seed: int) -> list[dict[str, Any]]:
     """The counts of one kind of cohorts of n participants."""
     drawn = draw_cohorts(kind, cohorts, n, seed)
     differences, reference = real_differences(drawn)
     counted = [_count(drawn, k, differences, reference, truth) for k in range(cohorts)]
-    shared = {
+    shared: dict[str, Any] = {
         "n": n,
         "effect": effect,
         "true_effect": truth,
@@ -121,7 +122,7 @@ def realistic_rates(cohorts: int, null_studies: int, sizes: tuple[int, ...] = SI
         columns ``COLUMNS``: how many of ``cohorts`` hit each ``quantity``; ``effect`` is 0 without any. ``true_effect``: the mean over cohorts
         that are not counted; ``detectable``: the median of what is said to be detectable.
     """
-    rows: list[dict[str, float | str]] = []
+    rows: list[dict[str, Any]] = []
     for place, n in enumerate(sizes):
         for effect in EFFECTS:
             kind = with_gain(effect, n, seed + 1)
@@ -135,11 +136,9 @@ def _power_rows(counts: pd.DataFrame) -> list[list[str]]:
     """A row for each size and gain."""
     rows = []
     for (n, effect), part in counts[counts["effect"].gt(0)].groupby(["n", "effect"]):
-        first, hits = part.iloc[0], part.set_index("quantity")["hits"]
-        rates = [
-            cell(hits[name] / first["cohorts"], first["cohorts"])
-            for name in (ALONE, BETTER, WORSE, EQUIVALENT, UNDECIDED, HOLDS)
-        ]
+        first, hits = part.to_dict("records")[0], by_name(part["quantity"], part["hits"])
+        quantities = (ALONE, BETTER, WORSE, EQUIVALENT, UNDECIDED, HOLDS)
+        rates = [cell(hits[name] / first["cohorts"], first["cohorts"]) for name in quantities]
         numbers = [f"{first['true_effect']:+.3f}", f"{first['own']:.2f}", f"{first['sd']:.3f}"]
         rows.append([str(n), f"{effect:+.2f}", *numbers, *rates, f"{first['detectable']:.3f}"])
     return rows
@@ -150,8 +149,8 @@ def _null_rows(counts: pd.DataFrame) -> list[list[str]]:
     nulls = counts[counts["effect"].eq(0) & counts["quantity"].eq(ANY)]
     hits, studies = int(nulls["hits"].sum()), int(nulls["cohorts"].sum())
     rows = [
-        [str(row.n), str(row.cohorts), str(row.hits), cell(row.hits / row.cohorts, row.cohorts), ""]
-        for row in nulls.itertuples()
+        [str(row["n"]), str(row["cohorts"]), str(row["hits"]), cell(row["hits"] / row["cohorts"], row["cohorts"]), ""]
+        for row in nulls.to_dict("records")
     ]
     most = most_false_verdicts(studies) if studies else -1
     passes = "too few studies" if most < 0 else f"{'yes' if hits <= most else 'no'} (at most {most})"

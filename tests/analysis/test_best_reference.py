@@ -178,6 +178,7 @@ def test_a_gain_that_the_best_model_has_without_personalization_is_said() -> Non
     )
     assert "[-0.050, -0.010], p 0.0100, worse" in text
     assert "the best model without personalization (lda x9, fcn x6) is 0.030 above it" in _sentence(references="lda x9, fcn x6")
+    assert "; lda (eda, acc) without personalization is" in _sentence(references="lda (eda, acc) x15")
 
 
 def test_a_gain_beyond_the_best_model_is_said() -> None:

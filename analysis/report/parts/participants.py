@@ -1,6 +1,7 @@
 """Participant by participant: who gains and who loses, how sure each one's score is, and fairness between groups."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -58,7 +59,7 @@ def _explorer_data(pairs: pd.DataFrame, metric: str) -> dict[str, object]:
     }
 
 
-def _auroc_text(row: Mapping[str, float], windows: float) -> str:
+def _auroc_text(row: Mapping[Hashable, Any], windows: float) -> str:
     """``0.938 [0.702, 0.989], 6 windows``: AUROC and interval, and windows if they are not the row's."""
     text = f"{number(row['auroc'])} {interval(row['auroc_low'], row['auroc_high'], sign=False)}".strip()
     return ", ".join(filter(None, (text, f"{row['windows']:.0f} windows" if row["windows"] != windows else "")))
