@@ -10,6 +10,11 @@ from analysis.report.report_part import ReportPart, SectionContent
 from analysis.report.verdict import beside_best_reference, verdict
 from analysis.scores.keys import CELL
 
+AGAINST_BEST = (
+    "The comparison with the best model without personalization is another question, with a family of its own: all techniques of all models of "
+    "a dataset and label. "
+)
+
 
 def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
     """The page of a run."""
@@ -26,6 +31,7 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
             "the test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share; p is "
             "adjusted by Holm over the techniques of one dataset, label and model. That is the only verdict; a technique's variants are detail "
             "behind it, and everything marked descriptive is not part of it. "
+            f"{'' if report.frames['best_reference'].empty else AGAINST_BEST}"
             f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
         ),
         sections=(
