@@ -127,6 +127,19 @@ READING = """## How to read it
   two classes were not measured.
 """
 
+REALISTIC_SECTION = """
+## Realistic gains
+
+The gains above are added to differences. Here they come about by training, in sizes that studies have; the command takes minutes of one core and
+keeps its counts in `power.csv`:
+
+    raylab validate --linear --cohorts {cohorts} --null-studies {studies} --out build/power
+
+Of five techniques, a gain of +0.03 is found in about one study of six with 60 people and hardly at all with 20, +0.05 in seven of ten with 60. A
+study that asks about one technique, and says so (`primary:`), finds it more often. "Undecided" is the usual outcome of such studies, and none of
+them calls a gain worse or equivalent.
+"""
+
 
 def _described_cohorts(kind: Cohorts, seed: int) -> list[str]:
     """The look of the cohorts of a kind, as a row of a table."""
@@ -205,6 +218,14 @@ def page(shared: pd.DataFrame, independent: pd.DataFrame, command: str, seed: in
     return "\n".join(lines).rstrip() + "\n"
 
 
+def realistic_page(counts: pd.DataFrame) -> str:
+    """The page's last section, from the counts of ``raylab validate --linear``."""
+    null = counts["effect"].eq(0)
+    studies = int(counts[null].drop_duplicates("n")["cohorts"].sum())
+    text = REALISTIC_SECTION.format(cohorts=int(counts.loc[~null, "cohorts"].max()), studies=studies)
+    return f"{text}\n{realistic_section(counts)}"
+
+
 def _counted(folder: Path | None, name: str, count: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Counts, read from the folder if they are there, and else written to it."""
     path = folder / f"{name}.csv" if folder else None
@@ -259,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     text = page(pd.concat(shared, ignore_index=True), pd.concat(independent, ignore_index=True), command, seed)
     if options.realistic:
-        text += f"\n## Realistic gains\n\n{realistic_section(pd.read_csv(options.realistic))}"
+        text += realistic_page(pd.read_csv(options.realistic))
     options.out.write_text(text, encoding="utf-8")
 
 
