@@ -4,13 +4,15 @@ import re
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from analysis.scores.keys import CELL, variant_label
+from analysis.constants import ALPHA
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, variant_label
 from analysis.scores.metrics import BINS, confidence_bin
-from analysis.scores.paired_scores import gain_sign
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import scored_windows
-from analysis.statistics.variant_choice import leave_one_out_choice
+from analysis.statistics.dependence import retrained_bound
+from analysis.statistics.variant_selection import chosen_variants
 
 
 def differences(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -27,14 +29,11 @@ def gain_table(cell: pd.DataFrame) -> pd.DataFrame:
 
 def selected_variant_pairs(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
     """``paired_scores`` of one cell, for each technique and participant the one variant that the other participants choose
-    (``leave_one_out_choice``)."""
+    (``analysis.statistics.variant_selection.chosen_variants``)."""
     parts = []
     for _, part in cell.groupby("technique", sort=False):
-        wide = part.pivot(index="participant", columns="variant", values="difference")
-        choice = leave_one_out_choice(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
-        selected = [(name, wide.columns[place]) for name, place in zip(wide.index, choice, strict=True) if place >= 0]
-        rows = pd.MultiIndex.from_frame(part[["participant", "variant"]]).isin(selected)
-        parts.append(part[rows])
+        chosen = part["participant"].astype(str).map(chosen_variants(part, metric))
+        parts.append(part[part["variant"].eq(chosen) & part["difference"].notna()])
     return pd.concat(parts, ignore_index=True) if parts else cell
 
 
@@ -67,6 +66,57 @@ def axis_curves(comparison: pd.DataFrame, axis: str) -> pd.DataFrame:
     if frame["value"].nunique() < 2:
         return frame.iloc[:0]
     return frame.sort_values("value", key=lambda values: values.map(_numbers_first), kind="stable", ignore_index=True)
+
+
+PEOPLE_COLUMNS = [
+    *CELL, "technique", "line", "value", "mean", "mean_low", "mean_high", "difference", "ci_low", "ci_high", "n_participants",
+]  # fmt: skip
+
+
+def _people_trained_on(tables: RunTables) -> "pd.Series[float]":
+    """By dataset, how many people its models without personalization are trained on; the most of any trial."""
+    trials = tables.trials
+    if "people" not in trials:
+        return pd.Series(dtype=float)
+    references = trials[trials["technique"].eq(REFERENCE_TECHNIQUE) & trials["status"].eq("ok")]
+    people: pd.Series[float] = references.dropna(subset=["people"]).groupby("dataset", observed=True)["people"].max()
+    return people
+
+
+def people_curves(tables: RunTables, comparison: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Scores over the number of people trained on, of entries of the study on the same windows that differ in it (``people:``).
+
+    Of entries with the same number the study's first counts. The interval of a mean is t over participants, with the variance inflated by the
+    bound for shared training; that of a difference is chosen.csv's own.
+
+    Args:
+        comparison: of ``analysis.compare``, for the reference technique. ``chosen``: of ``select_variants``, for the others.
+
+    Returns:
+        columns ``PEOPLE_COLUMNS``: ``dataset`` is the windows, ``value`` the number of people as text, ascending. No rows of windows, label and
+        model with fewer than two numbers.
+    """
+    people = _people_trained_on(tables)
+    order = [name for name in dict.fromkeys(tables.plan["dataset"].astype(str)) if name in people.index]
+    entries = pd.DataFrame({"dataset": order, "people": [float(people[name]) for name in order]})
+    entries["windows"] = entries["dataset"].map(lambda name: tables.sources.get(name, name))
+    entries = entries.drop_duplicates(["windows", "people"])
+    if len(entries) < 2:
+        return pd.DataFrame(columns=PEOPLE_COLUMNS)
+    references = comparison[comparison["technique"].eq(REFERENCE_TECHNIQUE)]
+    rows = pd.concat([references, chosen], ignore_index=True).merge(entries, on="dataset")
+    n = rows["n_participants"].to_numpy(dtype=np.float64)
+    bounds = np.array([retrained_bound(int(count)) for count in n])
+    reach = (
+        stats.t.ppf(1 - ALPHA / 2, np.maximum(n - 1, 1))
+        * rows["sd"].to_numpy(dtype=np.float64)
+        * np.sqrt(bounds / np.maximum(n, 1))
+    )
+    value = rows["people"].map("{:.0f}".format)
+    named = rows.assign(value=value, line=rows["technique"], mean_low=rows["mean"] - reach, mean_high=rows["mean"] + reach)
+    named = named.drop(columns="dataset").rename(columns={"windows": "dataset"}).sort_values("people", kind="stable")
+    enough = named.groupby(CELL, observed=True)["value"].transform("nunique").gt(1)
+    return named.loc[enough, PEOPLE_COLUMNS].reset_index(drop=True)
 
 
 def _numbers_first(value: str) -> tuple[bool, float, str]:

@@ -17,7 +17,7 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
 
     Args:
         frame: technique, line (technique and its other axes), value (of the axis, in the order to show), mean, difference, ci_low, ci_high,
-            n_participants.
+            n_participants; mean_low and mean_high if means have intervals.
         axis: what the axis is called, with its unit.
     """
     values = frame["value"].unique().tolist()
@@ -35,7 +35,10 @@ def over_axis(frame: pd.DataFrame, metric: str, axis: str) -> Figure:
         style = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 5, "linewidth": 1.5}
         style |= {"markerfacecolor": "white"} if same else {}
         x = np.array([values.index(value) for value in part["value"]]) + 0.06 * (index - (len(lines) - 1) / 2)
-        axes[0].plot(x, part["mean"], label=truncate(name), **style)
+        above = part[["mean_low", "mean_high"]].to_numpy().T - part["mean"].to_numpy() if "mean_low" in part else None
+        axes[0].errorbar(
+            x, part["mean"], yerr=None if above is None else np.abs(above), elinewidth=1, label=truncate(name), **style
+        )
         if differs:
             reach = np.abs(part[["ci_low", "ci_high"]].to_numpy().T - part["difference"].to_numpy())
             axes[1].errorbar(x, part["difference"], yerr=reach, elinewidth=1, **style)

@@ -7,8 +7,13 @@ from analysis.report import comparison_table, report_figures
 from analysis.report.html import Page, Section
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
-from analysis.report.verdict import verdict
+from analysis.report.verdict import beside_best_reference, verdict
 from analysis.scores.keys import CELL
+
+AGAINST_BEST = (
+    "The comparison with the best model without personalization is another question, with a family of its own: all techniques of all models of "
+    "a dataset and label. "
+)
 
 
 def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
@@ -26,6 +31,7 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
             "the test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share; p is "
             "adjusted by Holm over the techniques of one dataset, label and model. That is the only verdict; a technique's variants are detail "
             "behind it, and everything marked descriptive is not part of it. "
+            f"{'' if report.frames['best_reference'].empty else AGAINST_BEST}"
             f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
         ),
         sections=(
@@ -38,7 +44,8 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
 
 def _verdict(report: ReportData, cell: ReportCell) -> str:
     chosen, comparison = report.rows("chosen", cell), report.rows("comparison", cell)
-    return verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
+    answer = verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
+    return " ".join(filter(None, (answer, beside_best_reference(report.rows("best_reference", cell)))))
 
 
 def _sections(contents: Iterable[tuple[ReportPart, SectionContent | None]]) -> tuple[Section, ...]:

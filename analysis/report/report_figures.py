@@ -94,6 +94,20 @@ def axis_figure(slug: str, comparison: pd.DataFrame, metric: str, axis: PlotAxis
     return [_figure(axis.name, slug, axis.title, description, rows, lambda: line_plots.over_axis(ticked, metric, axis.label))]
 
 
+PEOPLE = PlotAxis("people", "Score over people", "people trained on", str)
+
+
+def learning_curve(slug: str, rows: pd.DataFrame, metric: str) -> FigureBlock:
+    """Score and difference over the number of people; ``rows`` of ``figure_data.people_curves`` of one dataset, label and model."""
+    description = (
+        "Entries of the study on the same windows that train on different numbers of people. Left: mean over participants with its 95% interval; "
+        "techniques are tested on the windows that they leave. Right: difference to non_personalized of the same entry on the same windows, with its "
+        "95% interval. Points are moved aside to be seen."
+    )
+    title = f"{PEOPLE.title}: {' / '.join(map(str, rows[CELL].iloc[0]))}"
+    return _figure(PEOPLE.name, slug, title, description, rows, lambda: line_plots.over_axis(rows, metric, PEOPLE.label))
+
+
 def training(slug: str, curves: pd.DataFrame) -> list[FigureBlock]:
     """Loss over epochs, one panel a stage; ``curves`` as ``analysis.scores.training_curves`` gives them."""
     rows = loss_quartiles(curves)

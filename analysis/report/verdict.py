@@ -1,5 +1,6 @@
 """The verdict of a comparison, in sentences."""
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from analysis.constants import ALPHA
 from analysis.formatting import int_range, interval, metric_name, number, p_value
 from analysis.scores.keys import variant_label
 from analysis.scores.paired_scores import gain_sign
-from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE
+from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE, outcome_text
 
 Row = Mapping[Hashable, Any]
 NO_PAIRS = "no technique has scores to pair with those of non_personalized."
@@ -128,3 +129,45 @@ def largest_changes(pairs: pd.DataFrame, metric: str) -> str:
     if count := int(unchanged.sum()):
         parts.append(f"{count} of {len(unchanged)} participants change with no variant.")
     return " ".join(parts)
+
+
+def _reference_name(references: str) -> str:
+    """``lda without personalization``, or the best model with how often each was chosen, if it is not one for all."""
+    if re.search(r" x\d+, ", references):  # a model's own name may have a comma
+        return f"the best model without personalization ({references})"
+    return f"{references.rsplit(' x', 1)[0]} without personalization"
+
+
+def _gain_text(row: Row) -> str:
+    """What a technique adds to its own model, and where that stands to the best model without personalization."""
+    sign = gain_sign(str(row["metric"]))
+    own_difference = float(
+        row["own_difference"]
+    )  # missing if the technique's model has no trials without personalization: no gain
+    gains, own = sign * own_difference > 0, number(own_difference, sign=True)
+    text = f"{row['technique']} of {row['model']} " + (
+        f"gains {own} over {row['model']} without personalization"
+        if gains
+        else f"gains nothing over {row['model']} without personalization ({own})"
+    )
+    difference = f"difference {number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+    ends = f"{difference}, p {p_value(row['p_adjusted'])}, {outcome_text(row)}"
+    size, name = number(abs(row["difference"])), _reference_name(str(row["references"]))
+    if gains and sign * row["difference"] < 0:
+        return f"{text}; {name} is {size} {'above' if row['difference'] < 0 else 'below'} it ({ends})"
+    return f"{text} and is {size} {'above' if row['difference'] > 0 else 'below'} {name} ({ends})"
+
+
+def beside_best_reference(rows: pd.DataFrame) -> str:
+    """How the techniques of one (dataset, label, model) stand to the best model without personalization of the study.
+
+    Args:
+        rows: of ``analysis.statistics.best_reference.compare_with_best_reference``; empty in a study of one model: then there is nothing to say.
+    """
+    tested = rows.dropna(subset=["p"]).to_dict("records")
+    if not tested:
+        return ""
+    model = tested[0]["model"]
+    if all(str(row["references"]).rsplit(" x", 1)[0] == model for row in tested):
+        return f"{model} is itself the best model without personalization of this study."
+    return f"Against the best model without personalization: {'; '.join(map(_gain_text, tested))}."

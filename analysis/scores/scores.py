@@ -3,6 +3,7 @@
 ``paired`` (default) scores non_personalized once per variant on the windows that the variant was tested on, so that both
 sides of a difference saw the same windows. ``published`` scores it once on all of the target's windows, as the study's
 code does. ``common`` scores everything on the windows that all variants of a (dataset, label, model) were tested on.
+``score_against_models`` sets each trial of a technique beside every model of the study without personalization, on the same windows.
 """
 
 from dataclasses import replace
@@ -32,6 +33,7 @@ from analysis.scores.scored_windows import ScoredWindows, scored_windows
 
 NAMES = [*VARIANT, *FOLD]
 COLUMNS = [*NAMES, "scoring", "against", "n_test", *METRICS]
+AGAINST_MODELS = [*NAMES, "reference", "score", "reference_score"]
 
 Scoring = Literal["paired", "published"]
 
@@ -160,3 +162,41 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     common = (rows >= 0) & (times_tested[rows] == np.bincount(unit[has_windows])[unit[windows.trial]])
     metrics = windows.take(np.flatnonzero(common)).scores(len(trials))
     return _sorted_scores([_rows(trials, metrics, np.ones(len(trials), dtype=bool))], "common")
+
+
+def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
+    """Each trial of a technique beside every model without personalization of its dataset, label, participant and seed.
+
+    A trial and all models that have a trial beside it are scored on the windows that all of these were tested on: those that the technique left
+    to test, unless a model lacks some.
+
+    Returns:
+        columns ``AGAINST_MODELS``; one row per trial of a technique that ended well and model (``reference``) that has a trial beside it, models
+        in the plan's order. ``score`` and ``reference_score`` are missing if the metric is not defined on these windows.
+    """
+    trials = frames.trials
+    if trials.empty or not trials["status"].eq("ok").any():
+        return pd.DataFrame(columns=AGAINST_MODELS)
+    windows = scored_windows(frames.predictions, trials)
+    ok = trials["status"].eq("ok").to_numpy()
+    is_reference = ok & trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
+    of_technique = ok & ~is_reference
+    cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
+    fold = _combination_number(trials, ["dataset", "label", *FOLD])
+    partners = {}
+    for model in dict.fromkeys(frames.plan["model"].astype(str)):
+        partner = _representative(fold, is_reference & trials["model"].eq(model).to_numpy())
+        partners[model] = np.where(of_technique, partner, -1)
+    rows = {model: windows.match_windows(partner) for model, partner in partners.items()}
+    common = of_technique[windows.trial]
+    for model, partner in partners.items():
+        common &= (partner[windows.trial] < 0) | (rows[model] >= 0)
+    own = windows.take(np.flatnonzero(common)).scores(len(trials), cuts)[metric]
+    parts = []
+    for model, partner in partners.items():
+        shared = np.flatnonzero(common & (rows[model] >= 0))
+        same_windows = replace(windows.take(rows[model][shared]), trial=windows.trial[shared])
+        reference = same_windows.scores(len(trials), np.where(partner >= 0, cuts[partner], np.nan))[metric]
+        part = trials[NAMES].assign(reference=model, score=own, reference_score=reference)
+        parts.append(part[partner >= 0])
+    return pd.concat(parts, ignore_index=True)[AGAINST_MODELS]

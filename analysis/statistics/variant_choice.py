@@ -78,18 +78,28 @@ def _shifts(d: Floats, n_flips: int, inflation: float, seed: int) -> Floats:
     return np.asarray(np.rint(scale[:, None] * (centred.T @ weights) / UNIT))
 
 
-def choice_inflation(d: Floats, inflation: float = 1.0, seed: int = 0) -> float:
+def choice_inflation(d: Floats, inflation: float = 1.0, seed: int = 0, around_means: bool = False) -> float:
     """By which factor the choice adds to the variance of the mean, if each participant's row is as likely as its mirror image; at least 1.
 
     1 for one variant, for variants that resemble each other, and for one that is always chosen.
 
     Args:
         inflation: of every variant's mean, for shared training. The chosen mean's variance is this times the factor times s^2 / n.
+        around_means: rows are mirrored at the variants' means, not at 0: for columns of which one may truly be better than another, such as models,
+            while what is tested is not whether they differ. A variant that is surely the best is then surely chosen.
     """
     d = d[leave_one_out_choice(d)[1] >= 0]
     if d.shape[1] < 2 or len(d) < 3:
         return 1.0
     signs = _signs(len(d), seed)
-    values = _Choice(d).choose(signs, _shifts(d, signs.shape[1], inflation, seed))[0] * UNIT
+    counts = np.maximum((~np.isnan(d)).sum(axis=0), 1)
+    means = np.nansum(d, axis=0) / counts if around_means else np.zeros(d.shape[1])
+    shifts = _shifts(d, signs.shape[1], inflation, seed) + np.rint(means / UNIT)[:, None]
+    values, variant = _Choice(d - means).choose(signs, shifts)
+    if (variant == variant[0, 0]).all():
+        return 1.0
+    values = values * UNIT
+    mean = values.mean(axis=0)
     naive = (values.var(axis=0, ddof=1) / len(d)).mean() * inflation
-    return max(1.0, float((values.mean(axis=0) ** 2).mean() / naive)) if naive > 0 else 1.0
+    variance = mean.var() if around_means else (mean**2).mean()
+    return max(1.0, float(variance / naive)) if naive > 0 else 1.0

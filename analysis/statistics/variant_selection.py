@@ -4,7 +4,7 @@ The reasons for this choice, and the meaning of its p: ``analysis.statistics.var
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def _choices(chosen: Indices, variants: list[str]) -> str:
-    """How often each variant was chosen, the most frequent first: ``budget=0.5 x13, budget=0.4 x2``."""
-    counts = Counter(variants[k] for k in chosen if k >= 0)
+def count_choices(names: Iterable[str]) -> str:
+    """How often each name was chosen, the most frequent first: ``budget=0.5 x13, budget=0.4 x2``."""
+    counts = Counter(names)
     return ", ".join(f"{name} x{count}" for name, count in counts.most_common())
 
 
@@ -60,6 +60,26 @@ def _inflation(
     )
 
 
+def _basis(part: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, Indices]:
+    """The numbers that variants are chosen by, participants by variants, and the place of the variant chosen for each participant (-1: none).
+
+    Differences to the reference technique, or the scores if a study has none.
+    """
+    name = "difference" if part["baseline"].notna().any() else "score"
+    wide = part.pivot(index="participant", columns="variant", values=name)
+    return wide, leave_one_out_choice(gain_sign(metric) * wide.to_numpy(dtype=np.float64))[1]
+
+
+def chosen_variants(part: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Participant to the variant that the other participants choose; without those for whom there is no choice.
+
+    Args:
+        part: ``paired_scores`` of one technique of one (dataset, label, model).
+    """
+    wide, places = _basis(part, metric)
+    return {str(name): str(wide.columns[k]) for name, k in zip(wide.index, places, strict=True) if k >= 0}
+
+
 def _row(
     names: tuple[str, ...], part: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation]
 ) -> dict[str, Any]:
@@ -67,14 +87,13 @@ def _row(
     numbers = ("score", "baseline", "difference", "seed_variance")
     wide = {name: part.pivot(index="participant", columns="variant", values=name) for name in numbers}
     compared = bool(part["baseline"].notna().any())
-    sign, basis = gain_sign(metric), wide["difference" if compared else "score"]
-    variant = leave_one_out_choice(sign * basis.to_numpy(dtype=np.float64))[1]
+    sign, (basis, variant) = gain_sign(metric), _basis(part, metric)
     has_choice = variant >= 0
     row = {"n_participants": int(has_choice.sum()), "n_missing": int((~has_choice).sum())} | _best(wide["score"], sign)
     if not has_choice.any():
         return row
     chosen = {name: wide[name].to_numpy(dtype=np.float64)[has_choice, variant[has_choice]] for name in numbers}
-    row |= {"mean": chosen["score"].mean(), "choices": _choices(variant, [str(name) for name in basis.columns])}
+    row |= {"mean": chosen["score"].mean(), "choices": count_choices(str(basis.columns[k]) for k in variant if k >= 0)}
     row |= {
         "sd": chosen["score"].std(ddof=1) if has_choice.sum() > 1 else np.nan,
         "seed_sd": seed_sd(pd.Series(chosen["seed_variance"])),

@@ -34,6 +34,15 @@ GOALS = {
     "average": (0.0, AVERAGE_GOAL), "single": (0.0, SINGLE_GOAL), "family": (0.0, FAMILY_GOAL), "coverage": COVERAGE_GOAL, "": (0.0, 1.0),
 }  # fmt: skip
 
+BAD_RATE, SURE = 0.1, 0.95  # a verdict that is wrong in a tenth of null studies must fail with this probability
+
+
+def most_false_verdicts(studies: int) -> int:
+    """The most null studies with a verdict that may pass: a true rate of ``BAD_RATE`` gives more with probability ``SURE``; -1 if so few studies
+    cannot tell."""
+    fewest_of_likely = int(stats.binom.ppf(1 - SURE, studies, BAD_RATE))
+    return fewest_of_likely if stats.binom.cdf(fewest_of_likely, studies, BAD_RATE) <= 1 - SURE else fewest_of_likely - 1
+
 
 def wilson(rate: float, n: int) -> tuple[float, float]:
     """The 95% interval of a rate counted in n trials; an average of several rates of the same trials is treated as one of them."""

@@ -83,7 +83,7 @@ def _count_technique(d: Floats, truth: float, inflation: float) -> dict[str, boo
     return hits
 
 
-def _chosen(d: Floats, inflation: tuple[float, float]) -> tuple[Floats, float]:
+def chosen_cluster(d: Floats, inflation: tuple[float, float]) -> tuple[Floats, float]:
     """The differences (n,) of the variant that the other participants choose, and what they are tested with, as chosen.csv has it."""
     values, choice = leave_one_out_choice(d)
     largest = max(inflation[k] for k in np.unique(choice))
@@ -93,7 +93,7 @@ def _chosen(d: Floats, inflation: tuple[float, float]) -> tuple[Floats, float]:
 def _count_family(d: Mapping[str, Floats], inflation: Mapping[str, float], null: bool) -> dict[str, dict[str, bool]]:
     """The primary question on techniques whose true difference is 0: the cluster of k that the other participants choose, and any of five."""
     clusters, rest = np.stack([d[K2], d[K3]], axis=1), (OWN, HYBRID, FINE, NEAREST)
-    values, stretched = _chosen(clusters, (inflation[K2], inflation[K3]))
+    values, stretched = chosen_cluster(clusters, (inflation[K2], inflation[K3]))
     test = mean_test(values, stretched)
     p = np.array([test.p, *(mean_test(d[name], inflation[name]).p for name in rest)])
     family_hits = {
@@ -105,7 +105,7 @@ def _count_family(d: Mapping[str, Floats], inflation: Mapping[str, float], null:
         FAMILY: {ERROR: bool((holm(p) < ALPHA).any())},
     }
     for gain in GAINS:
-        family_hits[CHOSEN][POWER[gain]] = mean_test(*_chosen(clusters + gain, (inflation[K2], inflation[K3]))).p < ALPHA
+        family_hits[CHOSEN][POWER[gain]] = mean_test(*chosen_cluster(clusters + gain, (inflation[K2], inflation[K3]))).p < ALPHA
     if null:
         ranks = np.array([wilcoxon(values), *(wilcoxon(d[name]) for name in rest)])
         family_hits[CHOSEN][WILCOXON], family_hits[FAMILY][WILCOXON] = bool(ranks[0] < ALPHA), bool((holm(ranks) < ALPHA).any())

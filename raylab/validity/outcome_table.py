@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binom, binomtest
+from scipy.stats import binomtest
 
 from analysis.constants import ALPHA
+from analysis.validation.rate_tables import BAD_RATE, SURE, most_false_verdicts
 from raylab.validity.cases import CASES, ValidityCase, Verdict
 
 FOUND_SHARE = 0.8  # least share of cohorts in which the expected verdict must be given
 MOST_BETTER = 0.1  # largest share of cohorts in which what is not better may be declared so
-BAD_RATE, SURE = 0.1, 0.95  # a verdict that is wrong in a tenth of null studies must fail with this probability
 COLUMNS = [
     "case", "technique", "cohorts", "better", "worse", "no difference", "mean AUROC", "mean difference", "expected", "found",
 ]  # fmt: skip
@@ -85,13 +85,6 @@ def _contrast(case: ValidityCase, cohorts: list[Cohort]) -> list[dict[str, Any]]
     row = _row(case, f"{case.contrast[0]} against {case.contrast[1].split(' ', 1)[1]}", rows)
     share = row["better"]
     return [{**row, "expected": "better", "found": "yes" if share >= FOUND_SHARE else "no"}]
-
-
-def most_false_verdicts(studies: int) -> int:
-    """The most null studies with a verdict that may pass: a true rate of ``BAD_RATE`` gives more with probability ``SURE``; -1 if so few studies
-    cannot tell."""
-    fewest_of_likely = int(binom.ppf(1 - SURE, studies, BAD_RATE))
-    return fewest_of_likely if binom.cdf(fewest_of_likely, studies, BAD_RATE) <= 1 - SURE else fewest_of_likely - 1
 
 
 def any_verdict(cohorts: Iterable[Cohort]) -> pd.DataFrame:

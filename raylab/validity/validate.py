@@ -6,6 +6,8 @@ from typing import Any
 
 import ray
 
+from analysis.validation.realistic_effects import markdown as realistic_page
+from analysis.validation.realistic_effects import realistic_rates
 from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_record
@@ -95,4 +97,23 @@ def validate(jobs: list[Job], n_participants: int, out: str, log: Log = print) -
         log(f"{len(results)}/{len(jobs)}, {duration(seconds_each * len(waiting))} left | {_line(results[-1])}")
     page = markdown(results)
     folder.write("validity.md", page.encode())
+    return page
+
+
+def validate_linear(cohorts: int, null_studies: int, out: str) -> str:
+    """Count gains of realistic size with linear models, in this process (``analysis.validation.realistic_effects``).
+
+    Args:
+        cohorts: of each size and gain.
+        null_studies: cohorts with nothing to find, shared among the sizes; under 29 cannot pass.
+        out: folder for the page and its counts, a path or a URI.
+
+    Returns:
+        the page, which is also written to ``power.md`` in the folder; the counts are in ``power.csv``.
+    """
+    counts = realistic_rates(cohorts, null_studies)
+    page = realistic_page(counts)
+    folder = Folder(out)
+    folder.write("power.csv", counts.to_csv(index=False).encode())
+    folder.write("power.md", page.encode())
     return page

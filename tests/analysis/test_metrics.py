@@ -159,3 +159,14 @@ def test_many_trials_at_once_are_scored_as_one_by_one(classes: int) -> None:
     for g in range(6):
         expected = evaluate(y[group == g], p[group == g])
         assert pytest.approx(expected, nan_ok=True) == {name: values[g] for name, values in metrics.items()}
+
+
+def test_errors_of_probabilities_are_scikit_learns() -> None:
+    """Brier score of two classes and log loss of two to four, of probabilities that are not 0 or 1."""
+    rng = np.random.default_rng(3)
+    for classes in (2, 3, 4):
+        y, p = rng.integers(0, classes, 50), rng.dirichlet(np.ones(classes), 50)
+        metrics = evaluate(y, p)
+        assert pytest.approx(sk.log_loss(y, p, labels=range(classes))) == metrics["log_loss"]
+        if classes == 2:
+            assert pytest.approx(sk.brier_score_loss(y, p[:, 1])) == metrics["brier"]

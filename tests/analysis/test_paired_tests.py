@@ -155,3 +155,12 @@ def test_rank_biserial_is_kerbys_example() -> None:
 def test_zeros_push_the_ranks_of_the_others_up() -> None:
     """Pratt, by hand: of 0, 0, 1, -2 the last two have the ranks 3 and 4: (3 - 4) / 7."""
     assert pytest.approx(-1 / 7) == rank_biserial(np.array([0, 0, 1, -2.0]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_effect_size_is_that_of_scipys_ranks(seed: int) -> None:
+    """scipy's signed-rank statistic with Pratt's zeros is the smaller sum of ranks: |effect| = 1 - 2 W / (sum of both)."""
+    d = np.random.default_rng(seed).integers(-3, 6, 20) / 10
+    total = stats.rankdata(np.abs(d))[d != 0].sum()
+    smaller = stats.wilcoxon(d, zero_method="pratt", method="asymptotic").statistic
+    assert pytest.approx(1 - 2 * smaller / total) == abs(rank_biserial(d))

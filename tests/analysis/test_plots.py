@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from builders.run import write_run
 from matplotlib.colors import to_rgb
+from scipy import stats
 
 import analysis
 from analysis.figures import figure_data, line_plots, plots
 from analysis.figures.svg import inline
 from analysis.report import report_figures
 from analysis.scores import training_curves
+from analysis.scores.run_folder import RunTables
 from analysis.statistics.ranking import friedman
 
 CELL = {"dataset": "d", "label": "l", "model": "m"}
@@ -204,3 +206,50 @@ def test_file_names_are_plain_stable_and_unlike() -> None:
     assert len(set(slugs.values())) == 4
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9.-]*", slug) for slug in slugs.values())
     assert slugs == report_figures.slugs(cells)
+
+
+def _people_tables(people: dict[str, int]) -> RunTables:
+    """A run of non_personalized: dataset to the people trained on, all on the windows ``w``."""
+    trials = pd.DataFrame(
+        [
+            {
+                "trial": name,
+                "dataset": name,
+                "label": "l",
+                "model": "m",
+                "technique": "non_personalized",
+                "variant": "-",
+                "status": "ok",
+            }
+            | {"participant": "A", "seed": 0, "people": count}
+            for name, count in people.items()
+        ]
+    )
+    return RunTables(trials, trials, pd.DataFrame(), (), sources=dict.fromkeys(people, "w"))
+
+
+def test_a_learning_curve_is_over_the_number_of_people() -> None:
+    """Ascending, whatever the study's order; means with t intervals over 5 participants, the variance inflated by 1 + 5 / 4; differences as they are;
+    an entry with a number that is there already does not count, and one number is no curve."""
+    tables = _people_tables({"all": 14, "few (5 people)": 5, "other channels": 14})
+    shared = {"label": "l", "model": "m", "n_participants": 5, "sd": 0.1}
+    comparison = pd.DataFrame(
+        [
+            shared | {"dataset": name, "technique": "non_personalized", "mean": mean}
+            for name, mean in (("all", 0.8), ("few (5 people)", 0.7))
+        ]
+    )
+    tuned = {"technique": "fine_tuning", "difference": 0.02, "ci_low": -0.01, "ci_high": 0.05}
+    chosen = pd.DataFrame([shared | tuned | {"dataset": name, "mean": 0.85} for name in tables.sources])
+    curves = figure_data.people_curves(tables, comparison, chosen)
+    plain = curves[curves["technique"].eq("non_personalized")]
+    assert (["5", "14"], [0.7, 0.8], {"w"}) == (plain["value"].tolist(), plain["mean"].tolist(), set(curves["dataset"]))
+    reach = stats.t.ppf(0.975, 4) * 0.1 * np.sqrt((1 + 5 / 4) / 5)
+    assert pytest.approx((0.7 - reach, 0.7 + reach)) == tuple(plain[["mean_low", "mean_high"]].iloc[0])
+    assert ["5", "14"] == curves.loc[curves["technique"].eq("fine_tuning"), "value"].tolist()
+    assert 0.02 == curves["difference"].max()
+    block = report_figures.learning_curve("w-l-m", curves, "auroc")
+    assert "people-w-l-m" == block.name and b"people trained on" in block.svg and b"non_personalized" in block.svg
+    assert figure_data.people_curves(_people_tables({"all": 14}), comparison, chosen).empty
+    no_people = tables.trials.drop(columns="people")
+    assert figure_data.people_curves(RunTables(no_people, no_people, pd.DataFrame(), (), sources={}), comparison, chosen).empty

@@ -166,3 +166,28 @@ def test_a_metric_of_which_less_is_better_has_its_gains_the_right_way_round(tmp_
     assert "<strong>Not the study&#39;s verdict.</strong> The study&#39;s primary metric is AUROC" in _html(run)
     best = report.frames["gains"].sort_values("difference").iloc[0]
     assert f"{best['participant']} gains most: {-best['difference']:.3f}" in _html(run)
+
+
+def test_a_study_of_several_models_sets_techniques_against_the_best(tmp_path: Path) -> None:
+    """The table stands behind the technique table, in the page and as csv and Markdown, and the verdict says who has the gain without
+    personalization; a study of one model prints nothing new. Every participant has its windows and intervals."""
+    run = write_run(tmp_path / "run", variants=TWO, plain_models={"lda": 2.0, "rule": -0.5})
+    report = write_report(run)
+    html = _html(run)
+    titles = [
+        "One column per technique",
+        "Against the best model without personalization",
+        "Models compared",
+        "Windows of each participant",
+    ]
+    places = [html.index(f">{title}") for title in titles]
+    assert sorted(places) == places
+    assert "hybrid of fcn w0.1 gains +0." in html and "lda without personalization is 0." in html
+    assert ["lda x6"] == report.frames["best_reference"]["references"].tolist()
+    assert {"best_reference.csv", "best_reference.md", "within_person.csv"} <= {
+        path.name for path in (run / "report").iterdir()
+    }
+    assert 24 == len(pd.read_csv(run / "report" / "within_person.csv"))
+    one = write_run(tmp_path / "one", variants=TWO)
+    assert write_report(one).frames["best_reference"].empty
+    assert "Against the best model" not in _html(one)

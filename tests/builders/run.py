@@ -29,19 +29,30 @@ def write_run(
     names: tuple[str, str, str] = ("simulated", "stress", "fcn w0.1"),
     statuses: dict[tuple[str, str], str] | None = None,
     equal: bool = False,
+    plain_models: dict[str, float] | None = None,
 ) -> Path:
-    """Write a run; ``statuses`` of (technique, participant) that are not ok (``""``: not run); ``equal``: every technique predicts the same."""
+    """Write a run.
+
+    Args:
+        statuses: of (technique, participant) that are not ok (``""``: not run).
+        equal: every technique predicts the same.
+        plain_models: further models, without personalization only, to what each gains.
+    """
+    plain = plain_models or {}
+    rows = [(names[2], *variant) for variant in variants] + [(model, "non_personalized", "-") for model in plain]
     trials = [
         {
             "trial": f"{place:03}{number:03}",
-            **dict(zip(("dataset", "label", "model"), names, strict=True)),
+            "dataset": names[0],
+            "label": names[1],
+            "model": model,
             "technique": technique,
             "variant": variant,
             "participant": person,
             "seed": 0,
             "status": (statuses or {}).get((technique, person), "ok"),
         }
-        for place, (technique, variant) in enumerate(variants)
+        for place, (model, technique, variant) in enumerate(rows)
         for number, person in enumerate(people)
     ]
     for part in ("predictions", "trainings", "trials"):
@@ -53,7 +64,9 @@ def write_run(
         if trial["status"]:
             (folder / "trials" / f"{trial['trial']}.json").write_text(json.dumps(trial), encoding="utf-8")
         if trial["status"] == "ok":
-            pq.write_table(_predictions(trial, equal), folder / "predictions" / f"{trial['trial']}.parquet")
+            pq.write_table(
+                _predictions(trial, equal, plain.get(trial["model"], 0.0)), folder / "predictions" / f"{trial['trial']}.parquet"
+            )
             (folder / "trainings" / f"{trial['trial']}.a.json").write_text(json.dumps(_training(trial)), encoding="utf-8")
     origin = {
         "study": "made",
@@ -63,8 +76,8 @@ def write_run(
     }
     (folder / "provenance.json").write_text(json.dumps(origin), encoding="utf-8")
     (folder / "study.yaml").write_text("name: made\n", encoding="utf-8")
-    rows = [_person(person, place, names) for place, person in enumerate(people)]
-    (folder / "participants.json").write_text(json.dumps(rows), encoding="utf-8")
+    records = [_person(person, place, names) for place, person in enumerate(people)]
+    (folder / "participants.json").write_text(json.dumps(records), encoding="utf-8")
     return folder
 
 
@@ -79,12 +92,12 @@ def _person(name: str, place: int, names: tuple[str, str, str]) -> dict[str, Any
     }
 
 
-def _predictions(trial: dict[str, Any], equal: bool) -> pa.Table:
+def _predictions(trial: dict[str, Any], equal: bool, gain: float = 0.0) -> pa.Table:
     """Logits around the class with a noise of the person, and what the technique gains; budgets leave out the first windows."""
     technique = "non_personalized" if equal else trial["technique"]
     rng = np.random.default_rng([sum(trial["participant"].encode()), len(technique)])
     y = np.arange(WINDOWS) % 2
-    logit = (1 + GAIN.get(technique, 0.0)) * (2 * y - 1) + rng.normal(0, 2, WINDOWS)
+    logit = (1 + GAIN.get(technique, gain)) * (2 * y - 1) + rng.normal(0, 2, WINDOWS)
     p = (1 / (1 + np.exp(-logit))).astype(np.float32)
     window = np.arange(WINDOWS)[4 if "budget" in trial["variant"] else 0 :]
     return pa.table(

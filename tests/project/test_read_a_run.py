@@ -50,6 +50,7 @@ def test_every_column_has_its_sentence(names: dict[str, Any]) -> None:
     """A column that the code gives and the page does not name is a column without a sentence."""
     frames = names["frames"]
     given = [frames.plan, frames.trials, frames.predictions, frames.participants, names["scores"], names["comparison"]]
+    given += [names["against_best"], names["each_interval"]]
     columns = {
         re.sub(r"^(trait|count)_.*", lambda m: m[1] + "_" + {"trait": "NAME", "count": "CLASS"}[m[1]], name)
         for f in given
@@ -69,6 +70,8 @@ def test_every_column_that_the_page_names_is_there(names: dict[str, Any]) -> Non
         frames.participants,
         names["scores"],
         names["comparison"],
+        names["against_best"],
+        names["each_interval"],
     ]
     known = {name for frame in given for name in frame} | {"trait_NAME", "count_CLASS"}
     told = {name for row in re.findall(r"^\| (`[^|]*`) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}

@@ -1,20 +1,30 @@
-"""Models, fusions, modalities, channels and folds against each other, and techniques over datasets."""
+"""Models, fusions, modalities, channels and folds against each other, techniques against the best model, and techniques over datasets."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.figures.figure_data import people_curves
 from analysis.formatting import escape, interval, mean_sd, metric_name, n_with_missing, number, p_value, pipe_table
+from analysis.report import report_figures
 from analysis.report.html import TableBlock, table_block
 from analysis.report.report_data import ReportData
 from analysis.report.report_part import ReportPart, SectionContent
+from analysis.scores.keys import CELL
 from analysis.statistics.across_datasets import across_datasets
+from analysis.statistics.best_reference import compare_with_best_reference
 from analysis.statistics.columns import OUTCOME_LEGEND, adjusted_p, lopsided_note
+from analysis.statistics.dependence import BOUND
 from analysis.statistics.model_comparison import MODELS, compare_models
 from analysis.statistics.outcome import BETTER, WORSE, outcome_text
 
 HEAD = ("compared", "reference", "mean (SD)", "reference mean", "n", "difference", "95% interval", "p", "p Holm", "outcome")
+
+BEST_HEAD = (
+    "model", "technique", "best model", "mean (SD)", "reference mean", "n", "difference to own model", "difference", "95% interval", "p",
+    "p Holm", "outcome",
+)  # fmt: skip
 
 
 def _text_row(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
@@ -73,6 +83,51 @@ def _markdown(report: ReportData) -> str:
     return "\n".join(lines).rstrip() + "\n" if lines else "One model on one entry of each dataset: nothing to compare.\n"
 
 
+def _best_text_row(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """A technique against the best model without personalization, its own model's gap beside it."""
+    numbers = _text_row({**row, "compared": row["technique"], "reference": row["references"]})
+    names, means, tested = numbers[:2], numbers[2:5], numbers[5:]
+    return (str(row["model"]), *names, *means, number(row["own_difference"], sign=True), *tested)
+
+
+def _best_caption(part: pd.DataFrame) -> str:
+    first, low, high = part.iloc[0], part["inflation"].min(), part["inflation"].max()
+    inflation = f"{low:.2f}{f' to {high:.2f}' if high - low >= 0.005 else ''}"
+    sentences = (
+        f"{first['family']}: each technique, its variant chosen for each participant by the others, against the best model without "
+        f"personalization: for each participant the one that is best on average over the others (best model: for how many participants each was "
+        f"chosen). {metric_name(first['metric'])} on the windows that all models and the technique were tested on, paired over participants, means "
+        f"over the seeds that both have; beside it the difference to the technique's own model without personalization. "
+        f"{' or '.join(part['test'].dropna().unique())} (s^2 / n times {inflation}, {BOUND}), two-sided, Holm over all "
+        f"{int(first['family_size'])} techniques of all models; {OUTCOME_LEGEND}."
+    )
+    return " ".join(filter(None, (sentences, lopsided_note(part))))
+
+
+def _best_families(report: ReportData) -> list[pd.DataFrame]:
+    frame = report.frames["best_reference"]
+    return [part for _, part in frame.groupby("family", sort=False)]
+
+
+def _against_best(report: ReportData) -> SectionContent | None:
+    blocks = tuple(
+        TableBlock(_best_caption(part), BEST_HEAD, tuple(map(_best_text_row, part.to_dict("records"))), name_columns=3)
+        for part in _best_families(report)
+    )
+    return SectionContent(blocks=blocks) if blocks else None
+
+
+def _best_markdown(report: ReportData) -> str:
+    lines: list[str] = []
+    for part in _best_families(report):
+        lines += [*pipe_table(BEST_HEAD, map(_best_text_row, part.to_dict("records"))), "", escape(_best_caption(part)), ""]
+    return (
+        "\n".join(lines).rstrip() + "\n"
+        if lines
+        else "One model without personalization: nothing else to set techniques against.\n"
+    )
+
+
 def _over_datasets(report: ReportData) -> SectionContent | None:
     frame = report.frames["across_datasets"]
     if frame.empty:
@@ -85,6 +140,14 @@ def _over_datasets(report: ReportData) -> SectionContent | None:
     return SectionContent(blocks=(table_block(frame.drop(columns=["metric", "family_size"]), caption),))
 
 
+def _learning_curves(report: ReportData) -> SectionContent | None:
+    """A figure for each dataset, label and model that was trained on several numbers of people."""
+    cells = dict(list(report.frames["learning_curve"].groupby(CELL, sort=True)))
+    slugs = report_figures.slugs(cells)
+    figures = tuple(report_figures.learning_curve(slugs[names], rows, report.metric) for names, rows in cells.items())
+    return SectionContent(blocks=figures) if figures else None
+
+
 MODEL_COMPARISON = ReportPart(
     "model_comparison",
     compute=lambda tables, report: compare_models(
@@ -94,6 +157,23 @@ MODEL_COMPARISON = ReportPart(
     title="Models compared",
     whole_run=_section,
     before_cells=True,
+)
+BEST_REFERENCE = ReportPart(
+    "best_reference",
+    compute=lambda tables, report: compare_with_best_reference(
+        tables, report.scores, report.metric, report.question.smallest_effect
+    ),
+    texts={"best_reference.md": _best_markdown},
+    title="Against the best model without personalization",
+    whole_run=_against_best,
+    before_cells=True,
+)
+LEARNING_CURVE = ReportPart(
+    "learning_curve",
+    compute=lambda tables, report: people_curves(tables, report.comparison, report.frames["chosen"]),
+    title="Learning curve over people",
+    whole_run=_learning_curves,
+    descriptive=True,
 )
 ACROSS_DATASETS = ReportPart(
     "across_datasets",
