@@ -25,7 +25,10 @@ class StatisticsModel(Estimator):
 
     def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
         """Standardize the statistics and learn from them."""
-        features = extended_statistics(batch, self.channels)
+        self.fit_statistics(extended_statistics(batch, self.channels), y, people)
+
+    def fit_statistics(self, features: Array, y: Classes, people: People | None = None) -> None:
+        """``fit`` on statistics (n, n_statistics) that are computed already."""
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
         mean = features.sum(axis=0, where=present) / count
@@ -45,7 +48,10 @@ class StatisticsModel(Estimator):
 
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes) from the arrays alone."""
-        features = extended_statistics(batch, self.channels)
+        return self.probabilities_of(extended_statistics(batch, self.channels))
+
+    def probabilities_of(self, features: Array) -> Array:
+        """``probabilities`` of statistics (n, n_statistics) that are computed already."""
         p = np.zeros((len(features), self.n_classes))
         classes = self.arrays["classes"].astype(int)
         p[:, classes] = self.predict(self._standardized(features)) if self.has_learned else self.arrays["shares"]
