@@ -49,6 +49,12 @@ class Fusion(nn.Module):
             return self.channels
         return [name for name, flag in zip(self.channels, self.selected.tolist(), strict=True) if flag > 0]
 
+    @property
+    def channels_unused(self) -> list[str]:
+        """The channels that were not chosen, in their order."""
+        used = self.channels_used
+        return [name for name in self.channels if name not in used]
+
     def select(self, names: Sequence[str]) -> None:
         """Use these channels alone.
 
@@ -65,19 +71,17 @@ class Fusion(nn.Module):
 
     def visible(self, batch: Batch) -> Batch:
         """The batch as the trunk sees it: it lacks every channel that was not chosen, as if the modality were missing in all windows."""
-        unused = [name for name in self.channels if name not in self.channels_used]
-        if not unused:
+        if not self.channels_unused:
             return batch
         reference = batch.values[self.channels[0]]
         none = torch.zeros(len(reference), dtype=torch.int64, device=reference.device)
-        return Batch(batch.values, {**batch.lengths, **dict.fromkeys(unused, none)})
+        return Batch(batch.values, {**batch.lengths, **dict.fromkeys(self.channels_unused, none)})
 
     @property
     def unused(self) -> list[nn.Module]:
         """The modules that read a channel that was not chosen (``ModuleDict`` by channel in every fusion that has some)."""
-        names = [name for name in self.channels if name not in self.channels_used]
         by_channel = [module for module in self.children() if isinstance(module, nn.ModuleDict)]
-        return [modules[name] for modules in by_channel for name in names]
+        return [modules[name] for modules in by_channel for name in self.channels_unused]
 
     def head(self, units: int, n_classes: int) -> nn.Module:
         """The layer that turns ``units`` features into logits (batch, n_classes)."""

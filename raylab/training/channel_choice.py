@@ -24,6 +24,7 @@ from raylab.training.stage_hash import PlannedStage
 
 N_GROUPS = 5  # inner folds; with fewer people, one for each
 MIN_PEOPLE = 3  # with two, the standard error of a difference would rest on one comparison
+STANDARD_ERRORS = 2.0  # of the paired differences, by which a further channel has to help (decision 0023: why not one)
 BATCH = 256  # windows whose statistics are computed at once, which bounds the memory
 
 Rows = npt.NDArray[np.bool_]
@@ -53,11 +54,12 @@ def choose_channels(signals: Signals, fold: Fold, stage: PlannedStage) -> tuple[
 def select_channels(
     statistics: Mapping[str, Array], y: Classes, people: People, generator: np.random.Generator
 ) -> tuple[str, ...]:
-    """Greedy forward selection: the best single channel, then one more as long as it helps by more than one standard error.
+    """Greedy forward selection: the best single channel, then one more as long as it helps by more than two standard errors.
 
     A set of channels is scored by the AUROC of each person in whose inner fold the judge did not see them (macro, one class against
-    the others, if there are more than two). The rule of one standard error is that of Breiman et al. 1984 (Classification and regression
-    trees, section 3.4.3), applied to paired differences: of sets that cannot be told apart the smaller is taken.
+    the others, if there are more than two). After the rule of one standard error of Breiman et al. 1984 (Classification and regression
+    trees, section 3.4.3): of sets that cannot be told apart the smaller is taken. Here it is two, of paired differences, since the best of
+    several candidates is compared, and since a network may be misled by a channel that the judge, a linear model, uses well.
 
     Args:
         statistics: channel to its statistics, (n, n_statistics), in the order of the channels.
@@ -76,7 +78,7 @@ def select_channels(
         candidates = [tuple(name for name in channels if name in (*chosen, added)) for added in channels if added not in chosen]
         scored = [(_score(statistics, names, y, people, groups), names) for names in candidates]
         score, names = max(scored, key=lambda pair: float(pair[0].mean()))  # of equal ones the first
-        if chosen and not _exceeds_standard_error(score - reached):
+        if chosen and not _is_clear_gain(score - reached):
             break
         chosen, reached = names, score
     return chosen
@@ -100,9 +102,9 @@ def _can_fit(y: Classes) -> bool:
     return len(counts) > 1 and bool(counts.min() > 1)
 
 
-def _exceeds_standard_error(differences: Array) -> bool:
-    """Whether the mean of paired differences (n_people,) is above one standard error of it."""
-    return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)))
+def _is_clear_gain(differences: Array) -> bool:
+    """Whether the mean of paired differences (n_people,) is above two standard errors of it."""
+    return bool(differences.mean() > STANDARD_ERRORS * differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
 def _score(statistics: Mapping[str, Array], names: Sequence[str], y: Classes, people: People, groups: Sequence[Rows]) -> Array:

@@ -15,7 +15,7 @@ from raylab.models.batch import Batch
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import AUTO
 from raylab.training.batches import Signals
-from raylab.training.loop import train
+from raylab.training.loop import predict, train
 from raylab.training.protocol import Hyperparameters, Protocol
 from raylab.training.regularize import Regularization, Regularizer, Targets
 from raylab.trials.plan import check_datasets
@@ -131,7 +131,7 @@ def test_dropout_keeps_the_mean() -> None:
     factors = regularizer(dropout=0.25).kept_features(200, 50, CPU)
 
     assert factors is not None
-    assert set(factors.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert [0.0, pytest.approx(4 / 3)] == factors.unique().tolist()
     assert float(factors.mean()) == pytest.approx(1.0, abs=0.02)
     assert regularizer().kept_features(2, 2, CPU) is None
 
@@ -215,8 +215,9 @@ def test_channel_dropout_and_a_choice_go_together() -> None:
     train(network, Signals(WINDOWS.signals), context.fold.y, stage, context.fold.draws, CPU)
     train(plain, Signals(WINDOWS.signals), context.fold.y, staged(stage.train), context.fold.draws, CPU)
 
-    for name, value in plain.state_dict().items():  # masks give sums in another order
-        torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    # not the weights: masks give sums in another order, and a bias before batch norm has a gradient of rounding noise alone
+    expected, actual = (predict(model, Signals(WINDOWS.signals), stage.train, CPU) for model in (plain, network))
+    np.testing.assert_allclose(expected, actual, atol=1e-3)
 
 
 def _study(regularization: dict[str, Any], encoder: str = "fcn", fusion: str = "late", **more: Any) -> Any:
