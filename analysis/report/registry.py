@@ -22,6 +22,7 @@ PARTS: tuple[ReportPart, ...] = (
     comparison.LABEL_BUDGET,
     comparison.NUMBER_OF_CLUSTERS,
     training.SEARCHED,
+    training.CHANNELS,
     classes.MEANS,
     classes.CONFUSION,
     classes.CLASSES,

@@ -26,7 +26,8 @@ from raylab.models.build import Model, build_model
 from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
 from raylab.training.loop import CPU, train
-from raylab.training.protocol import Hyperparameters, StageProtocol
+from raylab.training.protocol import SETTINGS, Hyperparameters, StageProtocol
+from raylab.training.regularize import Regularization
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.run_trial import one_thread
 
@@ -49,7 +50,7 @@ def _check_hyperparameters(values: Mapping[str, Any]) -> None:
         ValueError: saying which.
     """
     hyper = StageProtocol.model_validate(dict(values))
-    for name, value in hyper.model_dump(exclude={"augmentation"}).items():
+    for name, value in hyper.model_dump(exclude=set(SETTINGS)).items():
         if value is not None and not (math.isfinite(value) and value <= MOST_EPOCHS * 10):
             raise ValueError(f"{name} {value}")
     if (hyper.epochs or 0) > MOST_EPOCHS:
@@ -65,8 +66,12 @@ def hyperparameters_of(calibration: CalibrationCard) -> Hyperparameters:
     values = dict(calibration.hyper)
     try:
         _check_hyperparameters(values)
-        augmentation = values.pop("augmentation", None)
-        return Hyperparameters(**values, augmentation=Augmentation(**augmentation) if augmentation else None)
+        augmentation, regularization = (values.pop(name, None) for name in SETTINGS)
+        return Hyperparameters(
+            **values,
+            augmentation=Augmentation(**augmentation) if augmentation else None,
+            regularization=Regularization(**regularization) if regularization else None,
+        )
     except (TypeError, ValueError) as error:
         raise RaylabError(
             f"the model file's calibration holds what this raylab does not know; {EXPORT_AGAIN}. {error}"

@@ -21,11 +21,16 @@ def build_model(
 ) -> Model:
     """A network with its initial weights, or a classical model that has seen nothing."""
     if spec.encoder in CLASSICAL_MODELS:
-        return build_estimator(spec.encoder, shapes, n_classes, draws.integer(f"baseline: {spec.encoder}"))
+        return build_estimator(
+            spec.encoder, shapes, n_classes, draws.integer(f"baseline: {spec.encoder}"), spec.chooses_channels
+        )
     return build(spec, shapes, n_classes, adapter, draws)
 
 
-def build_estimator(name: str, shapes: Mapping[str, tuple[int, int]], n_classes: int, seed: int = 0) -> Estimator:
-    """A classical model that has seen nothing; the seed is for fitting only."""
+def build_estimator(
+    name: str, shapes: Mapping[str, tuple[int, int]], n_classes: int, seed: int = 0, chooses: bool = False
+) -> Estimator:
+    """A classical model that has seen nothing; the seed is for fitting only, ``chooses`` says whether it chooses its channels."""
     model: Estimator = CLASSICAL_MODELS[name].build(list(shapes), n_classes, seed)
+    model.chooses = chooses
     return model

@@ -35,7 +35,9 @@ class Estimator(ABC):
         seed: seed of everything that the estimator draws.
 
     Attributes:
+        channels: names of the channels that it uses; all of them unless it chose some (``select_channels``).
         arrays: name to array, empty before ``fit``; these are the weights that a stage file holds.
+        chooses: whether it chooses its channels; the choice is then stored with the arrays, as ``selected``.
         LIBRARIES: modules that ``fit`` imports.
     """
 
@@ -43,14 +45,16 @@ class Estimator(ABC):
 
     def __init__(self, channels: Sequence[str], n_classes: int, seed: int) -> None:
         self.channels, self.n_classes, self.seed = list(channels), n_classes, seed
+        self.offered, self.chooses = list(channels), False
         self.arrays: dict[str, Array] = {}
 
-    def load_libraries(self) -> None:
+    @classmethod
+    def load_libraries(cls) -> None:
         """Import what ``fit`` needs, which takes seconds: networks wait for none of it.
 
         A limit on threads holds for the libraries that are loaded when it is set, so this comes before it.
         """
-        for name in self.LIBRARIES:
+        for name in cls.LIBRARIES:
             import_module(name)
 
     @abstractmethod
@@ -75,13 +79,47 @@ class Estimator(ABC):
             found: the arrays that a file holds, for numbers that only they know, such as how many support vectors there are.
         """
 
+    @property
+    def channels_selected(self) -> tuple[str, ...] | None:
+        """The chosen channels; None if the model uses all that it is offered."""
+        return tuple(self.channels) if self.chooses else None
+
+    def select_channels(self, names: Sequence[str]) -> None:
+        """Use these channels alone from now on.
+
+        Raises:
+            InvalidValueError: if none is named, or one that the model is not offered.
+        """
+        if not names or not set(names) <= set(self.offered):
+            raise InvalidValueError(
+                f"cannot choose the channels {', '.join(names) or 'none'} of {', '.join(self.offered)}; choose one of them or more"
+            )
+        self.channels = [name for name in self.offered if name in names]
+
+    def stored_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
+        """``expected_shapes`` of what ``state_of`` gives: with the choice of channels, and of the chosen channels alone."""
+        if not self.chooses:
+            return self.expected_shapes(windows, n_learned, found)
+        selected: dict[str, ArrayShape] = {"selected": (len(self.offered),)}
+        if "selected" not in found or tuple(found["selected"].shape) != selected["selected"] or not found["selected"].any():
+            return selected
+        self.select_channels(self._named(found["selected"]))
+        chosen = {name: shape for name, shape in windows.items() if name in self.channels}
+        return selected | self.expected_shapes(chosen, n_learned, found)
+
+    def _named(self, selected: Tensor) -> list[str]:
+        return [name for name, flag in zip(self.offered, selected.tolist(), strict=True) if flag]
+
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
         """All arrays as tensors, whichever parts are asked for: an estimator has no parts. The counterpart of ``Network.state_of``."""
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in self.arrays.items()}
+        flags = {"selected": np.array([float(name in self.channels) for name in self.offered])} if self.chooses else {}
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in (flags | self.arrays).items()}
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:
         """Take over the arrays that ``state_of`` gave."""
-        self.arrays = {name: value.numpy() for name, value in state.items()}
+        if self.chooses:
+            self.select_channels(self._named(state["selected"]))
+        self.arrays = {name: value.numpy() for name, value in state.items() if name != "selected" or not self.chooses}
 
     def to(self, device: torch.device) -> Self:
         """The estimator itself: it stays on the processor, whatever the device."""

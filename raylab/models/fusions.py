@@ -6,14 +6,16 @@ A channel that a window lacks (0 valid steps) must not influence the prediction,
 ``late`` and ``early``, it has no vote in ``weighted``, its vote is marked as missing in ``stacked``, and its weight is 0 in ``attention``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import raylab.models.encoders
+import raylab.models.inception
 import raylab.models.sequence  # noqa: F401  with encoders: the classes behind ENCODERS, known once imported
+from raylab.errors import InvalidValueError
 from raylab.models.batch import Batch
 from raylab.models.layers import scaled
 from raylab.models.registry import ENCODERS, FUSIONS, implements
@@ -29,13 +31,57 @@ class Fusion(nn.Module):
     Attributes:
         n_out: number of fused features.
         channels: names of the channels, in the order of the trial.
+        selected: (n_channels,) 1 for each channel that is used, 0 for the others; None if all are used. A buffer: it is stored with the weights.
     """
 
     n_out: int
+    selected: Tensor | None
 
     def __init__(self, shapes: Shapes, encoder: str, width: float, n_classes: int) -> None:
         super().__init__()
         self.channels = list(shapes)
+        self.register_buffer("selected", None)
+
+    @property
+    def channels_used(self) -> list[str]:
+        """The channels that are used, in their order: the chosen ones, or all if there is no choice."""
+        if self.selected is None:
+            return self.channels
+        return [name for name, flag in zip(self.channels, self.selected.tolist(), strict=True) if flag > 0]
+
+    @property
+    def channels_unused(self) -> list[str]:
+        """The channels that were not chosen, in their order."""
+        used = self.channels_used
+        return [name for name in self.channels if name not in used]
+
+    def select(self, names: Sequence[str]) -> None:
+        """Use these channels alone.
+
+        Raises:
+            InvalidValueError: if none is named, if one is unknown, or if the model was not declared to choose its channels.
+        """
+        unknown = sorted(set(names) - set(self.channels))
+        if self.selected is None or unknown or not names:
+            raise InvalidValueError(
+                f"cannot choose the channels {', '.join(names) or 'none'} of {', '.join(self.channels)}; "
+                "a model with `channels: auto` chooses one of them or more"
+            )
+        self.selected.copy_(torch.tensor([float(name in names) for name in self.channels]))
+
+    def visible(self, batch: Batch) -> Batch:
+        """The batch as the trunk sees it: it lacks every channel that was not chosen, as if the modality were missing in all windows."""
+        if not self.channels_unused:
+            return batch
+        reference = batch.values[self.channels[0]]
+        none = torch.zeros(len(reference), dtype=torch.int64, device=reference.device)
+        return Batch(batch.values, {**batch.lengths, **dict.fromkeys(self.channels_unused, none)})
+
+    @property
+    def unused(self) -> list[nn.Module]:
+        """The modules that read a channel that was not chosen (``ModuleDict`` by channel in every fusion that has some)."""
+        by_channel = [module for module in self.children() if isinstance(module, nn.ModuleDict)]
+        return [modules[name] for modules in by_channel for name in self.channels_unused]
 
     def head(self, units: int, n_classes: int) -> nn.Module:
         """The layer that turns ``units`` features into logits (batch, n_classes)."""
@@ -63,9 +109,15 @@ class _Towers(Fusion):
         self.units = {name: int(tower.n_out) for name, tower in self.towers.items()}  # type: ignore[arg-type]  # a module attribute: Tensor or Module to mypy
 
     def encode(self, batch: Batch) -> list[Tensor]:
-        """Features of each channel, (batch, units), in the order of the channels; 0 in windows that lack the channel."""
-        features = []
+        """Features of each channel, (batch, units), in the order of the channels; 0 in windows that lack the channel.
+
+        The tower of a channel that was not chosen is not computed.
+        """
+        features, used = [], self.channels_used
         for name, tower in self.towers.items():
+            if name not in used:
+                features.append(batch.values[name].new_zeros(len(batch.values[name]), self.units[name]))
+                continue
             lengths = batch.lengths.get(name)
             encoded = tower(batch.values[name], lengths)
             # Of an empty window a tower still gives its biases: they are set to 0 here, once for all encoders.

@@ -19,6 +19,7 @@ from raylab.models.layers import scaled
 from raylab.models.registry import FUSIONS
 
 PARTS = ("trunk", "adapter", "head")
+AUTO = "auto"
 ADAPTER_UNITS = 128
 
 
@@ -31,16 +32,19 @@ class ModelSpec:
         fusion: a name of ``FUSIONS``, which says how the channels become one feature vector.
         width: factor on the units or maps of every layer.
         modalities: modalities that the model gets; empty for all. They decide the channels of a trial, and through them its weights.
+        channels: ``auto`` if the model chooses among the trial's channels on its training people
+            (``raylab.training.channel_choice``); empty if it uses all of them.
     """
 
     encoder: str
     fusion: str = "late"
     width: float = 1.0
     modalities: tuple[str, ...] = ()
+    channels: str = ""
 
     @property
     def name(self) -> str:
-        """Name in tables: the encoder, followed by everything that differs from the study's model (fusion, width, modalities)."""
+        """Name in tables: the encoder, followed by everything that differs from the study's model (fusion, width, modalities, channels)."""
         parts = [self.encoder]
         if self.fusion != "late":
             parts.append(self.fusion)
@@ -48,6 +52,8 @@ class ModelSpec:
             parts.append(f"w{self.width:g}")
         if self.modalities:
             parts.append("+".join(self.modalities))
+        if self.channels:
+            parts.append(self.channels)
         return " ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,8 +68,15 @@ class ModelSpec:
     @property
     def architecture(self) -> dict[str, Any]:
         """The part of a stage's hash that belongs to the model. Modalities are not in it: the channels are, so a study that names the same
-        channels by hand shares the trainings."""
-        return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width}
+        channels by hand shares the trainings. Nor is a choice of channels: it follows from the windows. That there is one is, and is absent if
+        there is none, so that all other stages keep the hashes that they had before."""
+        choice = {"channels": self.channels} if self.channels else {}
+        return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width, **choice}
+
+    @property
+    def chooses_channels(self) -> bool:
+        """Whether the model chooses among the channels that it is offered."""
+        return self.channels == AUTO
 
 
 class Network(nn.Module):
@@ -82,13 +95,15 @@ class Network(nn.Module):
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
         super().__init__()
         self.trunk: Fusion = FUSIONS[spec.fusion].build(shapes, spec.encoder, spec.width, n_classes)
+        if spec.chooses_channels:
+            self.trunk.selected = torch.ones(len(shapes))
         units = scaled(ADAPTER_UNITS, spec.width) if adapter else self.trunk.n_out
         self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
         self.head = self.trunk.head(units, n_classes)
 
     def features(self, batch: Batch) -> Tensor:
         """Fused features of the trunk, (batch, n_fused)."""
-        return torch.as_tensor(self.trunk(batch))
+        return torch.as_tensor(self.trunk(self.trunk.visible(batch)))
 
     def votes(self, features: Tensor) -> Tensor | None:
         """Logits of each channel's own classifier, (batch, n_channels, n_classes), read from the features; None unless the fusion is of
@@ -97,7 +112,16 @@ class Network(nn.Module):
 
     def attention(self, batch: Batch) -> Tensor | None:
         """Weight of each channel in each window, (batch, n_channels) in the order of the channels; None if the fusion gives no weights."""
-        return self.trunk.attention(batch)
+        return self.trunk.attention(self.trunk.visible(batch))
+
+    @property
+    def channels_selected(self) -> tuple[str, ...] | None:
+        """The chosen channels; None if the model uses all that it is offered."""
+        return None if self.trunk.selected is None else tuple(self.trunk.channels_used)
+
+    def select_channels(self, names: Sequence[str]) -> None:
+        """Use these channels alone from now on; the choice is part of the trunk's weights (``selected``)."""
+        self.trunk.select(names)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (batch, n_classes) from the trunk's features."""
@@ -118,12 +142,11 @@ class Network(nn.Module):
 
         A frozen part is in inference mode: batch norm uses its running statistics and does not move them, and dropout drops nothing. So its
         outputs are fixed, and features below a trained head can be computed once. In the study's public code frozen layers still
-        drop (docs/protocol.md, Departures).
+        drop (docs/protocol.md, Departures). What reads a channel that was not chosen is frozen too: it has no part in the logits.
 
         Returns:
             The parameters to optimize.
         """
-        trainable = []
         for name in PARTS:
             module = self.part(name)
             if module is None:
@@ -132,8 +155,10 @@ class Network(nn.Module):
             for key, parameter in module.named_parameters():
                 # torch's LSTM has a second bias, which Keras's has not: it stays at 0
                 parameter.requires_grad_(name in parts and "bias_hh" not in key)
-            trainable += [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return trainable
+        for module in self.trunk.unused:
+            module.eval().requires_grad_(False)
+        modules = [module for name in PARTS if (module := self.part(name)) is not None]
+        return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
         """Weights and batch statistics of these parts, by their full names, on the processor.

@@ -48,9 +48,11 @@ class FusionMethod(Declaration):
 
     Attributes:
         accepts_adapter: whether an adapter fits between its features and its head.
+        fuses_votes: whether its features are the votes of the channels' own classifiers.
     """
 
     accepts_adapter: bool = True
+    fuses_votes: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ ENCODERS: dict[str, Encoder] = {
         Encoder("rnn", "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time", 16),
         Encoder("cnn_rnn", "2 convolutions (64, 128 maps) with max pooling, then an LSTM of 64 each way", 16),
         Encoder("transformer", "frames as tokens of 64, 2 layers of 4 heads, averaged over time", 16),
+        Encoder("inception", "6 modules of convolutions (3 lengths, 32 maps each), residual, global average pooling", 16),
     )
 }
 
@@ -118,8 +121,9 @@ FUSIONS: dict[str, FusionMethod] = {
             "weighted",
             "a classifier per channel; the average of their probabilities with learned weights",
             accepts_adapter=False,
+            fuses_votes=True,
         ),
-        FusionMethod("stacked", "a classifier per channel; a linear classifier on their logits"),
+        FusionMethod("stacked", "a classifier per channel; a linear classifier on their logits", fuses_votes=True),
         FusionMethod("attention", "one tower per channel, their features averaged with weights that each window decides"),
     )
 }

@@ -23,11 +23,13 @@ def auroc_of_statistics(x: Array, positive: Classes, people: People) -> Array:
     """
     both = [person for person in np.unique(people) if 0 < positive[people == person].mean() < 1]
     groups = [people == person for person in both] or [np.ones(len(x), dtype=bool)]
-    return np.asarray(np.mean([_auroc(x[rows], positive[rows]) for rows in groups], axis=0))
+    return np.asarray(np.mean([auroc_of_columns(x[rows], positive[rows]) for rows in groups], axis=0))
 
 
-def _auroc(x: Array, positive: Classes) -> Array:
-    """From the sum of ranks of the positive windows (Mann and Whitney 1947), ties counting half."""
+def auroc_of_columns(x: Array, positive: Classes) -> Array:
+    """AUROC of each column on its own, (n_columns,), of x (n, n_columns) for ``positive`` (n,), of which neither all nor none are true.
+
+    From the sum of ranks of the positive windows (Mann and Whitney 1947), ties counting half."""
     n, n_positive = len(x), int(positive.sum())
     ranks = rankdata(x, axis=0)[positive.astype(bool)].sum(axis=0)
     return np.asarray((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * (n - n_positive)))

@@ -26,7 +26,10 @@ class StatisticsModel(Estimator):
     def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
         """Standardize the statistics and learn from them."""
         self.arrays = self.look(batch)
-        features = self.describe(batch)
+        self.fit_statistics(self.describe(batch), y, people)
+
+    def fit_statistics(self, features: Array, y: Classes, people: People | None = None) -> None:
+        """``fit`` on a description (n, n_described) that is computed already."""
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
         mean = features.sum(axis=0, where=present) / count
@@ -46,7 +49,10 @@ class StatisticsModel(Estimator):
 
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes) from the arrays alone."""
-        features = self.describe(batch)
+        return self.probabilities_of(self.describe(batch))
+
+    def probabilities_of(self, features: Array) -> Array:
+        """``probabilities`` of a description (n, n_described) that is computed already."""
         p = np.zeros((len(features), self.n_classes))
         classes = self.arrays["classes"].astype(int)
         p[:, classes] = self.predict(self._standardized(features)) if self.has_learned else self.arrays["shares"]

@@ -26,13 +26,13 @@ from raylab.models.build import Model
 from raylab.models.estimators import Estimator, People
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import Network
-from raylab.training.augment import Augmenter
 from raylab.training.batches import Signals
-from raylab.training.protocol import Hyperparameters
+from raylab.training.plateau import Plateau
+from raylab.training.regularize import Targets
 from raylab.training.stage_hash import PlannedStage
+from raylab.training.step_changes import StepChanges, step_changes
 from raylab.training.worker_group import ALONE, WorkerGroup
 
-PLATEAU_MIN_DELTA = 1e-4  # Keras's ReduceLROnPlateau; its EarlyStopping has 0
 EVALUATION_BATCH = 256  # windows per batch in inference mode, which bounds the memory of predictions
 CPU = torch.device("cpu")
 
@@ -105,7 +105,7 @@ class _Logits(nn.Module):
 
     It is a module because DistributedDataParallel wraps one ``forward``, and the steps of a training need two paths through the network.
 
-    The head's loss must not train the votes: each channel's vote learns from its own loss (``_votes_loss``), and the head learns to use the
+    The head's loss must not train the votes: each channel's vote learns from its own loss (``Targets.votes_loss``), and the head learns to use the
     votes. Hence the detached features.
     """
 
@@ -113,73 +113,45 @@ class _Logits(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Tensor | Batch) -> tuple[Tensor, Tensor | None]:
+    def forward(self, inputs: Tensor | Batch, kept: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """``kept``: factors (batch, n_fused) of the fused features, 0 for those that a step drops."""
         if isinstance(inputs, Tensor):
-            return self.network.classify(inputs), None
+            return self.network.classify(inputs if kept is None else inputs * kept), None
         features = self.network.features(inputs)
         votes = self.network.votes(features)
-        return self.network.classify(features if votes is None else features.detach()), votes
+        features = features if votes is None else features.detach()
+        return self.network.classify(features if kept is None else features * kept), votes
 
 
 class _Inputs:
     """The network's input for given rows: their windows, or their trunk features.
 
     If the trunk is frozen it runs in inference mode, so its features are the same in every epoch: they are computed once, and
-    a step costs the head alone. Augmentation changes the windows at every step and rules this out.
+    a step costs the head alone. Augmentation, mixup and channel dropout change the windows at every step and rule this out.
     """
 
     def __init__(
-        self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device, augmenter: Augmenter | None
+        self, network: Network, signals: Signals, stage: PlannedStage, device: torch.device, y: Tensor, changes: StepChanges
     ) -> None:
-        self.signals, self.device, self.augmenter = signals, device, augmenter
+        self.network, self.signals, self.device, self.y, self.changes = network, signals, device, y, changes
         self.features: Tensor | None = None
-        if "trunk" not in stage.trainable and augmenter is None:
+        if "trunk" not in stage.trainable and not changes.of_windows:
             self.rows = np.union1d(stage.train, stage.validation)
             self.features = features_of(network, signals, self.rows, device)
 
-    def of(self, rows: RowIds, augment: bool = False) -> Tensor | Batch:
-        """Windows (augmented if asked for and configured), or features (n, n_fused), of these rows in their order."""
+    def for_step(self, rows: RowIds) -> tuple[Tensor | Batch, Targets, Tensor | None]:
+        """Windows, or features (n, n_fused), of a training step on these rows; its targets; factors of the features if some are dropped."""
+        inputs, targets = self.of(rows), self.changes.targets(self.y[torch.from_numpy(rows)])
+        if isinstance(inputs, Batch):
+            inputs, targets = self.changes.of_batch(inputs, targets, rows, self.network.trunk.channels_used)
+        return inputs, targets, self.changes.kept_features(len(rows), self.network.trunk.n_out, self.device)
+
+    def of(self, rows: RowIds) -> Tensor | Batch:
+        """Windows, or features (n, n_fused), of these rows in their order."""
         if self.features is None:
-            batch = self.signals.batch(rows, self.device)
-            return self.augmenter(batch) if augment and self.augmenter else batch
+            return self.signals.batch(rows, self.device)
         positions = torch.from_numpy(np.searchsorted(self.rows, rows)).to(self.device)
         return self.features[positions]
-
-
-class _Plateau:
-    """Keras's ReduceLROnPlateau and EarlyStopping on the validation loss.
-
-    The two keep separate best losses, because Keras asks the first for an improvement of at least 1e-4 and the second for any.
-    """
-
-    def __init__(self, hyper: Hyperparameters) -> None:
-        self.hyper = hyper
-        self.rate = hyper.learning_rate
-        self.plateau_best = self.best = math.inf
-        self.plateau_wait = self.wait = 0
-
-    def step(self, loss: float) -> tuple[bool, bool]:
-        """Take in the validation loss of an epoch: whether it is the lowest so far, and whether training should stop."""
-        if loss < self.plateau_best - PLATEAU_MIN_DELTA:
-            self.plateau_best, self.plateau_wait = loss, 0
-        else:
-            self.plateau_wait += 1
-            if self.plateau_wait >= self.hyper.plateau_patience:
-                self.rate, self.plateau_wait = self.rate * self.hyper.plateau_factor, 0
-        better = loss < self.best
-        self.best, self.wait = (loss, 0) if better else (self.best, self.wait + 1)
-        return better, self.wait >= self.hyper.patience
-
-
-def _augmenter(stage: PlannedStage, draws: FoldSeeds, group: WorkerGroup) -> Augmenter | None:
-    """The stage's augmenter; None if it augments nothing.
-
-    Each worker of a group has its own stream, else all shares of a batch would be changed alike. The leader's is that of a lone worker.
-    """
-    if stage.hyper.augmentation is None:
-        return None
-    purpose = "augmentation" if group.is_leader else f"augmentation of worker {group.rank}"
-    return Augmenter(stage.hyper.augmentation, torch.Generator().manual_seed(draws.integer(purpose)))
 
 
 def train(
@@ -201,12 +173,12 @@ def train(
         signals: the channels of the model, for all rows of the index.
         classes: (n_windows,) class index of every row of the index.
         stage: windows, trainable parts and hyperparameters.
-        draws: the random streams of the fold: dropout, augmentation and shuffling.
+        draws: the random streams of the fold: dropout, augmentation, regularization and shuffling.
         device: the device that the model is on.
         on_batch: called with the rows of every batch that this worker's optimizer receives.
         on_epoch: called with the record of each epoch; every worker of a group gets equal records.
         group: the workers that train together; each calls this function with the same arguments except for its rank.
-        people: (n_windows,) who every row of the index is of, for a classical model that looks at people one by one; None: one person.
+        people: (n_windows,) who every row of the index is of, for models and mixup that look at people one by one; None: one person.
 
     Raises:
         TrainingError: if a loss is not finite, or if the optimizers received other windows than planned; on every worker of the group.
@@ -216,8 +188,8 @@ def train(
     # Dropout draws from torch's global generator: seeded here, so that a stage drops the same whether or not its parent was trained before it.
     torch.manual_seed(draws.integer("dropout" if group.is_leader else f"dropout of worker {group.rank}"))
     y = torch.from_numpy(classes.astype(np.int64)).to(device)
-    inputs = _Inputs(model, signals, stage, device, _augmenter(stage, draws, group))
-    loop = _Loop(model, inputs, stage, y, draws.generator("shuffle"), on_batch, group)
+    inputs = _Inputs(model, signals, stage, device, y, step_changes(stage.hyper, draws, group, people))
+    loop = _Loop(model, inputs, stage, draws.generator("shuffle"), on_batch, group)
     return loop.run(on_epoch)
 
 
@@ -261,19 +233,17 @@ class _Loop:
         network: Network,
         inputs: _Inputs,
         stage: PlannedStage,
-        y: Tensor,
         shuffle: np.random.Generator,
         on_batch: OnBatch,
         group: WorkerGroup,
     ) -> None:
-        self.network, self.inputs, self.stage, self.y, self.shuffle = network, inputs, stage, y, shuffle
+        self.network, self.inputs, self.stage, self.y, self.shuffle = network, inputs, stage, inputs.y, shuffle
         self.on_batch, self.group = on_batch, group
-        rate = stage.hyper.learning_rate
-        self.optimizer = torch.optim.Adam(network.set_trainable(stage.trainable), lr=rate, eps=ADAM_EPSILON, fused=True)
+        self.optimizer = _optimizer(network, stage)
         self.logits = _Logits(network)
         # Only steps go through the wrapper: it synchronizes gradients, and in evaluation workers may have unequal numbers of batches.
         self.wrapped = group.wrap(self.logits)
-        self.plateau = _Plateau(stage.hyper)
+        self.plateau = Plateau(stage.hyper)
         self.result = TrainingResult()
         self.seen: list[RowIds] = []
         self.augmented: list[RowIds] = [NO_ROWS]
@@ -336,11 +306,11 @@ class _Loop:
         # Keras's inverse-time decay; steps go on counting when the plateau lowers the rate
         self.optimizer.param_groups[0]["lr"] = self.plateau.rate / (1 + self.stage.hyper.decay * result.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        y = self.y[torch.from_numpy(rows)]
-        logits, votes = self.wrapped(self.inputs.of(rows, augment=True))
-        loss = F.cross_entropy(logits, y)
+        inputs, targets, kept = self.inputs.for_step(rows)
+        logits, votes = self.wrapped(inputs, kept)
+        loss = targets.loss(logits)
         # Recorded is the loss of the prediction alone, so that curves of all fusions mean the same; the votes' loss is only trained on.
-        objective = loss if votes is None else loss + _votes_loss(votes, y)
+        objective = loss if votes is None else loss + targets.votes_loss(votes)
         (objective * weight).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
         result.steps += 1
@@ -348,7 +318,7 @@ class _Loop:
         self.on_batch(trained)
         if not result.curve:  # the first epoch: all epochs see the same windows
             self.seen.append(trained)
-            if self.inputs.augmenter:
+            if self.inputs.changes.augmenter:
                 self.augmented.append(trained)
         return float(loss.detach()) * len(trained)
 
@@ -367,12 +337,13 @@ class _Loop:
         return self.group.all_reduce_sum(total, self.y.device) / len(self.stage.validation)
 
 
-def _votes_loss(votes: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of the channels' votes (batch, n_channels, n_classes) against y (batch,).
-
-    A missing channel's vote is the constant 0 for all classes: it has no gradient and only adds a constant to the loss.
-    """
-    return F.cross_entropy(votes.flatten(0, 1), y.repeat_interleave(votes.shape[1]))
+def _optimizer(network: Network, stage: PlannedStage) -> torch.optim.Optimizer:
+    """Adam on the parameters of the stage's parts; AdamW if weights decay."""
+    parameters, rate = network.set_trainable(stage.trainable), stage.hyper.learning_rate
+    decay = stage.hyper.regularization.weight_decay if stage.hyper.regularization else 0.0
+    if decay:
+        return torch.optim.AdamW(parameters, lr=rate, eps=ADAM_EPSILON, weight_decay=decay, fused=True)
+    return torch.optim.Adam(parameters, lr=rate, eps=ADAM_EPSILON, fused=True)
 
 
 def _refuse_nonfinite(record: Epoch, stage: PlannedStage) -> None:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.training.augment import Augmentation
+from raylab.training.regularize import Regularization
+
+SETTINGS = ("augmentation", "regularization")  # hyperparameters that are sets of settings, not single values
 
 
 class StageProtocol(StrictPart):
@@ -26,6 +29,7 @@ class StageProtocol(StrictPart):
     plateau_patience: int | None = Field(None, ge=1, le=MAX_COUNT)
     plateau_factor: float | None = Field(None, gt=0, le=1)
     augmentation: Augmentation | None = None
+    regularization: Regularization | None = None
 
 
 class Protocol(StageProtocol):
@@ -48,6 +52,7 @@ class Hyperparameters:
         plateau_patience: epochs without a better validation loss before the learning rate is multiplied by ``plateau_factor``.
         plateau_factor: see ``plateau_patience``.
         augmentation: changes of the training windows; None, as in the study by Han et al.
+        regularization: weight decay, dropout, label smoothing, mixup, channel dropout; None, as in the study by Han et al.
     """
 
     epochs: int = 100
@@ -59,15 +64,17 @@ class Hyperparameters:
     plateau_patience: int = 10
     plateau_factor: float = 0.1
     augmentation: Augmentation | None = None
+    regularization: Regularization | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, which are part of a stage's hash.
 
-        The key ``augmentation`` is absent if there is none, so that stages keep the hashes that they had before augmentation existed.
+        The keys ``augmentation`` and ``regularization`` are absent if there is none, so that stages keep the hashes that they had before
+        these existed.
         """
-        values = asdict(replace(self, augmentation=None))
-        del values["augmentation"]
-        return values | ({"augmentation": self.augmentation.as_dict()} if self.augmentation else {})
+        values = asdict(replace(self, augmentation=None, regularization=None))
+        values = {name: value for name, value in values.items() if name not in SETTINGS}
+        return values | {name: part.as_dict() for name in SETTINGS if (part := getattr(self, name))}
 
     def batch(self, count: int) -> int:
         """Windows per step for a training set of ``count`` windows, at least 1."""

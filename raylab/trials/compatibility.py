@@ -52,10 +52,44 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
 
 def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
     """Why the model cannot follow the study's protocol; empty if it can."""
-    augments = any(part.augmentation for part in (protocol, *protocol.stages.values()))
+    parts = (protocol, *protocol.stages.values())
+    augments = any(part.augmentation for part in parts)
+    drops = any(part.regularization and part.regularization.dropout for part in parts)
+    if model.encoder in ENCODERS and FUSIONS[model.fusion].fuses_votes and drops:
+        return (
+            f"regularization.dropout drops fused features, and {model.fusion} fusion has none but the channels' votes; leave it out, or use "
+            "late, early or attention fusion"
+        )
     if model.encoder in CLASSICAL_MODELS and augments:
         return f"augmentation changes windows anew in every epoch, and {model.encoder} has none; leave one of them out"
     return ""
+
+
+def regularization_problems(
+    model: ModelSpec, protocol: Protocol, channels: tuple[str, ...], card: WindowsCard, dataset: str
+) -> list[str]:
+    """Why a network's windows cannot be regularized as the protocol says; empty if they can. A classical model has no steps and is not affected.
+
+    Args:
+        channels: the channels of the dataset entry.
+        card: the card of the windows.
+        dataset: the dataset's name in messages.
+    """
+    settings = [part.regularization for part in (protocol, *protocol.stages.values()) if part.regularization]
+    if model.encoder in CLASSICAL_MODELS or not settings:
+        return []
+    used = channels_of(model, channels, card)
+    variable = [channel.name for channel in card.channels if channel.name in used and channel.variable]
+    problems = []
+    if variable and any(part.mixup for part in settings):
+        problems.append(
+            f"regularization.mixup adds windows sample by sample, and {dataset} has {', '.join(variable)} of variable length; leave it out"
+        )
+    if len(used) == 1 and any(part.channel_dropout for part in settings):
+        problems.append(
+            f"regularization.channel_dropout keeps one channel, and {model.name} has no other on {dataset}; leave it out"
+        )
+    return problems
 
 
 def channels_of(model: ModelSpec, channels: tuple[str, ...], card: WindowsCard) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
-from raylab.trials.compatibility import channels_of, dataset_problems
+from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
@@ -143,7 +143,10 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
         problem
         for dataset in datasets
         for model in study.models
-        for problem in dataset_problems(model.spec, dataset.channels, dataset.index.card, dataset.name)
+        for problem in (
+            *dataset_problems(model.spec, dataset.channels, dataset.index.card, dataset.name),
+            *regularization_problems(model.spec, study.protocol, dataset.channels, dataset.index.card, dataset.name),
+        )
     ]
     problems += [
         f"dataset {name!r} with label {label!r} stands twice; give one of them a name"

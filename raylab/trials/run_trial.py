@@ -22,6 +22,7 @@ from analysis.scores.metrics import auroc
 from raylab.folds.fold import RowIds
 from raylab.models.build import Model, build_model
 from raylab.training.batches import Signals
+from raylab.training.channel_choice import choose_channels
 from raylab.training.loop import Epoch, TrainingError, attention, predict, train
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
@@ -194,6 +195,9 @@ class _Worker:
                 last_report = time.monotonic()
 
         fold, record, is_leader = context.fold, self.outcome.record, self.group.is_leader
+        if context.model.chooses_channels and not stage.parent:  # later stages take over the choice with the weights
+            # The leader alone chooses: another type of processor among the workers could choose otherwise.
+            model.select_channels(self.group.broadcast_from_leader(lambda: choose_channels(self.signals, fold, stage)))
         columns = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
         attempt = self.store.begin(stage.hash, columns) if is_leader else ""
         on_batch = partial(self.on_batch, stage)
@@ -242,6 +246,8 @@ class _Worker:
             TrainingError: if a probability is not finite.
         """
         fold = context.fold
+        if model.channels_selected is not None:
+            self.outcome.record["channels_selected"] = list(model.channels_selected)
         trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
         rows = np.setdiff1d(fold.target_windows, trained)
         used = np.union1d(trained, np.concatenate([stage.signals_used for stage in stages]))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from raylab.folds.split_scheme import SplitScheme
 from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.techniques.stage import Value
-from raylab.training.protocol import StageProtocol
+from raylab.training.protocol import SETTINGS, StageProtocol
 
 ONE_OUT = "leave_one_participant_out"
 SPLITS = f"{ONE_OUT}, {{group_k_fold: 5}}, {{split: [0.8, 0.1, 0.1]}} or {{train_on: WINDOWS}}"
@@ -138,8 +138,7 @@ class Search(StrictPart):
     def _can_be_chosen(self) -> "Search":
         if self.folds.split or self.folds.train_on:
             raise ValueError(f"inner folds are by people: {ONE_OUT} or {{group_k_fold: 5}}")
-        # an augmentation is no single value
-        searchable = (WIDTH, *(name for name in StageProtocol.model_fields if name != "augmentation"))
+        searchable = (WIDTH, *(name for name in StageProtocol.model_fields if name not in SETTINGS))
         if unknown := sorted(set(self.axes) - set(searchable)):
             raise ValueError(f"cannot be searched: {', '.join(unknown)}; there are {', '.join(searchable)}")
         if combinations(self.axes) < 2:

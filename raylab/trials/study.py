@@ -62,6 +62,7 @@ class ModelEntry(StrictPart):
         fusion: a name of ``FUSIONS``.
         width: factor on the units or maps of every layer.
         modalities: modalities of the dataset that the model gets; all if None.
+        channels: ``auto`` to choose among them on the training people of each fold; all if None.
         techniques: names of the study's techniques that train it; all if None.
     """
 
@@ -69,6 +70,7 @@ class ModelEntry(StrictPart):
     fusion: str = "late"
     width: float = Field(1.0, gt=0, le=MAX_WIDTH)
     modalities: Names | None = None
+    channels: Literal["auto"] | None = None
     techniques: Names | None = None
 
     @model_validator(mode="after")
@@ -83,7 +85,7 @@ class ModelEntry(StrictPart):
     @property
     def spec(self) -> ModelSpec:
         """The model for the rest of raylab."""
-        return ModelSpec(self.encoder, self.fusion, self.width, tuple(self.modalities or ()))
+        return ModelSpec(self.encoder, self.fusion, self.width, tuple(self.modalities or ()), self.channels or "")
 
 
 def _technique_as_mapping(value: Any) -> Any:

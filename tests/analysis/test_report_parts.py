@@ -1,5 +1,6 @@
 """The registry of report parts: a section with its frame and files is one entry."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -75,3 +76,28 @@ def test_parts_have_names_of_their_own() -> None:
         assert part.compute or part.title, part.name
     files = [name for part in registry.PARTS for name in part.texts]
     assert len(set(files)) == len(files)
+
+
+def test_chosen_channels_are_counted_per_variant(tmp_path: Path) -> None:
+    """Of a model with `channels: auto` the report says in how many trials each channel was chosen; of others nothing."""
+    run = write_run(tmp_path / "run", people=("S2", "S3", "S10"), variants=[("non_personalized", "-"), ("hybrid", "budget=2")])
+    for number, path in enumerate(sorted((run / "trials").glob("*.json"))):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["technique"] == "non_personalized":
+            record["channels_selected"] = ["eda", "bvp"] if number else ["eda"]
+        path.write_text(json.dumps(record), encoding="utf-8")
+
+    frame = write_report(run).frames["channels_chosen"]
+
+    assert [["non_personalized", "eda", 3, 3], ["non_personalized", "bvp", 2, 3]] == frame[
+        ["technique", "channel", "n_chosen", "n_trials"]
+    ].to_numpy().tolist()
+    assert "Chosen channels" in (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_choice_there_is_no_section_on_channels(tmp_path: Path) -> None:
+    """Runs of models that use all channels, and of older versions."""
+    run = write_run(tmp_path / "run", variants=[("non_personalized", "-")])
+
+    assert write_report(run).frames["channels_chosen"].empty
+    assert "Chosen channels" not in (run / "report" / "report.html").read_text(encoding="utf-8")

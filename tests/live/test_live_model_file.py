@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from raylab.live.export import export, require_causal
 from raylab.live.sources.source import SourceOptions
 from raylab.models.batch import Batch
 from raylab.models.build import build_model
-from raylab.models.network import PARTS, ModelSpec, Network
+from raylab.models.network import AUTO, PARTS, ModelSpec, Network
 from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
@@ -169,7 +170,11 @@ def test_unknown_hyperparameters_of_a_calibration_are_refused(live_run: Path, tm
     model = exported(live_run)
     assert model.card.calibration is not None
     stage = model.card.calibration.model_dump(mode="json")
-    for hyper, name in (({"momentum": 0.9}, "momentum"), ({"augmentation": {"flip": 1.0}}, "flip")):
+    for hyper, name in (
+        ({"momentum": 0.9}, "momentum"),
+        ({"augmentation": {"flip": 1.0}}, "flip"),
+        ({"regularization": {"drop": 1.0}}, "drop"),
+    ):
         (tmp_path / "m.raylab").write_bytes(_rewritten(model, {"calibration": {**stage, "hyper": hyper}}))
         with pytest.raises(RaylabError, match=f"(?s)does not know.*{name}"):
             follow(LiveRequest(tmp_path / "m.raylab", SourceOptions("folder:.", "P01"), StreamSettings()), lambda line: None)
@@ -342,9 +347,10 @@ def test_a_classical_model_of_other_arrays_is_refused(live_run: Path) -> None:
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_network_is_known_by_its_shapes(encoder: str, fusion: str) -> None:
     """What is expected without memory is what is built, for every encoder and fusion."""
-    spec, shapes = ModelSpec(encoder, fusion, 0.0625), {"a": (64, 1), "b": (32, 3)}
+    shapes = {"a": (64, 1), "b": (32, 3)}
+    specs = [ModelSpec(encoder, fusion, 0.0625, channels=channels) for channels in ("", AUTO)]
     adapters = (False, True) if FUSIONS[fusion].accepts_adapter else (False,)
-    for adapter in adapters:
+    for spec, adapter in product(specs, adapters):
         weights = build_model(spec, shapes, 3, adapter, FoldSeeds(0, "d", "l", "t")).state_of(PARTS)
         before = torch.random.get_rng_state()
         assert other_weights(spec, shapes, 3, adapter, weights) == []

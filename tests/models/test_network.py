@@ -13,7 +13,16 @@ from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.models.registry import ENCODERS
 
 SUBSETS = [parts for size in range(len(PARTS) + 1) for parts in combinations(PARTS, size)]
-FEATURES = {"fcn": 128, "resnet": 128, "mlp_lstm": 500, "cnn": 256, "rnn": 256, "cnn_rnn": 128, "transformer": 64}
+FEATURES = {
+    "fcn": 128,
+    "resnet": 128,
+    "mlp_lstm": 500,
+    "cnn": 256,
+    "rnn": 256,
+    "cnn_rnn": 128,
+    "transformer": 64,
+    "inception": 128,
+}
 
 
 @pytest.mark.parametrize("parts", SUBSETS, ids="+".join)

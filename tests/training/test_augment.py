@@ -9,7 +9,7 @@ import pytest
 import torch
 from builders.windows import make_windows
 
-import raylab.training.loop
+import raylab.training.augment
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, RowIds
 from raylab.models.batch import Batch
@@ -132,7 +132,7 @@ def test_training_windows_are_augmented_and_no_others(frees: tuple[str, ...], mo
         seen.append(len(batch.values["a"]))
         return real(self, batch)
 
-    monkeypatch.setattr(raylab.training.loop.Augmenter, "__call__", counted)
+    monkeypatch.setattr(raylab.training.augment.Augmenter, "__call__", counted)
     _, done, rows, validation = _train(ALL, frees)
     _, plain, _, _ = _train(None, frees)
 

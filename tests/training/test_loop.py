@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from raylab.models.network import PARTS, Network
 from raylab.models.registry import ENCODERS
 from raylab.training.batches import Signals
-from raylab.training.loop import _Plateau, train
+from raylab.training.loop import train
+from raylab.training.plateau import Plateau
 from raylab.training.protocol import Hyperparameters
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.trials.run_trial import one_thread
@@ -22,7 +23,7 @@ from raylab.windows.dataset import Windows
 # Plateau and early stopping
 def test_plateau_and_early_stopping_follow_keras() -> None:
     """A sequence worked out by hand: the plateau needs a gain of more than 1e-4, early stopping any gain at all."""
-    plateau = _Plateau(Hyperparameters(learning_rate=1.0, patience=4, plateau_patience=2, plateau_factor=0.1))
+    plateau = Plateau(Hyperparameters(learning_rate=1.0, patience=4, plateau_patience=2, plateau_factor=0.1))
     by_hand = [  # loss, learning rate after it, best so far, stop
         (1.0, 1.0, True, False),
         (0.99995, 1.0, True, False),  # not 1e-4 better than 1.0: the plateau waits 1, early stopping does not
@@ -66,7 +67,7 @@ def test_the_curves_learning_rate_follows_the_plateau(made: Windows) -> None:
 
     _, done = run(made, context, replace(stage, hyper=replace(stage.hyper, learning_rate=0.1)))
 
-    plateau, expected = _Plateau(replace(stage.hyper, learning_rate=0.1)), []
+    plateau, expected = Plateau(replace(stage.hyper, learning_rate=0.1)), []
     for epoch in done.curve:
         expected.append(plateau.rate)
         plateau.step(epoch["val_loss"])

@@ -1,7 +1,8 @@
-"""How the models were trained and what they put out: chosen hyperparameters, attention weights, training curves, reliability."""
+"""How the models were trained and what they put out: chosen hyperparameters and channels, attention weights, training curves, reliability."""
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures import figure_data
@@ -10,7 +11,7 @@ from analysis.report.html import FigureBlock, table_block
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
 from analysis.scores.attention import attention_weights, weights_by_variant
-from analysis.scores.keys import CELL, FOLD
+from analysis.scores.keys import CELL, FOLD, VARIANT
 from analysis.scores.run_folder import RunTables
 from analysis.scores.training_curves import SKIPPED, training_curves
 
@@ -35,6 +36,33 @@ def _chosen_hyperparameters(report: ReportData, cell: ReportCell) -> SectionCont
     sentence = "Chosen: " + "; ".join(f"{point} ({count} of {len(part)})" for point, count in counts.items()) + "."
     table = table_block(part.drop(columns=CELL).astype({"seed": str}), caption, name_columns=3)
     return SectionContent(text=(sentence,), blocks=(table,))
+
+
+def _channels(tables: RunTables) -> pd.DataFrame:
+    """How often a model with `channels: auto` chose each channel: one row for each of them, variant and technique; no rows without such a model."""
+    columns = [*VARIANT, "channel", "n_chosen", "n_trials"]
+    if "channels_selected" not in tables.trials:
+        return pd.DataFrame(columns=columns)
+    # a list in a small record, an array in a table, and neither of a model without a choice
+    trials = tables.trials[tables.trials["channels_selected"].map(lambda names: isinstance(names, list | np.ndarray))]
+    counts = trials.groupby(list(VARIANT), sort=False).size().rename("n_trials")
+    chosen = trials.explode("channels_selected").rename(columns={"channels_selected": "channel"})
+    chosen = chosen.groupby([*VARIANT, "channel"], sort=False).size().rename("n_chosen").reset_index()
+    return chosen.join(counts, on=list(VARIANT))[columns].sort_values(
+        [*VARIANT, "n_chosen"], ascending=False, ignore_index=True
+    )
+
+
+def _chosen_channels(report: ReportData, cell: ReportCell) -> SectionContent | None:
+    part = report.rows("channels_chosen", cell)
+    if part.empty:
+        return None
+    caption = (
+        "In how many of the trials (held-out participants and seeds) each channel was chosen, on the training people alone; a channel that is not "
+        "listed was never chosen. With fewer than three training people all channels are used."
+    )
+    table = table_block(part.drop(columns=CELL), caption, name_columns=3)
+    return SectionContent(blocks=(table,))
 
 
 def _attention_weights(report: ReportData, cell: ReportCell) -> SectionContent | None:
@@ -66,6 +94,13 @@ SEARCHED = ReportPart(
     compute=lambda tables, report: _searched(tables),
     title="Chosen hyperparameters",
     cell=_chosen_hyperparameters,
+    descriptive=True,
+)
+CHANNELS = ReportPart(
+    "channels_chosen",
+    compute=lambda tables, report: _channels(tables),
+    title="Chosen channels",
+    cell=_chosen_channels,
     descriptive=True,
 )
 ATTENTION = ReportPart(

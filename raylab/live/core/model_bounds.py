@@ -96,7 +96,7 @@ def check_utterance_options(options: Mapping[str, Any]) -> None:
 def other_weights(spec: ModelSpec, shapes: Shapes, n_classes: int, adapter: bool, found: Mapping[str, Tensor]) -> list[str]:
     """The names of weights that are missing, superfluous, or of another shape or type than those of the card's model; none of it is allocated."""
     if spec.encoder in CLASSICAL_MODELS:
-        expected = _classical_shapes(spec.encoder, shapes, n_classes, found)
+        expected = _classical_shapes(spec, shapes, n_classes, found)
         return _differences({name: (shape, torch.float64) for name, shape in expected.items()}, found)
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):  # shapes without memory
@@ -115,10 +115,14 @@ def _differences(expected: Mapping[str, tuple[tuple[int, ...], torch.dtype]], fo
     return sorted(set(expected) ^ set(found)) + details
 
 
-def _classical_shapes(name: str, shapes: Shapes, n_classes: int, found: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _classical_shapes(
+    spec: ModelSpec, shapes: Shapes, n_classes: int, found: Mapping[str, Tensor]
+) -> dict[str, tuple[int, ...]]:
     """The arrays of a fitted classical model; some numbers, such as that of support vectors, are the file's own."""
     learned = found["classes"].tolist() if "classes" in found and found["classes"].dim() == 1 else []
     classes = [int(value) for value in learned if value in range(n_classes)]
     if not classes or len(classes) != len(learned) or classes != sorted(set(classes)):
         return {f"classes from 0 to {n_classes - 1}, found {learned[:5]}": ()}
-    return build_estimator(name, shapes, n_classes).expected_shapes(dict(shapes), len(classes), found)
+    return build_estimator(spec.encoder, shapes, n_classes, chooses=spec.chooses_channels).stored_shapes(
+        dict(shapes), len(classes), found
+    )

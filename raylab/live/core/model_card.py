@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from raylab.live.core.model_bounds import MOST_LOWPASS_ORDER, check_utterance_options, check_windows
-from raylab.models.network import PARTS, ModelSpec
+from raylab.models.network import AUTO, PARTS, ModelSpec
 from raylab.models.registry import FUSIONS, MODEL_NAMES
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import DatasetKind
@@ -106,6 +106,8 @@ class ModelCard(_CardPart):
         spec = ModelSpec.from_dict(value)
         if spec.encoder not in MODEL_NAMES or spec.fusion not in FUSIONS:
             raise ValueError(f"encoder {spec.encoder!r} with fusion {spec.fusion!r} is unknown to this raylab")
+        if spec.channels not in ("", AUTO):
+            raise ValueError(f"channels {spec.channels!r} of a model are unknown to this raylab")
         return value
 
     @property

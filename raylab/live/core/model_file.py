@@ -102,7 +102,7 @@ class LiveModel:
 def _blank(card: ModelCard) -> Model:
     """A model of which every weight is still to be loaded, so that none needs to be drawn from a study's seeds."""
     if card.spec.encoder in CLASSICAL_MODELS:
-        return build_estimator(card.spec.encoder, card.shapes, len(card.classes))
+        return build_estimator(card.spec.encoder, card.shapes, len(card.classes), chooses=card.spec.chooses_channels)
     with torch.random.fork_rng(devices=[]):  # torch's own initial weights leave the process's random stream as it was
         return Network(card.spec, card.shapes, len(card.classes), card.adapter)
 
