@@ -12,14 +12,12 @@ from raylab.windows.card import WindowsCard
 
 CHANCE = 0.55  # a mean AUROC up to this counts as chance
 NEAR = 0.02  # an AUROC that is at most this much below the best counts as near it
-OPPOSITE = (
-    0.1  # one channel's mean tells the classes apart in opposite directions if it has people below this and above 1 - this
-)
-HEAD = ("model", "AUROC, mean (SD)", "smallest", "class later", "class earlier", "order-balanced", "near a change of label")
+OPPOSITE = 0.1  # a mean with people below this and people above 1 - this tells the classes apart in opposite directions
+HEAD = ("model", "AUROC, mean (SD)", "smallest", "later", "earlier", "balanced", "near a change")
 CAPTION = (
-    "AUROC per person, every person held out in turn, mean over people. Class later, earlier: among the pairs of windows in which the class came "
-    "later, or earlier; in brackets how many people have such pairs. Order-balanced: the mean of both. Near a change: windows within three minutes "
-    "of it."
+    "AUROC per person, every person held out in turn, mean over people. Later, earlier: among the pairs of windows in which the class came "
+    "later, or earlier; in brackets how many people have such pairs. Balanced: the mean of both. Near a change: windows within three minutes of a "
+    "change of label."
 )
 
 
@@ -192,7 +190,7 @@ def page(card: WindowsCard, audits: list[LabelAudit]) -> str:
             title=f"{card.dataset}: emotion or the clock?",
             intro=f"{len(card.participants)} people, {card.preprocessing.description}.",
             warnings=(("Caution.", card.caution),) if card.caution else (),
-            verdicts=tuple((section, section.items[0]) for section in sections),
+            verdicts=tuple((section, " ".join(section.items[:3])) for section in sections),
             method=(
                 "No network: the clock is a boosted tree on the seconds since the recording and the segment began, all else linear discriminant "
                 "analysis on statistics of each window, or the mean of a channel without training. Fingerprint of the windows: "
