@@ -60,7 +60,7 @@ def reference_name(indexes: dict[str, WindowIndex]) -> str:
 
 
 def scores_table(tables: RunTables, label: str) -> list[str]:
-    """Models by entries: mean (SD) over participants and the smallest, each entry on its own windows."""
+    """Models by entries: mean (SD) over participants, the smallest and their number, each entry on its own windows."""
     scores = analysis.score(tables)
     scores = scores[scores["technique"].eq(REFERENCE_TECHNIQUE) & scores["label"].eq(label)]
     entries, models = (
@@ -73,10 +73,17 @@ def scores_table(tables: RunTables, label: str) -> list[str]:
     for model in models:
         of_model = by_person[by_person["model"].eq(model)]
         cells = [of_model.loc[of_model["dataset"].eq(name), "auroc"] for name in entries]
-        rows.append(
-            [model, *(f"{mean_sd(c.mean(), c.std(ddof=1))}, {number(c.min(), 2)}" if len(c) else "not run" for c in cells)]
-        )
+        rows.append([model, *map(_cell, cells)])
     return pipe_table(["model", *entries], rows)
+
+
+def _cell(scores: "pd.Series[float]") -> str:
+    """Mean (SD), smallest, and how many participants; ``not run`` if there is none."""
+    return (
+        f"{mean_sd(scores.mean(), scores.std(ddof=1))}, {number(scores.min(), 2)}, n {len(scores)}"
+        if len(scores)
+        else "not run"
+    )
 
 
 def _tested(compared: pd.DataFrame, key: str) -> Iterator[list[str]]:
