@@ -10,7 +10,7 @@ from analysis.report.html import Page, Section, TableBlock, render
 from raylab.validity.audit import ALL, CLOCK, MEAN, LabelAudit
 from raylab.windows.card import WindowsCard
 
-CHANCE = 0.55  # a mean AUROC up to this counts as chance
+CHANCE = 0.55  # a mean AUROC up to this counts as chance, and one down to 1 - this
 NEAR = 0.02  # an AUROC that is at most this much below the best counts as near it
 OPPOSITE = 0.1  # a mean with people below this and people above 1 - this tells the classes apart in opposite directions
 HEAD = ("model", "AUROC, mean (SD)", "smallest", "later", "earlier", "balanced", "near a change")
@@ -44,13 +44,22 @@ def _runs_sentence(audit: LabelAudit) -> list[str]:
     return [f"Runs per person: {counts}; calibrate by whole runs (unit: block)."]
 
 
+def _at_chance(auroc: float) -> bool:
+    return 1 - CHANCE <= auroc <= CHANCE
+
+
 def _clock_sentence(audit: LabelAudit) -> list[str]:
     if not audit.orders:
         return []
     clock, signals = audit.mean(CLOCK), audit.mean(ALL)
-    if max(clock, signals) <= CHANCE:
+    if _at_chance(clock) and _at_chance(signals):
         return [
             f"Neither the clock ({number(clock)}) nor a linear model of all channels ({number(signals)}) tells the classes apart."
+        ]
+    if clock < 1 - CHANCE:
+        return [
+            f"A clock learned from the other people is turned round ({number(clock)}): people have opposite orders. A linear model of all channels "
+            f"has {number(signals)}."
         ]
     text = f"The clock alone reaches an AUROC of {number(clock)}, a linear model of all channels {number(signals)}"
     verdict = "the clock tells more than the signals" if clock > signals else "the signals tell more than the clock"
@@ -59,8 +68,8 @@ def _clock_sentence(audit: LabelAudit) -> list[str]:
 
 def _halves_sentence(audit: LabelAudit) -> list[str]:
     later, earlier = audit.mean(ALL, "later"), audit.mean(ALL, "earlier")
-    if not audit.orders or audit.mean(ALL) <= CHANCE:
-        return []
+    if not audit.orders or (_at_chance(audit.mean(ALL)) and not abs(later - earlier) > 2 * (CHANCE - 0.5)):
+        return []  # in either order
     if np.isnan(later) or np.isnan(earlier):
         known = "later" if np.isnan(earlier) else "earlier"
         return [f"Nobody has the other order ({known} only), so no order-balanced score exists."]

@@ -17,6 +17,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "raylab.models",
         "raylab.recordings",
         "raylab.windows.card",
+        "raylab.windows.card_problems",
+        "raylab.windows.normalization",
         "raylab.windows.preprocess",
         "raylab.windows.utterances",
     ),

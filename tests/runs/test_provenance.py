@@ -50,7 +50,10 @@ def test_each_dataset_says_how_it_became_windows(settings: Preprocessing | Utter
     """People, channels, windows, normalization and fingerprint; a normalization that is not the usual one is in the name too."""
     first, *rest = _notes(preprocessing=settings)
     assert f"{name}: 3 people, 2 channels, {expected}; fingerprint made-0." == first
-    assert ["1 seed(s), averaged per participant before any test."] == rest
+    *order, seeds = rest
+    assert "1 seed(s), averaged per participant before any test." == seeds
+    assert all(": stress: class1 comes after class0 for all 3 people" in line for line in order)
+    assert len(order) == (settings.kind == "signals")
 
 
 def test_cautions_and_what_a_choice_of_channels_means_are_told() -> None:
