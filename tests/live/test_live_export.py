@@ -1,9 +1,13 @@
 """A model file's sentences: they come from the declaration of the dataset."""
 
+from pathlib import Path
+
 import pytest
 from builders.windows import with_card
 
+from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
+from raylab.live.core.model_file import read_model
 from raylab.live.export import _sentences
 from raylab.windows.dataset import Windows
 
@@ -18,3 +22,10 @@ def test_sentences_are_those_that_the_dataset_declares(made: Windows, dataset: s
     index = with_card(made, dataset=dataset, channels=(a, b.changed(unit=unit))).index
     assert expected == len(_sentences(index, ("a", "b")))
     assert () == _sentences(index, ("a",))
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder, and nothing."""
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(RaylabError, match=r"cannot be read .* `raylab export`"):
+            read_model(path)

@@ -397,10 +397,3 @@ def test_no_damage_of_a_header_does_more_than_be_refused(live_run: Path) -> None
     for number, bad in enumerate(files):
         refusal = _refusal(bad)
         assert refusal.startswith("m.raylab "), number
-
-
-def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A folder, and nothing."""
-    for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(RaylabError, match=r"cannot be read .* `raylab export`"):
-            read_model(path)
