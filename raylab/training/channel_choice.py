@@ -22,6 +22,7 @@ from raylab.models.window_statistics import extended_statistics
 from raylab.training.batches import Signals
 from raylab.training.stage_hash import PlannedStage
 
+# These decide weights and are in no hash: whoever changes one raises ``NUMERICS`` (raylab.training.stage_hash).
 N_GROUPS = 5  # inner folds; with fewer people, one for each
 MIN_PEOPLE = 3  # with two, the standard error of a difference would rest on one comparison
 STANDARD_ERRORS = 2.0  # of the paired differences, by which a further channel has to help (decision 0023: why not one)

@@ -10,11 +10,12 @@ from builders.training import NOBODY, context_of, people, staged
 from builders.windows import make_windows, with_labels
 
 from raylab.folds.fold import Fold
-from raylab.models.network import ModelSpec
+from raylab.models.network import AUTO, ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training import stage_hash as stage_hash_module
 from raylab.training.augment import Augmentation
-from raylab.training.protocol import Hyperparameters, Protocol, StageProtocol
+from raylab.training.protocol import SETTINGS, Hyperparameters, Protocol, StageProtocol
+from raylab.training.regularize import Regularization
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages, stage_hash
 from raylab.windows.dataset import Windows
 from raylab.windows.preprocess import Preprocessing
@@ -74,14 +75,18 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.train and validation exchanged": lambda case: with_stage(train=case[0].validation, validation=case[0].train)(case),
     "stage.trainable": with_stage(trainable=("head",)),
     "stage.parent": with_stage(parent="abc"),
-    **{
-        f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name != "augmentation"
-    },
+    **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name not in SETTINGS},
     "stage.hyper.augmentation": lambda case: with_stage(hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.1)))(
         case
     ),
     "stage.hyper.augmentation: another": lambda case: with_stage(
         hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.2))
+    )(case),
+    "stage.hyper.regularization": lambda case: with_stage(
+        hyper=replace(case[0].hyper, regularization=Regularization(mixup=0.1))
+    )(case),
+    "stage.hyper.regularization: another": lambda case: with_stage(
+        hyper=replace(case[0].hyper, regularization=Regularization(dropout=0.1))
     )(case),
     "context.adapter": with_subject(adapter=True),
     "context.workers": with_subject(workers=2),
@@ -93,6 +98,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "context.model.encoder": with_model(encoder="resnet"),
     "context.model.fusion": with_model(fusion="early"),
     "context.model.width": with_model(width=0.03),
+    "context.model.channels": with_model(channels=AUTO),
     "context.fold.seed": with_fold(seed=1),
     "context.fold.target": with_fold(target="P5"),
     "context.fold.held_out_with": with_fold(held_out_with=("P5",)),
