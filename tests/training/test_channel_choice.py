@@ -48,7 +48,7 @@ def test_a_second_channel_joins_only_if_it_helps() -> None:
 
 def test_channels_keep_their_order() -> None:
     """The choice is in the order of the channels, not in that in which they were found."""
-    better, worse = Y + noise(1, 1.0), Y + noise(2, 1.2)
+    better, worse = Y + noise(1, 0.8), Y + noise(2)
 
     assert ("a", "b") == selected(statistics_of(a=worse, b=better))
 
