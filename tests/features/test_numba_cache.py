@@ -47,6 +47,7 @@ def _stamps(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow  # a minute of processes that start
 def test_two_first_users_at_once(tmp_path: Path) -> None:
     """One of them fills the cache, both are right."""
     assert [(0, "pitch 0.418\n")] * 2 == _users(tmp_path, 2)

@@ -74,6 +74,7 @@ def test_ray_and_this_process_prepare_the_same_folders(cluster: None, raw: Path,
     assert read_windows(Folder(out)).index.participants == tuple(entry.name for entry in card.participants)
 
 
+@pytest.mark.slow  # a minute of processes that start
 def test_a_run_of_odd_names_goes_from_ray_to_the_report(
     cluster: None, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

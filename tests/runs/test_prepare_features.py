@@ -131,6 +131,7 @@ def test_cards_without_features_do_not_mention_them(cohort: Path) -> None:
     assert '"quality"' not in text
 
 
+@pytest.mark.slow  # a minute of processes that start
 def test_features_by_ray_are_the_same_bits(cluster: None, prepared: Path, tmp_path: Path) -> None:
     """Ray Data and this process write the same windows and the same card."""
     assert prepare(order(tmp_path, 10.0, 30.0), say=lambda line: None) == read_card(Folder(prepared / "simulated"))
