@@ -16,6 +16,8 @@ from analysis.scores.metrics import auroc
 from analysis.scores.order import auroc_halves
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes
+from raylab.models.linear_models import LDA
+from raylab.models.rule import auroc_of_statistics
 from raylab.models.window_statistics import extended_statistics
 from raylab.windows.dataset import Windows
 from raylab.windows.order import PairOrder, pair_orders, window_order
@@ -120,26 +122,15 @@ def _features(windows: Windows, channel: str, rows: npt.NDArray[np.int64]) -> Ar
 
 
 def cross_predicted(x: Array, y: Classes, person: Classes, n_classes: int) -> Array:
-    """Probabilities (n, n_classes) of the windows of each person by linear discriminant analysis (Ledoit-Wolf shrinkage) on all others.
-
-    Statistics are standardized by the others; a missing one counts as their mean, one that does not vary is dropped.
-    """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    p = np.zeros((len(y), n_classes))
+    """Probabilities (n, n_classes) of the windows of each person by ``lda`` on the statistics (n, n_statistics) of all others; even ones where
+    they have no two windows of two classes to learn from."""
+    p = np.full((len(y), n_classes), 1 / n_classes)
     for target in np.unique(person):
         held_out = person == target
-        with np.errstate(invalid="ignore"):
-            mean = np.nan_to_num(np.nanmean(x[~held_out], axis=0)) if (~held_out).any() else np.zeros(x.shape[1])
-            scale = np.nan_to_num(np.nanstd(x[~held_out], axis=0))
-        moving = scale > 1e-9 * np.maximum(np.abs(mean), 1.0)
-        classes = np.unique(y[~held_out])
-        if len(classes) < 2 or not moving.any():
-            p[held_out] = 1 / n_classes
-            continue
-        standardized = np.nan_to_num((x[:, moving] - mean[moving]) / scale[moving])
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(standardized[~held_out], y[~held_out])
-        p[np.ix_(held_out, classes)] = model.predict_proba(standardized[held_out])
+        model = LDA([], n_classes, seed=0)
+        if len(np.unique(y[~held_out])) > 1:
+            model.fit_statistics(x[~held_out], y[~held_out])
+            p[held_out] = model.probabilities_of(x[held_out])
     return p
 
 
@@ -174,8 +165,7 @@ def _rank_auroc(y: Classes, score: Array) -> float:
     """AUROC of class 1 by a score; NaN if one class is absent."""
     if len(np.unique(y)) < 2:
         return np.nan
-    ahead = score[y == 1][:, None] - score[y == 0]
-    return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
+    return float(auroc_of_statistics(score[:, None], y == 1, np.zeros(len(y), dtype=np.int64))[0])
 
 
 def _halves(y: Classes, p: Array, time: Times) -> tuple[float, float]:

@@ -1,12 +1,14 @@
 """A model file's sentences: they come from the declaration of the dataset."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders.windows import with_card
 
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
+from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
 from raylab.live.export import _sentences
 from raylab.windows.dataset import Windows
@@ -29,3 +31,23 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(RaylabError, match=r"cannot be read .* `raylab export`"):
             read_model(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": "0.06"},
+        {"width": True},
+        {"width": -1},
+        {"fusion": []},
+        {"encoder": 5},
+        {"modalities": "eda"},
+        {"modalities": [1]},
+        {"channels": {}},
+    ],
+    ids=str,
+)
+def test_a_models_declaration_of_other_types_is_refused(change: dict[str, Any]) -> None:
+    """A width that is a text was accepted, and failed where it was printed."""
+    with pytest.raises(ValueError, match="of a model"):
+        ModelCard._known_model({"encoder": "svm", "fusion": "late", "width": 1.0, **change})

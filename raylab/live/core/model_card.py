@@ -1,6 +1,7 @@
 """The card of a model file: the model, its channels and preprocessing, its origin in a study and its score, as checked fields."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar
@@ -103,6 +104,12 @@ class ModelCard(_CardPart):
     @field_validator("model")
     @classmethod
     def _known_model(cls, value: dict[str, Any]) -> dict[str, Any]:
+        texts = [value.get(name, "") for name in ("encoder", "fusion", "channels")]
+        modalities, width = value.get("modalities", []), value.get("width", 1.0)
+        if not (isinstance(modalities, list) and all(isinstance(text, str) for text in (*texts, *modalities))):
+            raise ValueError("encoder, fusion, channels and modalities of a model are texts")
+        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
+            raise ValueError(f"width {width!r} of a model is no number above 0")
         spec = ModelSpec.from_dict(value)
         if spec.encoder not in MODEL_NAMES or spec.fusion not in FUSIONS:
             raise ValueError(f"encoder {spec.encoder!r} with fusion {spec.fusion!r} is unknown to this raylab")
