@@ -36,6 +36,7 @@ from raylab.windows.channel_card import FEATURES, QUALITY, ChannelCard
 from raylab.windows.copied_sessions import contents
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, stored_index, to_table, write_rows
 from raylab.windows.feature_channels import feature_channels
+from raylab.windows.feature_table import FeatureTable
 from raylab.windows.order import order_sentences
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.quality_channels import mean_quality, quality_channels
@@ -57,6 +58,7 @@ class PrepareRequest:
         normalization: of utterances; none if None.
         exclude: participants to leave out.
         feature_contexts_s: seconds that features are computed from (``raylab.windows.feature_channels``); empty: a window; None: no features.
+        feature_table: a table of the user's own features; None for none.
     """
 
     dataset: str
@@ -68,6 +70,7 @@ class PrepareRequest:
     options: dict[str, Any] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     feature_contexts_s: tuple[float, ...] | None = None
+    feature_table: FeatureTable | None = None
 
     @cached_property
     def reader(self) -> Dataset:
@@ -87,8 +90,10 @@ class PrepareRequest:
             RaylabError: if the settings asked for are of the other kind.
         """
         if self.reader.kind == "utterances":
-            if self.feature_contexts_s is not None:
-                raise RaylabError(f"{self.dataset} holds utterances: --features is for running signals of the body")
+            if self.feature_contexts_s is not None or self.feature_table:
+                raise RaylabError(
+                    f"{self.dataset} holds utterances: --features and --feature-table are for running signals of the body"
+                )
             if self.preprocessing is not None:
                 raise RaylabError(
                     f"{self.dataset} holds utterances: they have no stride, and are normalized none or per_speaker"
@@ -155,6 +160,10 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
             quality = quality_channels(recording, windows, float(order.settings.window_s))
             windows, cards = quality.beside(features.beside(windows)), (*cards, *features.cards, *quality.cards)
             summary = summary.changed(missing=features.missing, quality=mean_quality(quality))
+        if order.feature_table:
+            table = order.feature_table.of(recording, windows, float(order.settings.window_s))
+            windows, cards = table.beside(windows), (*cards, *table.cards)
+            summary = summary.changed(missing={**summary.missing, **table.missing})
         note = ParticipantNote(summary=summary, channels=cards, sessions=contents(recording))
         write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
@@ -372,7 +381,9 @@ def _feature_lines(card: WindowsCard, channel: ChannelCard) -> list[str]:
     for feature in channel.features:
         if share := card.missing_share(channel.name, feature.name):
             alike.setdefault((f"{share:.1%}", feature.missing), []).append(feature.name)
-    lines = [f"  {channel.name}: {channel.n_features} features of {', '.join(channel.sources)}"]
+    lines = [
+        f"  {channel.name}: {channel.n_features} features {'of ' + ', '.join(channel.sources) if channel.sources else channel.unit}"
+    ]
     return lines + [
         f"    missing in {share} of the windows, because {why}: {', '.join(names)}" for (share, why), names in alike.items()
     ]

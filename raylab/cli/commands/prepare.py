@@ -1,6 +1,7 @@
 """`raylab prepare`."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -12,6 +13,7 @@ from raylab.runs.cluster import connect
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
+from raylab.windows.feature_table import FeatureTable
 from raylab.windows.preprocess import FIRST_S, Preprocessing, Scale
 from raylab.yaml_file import YamlFileError, parse_yaml
 
@@ -56,6 +58,21 @@ Contexts = Annotated[
         help="features: seconds up to the window's end; repeat for several (a window unless given)", rich_help_panel=CONTENT
     ),
 ]
+TableOption = Annotated[
+    str | None,
+    typer.Option(
+        help="signals: your own features, a csv or Parquet file with the columns participant, start_s (as in prepared windows), perhaps session, "
+        "and one a feature (docs/features.md)",
+        rich_help_panel=CONTENT,
+    ),
+]
+TableContext = Annotated[
+    float | None,
+    typer.Option(
+        help="your own features: seconds of signal up to the window's end that they saw (a window unless given)",
+        rich_help_panel=CONTENT,
+    ),
+]
 
 
 def prepare(
@@ -71,6 +88,8 @@ def prepare(
     stride: Stride = None,
     features: Features = False,
     context: Contexts = None,
+    feature_table: TableOption = None,
+    table_context: TableContext = None,
     option: Annotated[
         list[str] | None,
         typer.Option(help="name=value, as the dataset offers; repeat for several", rich_help_panel=CONTENT),
@@ -106,6 +125,7 @@ def prepare(
         parse_options(option or []),
         tuple(exclude or ()),
         _contexts(features, context or []),
+        _table(feature_table, table_context),
     )
     connect(address)
     if not check:
@@ -127,6 +147,19 @@ def _contexts(features: bool, contexts: list[float]) -> tuple[float, ...] | None
     if wrong := [f"{seconds:g}" for seconds in contexts if not 0 < seconds <= LONGEST_CONTEXT_S]:
         raise RaylabError(f"--context {', '.join(wrong)}: expected seconds above 0, at most {LONGEST_CONTEXT_S:g}")
     return tuple(dict.fromkeys(contexts))
+
+
+def _table(path: str | None, context_s: float | None) -> FeatureTable | None:
+    """The user's own table of features; None if there is none.
+
+    Raises:
+        RaylabError: if there is a context without a table, or one that is none.
+    """
+    if path is None and context_s is not None:
+        raise RaylabError("--table-context is for features of your own; give them with --feature-table")
+    if context_s is not None and not 0 < context_s <= LONGEST_CONTEXT_S:
+        raise RaylabError(f"--table-context {context_s:g}: expected seconds above 0, at most {LONGEST_CONTEXT_S:g}")
+    return None if path is None else FeatureTable(str(Path(path).resolve()), context_s)
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
