@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
             CHECK,
         ),
         Command(
+            "importances",
+            "Show what a model without a network relies on: permutation importances on people it was not trained on.",
+            CHECK,
+        ),
+        Command(
             "probe",
             "Put a dataset through a leak probe: windows with a known right result, or a study with its test labels flipped.",
             CHECK,

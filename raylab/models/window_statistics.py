@@ -1,5 +1,7 @@
 """Statistics of each window: what the classical models that know no time see of it."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,8 +9,16 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Array, windows_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-N_STATISTICS = 8  # of each feature of a channel: mean, standard deviation, quantiles, mean absolute step
-N_EXTENDED = N_STATISTICS + 2  # and slope and range
+NAMES = (
+    "mean",
+    "SD",
+    *(f"{share:.0%} quantile" for share in QUANTILES),
+    "mean step",
+    "slope",
+    "range",
+)  # of each feature of a channel
+N_STATISTICS = 8  # the first of them
+N_EXTENDED = len(NAMES)  # all, with slope and range
 
 
 def statistics(batch: Batch, channels: list[str]) -> Array:
@@ -33,6 +43,24 @@ def extended_statistics(batch: Batch, channels: list[str]) -> Array:
 def n_columns(shapes: dict[str, tuple[int, int]], per_feature: int) -> int:
     """Number of statistics of all channels, from their lengths and numbers of features."""
     return sum(n_features * (1 if length == 1 else per_feature) for length, n_features in shapes.values())
+
+
+def column_names(
+    shapes: dict[str, tuple[int, int]], feature_names: Mapping[str, Sequence[str]], per_feature: int
+) -> list[tuple[str, str]]:
+    """(channel, statistic) of each column of ``statistics`` (8 per feature) or ``extended_statistics`` (10).
+
+    Args:
+        feature_names: names of the features of a channel; their numbers where it has none.
+    """
+    columns = []
+    for channel, (length, n_features) in shapes.items():
+        features = list(feature_names.get(channel, ())) or (
+            [""] if n_features == 1 else [str(i + 1) for i in range(n_features)]
+        )
+        names = ("",) if length == 1 else NAMES[:per_feature]
+        columns += [(channel, f"{name} {feature}".strip()) for name in names for feature in features]
+    return columns
 
 
 def _of_channels(batch: Batch, channels: list[str], extended: bool) -> Array:
