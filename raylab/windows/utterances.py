@@ -14,7 +14,17 @@ from raylab.windows.number_types import LARGEST, NotNegative, Positive
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows, class_of_code
 
 # A transcript's embedding has no speaker's level or range: it is never scaled by speaker.
-OF_THE_SPEAKER = ("acoustic", "functionals", "embedding", "embedding_frames", "visual")
+OF_THE_SPEAKER = (
+    "acoustic",
+    "functionals",
+    "embedding",
+    "embedding_frames",
+    "voice",
+    "voice_frames",
+    "pretrained",
+    "pretrained_frames",
+    "visual",
+)
 USES = {
     "none": "features as they are extracted, no statistic of any person is used",
     "per_speaker": "features standardized (z-score) per speaker over all of the speaker's utterances: of the target too, without its "
