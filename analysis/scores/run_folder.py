@@ -110,6 +110,7 @@ def _participants(system: fs.FileSystem, path: str) -> pd.DataFrame:
             {name: row[name] for name in ("dataset", "label", "participant")}
             | {f"trait_{name}": value for name, value in row["traits"].items()}
             | {f"count_{name}": count for name, count in row["windows"].items()}
+            | {f"quality_{name}": mean for name, mean in row.get("quality", {}).items()}
             for row in stored
         ]
     except (TypeError, KeyError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Groups of a run's participants: by gender, thirds of age, trait cluster, and thirds of how their labels are balanced."""
+"""Groups of a run's participants: by gender, thirds of age, trait cluster, thirds of how their labels are balanced, and of signal quality."""
 
 import numpy as np
 import pandas as pd
@@ -96,4 +96,7 @@ def groupings(participants: pd.DataFrame) -> "dict[str, pd.Series[str]]":
     if counts.notna().any(axis=None):
         name, share = _balance(counts)
         groups[f"share of {name}"] = thirds(share)
+    for name in [str(column) for column in participants if str(column).startswith("quality_")]:
+        if participants[name].nunique() > 1:  # a measure that is the same for all says nothing
+            groups[f"quality: {name.removeprefix('quality_')}"] = thirds(participants[name])
     return groups

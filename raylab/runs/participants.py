@@ -36,8 +36,8 @@ def _shareable(traits: Mapping[str, Trait], numbers: Sequence[str]) -> dict[str,
 
 
 def participants(datasets: list[CheckedDataset]) -> list[dict[str, Any]]:
-    """One record per dataset, label and held-out participant: dataset, label, participant, traits (see ``_shareable``) and windows
-    (class to count)."""
+    """One record per dataset, label and held-out participant: dataset, label, participant, traits (see ``_shareable``), windows
+    (class to count) and, where the windows have it, quality (channel and measure to the mean over all windows, as in the card)."""
     records = []
     for dataset in datasets:
         index, label = dataset.index, dataset.entry.label
@@ -45,7 +45,10 @@ def participants(datasets: list[CheckedDataset]) -> list[dict[str, Any]]:
             y = index.labels[label][index.participant_index == index.participants.index(name)]
             counts = {text: int(np.sum(y == k)) for k, text in enumerate(index.classes(label))}
             traits = _shareable(index.traits(name), index.card.similarity_traits)
-            records.append({"dataset": dataset.name, "label": label, "participant": name, "traits": traits, "windows": counts})
+            record = {"dataset": dataset.name, "label": label, "participant": name, "traits": traits, "windows": counts}
+            stored = index.card.participant(name).quality
+            quality = {f"{channel} {measure}": value for channel, of in stored.items() for measure, value in of.items()}
+            records.append(record | ({"quality": quality} if quality else {}))
     return records
 
 

@@ -162,6 +162,16 @@ def test_label_balance_is_the_share_of_the_most_frequent_class() -> None:
     assert ["upper: 0.75", "lower: 0.5", "middle: 0.625"] == groups["share of calm"].tolist()
 
 
+def test_thirds_of_signal_quality_are_groups() -> None:
+    """A measure that all have alike is none; the report's groups then say whether the badly recognized were badly measured."""
+    people = pd.DataFrame(
+        {"quality_bvp beat_share": [0.1, 0.2, 0.5, 0.6, 0.8, 0.9], "quality_bvp flat_share": 0.0}, index=list("ABCDEF")
+    )
+    (name, group), *others = groupings(people).items()
+    assert (name, others) == ("quality: bvp beat_share", [])
+    assert ["lower: 0.1 to 0.2"] * 2 + ["middle: 0.5 to 0.6"] * 2 + ["upper: 0.8 to 0.9"] * 2 == list(group)
+
+
 def test_no_people_no_groups() -> None:
     """A run that does not say who its people are: no rows, and a sentence on how to get them."""
     table = fairness.group_gaps(
@@ -207,7 +217,14 @@ def test_a_run_keeps_numbers_and_gender_of_people_and_nothing_else() -> None:
 def test_load_gives_what_was_kept(tmp_path: Path) -> None:
     """Traits and counts as columns; a run of before, without the file, has no rows."""
     rows = [
-        {"dataset": "d", "label": "l", "participant": "A", "traits": {"age": 3.0, "gender": "female"}, "windows": {"calm": 4}},
+        {
+            "dataset": "d",
+            "label": "l",
+            "participant": "A",
+            "traits": {"age": 3.0, "gender": "female"},
+            "windows": {"calm": 4},
+            "quality": {"bvp_quality beat_share_10s": 0.4},
+        },
         {"dataset": "e", "label": "l", "participant": "B", "traits": {}, "windows": {"low": 1}},
     ]
     run = RunFolder(str(tmp_path))
@@ -216,7 +233,17 @@ def test_load_gives_what_was_kept(tmp_path: Path) -> None:
     names = ("trial", "dataset", "label", "model", "technique", "variant", "participant", "seed")
     pd.DataFrame({name: pd.Series(dtype=str) for name in names}).to_parquet(tmp_path / "plan.parquet")
     frames = analysis.load(tmp_path).participants
-    assert ["dataset", "label", "participant", "trait_age", "trait_gender", "count_calm", "count_low"] == list(frames)
+    columns = [
+        "dataset",
+        "label",
+        "participant",
+        "trait_age",
+        "trait_gender",
+        "count_calm",
+        "quality_bvp_quality beat_share_10s",
+        "count_low",
+    ]
+    assert columns == list(frames)
     assert (3.0, "female", 4) == tuple(frames.loc[0, ["trait_age", "trait_gender", "count_calm"]])
     assert pd.isna(frames.loc[1, "trait_age"])
     (tmp_path / "participants.json").unlink()
