@@ -85,6 +85,7 @@ def test_the_command_prints_it_and_runs_nothing(
     assert "--out" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # as many processes as the machine has cores
 def test_steps_are_timed_on_ray_as_many_at_once_as_trials_run(cluster: None, cohort: Path) -> None:
     """Two slots on two CPUs; the same counts as in process."""
     there, here = (estimate(study(), str(cohort), None, where) for where in ("ray", "local"))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The paper's whole study on five fixtures in the published layouts: a cut of it here, all of it in `make slow`.
+"""The paper's whole study on five fixtures in the published layouts: a cut of it, and all of it, in `make slow`.
 
 What it scores says nothing: the signals are simulated. It shows that every dataset, target, model and technique runs end to end.
 """
@@ -63,6 +63,7 @@ def run(study: Study, windows: Path, out: Path, where: Any) -> Any:
     return frames, analysis.report.write.report_data(out).comparison
 
 
+@pytest.mark.slow  # a minute of training
 def test_a_cut_of_the_paper_runs_on_all_nine_targets(tmp_path: Path) -> None:
     """Nine (dataset, label) targets, one model, five techniques, one of four people held out: each gets a row, and nothing fails."""
     content = yaml.safe_load(PAPER.read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ from raylab.validity.validate import jobs_of, validate
 
 
 def test_every_way_to_run_gives_the_same_bits(run_on_ray: tuple[Path, Summary], cohort: Path, tmp_path: Path) -> None:
-    """Two workers, one worker, in process, in process in another order: predictions are equal to the bit."""
+    """Two workers, one worker, in process in another order: predictions are equal to the bit."""
     expected = predictions(run_on_ray[0])
     assert len(expected) == 15
     shuffled = random.Random(1)
@@ -36,7 +36,6 @@ def test_every_way_to_run_gives_the_same_bits(run_on_ray: tuple[Path, Summary], 
         {"windows": "simulated", "label": "stress", "participants": ["P01", "P02"]}
     ]  # targets: trials are those of the whole study
     start(small(resources={"cpu": 2}, datasets=two), str(cohort), str(tmp_path / "one-worker"), log=quiet)
-    start(small(), str(cohort), str(tmp_path / "in-process"), "local", log=quiet)
     start(
         small(),
         str(cohort),
@@ -45,7 +44,7 @@ def test_every_way_to_run_gives_the_same_bits(run_on_ray: tuple[Path, Summary], 
         log=quiet,
         reorder=lambda trials: shuffled.sample(trials, len(trials)),
     )
-    for name in ("one-worker", "in-process", "order"):
+    for name in ("one-worker", "order"):
         found = predictions(tmp_path / name)
         assert expected.keys() >= found.keys() and len(found) == (6 if name == "one-worker" else 15)
         assert all(expected[key].equals(table) for key, table in found.items()), name

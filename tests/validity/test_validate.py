@@ -138,6 +138,7 @@ def test_validate_goes_on_where_it_stopped(cluster: None, tmp_path: Path) -> Non
     assert files == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cohorts").iterdir()}
 
 
+@pytest.mark.slow  # half a minute of training
 def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
     """Ten people: own directions are learned from own windows; pooled training is near chance."""
     done = run_cohort(CASES["shifted"], 0, 10)
