@@ -23,6 +23,16 @@ Draw = Literal["initial", "random"]
 Unit = Literal["window", "block"]
 
 
+def label_runs(index: WindowIndex, y: npt.NDArray[np.int8], rows: RowIds) -> npt.NDArray[np.int64]:
+    """(n,) number of the run of one label that each row of one participant belongs to: see ``Fold.label_runs``."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    # Windows further apart than they are long are no gap if the stride is that wide.
+    gap = np.diff(index.start_s[rows]) > max(index.window_s, index.step_s) + 1e-6
+    change = (np.diff(y[rows]) != 0) | (np.diff(index.segment[rows]) != 0) | gap
+    return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
+
+
 class FoldError(RaylabError, ValueError):
     """A fold that cannot be built; the trial is carried as missing with this sentence."""
 
@@ -144,12 +154,7 @@ class Fold:
 
         A run ends at a change of label or segment, and at a stretch without label.
         """
-        if not len(rows):
-            return np.zeros(0, dtype=np.int64)
-        # Windows further apart than they are long are no gap if the stride is that wide.
-        gap = np.diff(self.index.start_s[rows]) > max(self.index.window_s, self.index.step_s) + 1e-6
-        change = (np.diff(self.y[rows]) != 0) | (np.diff(self.index.segment[rows]) != 0) | gap
-        return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
+        return label_runs(self.index, self.y, rows)
 
     def overlapping(self, rows: RowIds, others: RowIds) -> RowIds:
         """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than what a window sees."""

@@ -6,14 +6,17 @@ run will cost; the worker (``raylab.trials.run_trial``) is a function of one rec
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 from raylab.errors import StudyError
+from raylab.folds.calibration import RunCounts, run_counts
 from raylab.folds.fold import Fold, FoldError
 from raylab.folds.split_scheme import SplitScheme, held_out_key, labelled_participants
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
+from raylab.techniques.stage import AUTO, Value
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
@@ -56,6 +59,15 @@ class CheckedDataset:
     def held_out_with(self, target: str, seed: int) -> tuple[str, ...]:
         """Participants held out together with the target."""
         return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.candidates)
+
+    @cached_property
+    def runs(self) -> RunCounts:
+        """The runs of the label that the candidates have."""
+        return run_counts(self.index, self.entry.label, self.candidates)
+
+    def resolved(self, variant: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The variant with what ``unit: auto`` means for this dataset and label, so that it never stands in a trial or its name."""
+        return {**variant, "unit": self.runs.unit} if variant.get("unit") == AUTO else variant
 
 
 def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LEAVE_ONE_OUT) -> str:
@@ -246,7 +258,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
                 channels=channels_of(spec, dataset.channels, dataset.index.card),
                 model=spec,
                 technique=technique.name,
-                variant=variant,
+                variant=dataset.resolved(variant),
                 target=target,
                 seed=seed,
                 people=dataset.entry.people,

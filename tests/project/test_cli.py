@@ -21,7 +21,7 @@ def study(tmp_path: Path) -> Path:
         "name": "cli",
         "datasets": [{"windows": "simulated", "label": "stress"}],
         "models": [{"encoder": "mlp_lstm", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3, "unit": "window"}],
         "protocol": {"epochs": 2},
     }
     path.write_text(yaml.safe_dump(content))

@@ -59,7 +59,7 @@ def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, enco
     """On the simulated cohort: after each stage exactly the freed parts have moved, and the optimizer received exactly its windows."""
     windows = read_windows(Folder(cohort / "simulated"))
     subject = _subject(windows, encoder, technique, "P02")
-    variant = TECHNIQUES[technique].variants({})[0]
+    variant = {**TECHNIQUES[technique].variants({})[0], "unit": "window"}
     if technique == "cluster_specific":
         variant["k"] = 2
     stages = TECHNIQUES[technique].stages(variant)
