@@ -100,6 +100,8 @@ def test_report_of_the_best_variant_is_labelled(reported: Path, monkeypatch: pyt
             "simulated declares no baseline condition",
         ),
         (["prepare", "simulated", "--out", "x", "--normalization", "none", "--scale", "zscore"], "there is no scale zscore"),
+        (["prepare", "emodb", "--out", "x", "--detrend", "high_pass"], "--detrend is for running signals"),
+        (["prepare", "simulated", "--out", "x", "--detrend-seconds", "60"], "with --detrend high_pass or running_median"),
         (["prepare", "simulated", "--out", "x", "--first-seconds", "60"], "with --normalization first_minutes"),
         (
             ["prepare", "simulated", "--out", "x", "--normalization", "first_minutes", "--first-seconds", "-1"],
