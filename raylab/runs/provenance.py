@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raylab.recordings import DATASETS
-from raylab.trials.choices import calibration_sentences
+from raylab.trials.choices import calibration_sentences, window_sentences
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
 from raylab.windows.duplicate_recordings import duplicate_recordings
@@ -54,7 +54,11 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
 
 def choices(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """What the study leaves to the data: sentences that ``raylab run --plan`` prints too."""
-    return [f"{dataset.name}: {line}" for dataset in datasets for line in calibration_sentences(study, dataset)]
+    return [
+        f"{dataset.name}: {line}"
+        for dataset in datasets
+        for line in (*window_sentences(study, dataset), *calibration_sentences(study, dataset))
+    ]
 
 
 def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:

@@ -20,7 +20,7 @@ from raylab.models.linear_models import LDA
 from raylab.models.rule import auroc_of_statistics
 from raylab.models.window_statistics import extended_statistics
 from raylab.windows.dataset import Windows
-from raylab.windows.order import PairOrder, pair_orders, window_order
+from raylab.windows.order import PairOrder, near_border, pair_orders, window_order
 from raylab.windows.segmentation import NO_LABEL
 
 CLOCK, ALL, MEAN, ALONE, WITHOUT = "clock", "all channels", "mean of", "only", "without"
@@ -148,7 +148,7 @@ def _scores(
             mine = person == k
             row = {"model": model, "participant": name, "auroc": _auroc(y[mine], p[mine])}
             if time is not None and run is not None:
-                near = near_border(time[mine], run[mine])
+                near = near_border(time[mine], run[mine], y[mine], BORDER_S)
                 row["later"], row["earlier"] = _halves(y[mine], p[mine], time[mine])
                 row["border"] = _auroc(y[mine][near], p[mine][near])
             found.append(row)
@@ -173,18 +173,6 @@ def _halves(y: Classes, p: Array, time: Times) -> tuple[float, float]:
         return auroc_halves(y == 1, p[:, -1], time)
     later, earlier = np.mean([auroc_halves(y == k, p[:, k], time) for k in range(p.shape[1])], axis=0)
     return float(later), float(earlier)
-
-
-def near_border(time: Times, run: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which windows of one person lie within three minutes of a change from one run to the next; runs further apart than that have no
-    border."""
-    near = np.zeros(len(time), dtype=bool)
-    for last in np.flatnonzero(np.diff(run)):
-        before, after = time[last], time[last + 1]
-        if after - before <= BORDER_S:
-            near |= (run == run[last]) & (time > before - BORDER_S)
-            near |= (run == run[last + 1]) & (time < after + BORDER_S)
-    return near
 
 
 def _runs(person: Classes, run: npt.NDArray[np.int64], y: Classes, people: list[int], n_classes: int) -> npt.NDArray[np.int64]:

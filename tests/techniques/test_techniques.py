@@ -179,7 +179,12 @@ def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_pat
 def test_a_budget_that_leaves_one_class_has_no_auroc(tmp_path: Path) -> None:
     """Where calibration takes every window of a class, the trial runs and its AUROC is missing, never 0.5."""
     windows = make_windows({"P1": [0] * 10 + [1] * 2, **{f"P{i}": [0, 1] * 5 for i in range(2, 5)}})
-    trial = next(plan(_study(techniques=[{"name": "fine_tuning", "layers": "last", "budget": 2}]), {"made": windows.index}))
+    trial = next(
+        plan(
+            _study(techniques=[{"name": "fine_tuning", "layers": "last", "budget": 2, "unit": "window"}]),
+            {"made": windows.index},
+        )
+    )
     outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)))
     assert ("ok", None) == (outcome.status, outcome.record["auroc"])
     assert outcome.record["n_test"] > 0

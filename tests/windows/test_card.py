@@ -56,7 +56,18 @@ def parsed(content: Content) -> WindowsCard:
         Utterances(4.0),
         Utterances(2.5, "per_speaker", 1.0),
     ],
-    ids=["recording", "past", "z-score", "first minutes", "baseline condition", "not normalized", "high pass", "median", "utterances", "per speaker"],
+    ids=[
+        "recording",
+        "past",
+        "z-score",
+        "first minutes",
+        "baseline condition",
+        "not normalized",
+        "high pass",
+        "median",
+        "utterances",
+        "per speaker",
+    ],
 )
 def test_a_card_comes_back_as_it_was_written(settings: Preprocessing | Utterances) -> None:
     """Every field, and the kind of data, which the settings decide."""

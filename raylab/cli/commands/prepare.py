@@ -112,7 +112,9 @@ def prepare(
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
     if detrend_seconds is not None and (detrend_seconds <= 0 or detrend in (None, "none")):
-        raise RaylabError(f"--detrend-seconds {detrend_seconds:g}: expected seconds above 0, with --detrend high_pass or running_median")
+        raise RaylabError(
+            f"--detrend-seconds {detrend_seconds:g}: expected seconds above 0, with --detrend high_pass or running_median"
+        )
     given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
     settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
