@@ -114,7 +114,7 @@ def test_training_windows_have_every_class_alike_in_every_minute() -> None:
         for rows in (stage.train, stage.validation):
             minute = windows.index.start_s[rows] // MATCH_S
             counts = [[np.sum((minute == m) & (fold.y[rows] == k)) for k in (0, 1)] for m in np.unique(minute)]
-            assert len(counts) and all(zero == one > 0 for zero, one in counts)
+            assert counts and all(zero == one > 0 for zero, one in counts)
         assert windows.index.participants.index(trial.target) not in windows.index.participant_index[stage.train]
         assert 24 == len(fold.target_windows)
 

@@ -9,9 +9,10 @@ from builders.command_line import run_command
 from builders.drift import drifting
 from builders.windows import make_windows, store
 
-from raylab.validity.audit import ALL, BORDER_S, CLOCK, LabelAudit, audit
+from analysis.scores.channel_scores import ALL
+from raylab.validity.audit import BORDER_S, CLOCK, LabelAudit, audit
 from raylab.validity.audit_page import sentences
-from raylab.windows.order import PairOrder
+from raylab.windows.order import PairOrder, near_border
 
 # emotion, drift, counterbalanced -> a sentence that the audit must have
 TRUTHS: dict[tuple[float, float, bool], str] = {

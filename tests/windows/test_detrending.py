@@ -117,5 +117,5 @@ def test_a_stream_has_the_high_pass_and_no_median(detrend: Any, streams: bool) -
     if streams:
         require_causal(windows.index, ("a",))
     else:
-        with pytest.raises(RaylabError, match="detrended by a running median.*--detrend high_pass"):
+        with pytest.raises(RaylabError, match=r"detrended by a running median.*--detrend high_pass"):
             require_causal(windows.index, ("a",))

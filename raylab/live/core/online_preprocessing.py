@@ -1,4 +1,5 @@
-"""Preprocessing of one channel of a stream: ``normalization: past``, with or without ``detrend: high_pass``, chunk by chunk, with the values of prepared windows to the bit."""
+"""Preprocessing of one channel of a stream, chunk by chunk: ``normalization: past``, with or without ``detrend: high_pass``, with the values of
+prepared windows to the bit."""
 
 from collections import deque
 from dataclasses import dataclass
