@@ -6,6 +6,7 @@ from raylab.folds.fold import Fold, FoldError
 from raylab.techniques.stage import AUTO
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
+from raylab.windows.context import circumstance_sentences, session_groups
 
 
 def calibration_sentences(study: Study, dataset: CheckedDataset) -> list[str]:
@@ -53,12 +54,43 @@ def window_sentences(study: Study, dataset: CheckedDataset) -> list[str]:
     return sentences
 
 
+def _fold(dataset: CheckedDataset, target: str, seed: int) -> Fold:
+    entry, held_out_with = dataset.entry, dataset.held_out_with(target, seed)
+    return Fold(dataset.index, entry.label, target, seed, entry.people, held_out_with=held_out_with, match=entry.match or "")
+
+
 def _tested(dataset: CheckedDataset, target: str, seed: int) -> int:
     """Windows of a target that may be tested on."""
-    entry = dataset.entry
-    held_out_with = dataset.held_out_with(target, seed)
-    fold = Fold(dataset.index, entry.label, target, seed, entry.people, held_out_with=held_out_with, match=entry.match or "")
     try:
-        return len(fold.target_windows)
+        return len(_fold(dataset, target, seed).target_windows)
     except FoldError:
         return 0
+
+
+def circumstances(study: Study, dataset: CheckedDataset) -> list[str]:
+    """Warnings: people who share a session and are on both sides of a fold; a device, hand, room or experimenter that is tied to the label."""
+    tied = [text for text in circumstance_sentences(dataset.index, dataset.entry.label) if " is tied to the label" in text]
+    mates = {name: group for group in session_groups(dataset.index).values() for name in group}
+    if not mates or dataset.kind.shares:
+        return [f"warning: {text}" for text in tied]
+    trained, validated = [], 0
+    for target in dataset.targets:
+        fold = _fold(dataset, target, study.seeds[0])
+        try:
+            train, validation = fold.split_participants(fold.others)
+        except FoldError:
+            continue
+        trained += [target] if set(mates.get(target, ())) & set(fold.others) else []
+        validated += any(set(mates.get(name, ())) & set(train) for name in validation)
+    warnings = [f"warning: {text}" for text in tied]
+    if trained:
+        group = mates[trained[0]]
+        warnings.append(
+            f"warning: {len(trained)} of {len(dataset.targets)} people were recorded in one session with somebody whom their fold trains or "
+            f"validates on (session_group; for example {' and '.join(group)}). What a session shares can pass for {dataset.entry.label}."
+        )
+    if validated:
+        warnings.append(
+            f"warning: in {validated} of {len(dataset.targets)} folds people of one session are on both sides of training and validation."
+        )
+    return warnings

@@ -20,7 +20,8 @@ from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes
 from raylab.models.window_statistics import extended_statistics
 from raylab.trials.channel_scores import Times, auroc_of, channel_predictions, scores_of_people
-from raylab.windows.dataset import Windows, read_windows
+from raylab.windows.context import circumstance_sentences, session_groups
+from raylab.windows.dataset import WindowIndex, Windows, read_windows
 from raylab.windows.order import PairOrder, near_border, pair_orders, window_order
 from raylab.windows.segmentation import NO_LABEL
 
@@ -39,6 +40,7 @@ class LabelAudit:
         runs: (n_people, n_classes) runs of each class, a stretch of windows of one class without a gap; None if their order is unknown.
         orders: which class came first, for each pair; empty if the order is unknown.
         sessions_tied: whether every person has several segments and each of them holds one class only.
+        context: sentences on people who share a session, and on what else is tied to the label (``raylab.windows.context``).
         scores: ``model``, ``participant``, ``auroc``, ``later``, ``earlier``, ``border`` (AUROC among windows within three minutes of a change
             of label); halves are of the pairs in which the class came later or earlier, missing where there are none.
         trend: mean over people of the correlation (Spearman) of time and the score of ``lda`` inside runs of one class; NaN if there are none.
@@ -50,6 +52,7 @@ class LabelAudit:
     runs: npt.NDArray[np.int64] | None
     orders: tuple[PairOrder, ...]
     sessions_tied: bool
+    context: tuple[str, ...]
     scores: pd.DataFrame
     trend: float
 
@@ -102,9 +105,20 @@ def audit(windows: Windows, label: str) -> LabelAudit:
         runs=None if run is None else _runs(person, run, y, two_classes, len(classes)),
         orders=() if order is None else pair_orders(order, classes),
         sessions_tied=order is not None and _sessions_tied(person, index.segment[rows], y, two_classes),
+        context=_context(index, label),
         scores=_scores(predictions, y, person, names, time, run),
         trend=np.nan if time is None or run is None else _trend(predictions[ALL], y, person, time, run),
     )
+
+
+def _context(index: WindowIndex, label: str) -> tuple[str, ...]:
+    groups = session_groups(index).values()
+    shared = [
+        f"{sum(map(len, groups))} people were recorded in {len(groups)} sessions together (session_group; for example "
+        f"{' and '.join(next(iter(groups)))}): holding out one of them leaves the others to train and to validate on, and what a session shares "
+        f"can pass for {label}."
+    ] * bool(groups)
+    return (*shared, *circumstance_sentences(index, label))
 
 
 def _predictions(

@@ -105,6 +105,7 @@ def sentences(audit: LabelAudit) -> list[str]:
         *tied,
         *channel_lines(audit),
         *trend,
+        *audit.context,
     ]
 
 
