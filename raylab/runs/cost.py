@@ -67,12 +67,12 @@ class Estimate:
         counts = Counter(stage.shape for stage in self.needed)
         return [
             f"trials: {self.pending} of {self.trials} to run; trainings: {len(self.needed)}; window-epochs: at most {upper:,}",
+            *self.choices,
             *(
                 f"  {counts[shape]:>5} x {shape}: {1000 * timing.step_s:.1f} ms per step"
                 for shape, timing in self.timings.items()
             ),
             *self._time_lines(),
-            *self.choices,
             f"steps were timed in processor time; load of this machine meanwhile {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         ]
 

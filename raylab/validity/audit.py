@@ -112,12 +112,13 @@ def audit(windows: Windows, label: str) -> LabelAudit:
 
 
 def _context(index: WindowIndex, label: str) -> tuple[str, ...]:
-    groups = session_groups(index).values()
-    shared = [
-        f"{sum(map(len, groups))} people were recorded in {len(groups)} sessions together (session_group; for example "
-        f"{' and '.join(next(iter(groups)))}): holding out one of them leaves the others to train and to validate on, and what a session shares "
-        f"can pass for {label}."
-    ] * bool(groups)
+    groups, shared = list(session_groups(index).values()), []
+    if groups:
+        shared = [
+            f"{sum(map(len, groups))} people were recorded in {len(groups)} sessions together (session_group; for example "
+            f"{' and '.join(groups[0])}): holding out one of them leaves the others to train and to validate on, and what a session shares can "
+            f"pass for {label}."
+        ]
     return (*shared, *circumstance_sentences(index, label))
 
 
