@@ -122,7 +122,7 @@ class Fold:
         first = np.concatenate([[0], np.cumsum(counts.ravel())[:-1]])
         place = np.empty(len(rows), dtype=np.int64)
         place[order] = np.arange(len(rows)) - first[cell[order]]
-        return rows[place < counts.min(axis=1, initial=len(rows))[minute]]
+        return np.asarray(rows[place < counts.min(axis=1, initial=len(rows))[minute]])
 
     @cached_property
     def parts(self) -> tuple[RowIds, RowIds, RowIds]:

@@ -182,7 +182,7 @@ def test_a_study_that_says_it_wrongly_is_told(entry: Any, message: str) -> None:
         study(**entry)
 
 
-@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("every", [2, 4])
 def test_short_form_drift_is_at_chance_and_emotion_stays(every: int, tmp_path: Path) -> None:
     """Four cohorts of drift alone: turned round where the orders are even, mistaken for emotion where most people have one order, and at
     chance matched in time. Of emotion alone as much is left as there was."""
@@ -191,7 +191,7 @@ def test_short_form_drift_is_at_chance_and_emotion_stays(every: int, tmp_path: P
         np.mean([aurocs(windows, tmp_path / f"{name}{k}", **entry).mean() for k, windows in enumerate(drift)])
         for name, entry in (("plain", {}), ("matched", MATCH))
     )
-    assert plain < 0.45 if every == 2 else plain > 0.54
+    assert plain < 0.45 if every == 2 else plain > 0.6
     assert abs(matched - 0.5) < 0.08
 
     emotion = drifting(2.0, 0.0, True, 0, every=every)

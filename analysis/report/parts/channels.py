@@ -27,8 +27,8 @@ def _best(scores: pd.DataFrame, dataset: str, label: str) -> tuple[float, str, l
     people = [str(name) for name in own["participant"].unique()]
     if means.empty:
         return float("nan"), "", people
-    model, technique, variant = means.idxmax()
-    return float(means.max()), f"{model}, {variant_label(str(technique), str(variant))}", people
+    model, technique, variant = map(str, means.index[int(means.to_numpy().argmax())])
+    return float(means.max()), f"{model}, {variant_label(technique, variant)}", people
 
 
 def _section(report: ReportData) -> SectionContent | None:
