@@ -111,10 +111,6 @@ def prepare(
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
-    if detrend_seconds is not None and (detrend_seconds <= 0 or detrend in (None, "none")):
-        raise RaylabError(
-            f"--detrend-seconds {detrend_seconds:g}: expected seconds above 0, with --detrend high_pass or running_median"
-        )
     given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
     settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
@@ -178,9 +174,13 @@ def _settings(
         others: settings of running signals by their name in ``Preprocessing``; None stands for its default.
 
     Raises:
-        RaylabError: if an option is for the other kind of dataset.
+        RaylabError: if an option is for the other kind of dataset, or for a detrending that is not asked for.
     """
     given = {name: value for name, value in others.items() if value is not None}
+    if (seconds := given.get("detrend_s")) is not None and (seconds <= 0 or given.get("detrend", "none") == "none"):
+        raise RaylabError(
+            f"--detrend-seconds {seconds:g}: expected seconds above 0, with --detrend high_pass or running_median"
+        )
     if DATASETS[dataset].kind == "utterances":
         if not (normalization is None or normalization == "none" or normalization == "per_speaker"):  # noqa: PLR1714  mypy narrows by these
             raise RaylabError(f"--normalization {normalization} is for running signals; for {dataset} use none or per_speaker")
