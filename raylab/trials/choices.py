@@ -1,8 +1,9 @@
 """Sentences on what a study leaves to the data, or leaves out of them: which unit calibrates, which windows are used."""
 
 import numpy as np
+import numpy.typing as npt
 
-from raylab.folds.fold import Fold, FoldError
+from raylab.folds.fold import NO_ROWS, Fold, FoldError
 from raylab.techniques.stage import AUTO
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
@@ -44,12 +45,14 @@ def window_sentences(study: Study, dataset: CheckedDataset) -> list[str]:
             f"{np.count_nonzero(y >= 0):,} windows of {people} people."
         )
     if entry.match:
-        tested = [_tested(dataset, target, study.seeds[0]) for target in dataset.targets]
+        counts = np.array([_tested(dataset, target, study.seeds[0]) for target in dataset.targets])  # (n_people, n_classes)
+        tested, scored = int((counts.sum(axis=1) > 0).sum()), int(((counts > 0).sum(axis=1) > 1).sum())
         sentences.append(
             "match: clock: in every minute since the recordings began a model is trained on as many windows of each class as of any other, so "
             "that no time tells the class of the people it learns from; a target is tested (and calibrates) in the minutes in which the others "
-            f"have every class: {sum(tested):,} windows of {sum(map(bool, tested))} of {len(tested)} people. Within one person no two windows "
-            "are of one time: what a technique learns from the target itself may still be drift, which order-balanced scores tell."
+            f"have every class: {counts.sum():,} windows of {tested} of {len(counts)} people, {scored} of whom have two classes there (the rest have "
+            "no AUROC). Within one person no two windows are of one time: what a technique learns from the target itself may still be drift, which "
+            "order-balanced scores tell."
         )
     return sentences
 
@@ -59,12 +62,14 @@ def _fold(dataset: CheckedDataset, target: str, seed: int) -> Fold:
     return Fold(dataset.index, entry.label, target, seed, entry.people, held_out_with=held_out_with, match=entry.match or "")
 
 
-def _tested(dataset: CheckedDataset, target: str, seed: int) -> int:
-    """Windows of a target that may be tested on."""
+def _tested(dataset: CheckedDataset, target: str, seed: int) -> npt.NDArray[np.int64]:
+    """Windows of each class (n_classes,) of a target that may be tested on."""
+    fold = _fold(dataset, target, seed)
     try:
-        return len(_fold(dataset, target, seed).target_windows)
+        rows = fold.target_windows
     except FoldError:
-        return 0
+        rows = NO_ROWS
+    return np.bincount(fold.y[rows], minlength=len(dataset.index.classes(dataset.entry.label)))
 
 
 def circumstances(study: Study, dataset: CheckedDataset) -> list[str]:

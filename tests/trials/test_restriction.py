@@ -164,7 +164,9 @@ def test_calibration_windows_of_the_target_are_not_thinned() -> None:
     )
     assert [*[0, 1, 2, 12, 13, 14], *base.train] == hybrid.train.tolist()
     (dataset,) = check_datasets(study(**MATCH), {"made": windows.index})
-    assert "144 windows of 6 of 6 people" in " ".join(window_sentences(study(**MATCH), dataset))
+    assert "144 windows of 6 of 6 people, 6 of whom have two classes there" in " ".join(
+        window_sentences(study(**MATCH), dataset)
+    )
 
 
 @pytest.mark.parametrize(
