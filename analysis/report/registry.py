@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from analysis.report.external_tables import ExternalSource
-from analysis.report.parts import appendix, classes, comparison, models, order, participants, run, training
+from analysis.report.parts import appendix, channels, classes, comparison, models, order, participants, run, training
 from analysis.report.report_part import ReportPart
 
 # In this order they are computed, each from the frames of those before it, and their sections stand in the page: first those of the
@@ -38,6 +38,7 @@ PARTS: tuple[ReportPart, ...] = (
     models.LEARNING_CURVE,
     models.ACROSS_DATASETS,
     appendix.STOUFFER,
+    channels.CHANNELS,
     run.STATUS,  # before it stand the external sources
     run.NOTES,
     run.PROVENANCE,

@@ -21,6 +21,7 @@ from analysis.scores.trial_records import read_plan, read_records
 REMEDY = "start the run again: it writes it anew and trains nothing"
 
 SUMMARY_COLUMNS = ["dataset", "label", "participant", "position", "window", "y", "features"]
+CHANNEL_COLUMNS = ["dataset", "label", "model", "participant", "auroc", "later", "earlier"]
 ORDER_COLUMNS = ["dataset", "label", "participant", "window", "y", "start_s", "segment_s", "run"]
 TRANSCRIPT_COLUMNS = ["dataset", "window", "transcript"]
 
@@ -58,6 +59,8 @@ class RunTables:
             (``raylab.runs.window_summaries``); no rows for a run that stored none.
         window_order: dataset, label, participant, window, y, start_s, segment_s, run of labelled windows (``raylab.windows.order``); no rows
             for utterances, nor for a run that stored none.
+        channel_scores: dataset, label, model, participant, auroc, later, earlier of single channels (``raylab.runs.channel_scores``); no rows for a
+            run that stored none.
         sources: dataset to the windows that it is of; entries of a study may have several names for one.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
     """
@@ -72,6 +75,7 @@ class RunTables:
     transcripts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRANSCRIPT_COLUMNS))
     window_summaries: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SUMMARY_COLUMNS))
     window_order: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ORDER_COLUMNS))
+    channel_scores: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHANNEL_COLUMNS))
     sources: dict[str, str] = field(default_factory=dict)
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
@@ -206,6 +210,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
         transcripts=_table(system, f"{path}/transcripts.parquet", TRANSCRIPT_COLUMNS),
         window_summaries=_table(system, f"{path}/window_summaries.parquet", SUMMARY_COLUMNS),
         window_order=_table(system, f"{path}/window_order.parquet", ORDER_COLUMNS),
+        channel_scores=_table(system, f"{path}/channel_scores.parquet", CHANNEL_COLUMNS),
         sources=origin["sources"],
         classes=origin["classes"],
     )

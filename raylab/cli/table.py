@@ -59,7 +59,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "probe",
-            "Put a dataset through a leak probe: windows with a known right result, or a study with its test labels flipped.",
+            "Put a dataset through a leak probe: windows with a known right result, a study with its test labels flipped, or single channels alone.",
             CHECK,
         ),
         Command(

@@ -1,11 +1,15 @@
 """The target's windows that are given as labelled examples, to calibrate with (PROTOCOL, Folds and techniques)."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from raylab.folds.fold import NO_ROWS, Draw, Fold, FoldError, RowIds, Unit
+from raylab.folds.fold import NO_ROWS, Draw, Fold, FoldError, RowIds, Unit, label_runs
+from raylab.windows.dataset import WindowIndex
+from raylab.windows.segmentation import NO_LABEL
 
 
 def wanted(budget: float, count: int) -> int:
@@ -40,7 +44,7 @@ def calibration(fold: Fold, budget: float, draw: Draw = "initial", unit: Unit = 
             name = fold.index.classes(fold.label)[label]
             raise FoldError(f"participant {fold.target} has {len(candidates)} windows of {name!r}, the budget asks for {count}")
         rng = fold.draws.generator(f"calibration of label {label}")
-        choose = _windows if unit == "window" else _blocks
+        choose = {"window": _windows, "block": _blocks}[unit]  # "auto" is resolved when a trial is planned
         chosen.append(choose(fold, candidates, count, draw, rng))
     return np.sort(np.concatenate(chosen))
 
@@ -59,3 +63,43 @@ def _blocks(fold: Fold, candidates: RowIds, count: int, draw: Draw, rng: np.rand
             break
         blocks.append(candidates[runs == run])
     return np.concatenate(blocks)
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """How many runs of a label's classes people have.
+
+    Attributes:
+        fewest: (n_people,) of each person who has windows of two classes or more: the runs of the class of which there are the fewest.
+        timed: whether the windows were cut from running signals; utterances, one recording each, have no runs.
+    """
+
+    fewest: npt.NDArray[np.int64]
+    timed: bool
+
+    @property
+    def people(self) -> int:
+        """People who have windows of two classes or more."""
+        return len(self.fewest)
+
+    @property
+    def several(self) -> int:
+        """Those of them who have at least two runs of each of their classes."""
+        return int((self.fewest > 1).sum())
+
+    @property
+    def unit(self) -> Unit:
+        """What ``unit: auto`` means: ``block`` if more than half of these people have at least two runs of each class."""
+        return "block" if self.timed and 2 * self.several > self.people else "window"
+
+
+def run_counts(index: WindowIndex, label: str, participants: Iterable[str]) -> RunCounts:
+    """The runs of these participants, by the same rule that ``unit="block"`` takes them by."""
+    y, fewest = index.labels[label], []
+    for participant in participants:
+        rows = np.flatnonzero((index.participant_index == index.participants.index(participant)) & (y != NO_LABEL))
+        runs = label_runs(index, y, rows)
+        of_classes = [len(np.unique(runs[y[rows] == k])) for k in np.unique(y[rows])]
+        if len(of_classes) > 1:
+            fewest.append(min(of_classes))
+    return RunCounts(np.array(fewest, dtype=np.int64), index.card.kind == "signals")

@@ -19,8 +19,23 @@ RowIds = npt.NDArray[np.int64]
 VALIDATION_SHARE = 0.2
 NO_ROWS: RowIds = np.zeros(0, dtype=np.int64)
 
+MATCH_S = 60.0  # seconds since the recording's start within which windows count as of one time
+
 Draw = Literal["initial", "random"]
 Unit = Literal["window", "block"]
+
+
+def label_runs(index: WindowIndex, y: npt.NDArray[np.int8], rows: RowIds) -> npt.NDArray[np.int64]:
+    """(n,) number of the run of one label that each row of one participant belongs to: see ``Fold.label_runs``."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    # Windows further apart than they are long are no gap if the stride is that wide.
+    gap = np.diff(index.start_s[rows]) > max(index.window_s, index.step_s) + 1e-6
+    change = (np.diff(y[rows]) != 0) | (np.diff(index.segment[rows]) != 0) | gap
+    return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
+
+
+NO_MATCH = "of {} people to train or to validate on too few have the other order of the classes: in no minute are there windows of every class"
 
 
 class FoldError(RaylabError, ValueError):
@@ -43,6 +58,8 @@ class Fold:
         channels: those that a model sees; all if None.
         held_out_with: participants held out together with the target: none of them is trained or validated on.
         shares: of a random split of windows into training, validation and test; participants leak. Empty for folds by participants.
+        match: ``clock``: trained on as many windows of each class in every minute since the recordings began, and tested in these minutes
+            only (``matched``); empty for all windows.
     """
 
     index: WindowIndex
@@ -53,6 +70,7 @@ class Fold:
     channels: tuple[str, ...] | None = None
     held_out_with: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    match: str = ""
 
     @cached_property
     def draws(self) -> FoldSeeds:
@@ -78,9 +96,33 @@ class Fold:
 
     @cached_property
     def target_windows(self) -> RowIds:
-        """Those of the target that may be tested on; in a random split, the part of them that it gives to the test."""
+        """Those of the target that may be tested on; in a random split, the part of them that it gives to the test; matched by the clock,
+        those of the minutes in which the others have windows of every class."""
         rows = self.windows_of([self.target])
+        if self.match:
+            others = self.windows_of(self.others)
+            return rows[np.isin(self._minute(rows), self._minute(self.matched(others)))]
         return np.intersect1d(rows, self.parts[2]) if self.shares else rows
+
+    def _minute(self, rows: RowIds) -> RowIds:
+        return np.asarray(self.index.start_s[rows] // MATCH_S, dtype=np.int64)
+
+    def matched(self, rows: RowIds) -> RowIds:
+        """Those of these windows, of other participants, of which every minute since the start of a recording has as many of each class as of
+        any other, so that the time tells nothing of the class; which of a class's windows is drawn once per fold.
+
+        Coarsened exact matching of Iacus, King and Porro (Political Analysis 2012) on the time alone.
+        """
+        classes = np.unique(self.y[self.windows_of(self.others)])
+        minutes, minute = np.unique(self._minute(rows), return_inverse=True)
+        cell = minute * len(classes) + np.searchsorted(classes, self.y[rows])
+        counts = np.bincount(cell, minlength=len(minutes) * len(classes)).reshape(len(minutes), len(classes))
+        rank = self.draws.generator("windows matched in time").permutation(len(self.y))[rows]
+        order = np.lexsort((rank, cell))
+        first = np.concatenate([[0], np.cumsum(counts.ravel())[:-1]])
+        place = np.empty(len(rows), dtype=np.int64)
+        place[order] = np.arange(len(rows)) - first[cell[order]]
+        return np.asarray(rows[place < counts.min(axis=1, initial=len(rows))[minute]])
 
     @cached_property
     def parts(self) -> tuple[RowIds, RowIds, RowIds]:
@@ -126,30 +168,43 @@ class Fold:
         """(training participants, validation participants): a fifth of them, rounded up, drawn once per fold.
 
         The draw ranks all others once, and each group takes its first fifth in that order, so that groups of
-        different techniques validate on the same participants if they can.
+        different techniques validate on the same participants if they can. Matched by the clock, see ``_matched_people``.
 
         Raises:
-            FoldError: if there are fewer than two.
+            FoldError: if there are fewer than two, or too few to match.
         """
         if len(participants) < 2:
             raise FoldError(f"{len(participants)} person(s) to train on cannot give one for validation")
         ranks = self.draws.generator("validation people").permutation(len(self.others))
         rank = {name: int(i) for i, name in zip(ranks, self.others, strict=True)}
         count = math.ceil(VALIDATION_SHARE * len(participants) - 1e-9)
-        validation = set(sorted(participants, key=rank.__getitem__)[:count])
+        drawn = sorted(participants, key=rank.__getitem__)
+        validation = set(self._matched_people(drawn, count) if self.match else drawn[:count])
         return tuple(p for p in participants if p not in validation), tuple(p for p in participants if p in validation)
+
+    def _matched_people(self, drawn: Sequence[str], count: int) -> tuple[str, ...]:
+        """The first ``count`` of these people, and as many more as it takes until they have windows of every class in one minute; whoever the
+        rest needs for that is passed over.
+
+        Raises:
+            FoldError: if there are too few of either order.
+        """
+        chosen: list[str] = []
+        for name in drawn:
+            if len(chosen) >= count and len(self.matched(self.windows_of(chosen))):
+                break
+            if len(self.matched(self.windows_of([other for other in drawn if other not in (*chosen, name)]))):
+                chosen.append(name)
+        if not len(self.matched(self.windows_of(chosen))):
+            raise FoldError(f"match: clock: {NO_MATCH.format(len(drawn))}")
+        return tuple(chosen)
 
     def label_runs(self, rows: RowIds) -> npt.NDArray[np.int64]:
         """(n,) number of the run of one label that each row (of one participant, in time order) belongs to.
 
         A run ends at a change of label or segment, and at a stretch without label.
         """
-        if not len(rows):
-            return np.zeros(0, dtype=np.int64)
-        # Windows further apart than they are long are no gap if the stride is that wide.
-        gap = np.diff(self.index.start_s[rows]) > max(self.index.window_s, self.index.step_s) + 1e-6
-        change = (np.diff(self.y[rows]) != 0) | (np.diff(self.index.segment[rows]) != 0) | gap
-        return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
+        return label_runs(self.index, self.y, rows)
 
     def overlapping(self, rows: RowIds, others: RowIds) -> RowIds:
         """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than what a window sees."""
@@ -165,6 +220,23 @@ class Fold:
         right = np.searchsorted(sorted_others, position[rows])
         nearest = np.minimum(sorted_others[right] - position[rows], position[rows] - sorted_others[right - 1])
         return np.asarray(rows[nearest < self.reach_s - 1e-6])
+
+    def matched_split(self, split: "StageSplit") -> "StageSplit":
+        """The same windows if nothing is matched; else those of other participants matched, training and validation each, and the target's own.
+
+        Raises:
+            FoldError: if nothing is left of either.
+        """
+        if not self.match:
+            return split
+        target = self.index.participants.index(self.target)
+        parts = []
+        for rows in (split.train, split.validation):
+            own = self.index.participant_index[rows] == target
+            parts.append(np.union1d(self.matched(rows[~own]), rows[own]))
+            if len(rows) and not len(parts[-1]):
+                raise FoldError(f"match: clock: {NO_MATCH.format(len(np.unique(self.index.participant_index[rows])))}")
+        return StageSplit(parts[0], parts[1], split.signals_used)
 
     def as_dict(self) -> dict[str, Any]:
         """All that decides this fold's draws, apart from the windows themselves."""

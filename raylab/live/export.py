@@ -90,6 +90,11 @@ def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
             f"the model sees {', '.join(features)}, and features are not computed from a stream yet: export a model of the signals themselves"
         )
     settings = index.card.preprocessing
+    if settings.kind == "signals" and settings.detrend == "running_median":
+        raise RaylabError(
+            f"{index.name} was detrended by a running median, which a stream does not have. Prepare it with --detrend high_pass (or none) and run "
+            "the study on that"
+        )
     if settings.normalization == settings.causal and not settings.can_stream:
         raise RaylabError(
             f"{index.name} was scaled by its z-score, and a stream has the running minimum and maximum only. Prepare it with --normalization "

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from raylab.errors import RecordingError
 from raylab.recordings.csv_tables import AGAIN, check_clock, number_of, person_traits, read_table
 from raylab.recordings.e4 import RATES_HZ, wrist_channels
-from raylab.recordings.recording import OWN_MEAN, Dataset, Label, LabelTrack, Options, Recording, Segment
+from raylab.recordings.recording import OWN_MEAN, SESSION_GROUP, Dataset, Label, LabelTrack, Options, Recording, Segment
 from raylab.recordings.safe_path import safe_path
 
 if TYPE_CHECKING:
@@ -293,6 +293,8 @@ def read(root: Path, participant: str, options: Options) -> Recording:
             remedy="leave the participant out with --exclude",
         )
     traits, headers = person_traits(subjects, pid, root / relative, participant)
+    first = pid - 1 + pid % 2  # participants 1 and 2 debated with each other, 3 and 4, and so on
+    traits[SESSION_GROUP] = f"debate of {first} and {first + 1}"
     return Recording(participant, channels, tuple(segments), traits, (*notes, headers))
 
 

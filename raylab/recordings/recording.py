@@ -22,6 +22,9 @@ Decision = Literal["mode", "majority", "above_own_mean"]
 OwnMean = Literal["time", "clip"]
 Options = Mapping[str, Any]
 
+# Traits that say under which circumstances a participant was recorded (raylab.windows.context), and not what the person is like.
+SESSION_GROUP = "session_group"  # equal for people who were recorded together
+CIRCUMSTANCES = ("device", "hand", "room", "experimenter")
 OWN_MEAN = "own_mean"  # the option of datasets of ratings, and the key in dataset.yaml
 UNEVEN_S = 1.0  # by which the channels of a session may differ in length
 MOST_CLASSES = 127  # class indices are stored in one byte

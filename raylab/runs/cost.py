@@ -14,9 +14,10 @@ import numpy as np
 from raylab.runs.cluster import Executor
 from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.progress import Log, duration
+from raylab.runs.provenance import choices
 from raylab.runs.run import indexes_of
 from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, timings_in_process, timings_on_ray
-from raylab.trials.plan import plan
+from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source
 
@@ -38,6 +39,7 @@ class Estimate:
         predicted: number of target windows that pending trials predict, by dataset and model.
         shares: by stage name, the mean share of their epochs that its trainings in the run folder took, and the number of these.
         slots: number of trials that run at the same time.
+        choices: sentences on what the study leaves to the data (``raylab.runs.provenance.choices``).
     """
 
     trials: int
@@ -47,6 +49,7 @@ class Estimate:
     predicted: dict[tuple[str, str], int]
     shares: dict[str, tuple[float, int]]
     slots: int
+    choices: tuple[str, ...] = ()
 
     def seconds(self, epochs: Callable[[DistinctStage], float]) -> float:
         """Seconds if each training takes ``epochs(stage)``: all work divided by the slots, or the longest training if that is more."""
@@ -64,6 +67,7 @@ class Estimate:
         counts = Counter(stage.shape for stage in self.needed)
         return [
             f"trials: {self.pending} of {self.trials} to run; trainings: {len(self.needed)}; window-epochs: at most {upper:,}",
+            *self.choices,
             *(
                 f"  {counts[shape]:>5} x {shape}: {1000 * timing.step_s:.1f} ms per step"
                 for shape, timing in self.timings.items()
@@ -112,7 +116,7 @@ def estimate(
         StudyError: for the same reasons as a run.
     """
     indexes = indexes_of(study, root)
-    trials = list(plan(study, indexes))
+    trials, chosen = list(plan(study, indexes)), tuple(choices(study, check_datasets(study, indexes)))
     stages, predicted = survey(trials, indexes)
     run = RunFolder(out) if out else None
     finished = run.finished() if run else {}
@@ -129,4 +133,4 @@ def estimate(
     for trial in pending:
         counts[trial.dataset, trial.model.name] += predicted.get(trial.key, 0)
     shares = _epoch_shares(run, stages) if run else {}
-    return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots)
+    return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots, chosen)

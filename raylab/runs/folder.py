@@ -98,9 +98,10 @@ class RunFolder:
         transcripts: pa.Table | None = None,
         summaries: pa.Table | None = None,
         orders: pa.Table | None = None,
+        channels: pa.Table | None = None,
     ) -> None:
-        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts, and the windows'
-        summaries and order.
+        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts, the windows' summaries
+        and order, and what single channels tell.
 
         Files that would not change stay untouched. A start by another version, on another machine or of another study keeps the
         provenance of earlier starts under ``earlier``.
@@ -110,6 +111,7 @@ class RunFolder:
             transcripts: table of ``raylab.runs.participants.transcripts_table``; None if no dataset has transcripts.
             summaries: table of ``raylab.runs.window_summaries.window_summaries``; None for none.
             orders: table of ``raylab.runs.window_orders.window_orders``; None for none.
+            channels: table of ``raylab.runs.channel_scores.channel_scores``; None for none.
         """
         rows = [
             {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
@@ -126,6 +128,7 @@ class RunFolder:
         self._keep_table("transcripts.parquet", transcripts)
         self._keep_table("window_summaries.parquet", summaries)
         self._keep_table("window_order.parquet", orders)
+        self._keep_table("channel_scores.parquet", channels)
         last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
         if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
             raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")

@@ -18,7 +18,7 @@ from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.names import check_names, nfc
 from raylab.recordings import DATASETS
-from raylab.recordings.recording import Baseline, Dataset, Label, Options, Recording
+from raylab.recordings.recording import CIRCUMSTANCES, SESSION_GROUP, Baseline, Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
@@ -350,7 +350,7 @@ def _card(
         preprocessing=order.settings,
         labels=label_cards,
         channels=channels,
-        similarity_traits=tuple(reader.traits),
+        similarity_traits=tuple(name for name in reader.traits if name not in (SESSION_GROUP, *CIRCUMSTANCES)),
         participants=participants,
         fingerprint=joint_fingerprint(participants),
     )

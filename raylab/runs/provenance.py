@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raylab.recordings import DATASETS
+from raylab.trials.choices import calibration_sentences, circumstances, window_sentences
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
 from raylab.windows.duplicate_recordings import duplicate_recordings
@@ -51,9 +52,19 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
     return [f"{dataset.name}: {line}" for line in lines if line]
 
 
+def choices(study: Study, datasets: list[CheckedDataset]) -> list[str]:
+    """What the study leaves to the data: sentences that ``raylab run --plan`` prints too."""
+    return [
+        f"{dataset.name}: {line}"
+        for dataset in datasets
+        for line in (*window_sentences(study, dataset), *calibration_sentences(study, dataset))
+    ]
+
+
 def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """Departures from the paper, and the limits of the data."""
-    lines = [line for dataset in datasets for line in _dataset_notes(dataset)]
+    lines = [line for dataset in datasets for line in _dataset_notes(dataset)] + choices(study, datasets)
+    lines += [f"{dataset.name}: {line}" for dataset in datasets for line in circumstances(study, dataset)]
     changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
     if changed:

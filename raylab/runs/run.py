@@ -11,6 +11,7 @@ import yaml
 
 import analysis
 from raylab.errors import RaylabError, StudyError
+from raylab.runs.channel_scores import channel_scores
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.in_process import run_in_process
@@ -140,7 +141,7 @@ def start(
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
-        tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets)
+        tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets), channel_scores(datasets)
         context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables)
         best_params = None
         if study.search:
@@ -173,6 +174,7 @@ class _RunContext:
     transcripts: pa.Table | None
     summaries: pa.Table
     orders: pa.Table
+    channels: pa.Table
 
     def run(self, trials: list[Trial], run: RunFolder) -> None:
         """Run the trials that this folder lacks."""
@@ -194,6 +196,7 @@ class _RunContext:
             self.transcripts,
             self.summaries,
             self.orders,
+            self.channels,
         )
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}

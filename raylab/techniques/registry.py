@@ -4,10 +4,11 @@ The six are those of the study (Han et al. 2024): non-personalized, fine-tuning,
 per cluster, and user-dependent. Every entry of the table is run by the tests over all techniques, so adding one adds its tests.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from raylab.techniques.selection import Calibration, Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest
-from raylab.techniques.stage import Stage, Technique, TechniqueAxis, Value, Variant
+from raylab.techniques.stage import AUTO, Stage, Technique, TechniqueAxis, Value, Variant
 
 TRUNK_HEAD = ("trunk", "head")
 ADAPTER_HEAD = ("adapter", "head")
@@ -41,7 +42,8 @@ BUDGET = TechniqueAxis(
 )
 LAYERS = _axis("layers", ("all", "last"), "all", "last")
 DRAW = _axis("draw", ("initial",), "initial", "random")
-UNIT = _axis("unit", ("window",), "window", "block")
+# Windows of a run that are tested beside windows of it that calibrated may be told by the run: whole runs where there are several.
+UNIT = replace(_axis("unit", (AUTO,), AUTO, "window", "block"), unnamed="window")
 K = TechniqueAxis(
     "k", (2, 3, 4, 5, "silhouette"), _is_k, "a number of clusters from 2, silhouette, or silhouette_smallest (the public code)"
 )

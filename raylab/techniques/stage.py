@@ -9,6 +9,7 @@ from raylab.errors import InvalidValueError
 from raylab.techniques.selection import Selection
 
 Value = str | int | float
+AUTO = "auto"  # a value that stands for another one, which depends on the data: resolved when a trial is planned
 Variant = Mapping[str, Any]
 
 
@@ -39,12 +40,18 @@ class TechniqueAxis:
         default: the values that are run if a study names none: those of the study by Han et al.
         allowed: whether a value may be used.
         description: the allowed values in words, for messages.
+        unnamed: the value that names of variants leave out; the default unless given, if there is one alone.
     """
 
     name: str
     default: tuple[Value, ...]
     allowed: Callable[[Value], bool]
     description: str
+    unnamed: Value | None = None
+
+    def in_name(self, value: Value) -> bool:
+        """Whether the name of a variant with this value says so."""
+        return value != (self.default[0] if self.unnamed is None and len(self.default) == 1 else self.unnamed)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ class Technique:
     def variant_name(self, variant: Variant) -> str:
         """Name of the variant in tables, such as ``layers=all budget=0.2``; a dash if it has no axis to name.
 
-        An axis with a single default value (``draw``, ``unit``) is left out while it has that value.
+        An axis with a single default value (``draw``) is left out while it has that value, and ``unit`` while it is ``window``.
         """
-        fixed = {axis.name: axis.default[0] for axis in self.axes if len(axis.default) == 1}
-        return " ".join(f"{name}={value}" for name, value in variant.items() if fixed.get(name) != value) or "-"
+        axes = {axis.name: axis for axis in self.axes}
+        named = (f"{name}={value}" for name, value in variant.items() if name not in axes or axes[name].in_name(value))
+        return " ".join(named) or "-"

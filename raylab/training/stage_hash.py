@@ -112,7 +112,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
     """
     planned: list[PlannedStage] = []
     for stage in stages:
-        split = stage.windows.choose(context.fold)
+        split = context.fold.matched_split(stage.windows.choose(context.fold))
         if not len(split.train):
             continue
         draft = PlannedStage(

@@ -108,6 +108,8 @@ def inner_trials(study: Study, search: Search, indexes: Mapping[str, WindowIndex
                 target=target,
                 seed=outer.seed,
                 held_out_with=tuple(sorted({*outer.held_out, *held_out_with})),
+                border_minutes=dataset.entry.border_minutes,
+                match=dataset.entry.match or "",
                 model_name=_model_name(outer.model, candidate),
                 protocol=protocol,
                 purge=study.purge,

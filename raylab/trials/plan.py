@@ -6,21 +6,26 @@ run will cost; the worker (``raylab.trials.run_trial``) is a function of one rec
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 from raylab.errors import StudyError
+from raylab.folds.calibration import RunCounts, run_counts
 from raylab.folds.fold import Fold, FoldError
 from raylab.folds.split_scheme import SplitScheme, held_out_key, labelled_participants
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
+from raylab.techniques.stage import AUTO, Value
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
+from raylab.trials.restriction import restriction_problems, suffix
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
+from raylab.windows.order import restricted
 
 FoldKey = tuple[str, str, ModelSpec, str, int]  # dataset, label, model, all held-out participants (``held_out_key``), seed
 SelectedHyperparameters = Mapping[FoldKey, Candidate]  # the result of a search
@@ -57,17 +62,27 @@ class CheckedDataset:
         """Participants held out together with the target."""
         return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.candidates)
 
+    @cached_property
+    def runs(self) -> RunCounts:
+        """The runs of the label that the candidates have."""
+        return run_counts(self.index, self.entry.label, self.candidates)
+
+    def resolved(self, variant: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The variant with what ``unit: auto`` means for this dataset and label, so that it never stands in a trial or its name."""
+        return {**variant, "unit": self.runs.unit} if variant.get("unit") == AUTO else variant
+
 
 def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LEAVE_ONE_OUT) -> str:
     """The dataset's name in tables, with everything in brackets that makes its scores another matter.
 
     In brackets: a normalization other than the usual one, validity probes that the windows went through, a number of participants, and the
-    split scheme. A name that the study gives replaces all of these except the scheme: a leaking split must be seen under any name.
+    windows that are used, and the split scheme. A name that the study gives replaces all of these except the last two: a leaking split, and
+    a test on some windows only, must be seen under any name.
     """
     suffixes = [index.card.preprocessing.suffix] if index.card.preprocessing.suffix else []
     suffixes += [probe.suffix for probe in index.card.probes]
     suffixes += [f"{entry.people} people"] if entry.people else []
-    suffixes = [*([] if entry.name else suffixes), *([kind.suffix] if kind.suffix else [])]
+    suffixes = [*([] if entry.name else suffixes), *filter(None, [suffix(entry), kind.suffix])]
     return (entry.name or index.name) + (f" ({', '.join(suffixes)})" if suffixes else "")
 
 
@@ -102,8 +117,9 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
     kind = study.folds_of(entry).kind(index.joined.trained_on if index.joined else "")
     if len(index.participants) < MIN_PARTICIPANTS:
         problems.append(f"{entry.windows} has {len(index.participants)} participants; leave-one-out needs {MIN_PARTICIPANTS}")
-    if problems:
+    if problems := problems or restriction_problems(entry, index):
         return None, problems
+    index = restricted(index, entry.label, entry.border_minutes)
     candidates = tuple(name for name in labelled_participants(index, entry.label) if name in index.tested)
     if kind.groups > len(candidates):
         return None, [
@@ -175,7 +191,15 @@ def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
     shapes = {channel.name: (channel.length, channel.n_features) for channel in index.card.channels}
     return TrainingContext(
         fold=Fold(
-            index, trial.label, trial.target, trial.seed, trial.people, trial.channels, trial.held_out_with, trial.shares
+            index=restricted(index, trial.label, trial.border_minutes),
+            label=trial.label,
+            target=trial.target,
+            seed=trial.seed,
+            n_participants=trial.people,
+            channels=trial.channels,
+            held_out_with=trial.held_out_with,
+            shares=trial.shares,
+            match=trial.match,
         ),
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
@@ -191,6 +215,8 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[
         FoldError: if the fold cannot give a stage its windows, or if the target has no window to test on.
     """
     context = training_context(trial, index)
+    if trial.match and not len(context.fold.target_windows):
+        raise FoldError(f"match: clock: in no minute of participant {trial.target} do the others have windows of every class")
     if not len(context.fold.target_windows):
         raise FoldError(f"no window of participant {trial.target} fell into the test part of the random split")
     return context, plan_stages(context, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
@@ -246,10 +272,12 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
                 channels=channels_of(spec, dataset.channels, dataset.index.card),
                 model=spec,
                 technique=technique.name,
-                variant=variant,
+                variant=dataset.resolved(variant),
                 target=target,
                 seed=seed,
                 people=dataset.entry.people,
+                border_minutes=dataset.entry.border_minutes,
+                match=dataset.entry.match or "",
                 held_out_with=held_out_with,
                 shares=dataset.kind.shares,
                 model_name=f"{unsearched_name(model.spec, candidate)} (searched)" if candidate else "",

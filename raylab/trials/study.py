@@ -24,12 +24,23 @@ from raylab.windows.cross_corpus import FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
+MAX_BORDER_MINUTES = 24 * 60
 MAX_SEED = 2**63 - 1  # what a table holds
 Distinct = BeforeValidator(refuse_repeated)
 GivenName = Annotated[
     str, AfterValidator(lambda name: nfc(checked_name(name)))
 ]  # compared with windows' names, which are in NFC
 Names = Annotated[list[GivenName], Distinct, Field(min_length=1)]
+
+
+class Restrict(StrictPart):
+    """The ``restrict:`` of a dataset: which of its windows are used.
+
+    Attributes:
+        border_minutes: those within so many minutes before and after a change of the label, where drift is small.
+    """
+
+    border_minutes: float = Field(gt=0, le=MAX_BORDER_MINUTES)
 
 
 class DatasetEntry(StrictPart):
@@ -43,6 +54,8 @@ class DatasetEntry(StrictPart):
         participants: participants to hold out in turn (the targets); all if None.
         people: number of participants to train on, drawn at random; all if None.
         folds: its folds; the study's if None.
+        restrict: which of its windows are used; all if None.
+        match: ``clock`` to train on windows that are matched in time (``raylab.folds.fold.Fold.matched``); None for all windows.
     """
 
     windows: WindowsPath
@@ -52,6 +65,13 @@ class DatasetEntry(StrictPart):
     participants: Names | None = None
     people: int | None = Field(None, ge=2, le=MAX_COUNT)
     folds: Folds | None = None
+    restrict: Restrict | None = None
+    match: Literal["clock"] | None = None
+
+    @property
+    def border_minutes(self) -> float:
+        """Of ``restrict``; 0 for all windows."""
+        return self.restrict.border_minutes if self.restrict else 0.0
 
 
 class ModelEntry(StrictPart):
@@ -227,6 +247,8 @@ class Study(StrictPart):
                     f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(personalized)} would mean "
                     f"nothing; a study with a split has {REFERENCE_TECHNIQUE} alone"
                 )
+            if folds.split and entry.match:
+                raise ValueError(f"`match` is about people who are trained on; a random split ({entry.windows}) is of windows")
             if folds.split and (self.search or entry.people):
                 raise ValueError(f"`search` and `people` are about people; a random split ({entry.windows}) is of windows")
             if self.search and entry.people:

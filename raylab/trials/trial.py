@@ -30,6 +30,8 @@ class Trial:
         people: number of participants to train on, drawn at random; all if None.
         held_out_with: participants who are held out together with the target, see ``Fold``.
         shares: shares of a random split of windows, see ``Fold``; empty if participants are held out.
+        border_minutes: the dataset entry's ``restrict``: only windows within so many minutes of a change of the label; 0 for all.
+        match: the dataset entry's ``match``, see ``Fold``; empty for none.
         model_name: the model's name in tables if its hyperparameters were searched and so differ between folds; else empty.
         best_params: the hyperparameters that a search selected for this fold (they are in ``model`` and ``protocol`` too); empty without one.
         purge: whether target windows that overlap calibration windows are left out of the scores.
@@ -52,6 +54,8 @@ class Trial:
     people: int | None = None
     held_out_with: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+    border_minutes: float = 0.0
+    match: str = ""
     model_name: str = ""
     best_params: Mapping[str, Value] = field(default_factory=dict)
     purge: bool = True
@@ -96,6 +100,8 @@ class Trial:
                     "target",
                     "seed",
                     "people",
+                    "border_minutes",
+                    "match",
                     "model_name",
                     "purge",
                     "workers",

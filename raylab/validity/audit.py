@@ -3,6 +3,7 @@
 Linear models only (``lda`` on statistics of each window), every participant held out in turn. Nothing here depends on a study.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,22 +12,22 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from analysis.scores.channel_scores import ALL, balanced_mean
 from analysis.scores.clock import clock_probabilities
-from analysis.scores.metrics import auroc
-from analysis.scores.order import auroc_halves
+from raylab.errors import RaylabError
+from raylab.files import Folder
 from raylab.models.batch import Batch
 from raylab.models.estimators import Array, Classes
-from raylab.models.linear_models import LDA
-from raylab.models.rule import auroc_of_statistics
 from raylab.models.window_statistics import extended_statistics
-from raylab.windows.dataset import Windows
-from raylab.windows.order import PairOrder, pair_orders, window_order
+from raylab.trials.channel_scores import Times, auroc_of, channel_predictions, scores_of_people
+from raylab.windows.context import circumstance_sentences, session_groups
+from raylab.windows.dataset import WindowIndex, Windows, read_windows
+from raylab.windows.order import PairOrder, near_border, pair_orders, window_order
 from raylab.windows.segmentation import NO_LABEL
 
-CLOCK, ALL, MEAN, ALONE, WITHOUT = "clock", "all channels", "mean of", "only", "without"
+CLOCK = "clock"
 BORDER_S = 180.0  # of a change of label, on each side
 LEAST_RUN = 5  # windows of a run in which a trend is looked for
-Times = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class LabelAudit:
         runs: (n_people, n_classes) runs of each class, a stretch of windows of one class without a gap; None if their order is unknown.
         orders: which class came first, for each pair; empty if the order is unknown.
         sessions_tied: whether every person has several segments and each of them holds one class only.
+        context: sentences on people who share a session, and on what else is tied to the label (``raylab.windows.context``).
         scores: ``model``, ``participant``, ``auroc``, ``later``, ``earlier``, ``border`` (AUROC among windows within three minutes of a change
             of label); halves are of the pairs in which the class came later or earlier, missing where there are none.
         trend: mean over people of the correlation (Spearman) of time and the score of ``lda`` inside runs of one class; NaN if there are none.
@@ -50,6 +52,7 @@ class LabelAudit:
     runs: npt.NDArray[np.int64] | None
     orders: tuple[PairOrder, ...]
     sessions_tied: bool
+    context: tuple[str, ...]
     scores: pd.DataFrame
     trend: float
 
@@ -60,12 +63,25 @@ class LabelAudit:
 
     def balanced(self, model: str) -> float:
         """Mean of both halves, each the mean over the people who have such pairs; NaN if nobody has one of them."""
-        return (self.mean(model, "later") + self.mean(model, "earlier")) / 2
+        return balanced_mean(self.scores[self.scores["model"].eq(model)])
 
     @property
     def fixed(self) -> bool:
         """Whether one order is all that there is: no person has a pair of windows of the other."""
         return bool(self.orders) and all(pair.fixed for pair in self.orders)
+
+
+def audits_of(source: str, wanted: Sequence[str] | None) -> list[LabelAudit]:
+    """The audits of these labels (all if None) of the prepared windows of a folder.
+
+    Raises:
+        RaylabError: if the windows cannot be read, or do not have a label.
+    """
+    prepared = read_windows(Folder(source))
+    offered = [declared.name for declared in prepared.index.card.labels]
+    if unknown := [name for name in wanted or [] if name not in offered]:
+        raise RaylabError(f"{source} has no label {', '.join(unknown)}; it has {', '.join(offered)}")
+    return [audit(prepared, name) for name in wanted or offered]
 
 
 def audit(windows: Windows, label: str) -> LabelAudit:
@@ -89,28 +105,33 @@ def audit(windows: Windows, label: str) -> LabelAudit:
         runs=None if run is None else _runs(person, run, y, two_classes, len(classes)),
         orders=() if order is None else pair_orders(order, classes),
         sessions_tied=order is not None and _sessions_tied(person, index.segment[rows], y, two_classes),
+        context=_context(index, label),
         scores=_scores(predictions, y, person, names, time, run),
         trend=np.nan if time is None or run is None else _trend(predictions[ALL], y, person, time, run),
     )
 
 
+def _context(index: WindowIndex, label: str) -> tuple[str, ...]:
+    groups, shared = list(session_groups(index).values()), []
+    if groups:
+        shared = [
+            f"{sum(map(len, groups))} people were recorded in {len(groups)} sessions together (session_group; for example "
+            f"{' and '.join(groups[0])}): holding out one of them leaves the others to train and to validate on, and what a session shares can "
+            f"pass for {label}."
+        ]
+    return (*shared, *circumstance_sentences(index, label))
+
+
 def _predictions(
     windows: Windows, rows: npt.NDArray[np.int64], y: Classes, person: Classes, n_classes: int
 ) -> dict[str, Array]:
-    """Probabilities (n, n_classes), or a score (n, 1), of every model: ``lda`` on all channels, on each one alone and on all others, and the
-    mean of each channel with one column, which is not trained at all (of labels of two classes)."""
+    """``channel_predictions`` of the ten statistics of classical models."""
     channels = [channel.name for channel in windows.index.card.channels if not channel.features]
     features = {name: _features(windows, name, rows) for name in channels}
-    predictions = {ALL: cross_predicted(np.hstack(list(features.values())), y, person, n_classes)}
-    for name, x in features.items():
-        if n_classes == 2 and windows.signals[name].shape[2] == 1 and windows.signals[name].shape[1] > 1:
-            predictions[f"{MEAN} {name}"] = x[:, :1]
-        if len(channels) > 1:
-            predictions[f"{name} {ALONE}"] = cross_predicted(x, y, person, n_classes)
-        if len(channels) > 2:  # of two, each is what is left without the other
-            others = np.hstack([other for channel, other in features.items() if channel != name])
-            predictions[f"{WITHOUT} {name}"] = cross_predicted(others, y, person, n_classes)
-    return predictions
+    means = {
+        name: x[:, :1] for name, x in features.items() if windows.signals[name].shape[2] == 1 < windows.signals[name].shape[1]
+    }
+    return channel_predictions(features, means, y, person, n_classes)
 
 
 def _features(windows: Windows, channel: str, rows: npt.NDArray[np.int64]) -> Array:
@@ -121,19 +142,6 @@ def _features(windows: Windows, channel: str, rows: npt.NDArray[np.int64]) -> Ar
     )
 
 
-def cross_predicted(x: Array, y: Classes, person: Classes, n_classes: int) -> Array:
-    """Probabilities (n, n_classes) of the windows of each person by ``lda`` on the statistics (n, n_statistics) of all others; even ones where
-    they have no two windows of two classes to learn from."""
-    p = np.full((len(y), n_classes), 1 / n_classes)
-    for target in np.unique(person):
-        held_out = person == target
-        model = LDA([], n_classes, seed=0)
-        if len(np.unique(y[~held_out])) > 1:
-            model.fit_statistics(x[~held_out], y[~held_out])
-            p[held_out] = model.probabilities_of(x[held_out])
-    return p
-
-
 def _scores(
     predictions: dict[str, Array],
     y: Classes,
@@ -142,49 +150,13 @@ def _scores(
     time: Times | None,
     run: npt.NDArray[np.int64] | None,
 ) -> pd.DataFrame:
-    found = []
-    for model, p in predictions.items():
-        for k, name in names.items():
-            mine = person == k
-            row = {"model": model, "participant": name, "auroc": _auroc(y[mine], p[mine])}
-            if time is not None and run is not None:
-                near = near_border(time[mine], run[mine])
-                row["later"], row["earlier"] = _halves(y[mine], p[mine], time[mine])
-                row["border"] = _auroc(y[mine][near], p[mine][near])
-            found.append(row)
-    return pd.DataFrame(found, columns=["model", "participant", "auroc", "later", "earlier", "border"])
-
-
-def _auroc(y: Classes, p: Array) -> float:
-    if p.shape[1] > 1:
-        return auroc(y, p)
-    return _rank_auroc(y, p[:, 0])
-
-
-def _rank_auroc(y: Classes, score: Array) -> float:
-    """AUROC of class 1 by a score; NaN if one class is absent."""
-    if len(np.unique(y)) < 2:
-        return np.nan
-    return float(auroc_of_statistics(score[:, None], y == 1, np.zeros(len(y), dtype=np.int64))[0])
-
-
-def _halves(y: Classes, p: Array, time: Times) -> tuple[float, float]:
-    if p.shape[1] <= 2:
-        return auroc_halves(y == 1, p[:, -1], time)
-    later, earlier = np.mean([auroc_halves(y == k, p[:, k], time) for k in range(p.shape[1])], axis=0)
-    return float(later), float(earlier)
-
-
-def near_border(time: Times, run: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which windows of one person lie within three minutes of a change from one run to the next; runs further apart than that have no
-    border."""
-    near = np.zeros(len(time), dtype=bool)
-    for last in np.flatnonzero(np.diff(run)):
-        before, after = time[last], time[last + 1]
-        if after - before <= BORDER_S:
-            near |= (run == run[last]) & (time > before - BORDER_S)
-            near |= (run == run[last + 1]) & (time < after + BORDER_S)
-    return near
+    """``scores_of_people``, and of each the AUROC of the windows near a change of label."""
+    scores = scores_of_people(predictions, y, person, names, time)
+    if time is None or run is None:
+        return scores.assign(border=np.nan)
+    near = {k: (person == k).nonzero()[0] for k in names}
+    near = {k: mine[near_border(time[mine], run[mine], y[mine], BORDER_S)] for k, mine in near.items()}
+    return scores.assign(border=[auroc_of(y[near[k]], p[near[k]]) for p in predictions.values() for k in names])
 
 
 def _runs(person: Classes, run: npt.NDArray[np.int64], y: Classes, people: list[int], n_classes: int) -> npt.NDArray[np.int64]:

@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.formatting import mean_sd, number, pipe_table
+from analysis.formatting import number, pipe_table
 from analysis.report.html import Page, Section, TableBlock, render
-from raylab.validity.audit import ALL, CLOCK, MEAN, LabelAudit
+from analysis.scores.channel_scores import ALL, CHANCE, NEAR, channel_sentences, score_cells
+from raylab.validity.audit import CLOCK, LabelAudit
 from raylab.windows.card import WindowsCard
 
-CHANCE = 0.55  # a mean AUROC up to this counts as chance, and one down to 1 - this
-NEAR = 0.02  # an AUROC that is at most this much below the best counts as near it
-OPPOSITE = 0.1  # a mean with people below this and people above 1 - this tells the classes apart in opposite directions
 HEAD = ("model", "AUROC, mean (SD)", "smallest", "later", "earlier", "balanced", "near a change")
 CAPTION = (
     "AUROC per person, every person held out in turn, mean over people. Later, earlier: among the pairs of windows in which the class came "
@@ -85,26 +83,9 @@ def _halves_sentence(audit: LabelAudit) -> list[str]:
     return [f"{text}; it holds in both orders, and drift adds to it in one."]
 
 
-def _channel_sentences(audit: LabelAudit) -> list[str]:
-    best = audit.mean(ALL)
-    means = [name for name in audit.scores["model"].unique() if str(name).startswith(f"{MEAN} ")]
-    near = [name for name in means if best > CHANCE and max(audit.mean(name), 1 - audit.mean(name)) >= best - NEAR]
-    sentences = [
-        f"The {name}, without any training, reaches {number(max(audit.mean(name), 1 - audit.mean(name)))}: near the linear model of all channels."
-        for name in near
-    ]
-    opposite = []
-    for name in means:
-        values = audit.scores.loc[audit.scores["model"].eq(name), "auroc"].dropna()
-        low, high = int((values < OPPOSITE).sum()), int((values > 1 - OPPOSITE).sum())
-        if low and high:
-            opposite.append(f"{name} ({low} and {high})")
-    if opposite:
-        sentences.append(
-            f"Below {OPPOSITE:g} for some people and above {1 - OPPOSITE:g} for others: {', '.join(opposite)}. Such a channel tells the classes "
-            "apart in opposite directions, as an order of runs does, and misleads a model that trusts it."
-        )
-    return sentences
+def channel_lines(audit: LabelAudit) -> list[str]:
+    """Which channels come near the linear model of all of them without training, and which mislead."""
+    return channel_sentences(audit.scores, audit.mean(ALL), "the linear model of all channels")
 
 
 def sentences(audit: LabelAudit) -> list[str]:
@@ -122,33 +103,18 @@ def sentences(audit: LabelAudit) -> list[str]:
         *_halves_sentence(audit),
         *_runs_sentence(audit),
         *tied,
-        *_channel_sentences(audit),
+        *channel_lines(audit),
         *trend,
+        *audit.context,
     ]
 
 
 def table_rows(audit: LabelAudit) -> list[tuple[str, ...]]:
     """The rows of the table: the clock, all channels, then each channel's mean, alone and left out."""
-    rows = []
-    for model in audit.scores["model"].unique():
-        of_model = audit.scores[audit.scores["model"].eq(model)]
-        halves = [
-            f"{number(of_model[side].mean())} ({of_model[side].count()})" if of_model[side].count() else "-"
-            for side in ("later", "earlier")
-        ]
-        border = number(of_model["border"].mean()) if of_model["border"].count() else "-"
-        auroc = of_model["auroc"]
-        rows.append(
-            (
-                str(model),
-                mean_sd(auroc.mean(), auroc.std(ddof=1)),
-                number(auroc.min()),
-                *halves,
-                number(audit.balanced(str(model))) or "-",
-                border,
-            )
-        )
-    return rows
+    return [
+        (str(model), *score_cells(scores), number(scores["border"].mean()) if scores["border"].count() else "-")
+        for model, scores in audit.scores.groupby("model", sort=False)
+    ]
 
 
 def as_dict(audit: LabelAudit) -> dict[str, Any]:

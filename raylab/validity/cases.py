@@ -31,13 +31,15 @@ SHORTEST, SHORT, LONG = 2.7, 4.0, 8.0
 
 HYBRID, ALONE, CLUSTER = "hybrid", "user_dependent", "cluster_specific"
 
+BY_WINDOW = {"unit": "window"}  # the paper's way; the case ``blocks`` is about the other one
+
 PANEL: list[Any] = [
     "non_personalized",
-    {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.4},
-    {"name": "hybrid", "budget": 0.4},
+    {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.4, **BY_WINDOW},
+    {"name": "hybrid", "budget": 0.4, **BY_WINDOW},
     {"name": "cluster_specific", "k": 2},
     {"name": "multi_task", "task": ["user", "cluster"]},
-    {"name": "user_dependent", "budget": 0.4},
+    {"name": "user_dependent", "budget": 0.4, **BY_WINDOW},
 ]
 BY_BOTH = ["traits", "data"]
 
@@ -105,10 +107,10 @@ CASES: dict[str, ValidityCase] = {
             "shifted_recognizable",
             [
                 "non_personalized",
-                {"name": "fine_tuning", "layers": "all", "budget": 0.6},
-                {"name": "hybrid", "budget": 0.6},
+                {"name": "fine_tuning", "layers": "all", "budget": 0.6, **BY_WINDOW},
+                {"name": "hybrid", "budget": 0.6, **BY_WINDOW},
                 {"name": "cluster_specific", "k": 2},
-                {"name": "user_dependent", "budget": 0.6},
+                {"name": "user_dependent", "budget": 0.6, **BY_WINDOW},
             ],
             {"fine_tuning": "better", ALONE: "better", HYBRID: "better", CLUSTER: "not better"},
             {"strength": 3.0, "minutes": LONG},
@@ -146,7 +148,10 @@ CASES: dict[str, ValidityCase] = {
         ValidityCase(
             "drift",
             "drift",
-            ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.4, "draw": ["initial", "random"]}],
+            [
+                "non_personalized",
+                {"name": "fine_tuning", "layers": "all", "budget": 0.4, "draw": ["initial", "random"], **BY_WINDOW},
+            ],
             {"fine_tuning layers=all budget=0.4 draw=random": "better"},
             {"strength": 3.0},
             contrast=("fine_tuning layers=all budget=0.4 draw=random", "fine_tuning layers=all budget=0.4"),

@@ -30,6 +30,7 @@ from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import read_source
 from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.order import restricted
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def _as_planned(
 
 
 def _run_twice(trial: Trial, windows: Windows) -> Flip:
+    windows = replace(windows, index=restricted(windows.index, trial.label, trial.border_minutes))  # before borders move
     context, stages = stages_of(trial, windows.index)
     used = np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages])
     index = _flip_labels(windows.index, trial.label, np.setdiff1d(context.fold.target_windows, used))

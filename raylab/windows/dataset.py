@@ -64,6 +64,7 @@ class WindowIndex:
         labels: label name to class index (n,), -1 for none.
         statistics: channel name to (n, 3 n_features), see ``raylab.windows.segmentation.statistics``.
         joined: of two joined datasets, which is which; None for one.
+        border_minutes: the label is left to windows within so many minutes of a change of it (``raylab.windows.order.restricted``); 0 for all.
     """
 
     card: WindowsCard
@@ -75,6 +76,7 @@ class WindowIndex:
     labels: dict[str, npt.NDArray[np.int8]]
     statistics: dict[str, npt.NDArray[np.float32]]
     joined: CrossCorpus | None = None
+    border_minutes: float = 0.0
 
     @property
     def name(self) -> str:

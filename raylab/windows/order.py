@@ -1,6 +1,6 @@
 """When each window was recorded, and in which run of its label: what a model could know without looking at a signal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -115,3 +115,38 @@ def order_sentences(index: WindowIndex, label: str) -> tuple[str, ...]:
     order = window_order(index, label)
     pairs = () if order is None else pair_orders(order, index.classes(label))
     return tuple(f"{label}: {pair.sentence}" for pair in pairs if pair.fixed or len(index.classes(label)) <= MANY_CLASSES)
+
+
+def near_border(
+    time: npt.NDArray[np.float64], run: npt.NDArray[np.int64], y: npt.NDArray[np.int64], border_s: float
+) -> npt.NDArray[np.bool_]:
+    """Which windows of one person lie within so many seconds of a change of class, in the run before it or in the run after it. Runs that lie
+    further apart than that have no border.
+
+    Args:
+        time, run, y: (n,) in the order of time, as ``WindowOrder`` has them.
+    """
+    near = np.zeros(len(time), dtype=bool)
+    for last in np.flatnonzero(np.diff(y)):
+        before, after = time[last], time[last + 1]
+        if after - before <= border_s:
+            near |= (run == run[last]) & (time > before - border_s)
+            near |= (run == run[last + 1]) & (time < after + border_s)
+    return near
+
+
+def restricted(index: WindowIndex, label: str, border_minutes: float) -> WindowIndex:
+    """The index in which only windows within so many minutes of a change of the label carry it, so that nothing else is trained on or tested.
+
+    The same index if it is restricted so already, or if ``border_minutes`` is 0. No window carries it if nothing is known of the order.
+    """
+    if border_minutes == index.border_minutes:
+        return index
+    order, y = window_order(index, label), np.full_like(index.labels[label], NO_LABEL)
+    if order is not None:
+        for person in np.unique(order.person):
+            mine = np.flatnonzero(order.person == person)
+            near = near_border(order.start_s[mine], order.run[mine], order.y[mine], 60 * border_minutes)
+            kept = order.rows[mine[near]]
+            y[kept] = index.labels[label][kept]
+    return replace(index, labels={**index.labels, label: y}, border_minutes=border_minutes)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from raylab.errors import InvalidValueError, RecordingError
 from raylab.recordings.recording import Baseline, Channel, Recording
+from raylab.windows.detrending import DETREND_S, Detrend, detrended
 from raylab.windows.number_types import LARGEST, NotNegative, Positive
 
 Signal = npt.NDArray[np.float64]
@@ -17,14 +18,25 @@ Normalization = Literal["recording", "past", "first_minutes", "baseline_conditio
 Scale = Literal["minmax", "zscore"]
 
 FIRST_S = 300.0
-# Settings that came later, with the normalization that they belong to: a card without them means the default, and they are written only if used.
-LATER = {"scale": "", "first_s": "first_minutes", "baseline": "baseline_condition"}
+# Settings that came later, with the normalization or the detrending that they belong to: a card without them means the default, and they are
+# written only if used.
+LATER = {
+    "scale": (),
+    "first_s": ("first_minutes",),
+    "baseline": ("baseline_condition",),
+    "detrend": (),
+    "detrend_s": ("high_pass", "running_median"),
+}
 
 
 def required_settings(settings: Mapping[str, Any]) -> list[str]:
     """Names of the settings of running signals that a card has to state, given those that it states."""
-    used = [settings.get("normalization")]
-    return [field.name for field in fields(Preprocessing) if field.name not in LATER or LATER[field.name] in used]
+    used = [settings.get("normalization"), settings.get("detrend")]
+    return [
+        field.name
+        for field in fields(Preprocessing)
+        if field.name not in LATER or any(value in used for value in LATER[field.name])
+    ]
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,12 @@ class Preprocessing:
         first_s: of ``first_minutes``: seconds from the recording's start that scale all the rest, and give no windows.
         baseline: of ``baseline_condition``: the condition whose samples scale all the rest, and give no windows.
 
+        detrend: what is taken off each channel before it is scaled (``raylab.windows.detrending``): ``high_pass``, a running mean of the past;
+            ``running_median``, a median of the past; ``none``.
+        detrend_s: time constant of the mean, or seconds that the median is of.
+
     Raises:
-        InvalidValueError: if a setting is for another normalization.
+        InvalidValueError: if a setting is for another normalization, or for a detrending without one.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -65,6 +81,8 @@ class Preprocessing:
     scale: Scale = "minmax"
     first_s: Positive = FIRST_S
     baseline: Baseline | None = None
+    detrend: Detrend = "none"
+    detrend_s: Positive = DETREND_S
 
     def __post_init__(self) -> None:
         if self.normalization == "none" and self.scale != "minmax":
@@ -73,11 +91,13 @@ class Preprocessing:
             raise InvalidValueError(f"first_s is for normalization first_minutes, not for {self.normalization}")
         if self.normalization != "baseline_condition" and self.baseline:
             raise InvalidValueError(f"a baseline is for normalization baseline_condition, not for {self.normalization}")
+        if self.detrend == "none" and self.detrend_s != DETREND_S:
+            raise InvalidValueError("detrend_s is for detrend high_pass or running_median, not for none")
 
     @property
     def can_stream(self) -> bool:
         """Whether a stream has windows of the same values (``raylab.live.core.online_preprocessing``)."""
-        return self.normalization == self.causal and self.scale == "minmax"
+        return self.normalization == self.causal and self.scale == "minmax" and self.detrend != "running_median"
 
     @property
     def caution(self) -> str:
@@ -91,7 +111,8 @@ class Preprocessing:
         """The mark behind a dataset's name in every table; nothing for the paper's way."""
         names = {"recording": "", "first_minutes": f"first {self.first_s:g} s", "none": "not normalized"}
         name = names.get(self.normalization, self.normalization.replace("_", " "))
-        return ", ".join(filter(None, [name, "z-score" if self.scale == "zscore" else ""]))
+        detrended = "" if self.detrend == "none" else f"{self.detrend.replace('_', ' ')} {self.detrend_s:g} s"
+        return ", ".join(filter(None, [name, "z-score" if self.scale == "zscore" else "", detrended]))
 
     @property
     def description(self) -> str:
@@ -110,12 +131,18 @@ class Preprocessing:
             "gives no windows",
             "none": "not normalized: nothing of a participant's other samples is looked at, signals are in their units",
         }
-        return f"windows of {self.window_s:g} s every {self.step_s:g} s, {how[self.normalization]}"
+        less = {
+            "none": "",
+            "high_pass": f", each channel less its running mean of the past (time constant {self.detrend_s:g} s) before that",
+            "running_median": f", each channel less the median of its last {self.detrend_s:g} s before that",
+        }
+        return f"windows of {self.window_s:g} s every {self.step_s:g} s, {how[self.normalization]}{less[self.detrend]}"
 
     def as_dict(self) -> dict[str, Any]:
         """As the card holds it, and as a stage's hash reads it: what came later is left out unless it is used, so that hashes stay."""
-        unused = {name for name, normalization in LATER.items() if name != "scale" and normalization != self.normalization}
+        unused = {name for name, ways in LATER.items() if ways and not {self.normalization, self.detrend} & set(ways)}
         unused |= {"scale"} if self.scale == "minmax" else set()
+        unused |= {"detrend"} if self.detrend == "none" else set()
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
@@ -186,10 +213,11 @@ def check(recording: Recording) -> None:
 def clean(recording: Recording, channel: Channel, settings: Preprocessing) -> list[Signal]:
     """One channel, a signal per segment (n_samples at the target rate, n_features), not yet normalized.
 
-    Winsorizing looks at all segments together, filtering at each alone: a filter must not ring across a gap.
+    Winsorizing and detrending look at all segments together, filtering at each alone: a filter must not ring across a gap.
     """
     parts = [segment.signals[channel.name] for segment in recording.segments]
     if settings.normalization == "recording":
         borders = np.cumsum([len(part) for part in parts])[:-1]
         parts = np.split(winsorize(np.concatenate(parts), settings.winsor_share), borders)
-    return [downsample(lowpass(part, channel.rate_hz, settings), channel) for part in parts]
+    parts = [downsample(lowpass(part, channel.rate_hz, settings), channel) for part in parts]
+    return detrended(parts, settings.detrend, settings.detrend_s, channel.target_rate_hz)

@@ -10,8 +10,10 @@ from raylab.windows.dataset import Windows
 LENGTH = 8
 
 
-def drifting(emotion: float, drift: float, counterbalanced: bool, seed: int, people: int = 12, each: int = 12) -> Windows:
-    """One run of each class and person, class 1 second, or first for every other person.
+def drifting(
+    emotion: float, drift: float, counterbalanced: bool, seed: int, people: int = 12, each: int = 12, every: int = 2
+) -> Windows:
+    """One run of each class and person, class 1 second, or first for every other person (one in ``every``).
 
     Args:
         emotion: what class 1 adds to the signals of channel ``a``, in standard deviations of a window's mean.
@@ -21,7 +23,7 @@ def drifting(emotion: float, drift: float, counterbalanced: bool, seed: int, peo
     rng = np.random.default_rng(seed)
     labels = {}
     for k in range(people):
-        first = int(counterbalanced and k % 2 == 1)
+        first = int(counterbalanced and k % every == 1)
         labels[f"P{k:02}"] = [first] * each + [1 - first] * each
     windows = make_windows(labels, length=LENGTH, seed=seed)
     y = windows.index.labels["stress"]

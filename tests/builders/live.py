@@ -28,7 +28,7 @@ STUDY = {
         {"encoder": "mlp_lstm", "width": 0.0625},
         {"encoder": "svm"},
     ],
-    "techniques": ["non_personalized", {"name": "hybrid", "budget": [3]}],
+    "techniques": ["non_personalized", {"name": "hybrid", "budget": [3], "unit": "window"}],
     "protocol": {"epochs": 2, "batch_size": 16},
 }
 TUNED = {
@@ -36,8 +36,8 @@ TUNED = {
     "models": STUDY["models"][:1],  # type: ignore[index]  # a list, by its name
     "techniques": [
         "non_personalized",
-        {"name": "fine_tuning", "layers": ["all", "last"], "budget": [3]},
-        {"name": "user_dependent", "budget": [3]},
+        {"name": "fine_tuning", "layers": ["all", "last"], "budget": [3], "unit": "window"},
+        {"name": "user_dependent", "budget": [3], "unit": "window"},
     ],
 }
 

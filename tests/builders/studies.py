@@ -26,7 +26,7 @@ def small(**changes: Any) -> Study:
         "name": "small",
         "datasets": [{"windows": "simulated", "label": "stress"}],
         "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2, "unit": "window"}],
         "protocol": {"epochs": 2, "batch_size": 16},
         **changes,
     }
@@ -37,7 +37,7 @@ def two_workers(**changes: Any) -> Study:
     """One trial of two stages, the second of which frees the head alone."""
     return small(
         datasets=[{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
-        techniques=[{"name": "fine_tuning", "layers": "last", "budget": 0.3}],
+        techniques=[{"name": "fine_tuning", "layers": "last", "budget": 0.3, "unit": "window"}],
         resources={"workers": 2},
         **changes,
     )
@@ -49,7 +49,7 @@ def submitted_study(folder: Path, **changes: Any) -> Path:
         "name": "submitted",
         "datasets": [{"windows": "simulated", "label": "stress"}],
         "models": [{"encoder": "fcn", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.2}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.2, "unit": "window"}],
         "protocol": {"epochs": 12, "patience": 12, "batch_size": 8},
         **changes,
     }

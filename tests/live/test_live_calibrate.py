@@ -209,7 +209,7 @@ def classical(live_run: Path) -> Path:
         "name": "classical",
         "datasets": [{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
         "models": [{"encoder": "svm"}, {"encoder": "hmm_gmm"}],
-        "techniques": [{"name": "user_dependent", "budget": [5]}],
+        "techniques": [{"name": "user_dependent", "budget": [5], "unit": "window"}],
     }
     summary = start(
         parse_study(study, "classical"), str(live_run / "windows"), str(live_run / "classical"), "local", log=lambda line: None

@@ -1,5 +1,6 @@
 """Windows of running signals: equal to prepared ones, and right if the stream has faults."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,12 @@ def prepared(recorded: dict[str, tuple[float, Any]], settings_: Preprocessing = 
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, 700), min_size=1, max_size=12), st.integers(0, 1000))
-def test_windows_are_the_prepared_ones_however_the_stream_is_cut(sizes: list[int], seed: int) -> None:
-    """Chunks of any sizes: every prepared window comes, in order, to the bit."""
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=12), st.integers(0, 1000), st.sampled_from(["none", "high_pass"]))
+def test_windows_are_the_prepared_ones_however_the_stream_is_cut(sizes: list[int], seed: int, detrend: Any) -> None:
+    """Chunks of any sizes: every prepared window comes, in order, to the bit; detrended ones too."""
     recorded = signals(45.0)
-    offline = prepared(recorded)
+    way = replace(SETTINGS, detrend=detrend, detrend_s=300.0 if detrend == "none" else 20.0)
+    offline = prepared(recorded, way)
     pieces = []
     for name, (rate, samples) in recorded.items():
         first = number = 0
@@ -67,7 +69,7 @@ def test_windows_are_the_prepared_ones_however_the_stream_is_cut(sizes: list[int
             pieces.append(((first + size) / rate, Chunk(name, first / rate, samples[first : first + size])))
             first, number = first + size, number + 1
     pieces.sort(key=lambda pair: pair[0])
-    windows = {window.start_s: window for window in assemble(chunk for _, chunk in pieces)}
+    windows = {window.start_s: window for window in assemble((chunk for _, chunk in pieces), **way.as_dict())}
     for row, start in enumerate(offline.start_s):
         for name in RATES:
             np.testing.assert_array_equal(offline.signals[name][row], windows[start].values[name])

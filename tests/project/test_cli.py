@@ -21,7 +21,7 @@ def study(tmp_path: Path) -> Path:
         "name": "cli",
         "datasets": [{"windows": "simulated", "label": "stress"}],
         "models": [{"encoder": "mlp_lstm", "width": 1 / 64}],
-        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3}],
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3, "unit": "window"}],
         "protocol": {"epochs": 2},
     }
     path.write_text(yaml.safe_dump(content))
@@ -100,6 +100,8 @@ def test_report_of_the_best_variant_is_labelled(reported: Path, monkeypatch: pyt
             "simulated declares no baseline condition",
         ),
         (["prepare", "simulated", "--out", "x", "--normalization", "none", "--scale", "zscore"], "there is no scale zscore"),
+        (["prepare", "emodb", "--out", "x", "--detrend", "high_pass"], "--detrend is for running signals"),
+        (["prepare", "simulated", "--out", "x", "--detrend-seconds", "60"], "with --detrend high_pass or running_median"),
         (["prepare", "simulated", "--out", "x", "--first-seconds", "60"], "with --normalization first_minutes"),
         (
             ["prepare", "simulated", "--out", "x", "--normalization", "first_minutes", "--first-seconds", "-1"],

@@ -180,7 +180,7 @@ def test_traits_by_loosely_matched_headers(tmp_path: Path, headers: tuple[str, s
     """Age and gender are found whatever their headers' case, and the note tells the headers."""
     write_kemocon(tmp_path, [4], headers=headers)
     recording = read(tmp_path, "P04")
-    assert recording.traits == {"age": 22.0, "gender": "female"}
+    assert recording.traits == {"age": 22.0, "gender": "female", "session_group": "debate of 3 and 4"}
     assert noted(recording, "headers found in subjects.csv: pid, startTime, endTime, initTime, " + ", ".join(headers))
 
 

@@ -59,7 +59,7 @@ def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, enco
     """On the simulated cohort: after each stage exactly the freed parts have moved, and the optimizer received exactly its windows."""
     windows = read_windows(Folder(cohort / "simulated"))
     subject = _subject(windows, encoder, technique, "P02")
-    variant = TECHNIQUES[technique].variants({})[0]
+    variant = {**TECHNIQUES[technique].variants({})[0], "unit": "window"}
     if technique == "cluster_specific":
         variant["k"] = 2
     stages = TECHNIQUES[technique].stages(variant)
@@ -179,7 +179,12 @@ def test_a_cluster_of_one_person_is_trained_and_counted(people: Windows, tmp_pat
 def test_a_budget_that_leaves_one_class_has_no_auroc(tmp_path: Path) -> None:
     """Where calibration takes every window of a class, the trial runs and its AUROC is missing, never 0.5."""
     windows = make_windows({"P1": [0] * 10 + [1] * 2, **{f"P{i}": [0, 1] * 5 for i in range(2, 5)}})
-    trial = next(plan(_study(techniques=[{"name": "fine_tuning", "layers": "last", "budget": 2}]), {"made": windows.index}))
+    trial = next(
+        plan(
+            _study(techniques=[{"name": "fine_tuning", "layers": "last", "budget": 2, "unit": "window"}]),
+            {"made": windows.index},
+        )
+    )
     outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)))
     assert ("ok", None) == (outcome.status, outcome.record["auroc"])
     assert outcome.record["n_test"] > 0

@@ -9,9 +9,10 @@ from builders.command_line import run_command
 from builders.drift import drifting
 from builders.windows import make_windows, store
 
-from raylab.validity.audit import ALL, CLOCK, LabelAudit, audit, near_border
+from analysis.scores.channel_scores import ALL
+from raylab.validity.audit import BORDER_S, CLOCK, LabelAudit, audit
 from raylab.validity.audit_page import sentences
-from raylab.windows.order import PairOrder
+from raylab.windows.order import PairOrder, near_border
 
 # emotion, drift, counterbalanced -> a sentence that the audit must have
 TRUTHS: dict[tuple[float, float, bool], str] = {
@@ -71,9 +72,10 @@ def test_orders_and_runs_are_counted_by_person() -> None:
 def test_windows_near_a_border_are_those_within_three_minutes() -> None:
     """On both sides of a change of run; runs that lie further apart have no border."""
     time = np.array([0.0, 100, 200, 300, 400, 1000, 1100])
-    run = np.array([0, 0, 0, 1, 1, 2, 2])
+    run, y = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 0, 0])
 
-    assert [False, True, True, True, True, False, False] == near_border(time, run).tolist()
+    assert [False, True, True, True, True, False, False] == near_border(time, run, y, BORDER_S).tolist()
+    assert not near_border(time, run, np.zeros(7, int), BORDER_S).any()  # runs of one class, as songs, have no change of label
 
 
 def test_channels_in_opposite_directions_are_named() -> None:

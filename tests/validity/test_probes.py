@@ -35,11 +35,11 @@ from raylab.windows.dataset import (
 
 PANEL: list[Any] = [
     "non_personalized",
-    {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.4},
-    {"name": "hybrid", "budget": 0.4},
+    {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.4, "unit": "window"},
+    {"name": "hybrid", "budget": 0.4, "unit": "window"},
     {"name": "cluster_specific", "k": 2},
     {"name": "multi_task", "task": "user"},
-    {"name": "user_dependent", "budget": 0.4},
+    {"name": "user_dependent", "budget": 0.4, "unit": "window"},
 ]
 
 
@@ -242,7 +242,9 @@ def test_a_worker_that_peeks_at_test_labels_is_reported(
     """The command says how many predictions changed, and ends with 1; without the leak with 0."""
     path = tmp_path / "study.yaml"
     path.write_text(
-        yaml.safe_dump(study("non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.4}).as_dict())
+        yaml.safe_dump(
+            study("non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.4, "unit": "window"}).as_dict()
+        )
     )
     arguments = ("probe", "flipped_labels", str(path), "--windows", str(source), "--limit", "2")
     assert 0 == _run(monkeypatch, *arguments)

@@ -51,10 +51,23 @@ def parsed(content: Content) -> WindowsCard:
         Preprocessing(normalization="first_minutes", first_s=120),
         Preprocessing(normalization="baseline_condition", baseline=Baseline("task", 0, first_run=True)),
         Preprocessing(normalization="none"),
+        Preprocessing(detrend="high_pass"),
+        Preprocessing(normalization="past", detrend="running_median", detrend_s=120),
         Utterances(4.0),
         Utterances(2.5, "per_speaker", 1.0),
     ],
-    ids=["recording", "past", "z-score", "first minutes", "baseline condition", "not normalized", "utterances", "per speaker"],
+    ids=[
+        "recording",
+        "past",
+        "z-score",
+        "first minutes",
+        "baseline condition",
+        "not normalized",
+        "high pass",
+        "median",
+        "utterances",
+        "per speaker",
+    ],
 )
 def test_a_card_comes_back_as_it_was_written(settings: Preprocessing | Utterances) -> None:
     """Every field, and the kind of data, which the settings decide."""
@@ -279,8 +292,8 @@ def _stage_hashes(index: WindowIndex, **entry: Any) -> str:
         "models": [{"encoder": "fcn", "width": 1 / 16}],
         "techniques": [
             "non_personalized",
-            {"name": "fine_tuning", "layers": "all", "budget": 2},
-            {"name": "hybrid", "budget": 2},
+            {"name": "fine_tuning", "layers": "all", "budget": 2, "unit": "window"},
+            {"name": "hybrid", "budget": 2, "unit": "window"},
         ],
         "protocol": {"epochs": 1},
     }

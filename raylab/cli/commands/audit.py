@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say, say_table
-from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.validity.audit import audit as audit_label
+from raylab.validity.audit import audits_of
 from raylab.validity.audit_page import CAPTION, HEAD, as_dict, markdown, page, sentences, table_rows
-from raylab.windows.dataset import read_windows
+from raylab.windows.dataset import read_card
 
 
 def audit(
@@ -24,12 +23,8 @@ def audit(
 
     Example: raylab audit windows/wesad --label stress --out audit/wesad
     """
-    prepared = read_windows(Folder(windows))
-    card = prepared.index.card
-    offered = [declared.name for declared in card.labels]
-    if unknown := [name for name in label or [] if name not in offered]:
-        raise RaylabError(f"{windows} has no label {', '.join(unknown)}; it has {', '.join(offered)}")
-    audits = [audit_label(prepared, name) for name in label or offered]
+    audits = audits_of(windows, label)
+    card = read_card(Folder(windows))
     for found in audits:
         say_table(f"{card.dataset} / {found.label}", HEAD, table_rows(found))
         for sentence in sentences(found):

@@ -13,6 +13,7 @@ from raylab.runs.cluster import connect
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
+from raylab.windows.detrending import DETREND_S, Detrend
 from raylab.windows.feature_table import FeatureTable
 from raylab.windows.preprocess import FIRST_S, Preprocessing, Scale
 from raylab.yaml_file import YamlFileError, parse_yaml
@@ -52,6 +53,18 @@ FirstSeconds = Annotated[
     float | None,
     typer.Option(help=f"first_minutes: their seconds ({FIRST_S:g} unless given)", rich_help_panel=CONTENT),
 ]
+DetrendOption = Annotated[
+    Detrend | None,
+    typer.Option(
+        help="signals: what is taken off each channel before it is scaled, looking at the past only: high_pass (a running mean), running_median "
+        "or none (the default); its name stands in every table",
+        rich_help_panel=CONTENT,
+    ),
+]
+DetrendSeconds = Annotated[
+    float | None,
+    typer.Option(help=f"detrend: time constant, or length of the median ({DETREND_S:g} unless given)", rich_help_panel=CONTENT),
+]
 Contexts = Annotated[
     list[float] | None,
     typer.Option(
@@ -85,6 +98,8 @@ def prepare(
     normalization: NormalizationOption = None,
     scale: ScaleOption = None,
     first_seconds: FirstSeconds = None,
+    detrend: DetrendOption = None,
+    detrend_seconds: DetrendSeconds = None,
     stride: Stride = None,
     features: Features = False,
     context: Contexts = None,
@@ -115,7 +130,8 @@ def prepare(
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
-    settings = _settings(dataset, normalization, {"step_s": stride, "scale": scale, "first_s": first_seconds})
+    given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
+    settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
         dataset.value,
         root,
@@ -191,14 +207,20 @@ def _settings(
         others: settings of running signals by their name in ``Preprocessing``; None stands for its default.
 
     Raises:
-        RaylabError: if an option is for the other kind of dataset.
+        RaylabError: if an option is for the other kind of dataset, or for a detrending that is not asked for.
     """
     given = {name: value for name, value in others.items() if value is not None}
+    if (seconds := given.get("detrend_s")) is not None and (seconds <= 0 or given.get("detrend", "none") == "none"):
+        raise RaylabError(
+            f"--detrend-seconds {seconds:g}: expected seconds above 0, with --detrend high_pass or running_median"
+        )
     if DATASETS[dataset].kind == "utterances":
         if not (normalization is None or normalization == "none" or normalization == "per_speaker"):  # noqa: PLR1714  mypy narrows by these
             raise RaylabError(f"--normalization {normalization} is for running signals; for {dataset} use none or per_speaker")
         if "step_s" in given:
             raise RaylabError(f"--stride is for running signals; a window of {dataset} is one utterance")
+        if "detrend" in given:
+            raise RaylabError(f"--detrend is for running signals; a window of {dataset} is one utterance")
         if "scale" in given:
             raise RaylabError(f"--scale is for running signals; for {dataset} use --normalization none or per_speaker")
         return None, normalization

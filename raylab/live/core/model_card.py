@@ -194,7 +194,9 @@ def check_card(card: ModelCard) -> None:
             f"normalization {preprocessing.normalization!r} is none that a stream can have ({' or '.join(CAUSAL_NORMALIZATIONS)})"
         )
     if not preprocessing.can_stream:
-        raise ValueError("scale 'zscore' is none that a stream can have (minmax)")
+        raise ValueError(
+            "scale 'zscore' and detrend 'running_median' are none that a stream can have (minmax; none or high_pass)"
+        )
     if not (0 < preprocessing.window_s < 3600 and 0 < preprocessing.step_s < 3600):
         raise ValueError(f"windows of {preprocessing.window_s} s every {preprocessing.step_s} s")
     if preprocessing.kind == "utterances":

@@ -1,4 +1,5 @@
-"""Preprocessing of one channel of a stream: ``normalization: past``, chunk by chunk, with the values of prepared windows to the bit."""
+"""Preprocessing of one channel of a stream, chunk by chunk: ``normalization: past``, with or without ``detrend: high_pass``, with the values of
+prepared windows to the bit."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from scipy.signal import butter, lfilter, lfilter_zi
 
 from raylab.live.core.model_card import ModelChannel
 from raylab.live.core.timestamp_alignment import finite_runs, is_measurement
+from raylab.windows.detrending import HighPass
 from raylab.windows.normalization import min_max
 from raylab.windows.preprocess import Preprocessing
 
@@ -36,7 +38,7 @@ class ChannelWindow:
 
 
 class RunningChannel:
-    """Low-pass filter, decimation and running minimum and maximum; the last samples are kept for windows.
+    """Low-pass filter, decimation, high-pass (if the study had it) and running minimum and maximum; the last samples are kept for windows.
 
     If samples are missing or invalid, their places stay empty and the filter starts again, at rest on the first sample after them, as in prepared
     windows at the start of a segment. Otherwise the filter's transient would stay in the running minimum and maximum for good.
@@ -55,6 +57,7 @@ class RunningChannel:
             card.recorded_hz / 2 > settings.lowpass_hz
         ) else None  # fmt: skip
         self._filter_state: Signal | None = None
+        self._high_pass = HighPass(settings.detrend_s, card.rate_hz) if settings.detrend == "high_pass" else None
         self.head = 0  # index after the newest sample, at the target rate
         self.n_invalid = 0  # samples
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=MAX_ARRIVALS)  # head, and when it was reached
@@ -91,6 +94,8 @@ class RunningChannel:
             # the missing samples lay between two that are kept: the gap must not go unseen
             self._present[(place - 1) % self.capacity] = False
         self._leave_empty_to(place)
+        if self._high_pass is not None:  # its mean goes on after a gap, as over the segments of prepared windows
+            decimated = self._high_pass(decimated)
         running_min = np.minimum(np.minimum.accumulate(decimated), self._minimum)
         running_max = np.maximum(np.maximum.accumulate(decimated), self._maximum)
         slots = (place + np.arange(len(decimated))) % self.capacity
