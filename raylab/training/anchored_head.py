@@ -43,7 +43,7 @@ def solve(head: Head, x: Tensor, y: Tensor, strength: float) -> Head:
         distance = sum(((new - old) ** 2).sum() for new, old in zip(moved, head, strict=True))
         loss = F.cross_entropy(x @ moved[0].T + moved[1], y, reduction="sum") + strength / 2 * distance
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-        return float(loss)
+        return float(loss.detach())
 
     optimizer.step(objective)  # type: ignore[no-untyped-call]
     return moved[0].detach(), moved[1].detach()
