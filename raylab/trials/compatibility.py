@@ -3,6 +3,8 @@
 All checks are made before a run starts, from the study and the datasets' cards alone, and all problems are reported at once.
 """
 
+from collections.abc import Sequence
+
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
 from raylab.techniques.method import BATCH_NORM, FUSED_FEATURES, GRADIENT_DESCENT, LINEAR_HEAD
@@ -10,6 +12,7 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import SimilarWeigh
 from raylab.techniques.stage import Stage, Variant
 from raylab.training.protocol import Protocol
+from raylab.training.regularize import Regularization
 from raylab.windows.card import WindowsCard
 from raylab.windows.channel_card import FEATURES, QUALITY
 
@@ -53,21 +56,30 @@ def _classical_problem(model: ModelSpec, technique: str, number: int, stage: Sta
     """Why a classical model cannot do this stage, the one of this number from 0; empty if it can."""
     classical, leave = CLASSICAL_MODELS[model.encoder], f"leave {technique} out for it (`techniques` of a model)"
     if stage.method.classical:
-        if classical.has_space:
-            return ""
-        return (
+        why = (
             f"{technique} decides by class means, and {model.encoder} has no feature space in which a class has a mean; {leave}"
         )
-    if stage.method != GRADIENT_DESCENT:
-        return f"{technique} needs a network ({stage.method}), and {model.encoder} is none; {leave}"
-    if isinstance(stage.windows, SimilarWeigh) and not classical.weighs:
-        return f"{technique} gives windows weights, which {model.encoder} has no place for in its fit; {leave}"
-    if number:
-        return (
+        return "" if classical.has_space else why
+    problems = (
+        (
+            stage.method != GRADIENT_DESCENT,
+            f"{technique} needs a network ({stage.method}), and {model.encoder} is none; {leave}",
+        ),
+        (
+            bool(stage.overrides.get("regularization")),
+            f"{technique} changes the windows of every step, and {model.encoder} has no steps; {leave}",
+        ),
+        (
+            isinstance(stage.windows, SimilarWeigh) and not classical.weighs,
+            f"{technique} gives windows weights, which {model.encoder} has no place for in its fit; {leave}",
+        ),
+        (
+            number > 0,
             f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
-            "layers nor steps); use hybrid, which fits everyone's windows and the target's together"
-        )
-    return ""
+            "layers nor steps); use hybrid, which fits everyone's windows and the target's together",
+        ),
+    )
+    return next((why for refused, why in problems if refused), "")
 
 
 def _network_problem(model: ModelSpec, technique: str, stage: Stage) -> str:
@@ -93,6 +105,12 @@ def workers_problem(technique: str, variant: Variant) -> str:
     return ""
 
 
+def declared_regularization(technique: str, variants: Sequence[Variant]) -> tuple[Regularization, ...]:
+    """What the stages of these variants declare."""
+    stages = [stage for variant in variants for stage in TECHNIQUES[technique].stages(variant)]
+    return tuple(Regularization(**settings) for stage in stages if (settings := stage.overrides.get("regularization")))
+
+
 def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
     """Why the model cannot follow the study's protocol; empty if it can."""
     parts = (protocol, *protocol.stages.values())
@@ -109,16 +127,24 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
 
 
 def regularization_problems(
-    model: ModelSpec, protocol: Protocol, channels: tuple[str, ...], card: WindowsCard, dataset: str
+    model: ModelSpec,
+    protocol: Protocol,
+    declared: tuple[Regularization, ...],
+    channels: tuple[str, ...],
+    card: WindowsCard,
+    dataset: str,
 ) -> list[str]:
-    """Why a network's windows cannot be regularized as the protocol says; empty if they can. A classical model has no steps and is not affected.
+    """Why a network's windows cannot be regularized as the protocol, or a technique, says; empty if they can. A classical model has no steps and is
+    not affected.
 
     Args:
+        declared: the regularization that the techniques' own stages declare (``declared_regularization``).
         channels: the channels of the dataset entry.
         card: the card of the windows.
         dataset: the dataset's name in messages.
     """
     settings = [part.regularization for part in (protocol, *protocol.stages.values()) if part.regularization]
+    settings += declared
     if model.encoder in CLASSICAL_MODELS or not settings:
         return []
     used = channels_of(model, channels, card)

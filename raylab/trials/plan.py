@@ -6,7 +6,7 @@ run will cost; the worker (``raylab.trials.run_trial``) is a function of one rec
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 
 from raylab.errors import StudyError
 from raylab.folds.fold import Fold, FoldError
@@ -16,7 +16,7 @@ from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
-from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
+from raylab.trials.compatibility import channels_of, dataset_problems, declared_regularization, regularization_problems
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
@@ -145,7 +145,14 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
         for model in study.models
         for problem in (
             *dataset_problems(model.spec, dataset.channels, dataset.index.card, dataset.name),
-            *regularization_problems(model.spec, study.protocol, dataset.channels, dataset.index.card, dataset.name),
+            *regularization_problems(
+                model.spec,
+                study.protocol,
+                tuple(chain.from_iterable(declared_regularization(t.name, t.variants) for m, t in study.trained if m is model)),
+                dataset.channels,
+                dataset.index.card,
+                dataset.name,
+            ),
         )
     ]
     problems += [
