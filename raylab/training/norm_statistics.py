@@ -86,7 +86,7 @@ class OnlineStatistics:
                 batch = signals.batch(self.rows[self.rows == row], device)
                 whole = all(bool((steps > 0).all()) for steps in batch.lengths.values())
                 count += whole
-                hooks = [norm.register_forward_pre_hook(_Update(1 / count)) for norm in norms] if whole else []
+                hooks = [norm.register_forward_pre_hook(_Move(1 / count)) for norm in norms] if whole else []
                 found = network.features(batch)
                 for hook in hooks:
                     hook.remove()
@@ -99,7 +99,7 @@ class OnlineStatistics:
         return torch.stack(parts) if parts else torch.zeros(0, network.trunk.n_out, device=device)
 
 
-class _Update:
+class _Move:
     """Before a batch norm normalizes one window, its statistics move by ``share`` to those that include it.
 
     The variance is about the new mean: (1 - a) v + a v' + a (1 - a) (m' - m)^2, for a window of mean m' and variance v' over its steps.
