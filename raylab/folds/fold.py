@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -231,12 +231,17 @@ class Fold:
             return split
         target = self.index.participants.index(self.target)
         parts = []
-        for rows in (split.train, split.validation):
+        for rows in (split.train, split.validation, split.source):
             own = self.index.participant_index[rows] == target
             parts.append(np.union1d(self.matched(rows[~own]), rows[own]))
             if len(rows) and not len(parts[-1]):
                 raise FoldError(f"match: clock: {NO_MATCH.format(len(np.unique(self.index.participant_index[rows])))}")
-        return StageSplit(parts[0], parts[1], split.signals_used)
+        train, validation, source = parts
+        weights = split.weights
+        if weights is not None:
+            kept = np.concatenate([np.isin(split.train, train), np.isin(split.validation, validation)])
+            weights = weights[kept] / weights[kept][: len(train)].mean()
+        return replace(split, train=train, validation=validation, source=source, weights=weights)
 
     def as_dict(self) -> dict[str, Any]:
         """All that decides this fold's draws, apart from the windows themselves."""
@@ -248,12 +253,24 @@ class StageSplit:
     """The windows of one stage.
 
     Attributes:
-        signals_used: windows of the target, if their signals (not labels) decided the choice; like trained ones they are not tested on.
+        train: windows to train on, with their labels.
+        validation: windows to validate on; may be empty.
+        signals_used: windows of the target whose signals (not labels) were looked at before the test; like trained ones they are not tested on.
+        unlabelled: windows of the target that the stage receives without their labels. Only those in ``signals_used`` are purged from the test.
+        source: windows of training people that the stage's method reads beside the training windows, with their labels.
+        pseudo_targets: of some training people each the calibration windows that they would give, and the windows left to test on. What a method
+            chooses for the target it chooses on them.
+        weights: (n_train + n_validation,) weight of each training and then of each validation window in the loss, mean 1 over the training windows;
+            None: all alike.
     """
 
     train: RowIds
     validation: RowIds
     signals_used: RowIds = field(default_factory=lambda: NO_ROWS)
+    unlabelled: RowIds = field(default_factory=lambda: NO_ROWS)
+    source: RowIds = field(default_factory=lambda: NO_ROWS)
+    pseudo_targets: tuple[tuple[RowIds, RowIds], ...] = ()
+    weights: npt.NDArray[np.float64] | None = None
 
     def check(self, fold: Fold) -> "StageSplit":
         """Refuse samples on both sides.

@@ -107,6 +107,27 @@ def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
         )
 
 
+def require_exportable(trial: Trial) -> None:
+    """Refuse a technique whose models are more than the study's networks and classical models: a model file holds those.
+
+    Raises:
+        RaylabError: with the reason.
+    """
+    for stage in TECHNIQUES[trial.technique].stages(trial.variant):
+        why = ""
+        if stage.adds:
+            why = f"adds the part {', '.join(stage.adds)} to the network"
+        elif stage.method.reads_at_prediction:
+            why = "predicts each window with other windows of the person beside it"
+        elif stage.method.classical and trial.model.encoder in CLASSICAL_MODELS:
+            why = f"puts another decision in the place of {trial.model.encoder}'s"
+        if why:
+            raise RaylabError(
+                f"{trial.technique} {trial.labels['variant']} {why}, which a model file cannot hold yet; export a trial of fine_tuning or "
+                "non_personalized"
+            )
+
+
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
@@ -117,7 +138,7 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
             f"{trial.model.encoder} of {trial.technique} is fitted at once on the calibration windows of {trial.target}, and is nothing before; "
             "export a network of fine_tuning or non_personalized",
         )
-    if type(stages[-1].windows) is Calibration:  # not its subclass, which trains on the other participants too
+    if _is_wearers(stages[-1]):
         return _calibration_card(trial, stages[-1], {str(trial.variant.get("layers", "all")): stages[-1].trainable}), ""
     if trial.technique != "non_personalized":
         return (
@@ -131,6 +152,11 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     last_stages = {str(variant["layers"]): fine_tuning.stages(variant)[-1] for variant in variants}
     trainable = {layers: stage.trainable for layers, stage in last_stages.items()}
     return _calibration_card(trial, last_stages["all"], trainable), ""
+
+
+def _is_wearers(stage: Stage) -> bool:
+    """Whether it is a stage that a wearer's marked windows can train: on nothing else (a subclass looks at others too), and whole parts."""
+    return type(stage.windows) is Calibration and set(stage.trainable) <= set(PARTS)
 
 
 def _calibration_card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str, ...]]) -> CalibrationCard:
@@ -152,7 +178,7 @@ def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages
         RaylabError: if those of a stage are missing or damaged.
     """
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
-    calibrates = type(TECHNIQUES[trial.technique].stages(trial.variant)[-1].windows) is Calibration
+    calibrates = _is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
     for stage in stages:
         state = run.store.load(stage.hash)
@@ -185,6 +211,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
+    require_exportable(trial)
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)

@@ -23,6 +23,7 @@ Classes = npt.NDArray[np.int64]
 People = npt.NDArray[np.integer]
 WindowShapes = dict[str, tuple[int, int]]  # channel name to (length, n_features)
 ArrayShape = tuple[int, ...]
+DECISION = ("decision.weight", "decision.bias")  # arrays of ``Estimator.decide_by``
 
 
 class Estimator(ABC):
@@ -58,8 +59,9 @@ class Estimator(ABC):
             import_module(name)
 
     @abstractmethod
-    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
-        """Learn from these windows (on the processor), their class indexes (n,) and who they are of (n,); without it, all of one person.
+    def fit(self, batch: Batch, y: Classes, people: People | None = None, weights: Array | None = None) -> None:
+        """Learn from these windows (on the processor), their class indexes (n,), who they are of (n,; without it, all of one person), and their
+        weights (n,), which only a model that declares ``weighs`` (``raylab.models.registry``) is given.
 
         Raises:
             InvalidValueError: if there are too few windows to learn from, with a sentence that says so.
@@ -68,6 +70,25 @@ class Estimator(ABC):
     @abstractmethod
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes), each row summing to 1; 0 for a class that had no training window."""
+
+    def feature_space(self, batch: Batch) -> Array:
+        """The fitted model's description of windows, (n, n_features), in which distances mean something.
+
+        Raises:
+            InvalidValueError: if the model has none; a study that needs it is refused.
+        """
+        raise InvalidValueError(f"{type(self).__name__} has no feature space in which a class has a mean")
+
+    def decide_by(self, weight: Array, bias: Array) -> None:
+        """Decide from now on by weights (n_classes, n_features) and biases (n_classes,) over ``feature_space``, in place of what was fitted."""
+        self.arrays |= {DECISION[0]: weight, DECISION[1]: bias}
+
+    def decide(self, batch: Batch) -> Array:
+        """Probabilities (n, n_classes): those of the fitted model, or the softmax of the decision that was put in its place."""
+        if DECISION[0] not in self.arrays:
+            return self.probabilities(batch)
+        weight, bias = (self.arrays[name] for name in DECISION)
+        return softmax(self.feature_space(batch) @ weight.T + bias)
 
     @abstractmethod
     def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:

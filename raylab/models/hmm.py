@@ -38,7 +38,7 @@ class HMMGMM(Estimator):
 
     LIBRARIES = ("hmmlearn.hmm",)
 
-    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
+    def fit(self, batch: Batch, y: Classes, people: People | None = None, weights: Array | None = None) -> None:
         """Fit one model for each channel and class.
 
         Raises:

@@ -46,7 +46,7 @@ class LDA(LinearModel):
     Shrinkage is what lets it have more statistics than a person has windows. Priors are the shares of the classes.
     """
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Fit it.
 
         Raises:
@@ -65,11 +65,11 @@ class LDA(LinearModel):
 class LogisticRegression(LinearModel):
     """Logistic regression with an L2 penalty (C = 1), multinomial for more than two classes."""
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Fit it with L-BFGS, which on standardized statistics needs far fewer than the 2,000 iterations that it may take."""
         from sklearn.linear_model import LogisticRegression as Fitted
 
-        return _arrays(Fitted(C=1.0, solver="lbfgs", max_iter=2000).fit(x, target))
+        return _arrays(Fitted(C=1.0, solver="lbfgs", max_iter=2000).fit(x, target, weights))
 
 
 @implements(CLASSICAL_MODELS["ridge"])
@@ -79,8 +79,8 @@ class Ridge(LinearModel):
     Its decision values are no log-odds: their logistic function or softmax ranks windows and is no reliable probability.
     """
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Fit it by its normal equations."""
         from sklearn.linear_model import RidgeClassifier
 
-        return _arrays(RidgeClassifier(alpha=1.0, solver="cholesky").fit(x, target))
+        return _arrays(RidgeClassifier(alpha=1.0, solver="cholesky").fit(x, target, weights))

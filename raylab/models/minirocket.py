@@ -67,7 +67,7 @@ class MiniRocket(LinearModel):
                 place += 1
         return np.concatenate(columns, axis=1).astype(np.float64)
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Choose the penalty on people that are left out, and fit all."""
         n_learned = int(target.max()) + 1
         y = np.where(target[:, None] == np.arange(n_learned), 1.0, -1.0)[:, 1 if n_learned == 2 else 0 :]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylab.folds.seeding import FoldSeeds
+from raylab.models.added_parts import FiLM, LowRank
 from raylab.models.batch import Batch
 from raylab.models.fusions import Fusion
 from raylab.models.keras_defaults import initialize
@@ -19,6 +20,9 @@ from raylab.models.layers import scaled
 from raylab.models.registry import FUSIONS
 
 PARTS = ("trunk", "adapter", "head")
+ADDED = ("low_rank", "film")  # parts that a stage can add to a network
+WITHIN_TRUNK = ("norm_statistics", "norm_affine")  # the statistics of its batch norm; scale and shift of its normalizations
+BELOW_FEATURES = ("trunk", "low_rank", "norm_affine")  # what decides the fused features and is trained by steps
 AUTO = "auto"
 ADAPTER_UNITS = 128
 
@@ -94,12 +98,15 @@ class Network(nn.Module):
 
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
         super().__init__()
+        self.n_classes = n_classes
         self.trunk: Fusion = FUSIONS[spec.fusion].build(shapes, spec.encoder, spec.width, n_classes)
         if spec.chooses_channels:
             self.trunk.selected = torch.ones(len(shapes))
         units = scaled(ADAPTER_UNITS, spec.width) if adapter else self.trunk.n_out
         self.adapter = nn.Linear(self.trunk.n_out, units) if adapter else None
         self.head = self.trunk.head(units, n_classes)
+        self.low_rank: LowRank | None = None
+        self.film: FiLM | None = None
 
     def features(self, batch: Batch) -> Tensor:
         """Fused features of the trunk, (batch, n_fused)."""
@@ -123,8 +130,17 @@ class Network(nn.Module):
         """Use these channels alone from now on; the choice is part of the trunk's weights (``selected``)."""
         self.trunk.select(names)
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Logits (batch, n_classes) from the trunk's features."""
+    def classify(self, features: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Logits (batch, n_classes) from the trunk's features.
+
+        Args:
+            features: (batch, n_fused); with ``film`` the conditioning input beside them, (batch, 2 n_fused).
+            kept: factors (batch, n_fused) of the features, 0 for those that a training step drops.
+        """
+        if self.film is not None:
+            features = self.film(features)
+        if kept is not None:
+            features = features * kept
         if self.adapter is not None:
             features = F.relu(self.adapter(features))
         return torch.as_tensor(self.head(features))
@@ -137,6 +153,31 @@ class Network(nn.Module):
         module: nn.Module | None = getattr(self, name)
         return module
 
+    def add(self, part: str, size: int, draws: FoldSeeds) -> None:
+        """Add a part of ``ADDED``; nothing if it is there. It changes no output before it is trained.
+
+        Args:
+            size: rank of ``low_rank``, units of ``film``.
+            draws: of the fold, for its initial weights.
+        """
+        if self.part(part) is not None:
+            return
+        device = next(self.parameters()).device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draws.integer(f"initial weights: {part}"))
+            module = LowRank(self.trunk, size) if part == "low_rank" else FiLM(self.trunk.n_out, size)
+        setattr(self, part, module.to(device))
+
+    @property
+    def _within_trunk(self) -> dict[str, str]:
+        """Full names of the trunk's normalization tensors, to the finer part that they belong to."""
+        return {
+            f"trunk.{name}.{key}": "norm_affine" if key in ("weight", "bias") else "norm_statistics"
+            for name, module in self.trunk.named_modules()
+            if isinstance(module, nn.BatchNorm1d | nn.LayerNorm)
+            for key in module.state_dict()
+        }
+
     def set_trainable(self, parts: Sequence[str]) -> list[nn.Parameter]:
         """Make these parts trainable, and freeze all others.
 
@@ -147,7 +188,7 @@ class Network(nn.Module):
         Returns:
             The parameters to optimize.
         """
-        for name in PARTS:
+        for name in (*PARTS, *ADDED):
             module = self.part(name)
             if module is None:
                 continue
@@ -155,9 +196,14 @@ class Network(nn.Module):
             for key, parameter in module.named_parameters():
                 # torch's LSTM has a second bias, which Keras's has not: it stays at 0
                 parameter.requires_grad_(name in parts and "bias_hh" not in key)
+        if "norm_affine" in parts:
+            within = self._within_trunk
+            for key, parameter in self.named_parameters():
+                if within.get(key) == "norm_affine":
+                    parameter.requires_grad_(True)
         for module in self.trunk.unused:
             module.eval().requires_grad_(False)
-        modules = [module for name in PARTS if (module := self.part(name)) is not None]
+        modules = [module for name in (*PARTS, *ADDED) if (module := self.part(name)) is not None]
         return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
     def state_of(self, parts: Sequence[str]) -> dict[str, Tensor]:
@@ -165,8 +211,11 @@ class Network(nn.Module):
 
         Tensors of a network that is on the processor already share its memory: clone them before training goes on.
         """
+        within = self._within_trunk if set(WITHIN_TRUNK) & set(parts) else {}
         return {
-            key: value.detach().cpu().contiguous() for key, value in self.state_dict().items() if key.split(".")[0] in parts
+            key: value.detach().cpu().contiguous()
+            for key, value in self.state_dict().items()
+            if key.split(".")[0] in parts or within.get(key) in parts
         }
 
     def load_parts(self, state: Mapping[str, Tensor]) -> None:

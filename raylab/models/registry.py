@@ -36,10 +36,12 @@ class Encoder(Declaration):
     Attributes:
         batch_size: the paper's batch size for it.
         variable: whether it takes channels of variable length.
+        norm: its normalization layers: ``batch`` (with running statistics), ``layer`` (without), or none.
     """
 
     batch_size: int
     variable: bool = True
+    norm: str = "batch"
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,12 @@ class FusionMethod(Declaration):
     Attributes:
         accepts_adapter: whether an adapter fits between its features and its head.
         fuses_votes: whether its features are the votes of the channels' own classifiers.
+        linear_head: whether its head is a linear layer.
     """
 
     accepts_adapter: bool = True
     fuses_votes: bool = False
+    linear_head: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,15 @@ class ClassicalModel(Declaration):
         needs: a library that is not among raylab's own requirements; its extra brings it.
         follows_steps: whether it follows a window from step to step; features, which may be missing and have one step, are none for it.
         variable: whether it takes channels of variable length.
+        weighs: whether windows can have weights in its fit.
+        has_space: whether it decides by distances or directions in a feature space, in which class means can take the decision over.
     """
 
     needs: str = ""
     follows_steps: bool = False
     variable: bool = True
+    weighs: bool = False
+    has_space: bool = False
 
     MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
 
@@ -103,11 +111,11 @@ ENCODERS: dict[str, Encoder] = {
     for encoder in (
         Encoder("fcn", "fully convolutional: 3 convolutions (128, 256, 128 maps), global average pooling", 4),
         Encoder("resnet", "residual: 3 blocks of 3 convolutions (64, 128, 128 maps), global average pooling", 4),
-        Encoder("mlp_lstm", "2 half-windows through 3 dense layers of 500, then an LSTM of 500", 16, variable=False),
+        Encoder("mlp_lstm", "2 half-windows through 3 dense layers of 500, then an LSTM of 500", 16, variable=False, norm=""),
         Encoder("cnn", "3 convolutions (64, 128, 256 maps) with max pooling and dropout, global average pooling", 16),
-        Encoder("rnn", "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time", 16),
+        Encoder("rnn", "frames through a dense layer of 128, then an LSTM of 128 each way, averaged over time", 16, norm=""),
         Encoder("cnn_rnn", "2 convolutions (64, 128 maps) with max pooling, then an LSTM of 64 each way", 16),
-        Encoder("transformer", "frames as tokens of 64, 2 layers of 4 heads, averaged over time", 16),
+        Encoder("transformer", "frames as tokens of 64, 2 layers of 4 heads, averaged over time", 16, norm="layer"),
         Encoder("inception", "6 modules of convolutions (3 lengths, 32 maps each), residual, global average pooling", 16),
     )
 }
@@ -122,6 +130,7 @@ FUSIONS: dict[str, FusionMethod] = {
             "a classifier per channel; the average of their probabilities with learned weights",
             accepts_adapter=False,
             fuses_votes=True,
+            linear_head=False,
         ),
         FusionMethod("stacked", "a classifier per channel; a linear classifier on their logits", fuses_votes=True),
         FusionMethod("attention", "one tower per channel, their features averaged with weights that each window decides"),
@@ -135,19 +144,27 @@ CLASSICAL_MODELS: dict[str, ClassicalModel] = {
             "rule", "the best single statistic and its sign, chosen on the training people; nothing else is learned"
         ),
         ClassicalModel(
-            "lda", "linear discriminant analysis, Ledoit-Wolf shrinkage, on 10 statistics of each feature of a window"
+            "lda",
+            "linear discriminant analysis, Ledoit-Wolf shrinkage, on 10 statistics of each feature of a window",
+            has_space=True,
         ),
-        ClassicalModel("logistic", "logistic regression (L2, C = 1) on the same statistics"),
-        ClassicalModel("ridge", "ridge classifier (alpha = 1) on the same statistics"),
-        ClassicalModel("random_forest", "200 trees on the same statistics"),
-        ClassicalModel("gradient_boosting", "100 rounds of histogram-based trees on the same statistics"),
+        ClassicalModel("logistic", "logistic regression (L2, C = 1) on the same statistics", weighs=True, has_space=True),
+        ClassicalModel("ridge", "ridge classifier (alpha = 1) on the same statistics", weighs=True, has_space=True),
+        ClassicalModel("random_forest", "200 trees on the same statistics", weighs=True),
+        ClassicalModel("gradient_boosting", "100 rounds of histogram-based trees on the same statistics", weighs=True),
         ClassicalModel(
             "minirocket",
             "MiniROCKET: 84 fixed kernels on every column, about 10,000 features in all, ridge classifier",
             follows_steps=True,
             variable=False,
+            has_space=True,
         ),
-        ClassicalModel("svm", "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window"),
+        ClassicalModel(
+            "svm",
+            "support vector machine (radial kernel, C = 5) on 8 statistics of each feature of a window",
+            weighs=True,
+            has_space=True,
+        ),
         ClassicalModel(
             "hmm_gmm",
             "a hidden Markov model of 3 states with 2 Gaussians for each class and channel",

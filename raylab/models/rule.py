@@ -50,7 +50,7 @@ class Rule(StatisticsModel):
     ``reference``, the sorted values of the training windows, (n_classes, n_windows).
     """
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Choose a statistic and its sign for each class."""
         n_learned = int(target.max()) + 1
         reached = [auroc_of_statistics(x, target == label, people) for label in range(1, n_learned)]

@@ -23,12 +23,12 @@ class StatisticsModel(Estimator):
     varies, the probabilities are the shares of the classes in the training windows.
     """
 
-    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
-        """Standardize the statistics and learn from them."""
+    def fit(self, batch: Batch, y: Classes, people: People | None = None, weights: Array | None = None) -> None:
+        """Standardize the statistics, in which weights have no part, and learn from them."""
         self.arrays = self.look(batch)
-        self.fit_statistics(self.describe(batch), y, people)
+        self.fit_statistics(self.describe(batch), y, people, weights)
 
-    def fit_statistics(self, features: Array, y: Classes, people: People | None = None) -> None:
+    def fit_statistics(self, features: Array, y: Classes, people: People | None = None, weights: Array | None = None) -> None:
         """``fit`` on a description (n, n_described) that is computed already."""
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
@@ -45,7 +45,7 @@ class StatisticsModel(Estimator):
         }
         if self.has_learned:
             everyone = np.zeros(len(y), dtype=np.int64) if people is None else people
-            self.arrays |= self.learn(self._standardized(features), target, everyone)
+            self.arrays |= self.learn(self._standardized(features), target, everyone, weights)
 
     def probabilities(self, batch: Batch) -> Array:
         """Probabilities (n, n_classes) from the arrays alone."""
@@ -57,6 +57,10 @@ class StatisticsModel(Estimator):
         classes = self.arrays["classes"].astype(int)
         p[:, classes] = self.predict(self._standardized(features)) if self.has_learned else self.arrays["shares"]
         return p
+
+    def feature_space(self, batch: Batch) -> Array:
+        """Standardized statistics, (n, n_kept)."""
+        return self._standardized(self.describe(batch))
 
     def look(self, batch: Batch) -> dict[str, Array]:
         """What a description needs to know of the training windows, as arrays; nothing for statistics."""
@@ -75,13 +79,14 @@ class StatisticsModel(Estimator):
         return {}
 
     @abstractmethod
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """The arrays of the model.
 
         Args:
             x: (n, n_kept) standardized statistics, none of them NaN.
             target: (n,) position of each window's class among the classes that there are, of which there are at least two.
             people: (n,) who each window is of.
+            weights: (n,) weight of each window, with mean near 1; None: all alike.
         """
 
     @abstractmethod

@@ -30,7 +30,7 @@ class SVM(Estimator):
 
     LIBRARIES = ("sklearn.svm",)
 
-    def fit(self, batch: Batch, y: Classes, people: People | None = None) -> None:
+    def fit(self, batch: Batch, y: Classes, people: People | None = None, weights: Array | None = None) -> None:
         """Normalize the statistics and fit one machine for each pair of classes."""
         from sklearn.svm import SVC
 
@@ -46,7 +46,8 @@ class SVM(Estimator):
         self.arrays["gamma"] = np.array([1.0 / (x.shape[1] * (x.var() or 1.0))])
         for negative, positive in combinations(np.unique(y), 2):
             rows = np.flatnonzero((y == negative) | (y == positive))
-            machine = SVC(C=C, kernel="rbf", gamma=float(self.arrays["gamma"][0])).fit(x[rows], y[rows] == positive)
+            weight = None if weights is None else weights[rows]
+            machine = SVC(C=C, kernel="rbf", gamma=float(self.arrays["gamma"][0])).fit(x[rows], y[rows] == positive, weight)
             self.arrays[f"{negative}_{positive}.vectors"] = machine.support_vectors_
             self.arrays[f"{negative}_{positive}.coefficients"] = machine.dual_coef_[0]
             self.arrays[f"{negative}_{positive}.intercept"] = machine.intercept_
@@ -67,6 +68,10 @@ class SVM(Estimator):
             p[:, positive] += share + vote * (logistic > 0.5)
             p[:, negative] += 1 / (len(classes) - 1) - share + vote * (logistic <= 0.5)
         return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+    def feature_space(self, batch: Batch) -> Array:
+        """Normalized statistics, (n, n_statistics)."""
+        return self._normalized(statistics(batch, self.channels))
 
     def expected_shapes(self, windows: WindowShapes, n_learned: int, found: Mapping[str, Tensor]) -> dict[str, ArrayShape]:
         """The number of support vectors is the file's own."""

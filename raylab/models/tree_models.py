@@ -107,11 +107,11 @@ class RandomForest(TreeModel):
         """A share for each class."""
         return n_learned
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Grow the trees on one thread."""
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(TREES, n_jobs=1, random_state=self.seed % 2**32).fit(x, target)
+        forest = RandomForestClassifier(TREES, n_jobs=1, random_state=self.seed % 2**32).fit(x, target, weights)
         trees = [estimator.tree_ for estimator in forest.estimators_]
         return tree_arrays(
             [
@@ -143,11 +143,11 @@ class GradientBoosting(TreeModel):
         """What a tree adds to one raw score."""
         return 1
 
-    def learn(self, x: Array, target: Classes, people: People) -> dict[str, Array]:
+    def learn(self, x: Array, target: Classes, people: People, weights: Array | None = None) -> dict[str, Array]:
         """Grow the trees."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        model = HistGradientBoostingClassifier(early_stopping=False, random_state=self.seed % 2**32).fit(x, target)
+        model = HistGradientBoostingClassifier(early_stopping=False, random_state=self.seed % 2**32).fit(x, target, weights)
         trees = [_boosted(predictor.nodes) for of_round in model._predictors for predictor in of_round]
         return {**tree_arrays(trees), "baseline": np.asarray(model._baseline_prediction, dtype=np.float64).ravel()}
 

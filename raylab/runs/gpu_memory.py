@@ -71,7 +71,7 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
     rows = signals.longest_first(stages[0].train)
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
-    step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short)
+    step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short, weights=None)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(card)
     with one_thread():  # as a trial does: deterministic algorithms take other memory
         train(network, signals, context.fold.y, step, context.fold.draws, card)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raylab.recordings import DATASETS
+from raylab.techniques.registry import TECHNIQUES
 from raylab.trials.choices import calibration_sentences, circumstances, window_sentences
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
@@ -70,6 +71,8 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     if changed:
         values = ", ".join(f"{name}={value}" for name, value in changed.items())
         lines.append(f"The study departs from the paper's protocol: {values}.")
+    warnings = {name: TECHNIQUES[name].warning for name in (entry.name for entry in study.techniques)}
+    lines += [f"warning: {text}" for text in warnings.values() if text]
     if not study.purge:
         lines.append("purge: false: test windows may share 5 s of signal with calibration windows.")
     if study.resources.workers > 1:

@@ -17,7 +17,7 @@ from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.progress import Log
 from raylab.runs.ray_errors import remote_result, shared
 from raylab.training.batches import Signals
-from raylab.training.loop import predict, train
+from raylab.training.loop import predict, reader_of, train
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.plan import stages_of
 from raylab.trials.run_trial import one_thread
@@ -55,12 +55,13 @@ class DistinctStage:
     @property
     def steps(self) -> int:
         """Optimizer steps in an epoch."""
-        return math.ceil(len(self.stage.train) / self.shape.batch)
+        return _steps(self.stage)
 
     @property
     def epochs(self) -> int:
-        """Epochs if nothing stops the training early; a classical model is fitted in one go, which counts as one epoch."""
-        return 1 if self.trial.model.encoder in CLASSICAL_MODELS else self.stage.hyper.epochs
+        """Epochs if nothing stops the training early; what is computed in one go, as a classical model's fit, counts as one epoch."""
+        at_once = self.trial.model.encoder in CLASSICAL_MODELS or not self.stage.method.loops
+        return 1 if at_once else self.stage.hyper.epochs
 
     @property
     def earliest(self) -> int:
@@ -76,6 +77,12 @@ class Timing:
     window_s: float
 
 
+def _steps(stage: PlannedStage) -> int:
+    """Optimizer steps in an epoch, at least one."""
+    count = len(stage.stepped)
+    return max(1, math.ceil(count / stage.hyper.batch(count)))
+
+
 def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dict[str, DistinctStage], dict[str, int]]:
     """Every distinct stage by its hash, and by the key of each trial the number of target windows that it predicts."""
     distinct: dict[str, DistinctStage] = {}
@@ -87,7 +94,7 @@ def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dic
         predicted[trial.key] = len(context.fold.target_windows)
         for stage in stages:
             shape = StageShape(
-                trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.train))
+                trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.stepped))
             )
             distinct.setdefault(stage.hash, DistinctStage(shape, stage, trial))
     return distinct, predicted
@@ -99,14 +106,14 @@ def _shortened(stage: PlannedStage) -> PlannedStage:
     rows = stage.train[: TIMED_STEPS * batch]
     validation = stage.validation[: math.ceil(len(stage.validation) * len(rows) / len(stage.train))]
     hyper = replace(stage.hyper, epochs=TIMED_EPOCHS, patience=TIMED_EPOCHS, batch_size=batch, batch_share=1.0)
-    return replace(stage, train=rows, validation=validation, hyper=hyper)
+    return replace(stage, train=rows, validation=validation, hyper=hyper, weights=None)
 
 
 def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing:
     """Time one stage of a trial.
 
-    Processor time is taken, so that other programs on the machine count little; on a GPU it is wall time. A classical model is fitted as
-    a whole, and its time divided by the number of steps.
+    Processor time is taken, so that other programs on the machine count little; on a GPU it is wall time. What is computed in one go, as a classical
+    model's fit, is timed as a whole, and its time divided by the number of steps.
     """
     now: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
     context, stages = stages_of(trial, windows.index)
@@ -114,17 +121,21 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
     fold, torch_device = context.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(torch_device)
-    is_classical = isinstance(network, Estimator)
-    stage = stage if is_classical else _shortened(stage)
-    ends = [now()] if is_classical else []
+    is_classical, people = isinstance(network, Estimator), fold.index.participant_index
+    at_once = is_classical or not stage.method.loops
+    stage = stage if at_once or not len(stage.train) else _shortened(stage)
     with one_thread():
-        train(network, signals, fold.y, stage, fold.draws, torch_device, on_epoch=lambda epoch: ends.append(now()))
+        if is_classical and stage.method.loops is False:  # it continues from a fitted model
+            train(network, signals, fold.y, stages[0], fold.draws, torch_device, people=people)
+        ends = [now()] if at_once or stage.hyper.epochs == 1 else []
+        train(
+            network, signals, fold.y, stage, fold.draws, torch_device, on_epoch=lambda epoch: ends.append(now()), people=people
+        )
         rows = fold.target_windows[:PREDICTED_WINDOWS]
         began = now()
-        predict(network, signals, rows, torch_device)
+        predict(network, signals, rows, torch_device, reader_of((stage,), people))
         window_s = (now() - began) / len(rows)
-    steps = math.ceil(len(stage.train) / stage.hyper.batch(len(stage.train)))
-    return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / steps, window_s)
+    return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / _steps(stage), window_s)
 
 
 def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float) -> Timing:

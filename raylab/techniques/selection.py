@@ -1,18 +1,20 @@
 """Selections: the windows a stage trains and validates on. Each selection turns a fold into training and validation windows.
 
-docs/protocol.md, Techniques. A window of the target is selected only if it is a calibration window, except in a random split of windows, which
-leaks participants and is named so in every table. Splits are checked for windows that share samples.
+docs/protocol.md, Techniques. A window of the target is selected with its label only if it is a calibration window, except in a random split of
+windows, which leaks participants and is named so in every table; ``Unlabelled`` selects windows of the target without labels. Splits are checked
+for windows that share samples.
 """
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from raylab.folds.calibration import calibration
 from raylab.folds.fold import NO_ROWS, VALIDATION_SHARE, Draw, Fold, FoldError, RowIds, StageSplit, Unit
-from raylab.techniques.similarity import By, cluster, nearest, unlabelled
+from raylab.techniques.method import Which
+from raylab.techniques.similarity import By, cluster, distances, nearest, unlabelled
 
 TARGET_LABELS, TARGET_SIGNALS, TRAITS = "target labels", "target signals", "traits"
 
@@ -97,6 +99,72 @@ class EveryoneElseAndCalibration(Calibration):
 
 
 @dataclass(frozen=True)
+class CalibrationBesideSource(Calibration):
+    """The calibration windows of the target, and beside them what the training people tell: the windows of the base training (``source``), and the
+    people who validated it as pseudo-targets.
+
+    Pseudo-targets are people to whom the trunk was not fitted, as it is not to the target. Each gives the calibration windows of the same budget,
+    draw and unit, and is tested on the windows that share no sample with them; one who has too few windows gives none.
+    """
+
+    def choose(self, fold: Fold) -> StageSplit:
+        base = by_people(fold, fold.others)
+        validating = fold.split_participants(fold.others)[1]
+        pairs = [pair for name in validating if (pair := self._pseudo_target(fold, name)) is not None]
+        return StageSplit(self.windows(fold), NO_ROWS, source=base.train, pseudo_targets=tuple(pairs))
+
+    def _pseudo_target(self, fold: Fold, name: str) -> tuple[RowIds, RowIds] | None:
+        own = replace(fold, target=name)
+        try:
+            given = self.windows(own)
+        except FoldError:
+            return None
+        rest = np.setdiff1d(own.target_windows, given)
+        return given, np.setdiff1d(rest, fold.overlapping(rest, given))
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Windows of the target without their labels.
+
+    Attributes:
+        which: ``past``: each window may look at those before it, and at itself; ``first``: the first share of the windows, which are then
+            not tested on (``raylab.techniques.similarity.unlabelled``); ``all``: all of them, also those that are tested on (transductive).
+    """
+
+    which: Which = "past"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({TARGET_SIGNALS})
+
+    def choose(self, fold: Fold) -> StageSplit:
+        return with_unlabelled(StageSplit(NO_ROWS, NO_ROWS), fold, self.which)
+
+
+@dataclass(frozen=True)
+class EveryoneElseBesideUnlabelled:
+    """The windows of ``EveryoneElse``, and those of the target without their labels.
+
+    Attributes:
+        which: as in ``Unlabelled``; ``none``: no window of the target.
+        validates: whether the people who validate ``EveryoneElse`` validate here too; else nobody does, as without labels nothing can be.
+    """
+
+    which: Which | Literal["none"] = "past"
+    validates: bool = True
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset() if self.which == "none" else frozenset({TARGET_SIGNALS})
+
+    def choose(self, fold: Fold) -> StageSplit:
+        base = by_people(fold, fold.others)
+        split = StageSplit(base.train, base.validation if self.validates else NO_ROWS).check(fold)
+        return split if self.which == "none" else with_unlabelled(split, fold, self.which)
+
+
+@dataclass(frozen=True)
 class Similar:
     """Participants who are similar to the target, by traits (the study), data or both."""
 
@@ -140,6 +208,42 @@ class Nearest(Similar):
 
     def choose(self, fold: Fold) -> StageSplit:
         return replace(within_people(fold, nearest(fold, self.by)), signals_used=self.signals_used(fold))
+
+
+@dataclass(frozen=True)
+class SimilarWeigh(Similar):
+    """The windows of ``EveryoneElse``, each person's with the weight exp(-d / (temperature x median d)) of the distance d to the target.
+
+    Soft clusters: everyone stays in, and the more similar count more. Weights have mean 1 over the training windows. With all distances equal the
+    stage is that of ``EveryoneElse``.
+
+    Attributes:
+        temperature: in median distances of the others; the larger, the more alike the weights.
+    """
+
+    temperature: float = 0.5
+
+    def choose(self, fold: Fold) -> StageSplit:
+        base = by_people(fold, fold.others)
+        rows = np.concatenate([base.train, base.validation])
+        distance = distances(fold, self.by)
+        middle = float(np.median(distance)) or float(distance.max()) or 1.0
+        # the nearest person's distance is taken off: the ratios stay, and small temperatures do not underflow
+        weight = np.exp(-(distance - distance.min()) / (self.temperature * middle))
+        of_person = np.zeros(len(fold.index.participants))
+        of_person[[fold.index.participants.index(name) for name in fold.others]] = weight
+        weights = of_person[fold.index.participant_index[rows]]
+        weights = weights / weights[: len(base.train)].mean()
+        alike = bool(np.ptp(weights) < 1e-12)
+        return replace(base, signals_used=self.signals_used(fold), weights=None if alike else weights)
+
+
+def with_unlabelled(split: StageSplit, fold: Fold, which: Which) -> StageSplit:
+    """The split with windows of the target without labels, of which only a first share is not tested on (``Unlabelled``)."""
+    if which == "first":
+        rows = unlabelled(fold)
+        return replace(split, unlabelled=rows, signals_used=rows)
+    return replace(split, unlabelled=fold.target_windows)
 
 
 def by_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:

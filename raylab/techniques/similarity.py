@@ -22,11 +22,15 @@ STARTS = 50  # with a single k-means start another seed puts 11-13 of WESAD's 15
 
 
 def unlabelled(fold: Fold) -> RowIds:
-    """The first windows of the target in time, for similarity by data: their signals are used, their labels are not.
+    """The first windows of the target in time: their signals are used, their labels are not.
 
-    They stand for a short recording of a new user. They decide who is trained on, so they are not tested on.
+    They stand for a short recording of a new user. They are looked at before the test, so they are not tested on.
     """
-    rows = fold.target_windows
+    return first_share(fold.target_windows)
+
+
+def first_share(rows: RowIds) -> RowIds:
+    """The first fifth of a person's windows, rounded up, at least one."""
     return rows[: max(1, int(np.ceil(UNLABELLED_SHARE * len(rows) - 1e-9)))]
 
 
@@ -101,14 +105,23 @@ def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
     return np.asarray(scaler.transform(others)), np.asarray(scaler.transform(describe(unlabelled(fold))[None])[0])
 
 
+def distances(fold: Fold, by: By) -> Vectors:
+    """Euclidean distance of each other participant to the target, (n_participants,), in the fold's order.
+
+    Raises:
+        FoldError: as ``vectors``.
+    """
+    others, target = vectors(fold, by)
+    return np.asarray(np.linalg.norm(others - target, axis=1))
+
+
 def nearest(fold: Fold, by: By) -> tuple[str, ...]:
     """The most similar participant by Euclidean distance, or all who are tied for it (distances equal within 1e-9).
 
     Raises:
         FoldError: as ``vectors``.
     """
-    others, target = vectors(fold, by)
-    distance = np.linalg.norm(others - target, axis=1)
+    distance = distances(fold, by)
     return tuple(name for name, d in zip(fold.others, distance, strict=True) if d <= distance.min() + 1e-9)
 
 

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from raylab.errors import InvalidValueError
+from raylab.techniques.method import GRADIENT_DESCENT, Method
 from raylab.techniques.selection import Selection
 
 Value = str | int | float
@@ -20,15 +21,21 @@ class Stage:
     Attributes:
         name: its name in a study's ``protocol: {stages: {NAME: ...}}`` and in tables.
         windows: the selection that gives its training and validation windows.
-        trainable: the parts of the network that it trains (trunk, adapter, head); all others run in inference mode.
+        trainable: the parts of the network that it trains: trunk, adapter, head; finer, the trunk's ``norm_statistics`` and ``norm_affine``; or a
+            part that it adds. All others run in inference mode.
         overrides: hyperparameters that this stage declares; they take precedence over the study's general ones
             (``raylab.training.protocol.resolve``) and are printed by ``raylab techniques``.
+        method: how the parts are set: steps on the cross-entropy unless it says otherwise.
+        adds: parts that the network gets at this stage, with their size: ``low_rank`` (rank of the updates of the trunk's layers), ``film`` (units
+            between a conditioning input and the features).
     """
 
     name: str
     windows: Selection
     trainable: tuple[str, ...]
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    method: Method = GRADIENT_DESCENT
+    adds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class TechniqueAxis:
         allowed: whether a value may be used.
         description: the allowed values in words, for messages.
         unnamed: the value that names of variants leave out; the default unless given, if there is one alone.
+        always_named: whether every table names the value, also a single default: what was looked at of the target must be seen.
     """
 
     name: str
@@ -48,10 +56,13 @@ class TechniqueAxis:
     allowed: Callable[[Value], bool]
     description: str
     unnamed: Value | None = None
+    always_named: bool = False
 
     def in_name(self, value: Value) -> bool:
         """Whether the name of a variant with this value says so."""
-        return value != (self.default[0] if self.unnamed is None and len(self.default) == 1 else self.unnamed)
+        return self.always_named or value != (
+            self.default[0] if self.unnamed is None and len(self.default) == 1 else self.unnamed
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Technique:
         axes: the ways in which its variants differ.
         stages: from a variant to its trainings, in order; each continues from the weights of the one before.
         adapter: whether its networks have the adapter.
+        warning: a sentence under every table of a study that has it; empty for none.
     """
 
     name: str
@@ -71,6 +83,7 @@ class Technique:
     axes: tuple[TechniqueAxis, ...]
     stages: Callable[[Variant], tuple[Stage, ...]]
     adapter: bool = False
+    warning: str = ""
 
     def variants(self, requested: Mapping[str, list[Value]]) -> list[dict[str, Value]]:
         """All combinations of the axes' values, the last axis fastest.
@@ -100,7 +113,8 @@ class Technique:
     def variant_name(self, variant: Variant) -> str:
         """Name of the variant in tables, such as ``layers=all budget=0.2``; a dash if it has no axis to name.
 
-        An axis with a single default value (``draw``) is left out while it has that value, and ``unit`` while it is ``window``.
+        An axis with a single default value (``draw``) is left out while it has that value, and ``unit`` while it is ``window``,
+        unless it is ``always_named``.
         """
         axes = {axis.name: axis for axis in self.axes}
         named = (f"{name}={value}" for name, value in variant.items() if name not in axes or axes[name].in_name(value))

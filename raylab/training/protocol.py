@@ -95,6 +95,10 @@ def resolve(protocol: Protocol, stage: str, declared: Mapping[str, Any], encoder
         encoder_batch_size: the default batch size.
     """
     named = protocol.stages.get(stage)
+    if isinstance(
+        settings := declared.get("regularization"), Mapping
+    ):  # a declaration cannot name what comes after it in the order of packages
+        declared = {**declared, "regularization": Regularization(**settings)}
     return Hyperparameters(
         **{"batch_size": encoder_batch_size, **_declared(protocol), **declared, **(_declared(named) if named else {})}
     )

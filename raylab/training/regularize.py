@@ -56,21 +56,32 @@ class Targets:
         partner: (batch,) class index of the window that each window is mixed with; None if none is mixed.
         share: (batch,) share of the window itself in the mixture, 0 to 1.
         smoothing: share of each label that is spread over all classes.
+        weight: (batch,) weight of each window in the mean; None: all alike.
     """
 
     y: Tensor
     partner: Tensor | None = None
     share: Tensor | None = None
     smoothing: float = 0.0
+    weight: Tensor | None = None
+
+    def losses(self, logits: Tensor) -> Tensor:
+        """Cross-entropy of each of the logits (batch, n_classes), (batch,)."""
+        own = F.cross_entropy(logits, self.y, label_smoothing=self.smoothing, reduction="none")
+        if self.partner is None or self.share is None:
+            return own
+        other = F.cross_entropy(logits, self.partner, label_smoothing=self.smoothing, reduction="none")
+        return self.share * own + (1 - self.share) * other
 
     def loss(self, logits: Tensor) -> Tensor:
         """Mean cross-entropy of logits (batch, n_classes)."""
-        if self.partner is None or self.share is None:
-            return F.cross_entropy(logits, self.y, label_smoothing=self.smoothing)
-        own, other = (
-            F.cross_entropy(logits, y, label_smoothing=self.smoothing, reduction="none") for y in (self.y, self.partner)
-        )
-        return (self.share * own + (1 - self.share) * other).mean()
+        if self.weight is not None:
+            return (self.weight * self.losses(logits)).mean()
+        if self.partner is None:
+            return F.cross_entropy(
+                logits, self.y, label_smoothing=self.smoothing
+            )  # one operation: its bits are those of stored stages
+        return self.losses(logits).mean()
 
     def votes_loss(self, votes: Tensor) -> Tensor:
         """Mean cross-entropy of the channels' votes (batch, n_channels, n_classes).
@@ -78,8 +89,10 @@ class Targets:
         A missing channel's vote is the constant 0 for all classes: it has no gradient and only adds a constant to the loss.
         """
         n = votes.shape[1]
-        partner, share = (None if x is None else x.repeat_interleave(n) for x in (self.partner, self.share))
-        return Targets(self.y.repeat_interleave(n), partner, share, self.smoothing).loss(votes.flatten(0, 1))
+        partner, share, weight = (
+            None if x is None else x.repeat_interleave(n) for x in (self.partner, self.share, self.weight)
+        )
+        return Targets(self.y.repeat_interleave(n), partner, share, self.smoothing, weight).loss(votes.flatten(0, 1))
 
 
 @dataclass(frozen=True)

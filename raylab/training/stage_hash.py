@@ -6,12 +6,17 @@ take over weights that are not its own), and nothing else may be (else equal tra
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from raylab.folds.fold import Fold, FoldError, RowIds
+import numpy as np
+import numpy.typing as npt
+
+from raylab.folds.fold import NO_ROWS, Fold, FoldError, RowIds
 from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
+from raylab.techniques.method import GRADIENT_DESCENT, Method
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
@@ -34,6 +39,9 @@ class PlannedStage:
         hyper: hyperparameters after all overrides.
         parent: hash of the stage that it continues from; empty for the first.
         hash: identity; equal hashes mean equal weights, to the bit on one type of processor.
+        method: how the parts are set.
+        adds: parts that the network gets at this stage, with their size.
+        unlabelled, source, pseudo_targets, weights: see ``raylab.folds.fold.StageSplit``.
     """
 
     name: str
@@ -44,6 +52,29 @@ class PlannedStage:
     hyper: Hyperparameters
     parent: str
     hash: str
+    method: Method = GRADIENT_DESCENT
+    adds: Mapping[str, int] = field(default_factory=dict)
+    unlabelled: RowIds = field(default_factory=lambda: NO_ROWS)
+    source: RowIds = field(default_factory=lambda: NO_ROWS)
+    pseudo_targets: tuple[tuple[RowIds, RowIds], ...] = ()
+    weights: npt.NDArray[np.float64] | None = None
+
+    @property
+    def stepped(self) -> RowIds:
+        """The windows that an optimizer receives: the training windows, and unlabelled ones if the method has a use for them."""
+        return np.union1d(self.train, self.unlabelled) if self.method.steps_on_unlabelled else self.train
+
+    @property
+    def labelled(self) -> RowIds:
+        """The windows whose labels the stage may read; to the training all others have none."""
+        pairs = [rows for pair in self.pseudo_targets for rows in pair]
+        return np.unique(np.concatenate([self.train, self.validation, self.source, *pairs]))
+
+    @property
+    def learned_from(self) -> RowIds:
+        """The windows that its weights depend on, with or without labels, rising."""
+        unlabelled = self.unlabelled if self.method.learns_unlabelled else NO_ROWS
+        return np.unique(np.concatenate([self.labelled, unlabelled]))
 
 
 @dataclass(frozen=True)
@@ -85,6 +116,7 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     return hash_record(
         {
             **group,
+            **_beyond_gradient_descent(stage, window),
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages
             "data": fold.index.fingerprint,
@@ -102,10 +134,26 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     )
 
 
+def _beyond_gradient_descent(stage: PlannedStage, window: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """What the weights of some stages depend on beyond training windows and hyperparameters; of the others nothing, so that their hashes stay."""
+    method = stage.method
+    unlabelled = stage.unlabelled if method.learns_unlabelled else NO_ROWS
+    pairs = [[hash_array(window[rows]) for rows in pair] for pair in stage.pseudo_targets]
+    values = {
+        "method": method.as_dict(),
+        "adds": dict(stage.adds),
+        "unlabelled": hash_array(window[unlabelled]) if len(unlabelled) else "",
+        "source": hash_array(window[stage.source]) if len(stage.source) else "",
+        "pseudo_targets": pairs,
+        "weights": "" if stage.weights is None else hash_array(stage.weights),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Protocol) -> tuple[PlannedStage, ...]:
     """The stages of a technique for one fold, in order, with their windows and hashes. No training is needed to plan.
 
-    A stage without training windows (a budget of 0) is left out, and the next one continues from the one before.
+    A stage without training windows (a budget of 0) and without unlabelled ones is left out, and the next one continues from the one before.
 
     Raises:
         FoldError: if the fold cannot give a stage its windows, or if no stage has any.
@@ -113,7 +161,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
     planned: list[PlannedStage] = []
     for stage in stages:
         split = context.fold.matched_split(stage.windows.choose(context.fold))
-        if not len(split.train):
+        if not len(split.train) and not len(split.unlabelled):
             continue
         draft = PlannedStage(
             name=stage.name,
@@ -124,6 +172,12 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
             hyper=resolve(protocol, stage.name, stage.overrides, batch_size(context.model.encoder)),
             parent=planned[-1].hash if planned else "",
             hash="",
+            method=stage.method,
+            adds=stage.adds,
+            unlabelled=split.unlabelled,
+            source=split.source,
+            pseudo_targets=split.pseudo_targets,
+            weights=split.weights,
         )
         planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, context)}))
     if not planned:

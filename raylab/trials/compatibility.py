@@ -3,11 +3,16 @@
 All checks are made before a run starts, from the study and the datasets' cards alone, and all problems are reported at once.
 """
 
+from collections.abc import Sequence
+
 from raylab.models.network import ModelSpec
 from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
+from raylab.techniques.method import BATCH_NORM, FUSED_FEATURES, GRADIENT_DESCENT, LINEAR_HEAD
 from raylab.techniques.registry import TECHNIQUES
-from raylab.techniques.stage import Variant
+from raylab.techniques.selection import SimilarWeigh
+from raylab.techniques.stage import Stage, Variant
 from raylab.training.protocol import Protocol
+from raylab.training.regularize import Regularization
 from raylab.windows.card import WindowsCard
 from raylab.windows.channel_card import FEATURES, QUALITY
 
@@ -30,24 +35,80 @@ def model_problems(model: ModelSpec) -> list[str]:
 def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str:
     """Why the model cannot be trained by this variant of a technique; empty if it can.
 
-    A classical model cannot continue from weights and has no parts; ``weighted`` fusion has no features for an adapter.
+    A classical model cannot continue from weights by steps and has no parts; ``weighted`` fusion has no features for an adapter; and a method may
+    ask for batch norm, a linear head or fused features.
     """
     declared = TECHNIQUES[technique]
+    stages = declared.stages(variant)
     if model.encoder in CLASSICAL_MODELS:
         if declared.adapter:
             return f"{technique} trains an adapter, and {model.encoder} is no network; leave {technique} out for it (`techniques` of a model)"
-        if len(declared.stages(variant)) > 1:
-            return (
-                f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
-                "layers nor steps); use hybrid, which fits everyone's windows and the target's together"
-            )
-        return ""
+        return next(filter(None, (_classical_problem(model, technique, k, stage) for k, stage in enumerate(stages))), "")
     if declared.adapter and not FUSIONS[model.fusion].accepts_adapter:
         return (
             f"{technique} puts an adapter between features and head, and {model.fusion} fusion averages the channels' probabilities: there is "
             "nothing between; use late, stacked or attention fusion"
         )
+    return next(filter(None, (_network_problem(model, technique, stage) for stage in stages)), "")
+
+
+def _classical_problem(model: ModelSpec, technique: str, number: int, stage: Stage) -> str:
+    """Why a classical model cannot do this stage, the one of this number from 0; empty if it can."""
+    classical, leave = CLASSICAL_MODELS[model.encoder], f"leave {technique} out for it (`techniques` of a model)"
+    if stage.method.classical:
+        why = (
+            f"{technique} decides by class means, and {model.encoder} has no feature space in which a class has a mean; {leave}"
+        )
+        return "" if classical.has_space else why
+    problems = (
+        (
+            stage.method != GRADIENT_DESCENT,
+            f"{technique} needs a network ({stage.method}), and {model.encoder} is none; {leave}",
+        ),
+        (
+            bool(stage.overrides.get("regularization")),
+            f"{technique} changes the windows of every step, and {model.encoder} has no steps; {leave}",
+        ),
+        (
+            isinstance(stage.windows, SimilarWeigh) and not classical.weighs,
+            f"{technique} gives windows weights, which {model.encoder} has no place for in its fit; {leave}",
+        ),
+        (
+            number > 0,
+            f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
+            "layers nor steps); use hybrid, which fits everyone's windows and the target's together",
+        ),
+    )
+    return next((why for refused, why in problems if refused), "")
+
+
+def _network_problem(model: ModelSpec, technique: str, stage: Stage) -> str:
+    """Why a network cannot do this stage; empty if it can."""
+    norm, fusion, requires = ENCODERS[model.encoder].norm, FUSIONS[model.fusion], stage.method.requires
+    if (BATCH_NORM in requires or "norm_statistics" in stage.trainable) and norm != "batch":
+        return f"{technique} takes batch norm's statistics anew, and {model.encoder} has no batch norm; use fcn, resnet, cnn, cnn_rnn or inception"
+    if "norm_affine" in stage.trainable and not norm:
+        return f"{technique} trains scale and shift of normalization layers, and {model.encoder} has none; use another encoder, or lora"
+    if LINEAR_HEAD in requires and not fusion.linear_head:
+        return f"{technique} sets a linear head, and {model.fusion} fusion averages the channels' probabilities; use another fusion"
+    # what is below the features is trained through the votes' own losses, which only the cross-entropy has
+    if fusion.fuses_votes and FUSED_FEATURES in requires:
+        return f"{technique} works on fused features, and those of {model.fusion} fusion are the channels' votes; use late, early or attention fusion"
     return ""
+
+
+def workers_problem(technique: str, variant: Variant) -> str:
+    """Why several workers cannot train this variant together; empty if they can."""
+    for stage in TECHNIQUES[technique].stages(variant):
+        if stage.method.one_worker:
+            return f"resources.workers: {technique} is trained by one worker: {stage.method.one_worker}; leave it out, or ask for 1 worker"
+    return ""
+
+
+def declared_regularization(technique: str, variants: Sequence[Variant]) -> tuple[Regularization, ...]:
+    """What the stages of these variants declare."""
+    stages = [stage for variant in variants for stage in TECHNIQUES[technique].stages(variant)]
+    return tuple(Regularization(**settings) for stage in stages if (settings := stage.overrides.get("regularization")))
 
 
 def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
@@ -66,16 +127,24 @@ def protocol_problem(model: ModelSpec, protocol: Protocol) -> str:
 
 
 def regularization_problems(
-    model: ModelSpec, protocol: Protocol, channels: tuple[str, ...], card: WindowsCard, dataset: str
+    model: ModelSpec,
+    protocol: Protocol,
+    declared: tuple[Regularization, ...],
+    channels: tuple[str, ...],
+    card: WindowsCard,
+    dataset: str,
 ) -> list[str]:
-    """Why a network's windows cannot be regularized as the protocol says; empty if they can. A classical model has no steps and is not affected.
+    """Why a network's windows cannot be regularized as the protocol, or a technique, says; empty if they can. A classical model has no steps and is
+    not affected.
 
     Args:
+        declared: the regularization that the techniques' own stages declare (``declared_regularization``).
         channels: the channels of the dataset entry.
         card: the card of the windows.
         dataset: the dataset's name in messages.
     """
     settings = [part.regularization for part in (protocol, *protocol.stages.values()) if part.regularization]
+    settings += declared
     if model.encoder in CLASSICAL_MODELS or not settings:
         return []
     used = channels_of(model, channels, card)

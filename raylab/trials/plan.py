@@ -7,7 +7,7 @@ run will cost; the worker (``raylab.trials.run_trial``) is a function of one rec
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 
 from raylab.errors import StudyError
 from raylab.folds.calibration import RunCounts, run_counts
@@ -19,7 +19,7 @@ from raylab.techniques.selection import TRAITS
 from raylab.techniques.stage import AUTO, Value
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
-from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
+from raylab.trials.compatibility import channels_of, dataset_problems, declared_regularization, regularization_problems
 from raylab.trials.restriction import restriction_problems, suffix
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
@@ -161,7 +161,14 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
         for model in study.models
         for problem in (
             *dataset_problems(model.spec, dataset.channels, dataset.index.card, dataset.name),
-            *regularization_problems(model.spec, study.protocol, dataset.channels, dataset.index.card, dataset.name),
+            *regularization_problems(
+                model.spec,
+                study.protocol,
+                tuple(chain.from_iterable(declared_regularization(t.name, t.variants) for m, t in study.trained if m is model)),
+                dataset.channels,
+                dataset.index.card,
+                dataset.name,
+            ),
         )
     ]
     problems += [

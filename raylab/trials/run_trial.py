@@ -23,7 +23,7 @@ from raylab.folds.fold import RowIds
 from raylab.models.build import Model, build_model
 from raylab.training.batches import Signals
 from raylab.training.channel_choice import choose_channels
-from raylab.training.loop import Epoch, TrainingError, attention, predict, train
+from raylab.training.loop import Epoch, TrainingError, add_parts, attention, predict, reader_of, train
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
 from raylab.training.worker_group import ALONE, WorkerGroup
@@ -171,6 +171,7 @@ class _Worker:
             if stored is None:
                 self.train(context, stage, model)
                 continue
+            add_parts(model, stage, context.fold.draws)
             model.load_parts(stored)
             self.outcome.record["stages_reused"] += 1
             self.emit(stage, [], done=True, reused=True)
@@ -216,7 +217,7 @@ class _Worker:
     def emit(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
         """Report these epochs of a stage, and whether it is done."""
         event = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
-        self.report({**event, "curve": curve, "windows": len(curve) * len(stage.train)})
+        self.report({**event, "curve": curve, "windows": len(curve) * len(stage.stepped)})
 
     def attention_table(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:
         """Weights of the channels (n_windows, n_channels) as a table with one row per window and channel; None if there are none.
@@ -239,7 +240,7 @@ class _Worker:
     def predict(self, context: TrainingContext, stages: tuple[PlannedStage, ...], model: Model) -> None:
         """Predict all windows of the target that no stage trained or validated on, and score them for the record.
 
-        Windows that share samples with such a window, or with one whose signals decided who is similar, are predicted and marked ``purged``:
+        Windows that share samples with such a window, or with one whose signals were looked at before, are predicted and marked ``purged``:
         they are not tested on (docs/protocol.md, Techniques). They are stored all the same, so that their effect can be looked at.
 
         Raises:
@@ -251,7 +252,8 @@ class _Worker:
         trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
         rows = np.setdiff1d(fold.target_windows, trained)
         used = np.union1d(trained, np.concatenate([stage.signals_used for stage in stages]))
-        p = predict(model, self.signals, rows, self.device)
+        reader = reader_of(stages, fold.index.participant_index)
+        p = predict(model, self.signals, rows, self.device, reader)
         if not np.isfinite(p).all():
             raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
         purged = np.isin(rows, fold.overlapping(rows, used)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
@@ -272,6 +274,5 @@ class _Worker:
         test_auroc = auroc(y[~purged], p[~purged])
         position = fold.index.participant_index
         self.outcome.record["trained_on"] = [participants_bitmap(position[stage.train]) for stage in stages]
-        last_stage = np.concatenate([stages[-1].train, stages[-1].validation])
-        self.outcome.record["people"] = len(np.unique(position[last_stage]))
+        self.outcome.record["people"] = len(np.unique(position[stages[-1].learned_from]))
         self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(test_auroc) else float(test_auroc)}

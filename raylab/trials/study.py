@@ -16,7 +16,7 @@ from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import Protocol, StageProtocol
-from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem
+from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem, workers_problem
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
 from raylab.trials.study_problems import sentences
@@ -270,6 +270,8 @@ class Study(StrictPart):
             for model, technique in self.trained
             for variant in technique.variants
         ]
+        if self.resources.workers > 1:
+            problems += [workers_problem(entry.name, variant) for entry in self.techniques for variant in entry.variants]
         if self.search:
             problems += [
                 f"`search` tries widths and steps, and {m.encoder} has none"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,44 @@ import raylab.techniques.selection
 import raylab.techniques.stage
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.folds.fold import Fold, FoldError, RowIds
-from raylab.models.network import PARTS, ModelSpec, build
-from raylab.models.registry import ENCODERS
+from raylab.folds.fold import NO_ROWS, Fold, FoldError, RowIds
+from raylab.models.network import ADDED, PARTS, WITHIN_TRUNK, ModelSpec, build
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS
 from raylab.techniques import registry
+from raylab.techniques.method import AnchoredHead, ClassMeans, Contrastive, EntropyMinimization, NormStatistics
 from raylab.techniques.registry import TECHNIQUES
-from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people
+from raylab.techniques.selection import Calibration, Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people
+from raylab.techniques.stage import Stage
 from raylab.training.batches import Signals
-from raylab.training.loop import train
-from raylab.training.protocol import Protocol
-from raylab.training.stage_hash import TrainingContext, plan_stages
+from raylab.training.loop import add_parts, predict, reader_of, train
+from raylab.training.protocol import Protocol, StageProtocol
+from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
-from raylab.trials.plan import plan
-from raylab.trials.run_trial import run_trial
+from raylab.trials.compatibility import technique_problem, workers_problem
+from raylab.trials.plan import plan, stages_of
+from raylab.trials.run_trial import StagePlanner, run_trial
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows, read_windows
 
-PROTOCOL = Protocol(epochs=2, batch_size=16)
+PROTOCOL = Protocol(epochs=2, batch_size=16, stages={"pretrain": StageProtocol(epochs=1)})
 TRAITS = {f"P{i}": {"age": float(20 + 5 * i), "gender": "female" if i % 2 else "male"} for i in range(1, 9)}
+
+
+def _axes_of(technique: str) -> set[str]:
+    return {axis.name for axis in TECHNIQUES[technique].axes}
+
+
+def _small_k(technique: str) -> dict[str, Any]:
+    """The clusters of a small cohort."""
+    return {"k": 2} if technique == "cluster_specific" else {}
+
+
+def _variant(technique: str, axes: dict[str, Any]) -> dict[str, Any]:
+    """The first variant that has these values."""
+    variants = TECHNIQUES[technique].variants({})
+    found = {**next(v for v in variants if axes.items() <= v.items()), **_small_k(technique)}
+    return found | ({"unit": "window"} if "unit" in found else {})  # `auto` is resolved when trials are planned
 
 
 @pytest.fixture
@@ -49,31 +68,199 @@ def _subject(windows: Windows, encoder: str, technique: str, target: str) -> Tra
     )
 
 
-def _moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    """Parts any of whose weights or batch statistics changed."""
-    return {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-
-
-@pytest.mark.parametrize(("technique", "encoder"), list(product(TECHNIQUES, ENCODERS)))
-def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, encoder: str, cohort: Path) -> None:
-    """On the simulated cohort: after each stage exactly the freed parts have moved, and the optimizer received exactly its windows."""
+@pytest.fixture(scope="module")
+def simulated(cohort: Path) -> Windows:
+    """The simulated cohort's slow channels: the fast ones only take longer."""
     windows = read_windows(Folder(cohort / "simulated"))
+    return replace(windows, signals={name: windows.signals[name] for name in ("eda", "rsp")})
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, dict[str, torch.Tensor]]:
+    """Weights of stages by their hash, as a run's store has them."""
+    return {}
+
+
+LOOKS = ("unlabelled", "penalty", "task", "by", "layers")  # axes whose values are other mechanisms, not other amounts
+VARIANTS = [
+    (name, dict(values))
+    for name, technique in TECHNIQUES.items()
+    for values in {
+        tuple((axis, value) for axis, value in variant.items() if axis in LOOKS): None for variant in technique.variants({})
+    }
+]
+CASES = [
+    pytest.param(name, axes, encoder, id=f"{name}-{'-'.join(str(value) for value in axes.values())}-{encoder}")
+    for name, axes in VARIANTS
+    for encoder in ENCODERS
+    # each technique with each encoder that it fits, and each of its mechanisms with fcn
+    if not technique_problem(ModelSpec(encoder), name, _variant(name, axes))
+    if encoder == "fcn" or axes == next(first for other, first in VARIANTS if other == name)
+]
+
+
+@pytest.mark.parametrize(("technique", "axes", "encoder"), CASES)
+def test_a_stage_moves_what_it_frees_and_sees_what_it_names(
+    technique: str, axes: dict[str, Any], encoder: str, simulated: Windows, trained: dict[str, dict[str, torch.Tensor]]
+) -> None:
+    """On the simulated cohort: after each stage exactly the freed parts have moved, it received exactly the windows that it names, and no label of
+    the target beyond the calibration windows."""
+    windows = simulated
     subject = _subject(windows, encoder, technique, "P02")
-    variant = {**TECHNIQUES[technique].variants({})[0], "unit": "window"}
-    if technique == "cluster_specific":
-        variant["k"] = 2
+    fold, people = subject.fold, windows.index.participant_index
+    variant = _variant(technique, axes)
     stages = TECHNIQUES[technique].stages(variant)
     planned = plan_stages(subject, stages, PROTOCOL)
-    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
+    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, fold.draws)
+    budget = Calibration(variant["budget"], variant["draw"], variant["unit"]).windows(fold) if "budget" in variant else NO_ROWS
     for stage, declared in zip(planned, stages, strict=True):
+        add_parts(network, stage, fold.draws)
+        if stage.hash in trained:  # techniques share it: it has been looked at
+            network.load_parts(trained[stage.hash])
+            continue
         before = {name: value.clone() for name, value in network.state_dict().items()}
         received: list[RowIds] = []
-        train(
-            network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append
-        )
-        present = {part for part in PARTS if network.part(part) is not None}
-        assert set(declared.trainable) & present == _moved(before, network.state_dict())
-        assert declared.windows.choose(subject.fold).train.tolist() == np.unique(np.concatenate(received)).tolist()
+        train(network, Signals(windows.signals), fold.y, stage, fold.draws, torch.device("cpu"), received.append, people=people)
+        moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+        for part in declared.trainable:
+            freed = network.state_of([part])
+            assert freed.keys() & moved or not freed, f"{part} did not move"
+        assert moved <= network.state_of(declared.trainable).keys()
+        assert _expected(declared, fold) == np.unique(np.concatenate(received)).tolist()
+        assert set(np.intersect1d(stage.labelled, fold.target_windows)) <= set(budget)
+        trained[stage.hash] = {name: value.clone() for name, value in network.state_of(declared.trainable).items()}
+    assert np.isfinite(
+        predict(network, Signals(windows.signals), fold.target_windows, torch.device("cpu"), reader_of(planned, people))
+    ).all()
+
+
+def _expected(stage: Stage, fold: Fold) -> list[int]:
+    """The windows that a stage should receive, from its selection and its method."""
+    split = stage.windows.choose(fold)
+    parts = [split.train]
+    if isinstance(stage.method, Contrastive | EntropyMinimization) or stage.method == NormStatistics(online=False):
+        parts.append(split.unlabelled)
+    if isinstance(stage.method, ClassMeans | AnchoredHead):
+        parts += [split.source, *(rows for pair in split.pseudo_targets for rows in pair)]
+    return np.unique(np.concatenate(parts)).tolist()
+
+
+def _changed(windows: Windows, rows: RowIds) -> Windows:
+    """The windows with other signals in these rows."""
+    signals = {name: values.copy() for name, values in windows.signals.items()}
+    for values in signals.values():
+        values[rows] = 3 - 2 * values[rows][:, ::-1]
+    return replace(windows, signals=signals)
+
+
+def _planned(context: TrainingContext, stages: tuple[PlannedStage, ...]) -> StagePlanner:
+    return lambda trial, index: (context, stages)
+
+
+@pytest.mark.parametrize(("technique", "axes"), VARIANTS, ids=str)
+def test_no_prediction_depends_on_what_is_not_declared(
+    technique: str, axes: dict[str, Any], people: Windows, tmp_path: Path
+) -> None:
+    """Other signals in the later half of the target's windows change no prediction of an earlier one, and other labels of windows that are no
+    calibration windows change nothing: unless the variant declares that it looks at all windows, and then the signals do."""
+    study = _study(
+        datasets=[{"windows": "made", "label": "stress", "participants": ["P1"]}],
+        models=[{"encoder": "fcn", "width": 1 / 32}],
+        techniques=[
+            {"name": technique, **axes, **({"budget": 2} if "budget" in _axes_of(technique) else {}), **_small_k(technique)}
+        ],
+        protocol={"epochs": 1, "batch_size": 16, "stages": {"pretrain": {"epochs": 1}, "history": {"epochs": 3}}},
+    )
+    (trial,) = plan(study, {"made": people.index})
+    context, stages = stages_of(trial, people.index)
+    fold = context.fold
+    # P1's windows are 0 to 9 of class 0 and 10 to 19 of class 1: calibration takes 0, 1, 10, 11, a first share 0 to 3
+    later = np.setdiff1d(fold.target_windows[12:], np.concatenate([stage.labelled for stage in stages]))
+    outcomes = [
+        run_trial(trial, version, StageStore(Folder(tmp_path / name)), planner=_planned(context, stages))
+        for name, version in (("as-is", people), ("later", _changed(people, later)))
+    ]
+    assert ["ok", "ok"] == [outcome.status for outcome in outcomes], [outcome.record["error"] for outcome in outcomes]
+    frames = [outcome.predictions.to_pandas().set_index("window")["p"] for outcome in outcomes]
+    earlier = [window for window in frames[0].index if window not in people.index.window[later]]
+    same = all(frames[0][window].tolist() == frames[1][window].tolist() for window in earlier)
+    assert same == (axes.get("unlabelled") != "all")
+    flipped = people.index.labels["stress"].copy()
+    hidden = np.setdiff1d(fold.target_windows, np.concatenate([stage.labelled for stage in stages]))
+    flipped[hidden] = 1 - flipped[hidden]
+    other = replace(people, index=replace(people.index, labels={"stress": flipped}))
+    told = replace(context, fold=replace(fold, index=other.index))
+    again = run_trial(trial, other, StageStore(Folder(tmp_path / "flipped")), planner=_planned(told, stages))
+    assert again.predictions.to_pandas()["p"].map(list).tolist() == frames[0].map(list).tolist()
+
+
+@pytest.mark.parametrize("name", CLASSICAL_MODELS)
+def test_classical_models_run_what_they_can_and_refuse_the_rest(name: str, people: Windows, tmp_path: Path) -> None:
+    """Every technique with each classical model: it runs, also from the store, or the study is refused with a sentence that names both."""
+    if CLASSICAL_MODELS[name].missing:
+        pytest.skip(CLASSICAL_MODELS[name].missing)
+    ran = set()
+    for technique in TECHNIQUES:
+        changes: dict[str, Any] = {
+            "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
+            "models": [{"encoder": name}],
+            "techniques": [
+                {"name": technique, **({"budget": 2} if "budget" in _axes_of(technique) else {}), **_small_k(technique)}
+            ],
+            "protocol": {},
+        }
+        problems = [technique_problem(ModelSpec(name), technique, variant) for variant in TECHNIQUES[technique].variants({})]
+        if any(problems):
+            assert all(technique in problem and name in problem for problem in problems)
+            with pytest.raises(StudyError, match=technique):
+                _study(**changes)
+            continue
+        ran.add(technique)
+        if technique not in (
+            "prototypes",
+            "similarity_weighting",
+        ):  # the others are the study's, whose tests are those of the models
+            continue
+        (trial,) = plan(_study(**changes), {"made": people.index})
+        outcome, again = (run_trial(trial, people, StageStore(Folder(tmp_path))) for _ in range(2))
+        assert ("ok", "ok", []) == (outcome.status, again.status, again.trained), outcome.record["error"]
+        assert again.predictions == outcome.predictions
+    classical = CLASSICAL_MODELS[name]
+    expected = {"prototypes"} if classical.has_space else set()
+    expected |= {"similarity_weighting"} if classical.weighs else set()
+    assert {"non_personalized", "hybrid", "cluster_specific", "user_dependent", *expected} == ran
+
+
+def test_what_cannot_work_is_refused_with_its_reason() -> None:
+    """Networks without batch norm, heads that are not linear, features that are votes, and workers that would share a loss over people."""
+    variants = {name: technique.variants({})[0] for name, technique in TECHNIQUES.items()}
+
+    def why(technique: str, encoder: str = "fcn", fusion: str = "late") -> str:
+        return technique_problem(ModelSpec(encoder, fusion), technique, variants[technique])
+
+    assert "mlp_lstm has no batch norm" in why("adabn", "mlp_lstm")
+    assert "transformer has no batch norm" in why("tent", "transformer")
+    assert "rnn has none" in why("affine", "rnn")
+    assert not why("affine", "transformer")
+    assert "linear head" in why("prototypes", fusion="weighted")
+    assert "linear head" in why("head_map", fusion="weighted")
+    assert not why("prototypes", fusion="stacked")
+    for technique in ("history", "robust", "pretrain"):
+        assert "votes" in why(technique, fusion="stacked")
+    refused = {name for name in TECHNIQUES if workers_problem(name, variants[name])}
+    assert {"robust", "reptile", "pretrain"} == refused
+    with pytest.raises(StudyError, match=r"resources.workers: reptile is trained by one worker"):
+        _study(techniques=["non_personalized", "reptile"], resources={"workers": 2})
+
+
+def test_what_is_looked_at_of_the_target_is_in_every_name() -> None:
+    """The axis ``unlabelled`` is named whatever its value; a single default of another axis is not."""
+    for technique in TECHNIQUES.values():
+        for variant in technique.variants({}):
+            if "unlabelled" in variant:
+                assert f"unlabelled={variant['unlabelled']}" in technique.variant_name(variant)
+    assert "unlabelled=past" == TECHNIQUES["adabn"].variant_name({"unlabelled": "past", "prior": 10})
+    assert {"tent"} == {name for name, technique in TECHNIQUES.items() if technique.warning}
 
 
 def _study(**changes: Any) -> Any:
@@ -96,10 +283,17 @@ def _run_all(trials: list[Trial], windows: Windows, folder: Path) -> Iterator[An
 
 def test_trainings_executed_equal_distinct_stages(people: Windows, tmp_path: Path) -> None:
     """A study of all techniques with all their variants trains every distinct stage once."""
-    study = _study(datasets=[{"windows": "made", "label": "stress", "participants": ["P1", "P2"]}])
+    study = _study(
+        datasets=[{"windows": "made", "label": "stress", "participants": ["P1"]}],
+        protocol={"epochs": 1, "batch_size": 16, "stages": {"pretrain": {"epochs": 1}}},
+    )
     trials = list(plan(study, {"made": people.index}))
     outcomes = list(_run_all(trials, people, tmp_path))
-    assert {"ok"} == {outcome.status for outcome in outcomes}
+    # ten windows of each label are all that P1 has
+    assert {"budget=10"} == {trial.labels["variant"] for trial in trials if trial.problem}
+    assert all(
+        outcome.status == ("missing" if trial.problem else "ok") for trial, outcome in zip(trials, outcomes, strict=True)
+    )
     needed = {stage for trial in trials for stage in trial.stages}
     executed = [stage for outcome in outcomes for stage in outcome.trained]
     assert sorted(needed) == sorted(executed)
@@ -261,5 +455,6 @@ def test_every_stage_has_windows_of_its_own_kind() -> None:
         for variant in technique.variants({}):
             for stage in technique.stages(variant):
                 assert stage.name.isidentifier()
-                assert set(stage.trainable) <= set(PARTS)
+                assert set(stage.trainable) <= {*PARTS, *ADDED, *WITHIN_TRUNK}
+                assert set(stage.adds) <= set(ADDED) & set(stage.trainable)
                 assert set(stage.overrides) <= fields

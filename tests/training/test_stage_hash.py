@@ -11,6 +11,7 @@ from builders.windows import make_windows, with_labels
 
 from raylab.folds.fold import Fold
 from raylab.models.network import AUTO, ModelSpec
+from raylab.techniques.method import ClassMeans, Episodes, History, Method, NormStatistics
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training import stage_hash as stage_hash_module
 from raylab.training.augment import Augmentation
@@ -88,6 +89,17 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.hyper.regularization: another": lambda case: with_stage(
         hyper=replace(case[0].hyper, regularization=Regularization(dropout=0.1))
     )(case),
+    "stage.method": with_stage(method=ClassMeans()),
+    "stage.method: another setting": with_stage(method=ClassMeans(k=1.0)),
+    "stage.method: another": with_stage(method=Episodes()),
+    "stage.adds": with_stage(adds={"low_rank": 4}),
+    "stage.adds: another size": with_stage(adds={"low_rank": 8}),
+    "stage.unlabelled": with_stage(unlabelled=np.arange(10)),
+    "stage.source": with_stage(source=np.arange(40, 50)),
+    "stage.pseudo_targets": with_stage(pseudo_targets=((np.arange(30, 32), np.arange(35, 40)),)),
+    "stage.pseudo_targets: exchanged": with_stage(pseudo_targets=((np.arange(35, 40), np.arange(30, 32)),)),
+    "stage.weights": with_stage(weights=np.linspace(0.5, 1.5, 30)),
+    "stage.weights: others": with_stage(weights=np.linspace(1.5, 0.5, 30)),
     "context.adapter": with_subject(adapter=True),
     "context.workers": with_subject(workers=2),
     "context.shapes: length": with_subject(shapes={"a": (8, 1), "b": (15, 1)}),
@@ -160,6 +172,13 @@ def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_stage_has_the_same_hash(change: Callable[[Case], Case]) -> None:
     """What decides no weight (made anew; under another name) leaves the hash."""
     assert stage_hash(*a_case()) == stage_hash(*change(a_case()))
+
+
+@pytest.mark.parametrize("method", [History("past"), NormStatistics(online=True)], ids=["history", "online statistics"])
+def test_windows_that_are_only_looked_at_in_prediction_leave_the_hash(method: Method) -> None:
+    """Weights that do not depend on the target's unlabelled windows are one training, whatever the target's windows are."""
+    stage, context = with_stage(method=method)(a_case())
+    assert stage_hash(stage, context) == stage_hash(replace(stage, unlabelled=people(context, "P1")), context)
 
 
 def test_window_ids_identify_windows_not_row_numbers(made: Windows) -> None:

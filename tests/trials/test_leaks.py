@@ -14,7 +14,6 @@ from raylab.folds.fold import NO_ROWS, Fold, RowIds
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.similarity import unlabelled
-from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage
 from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan, stages_of, training_context
@@ -24,6 +23,14 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
 
 SPEC = ModelSpec("fcn", width=1 / 128)
+STUDIED = (
+    "non_personalized",
+    "fine_tuning",
+    "hybrid",
+    "cluster_specific",
+    "multi_task",
+    "user_dependent",
+)  # with all their variants
 SMALL = {"epochs": 1, "batch_size": 8}
 
 people = st.lists(
@@ -54,13 +61,21 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
             "name": "leaks",
             "datasets": [{"windows": "made", "label": "stress"}],
             "models": [{"encoder": "fcn", "width": SPEC.width}],
-            "techniques": [*TECHNIQUES, {"name": "multi_task", "task": "user", "by": "data"}],
+            "techniques": [
+                *STUDIED,
+                *(
+                    {"name": name, "budget": 0.2} if "budget" in _axes(name) else name
+                    for name in TECHNIQUES
+                    if name not in STUDIED
+                ),
+                {"name": "multi_task", "task": "user", "by": "data"},
+                {"name": "similarity_weighting", "by": "data"},
+            ],
             "seeds": [seed],
-            "protocol": SMALL,
+            "protocol": {**SMALL, "stages": {"pretrain": {"epochs": 1}}},
         },
         "test",
     )
-    assert study.protocol == Protocol(**SMALL)
     trials = list(plan(study, {"made": windows.index}))
     if not trials:
         return  # nobody has a labelled window
@@ -71,27 +86,25 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
         for trial in (t for t in trials if t.target == target):
 
             def watch(stage: PlannedStage, rows: RowIds) -> None:
-                received.setdefault(stage.hash, []).append(rows)
+                received.setdefault(stage.hash, []).append(np.intersect1d(rows, stage.labelled))
 
             outcome = run_trial(trial, windows, store, on_batch=watch)
             assert outcome.status in ("ok", "missing"), outcome.record["error"]
             if outcome.predictions is None:
                 continue
-            needs = TECHNIQUES[trial.technique].needs(trial.variant)
-            _assert_clean(windows, target, trial.stages, received, needs, outcome.predictions.to_pandas())
+            _assert_clean(windows, trial, received, outcome.predictions.to_pandas())
 
 
-def _assert_clean(
-    windows: Windows,
-    target: str,
-    stages: tuple[str, ...],
-    received: dict[str, list[RowIds]],
-    needs: frozenset[str],
-    frame: pd.DataFrame,
-) -> None:
+def _axes(technique: str) -> set[str]:
+    return {axis.name for axis in TECHNIQUES[technique].axes}
+
+
+def _assert_clean(windows: Windows, trial: Trial, received: dict[str, list[RowIds]], frame: pd.DataFrame) -> None:
+    """``received``: by stage the rows that came with their labels."""
+    target, needs = trial.target, TECHNIQUES[trial.technique].needs(trial.variant)
     index = windows.index
     mine = np.flatnonzero(index.participant_index == index.participants.index(target))
-    seen = [np.unique(np.concatenate(received[stage])) for stage in stages]
+    seen = [np.unique(np.concatenate(received[stage])) for stage in trial.stages]
     if "target labels" not in needs:
         for rows in seen:
             assert not len(np.intersect1d(rows, mine))
@@ -101,7 +114,10 @@ def _assert_clean(
     assert not len(np.intersect1d(index.window[every], ids))
     labelled = mine[index.labels["stress"][mine] >= 0]
     assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids)
-    looked_at = unlabelled(Fold(index, "stress", target, 0)) if "target signals" in needs else NO_ROWS
+    # of the ways to look at signals without labels, two are of windows that are then not tested on
+    purges = trial.variant.get("unlabelled") == "first" or trial.variant.get("by") in ("data", "both")
+    assert ("target signals" in needs) == (purges or trial.variant.get("unlabelled") in ("past", "all"))
+    looked_at = unlabelled(Fold(index, "stress", target, 0)) if purges else NO_ROWS
     used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
     for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
         assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)

@@ -1,7 +1,9 @@
 """`raylab techniques`."""
 
 from raylab.cli.console import say
-from raylab.techniques.registry import TECHNIQUES
+from raylab.techniques.method import GRADIENT_DESCENT
+from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
+from raylab.techniques.stage import Stage, Technique
 
 
 def techniques() -> None:
@@ -11,16 +13,36 @@ def techniques() -> None:
     """
     for technique in TECHNIQUES.values():
         variants = technique.variants({})
-        needs = sorted(technique.needs(variants[0]))
-        shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
-        trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
-        trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
+        needs = sorted(frozenset().union(*(technique.needs(variant) for variant in variants)))
         say(f"{technique.name}: {technique.description}")
-        say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
+        say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; {_cost(technique)}")
+        if technique.warning:
+            say(f"  warning: {technique.warning}")
         for axis in technique.axes:
             say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.description})")
         for stage in technique.stages(variants[0]):
-            overrides = ", ".join(f"{name} {value:g}" for name, value in stage.overrides.items())
-            say(
-                f"  stage {stage.name}: {stage.windows}, frees {' + '.join(stage.trainable)}{f'; {overrides}' if overrides else ''}"
-            )
+            say(f"  stage {stage.name}: {_stage(stage)}")
+
+
+def _cost(technique: Technique) -> str:
+    """Trainings per fold (target and seed): of the default variants, and how many of them a study has anyway."""
+    chains = {
+        tuple(repr(stage) for stage in stages[: k + 1])
+        for variant in technique.variants({})
+        for stages in [technique.stages(variant)]
+        for k in range(len(stages))
+    }
+    reference = tuple(repr(stage) for stage in TECHNIQUES[REFERENCE_TECHNIQUE].stages({}))
+    shared = reference in chains and not technique.adapter
+    plural = "s" if len(chains) > 1 else ""
+    cost = f"{len(technique.variants({}))} variants, {len(chains)} training{plural} per target and seed"
+    if shared and technique.name != REFERENCE_TECHNIQUE:
+        cost += f", {len(chains) - 1} beside {REFERENCE_TECHNIQUE}, whose training they continue"
+    return cost.replace("1 variants", "1 variant")
+
+
+def _stage(stage: Stage) -> str:
+    overrides = ", ".join(f"{name} {'none' if value is None else value}" for name, value in stage.overrides.items())
+    method = "" if stage.method == GRADIENT_DESCENT else f"; {stage.method}"
+    frees = f"frees {' + '.join(stage.trainable)}" if stage.trainable else "frees nothing"
+    return f"{stage.windows}, {frees}{method}{f'; {overrides}' if overrides else ''}"

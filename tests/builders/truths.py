@@ -1,0 +1,146 @@
+"""Simulated cohorts in which a technique must win, or must not: windows made directly, small enough for hundreds of trainings in minutes.
+
+A window has noise in every feature and its class as a response; a truth says what differs between people. Classes come in runs of three windows.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.scores.metrics import auroc
+from builders.windows import make_windows
+from raylab.files import Folder
+from raylab.training.stage_store import StageStore
+from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
+from raylab.trials.study import parse_study
+from raylab.windows.dataset import Windows
+from raylab.windows.segmentation import statistics
+
+PEOPLE, WINDOWS, LENGTH, FEATURES = 12, 36, 8, 4
+TARGETS = ("P01", "P02", "P03")
+MODEL = {"encoder": "fcn", "width": 1 / 16}
+PROTOCOL: dict[str, Any] = {
+    "epochs": 8,
+    "batch_size": 32,
+    "stages": {
+        "pretrain": {"epochs": 5},
+        "history": {"epochs": 20, "learning_rate": 0.01},
+        "calibration": {"epochs": 15, "learning_rate": 0.003, "batch_size": 4},
+        "lora": {"epochs": 15, "learning_rate": 0.01, "batch_size": 4},
+        "affine": {"epochs": 15, "learning_rate": 0.01, "batch_size": 4},
+        "tent": {"epochs": 2},
+    },
+}
+Signal = npt.NDArray[np.float64]
+# from a person's number, classes (n,) and generator to the values of channels a and b, each (n, FEATURES)
+Truth = Callable[[int, Signal, np.random.Generator], tuple[Signal, Signal]]
+
+
+def _response(y: Signal, direction: Signal, strength: float = 1.0) -> Signal:
+    return np.outer(strength * (y - 0.5), direction)
+
+
+def alike(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """Everyone responds alike: nothing to personalize, whatever is looked at."""
+    return _response(y, np.array([0.8, 0.8, 0.0, 0.0])), np.zeros((len(y), FEATURES))
+
+
+def own_direction(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """Everyone responds in a direction of their own."""
+    direction = rng.normal(size=FEATURES)
+    return _response(y, direction / np.linalg.norm(direction), 2.0), np.zeros((len(y), FEATURES))
+
+
+def shifted(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """Class 1 deviates from the level, up or down; the people who are tested have another level and gain than all others, as with another device."""
+    x = np.zeros((len(y), FEATURES))
+    x[:, 0] = y * rng.choice([-1.0, 1.0], len(y)) * 2.5
+    if number < len(TARGETS):
+        x = 2 * x + rng.choice([-1.0, 1.0], FEATURES) * rng.uniform(3, 5, FEATURES)
+    return x, np.zeros_like(x)
+
+
+def two_types(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """Two types respond in directions 120 degrees apart, and age tells the type."""
+    direction = np.array([[1.0, 0, 0, 0], [-0.5, np.sqrt(0.75), 0, 0]])[number % 2]
+    return _response(y, direction, 1.5), np.zeros((len(y), FEATURES))
+
+
+def hidden_types(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """Two types respond in opposite directions in channel a, and the level of channel b tells the type, faintly in each window."""
+    sign = (-1) ** number
+    return _response(y, np.array([1.0, 0, 0, 0]), 2.0 * sign), np.full((len(y), FEATURES), 0.7 * sign)
+
+
+def misled(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """A weak response that all share, and a stronger one of the other sign in the people who are tested, and in two of those who are trained on."""
+    sign = -1 if number < len(TARGETS) + 2 else 1
+    return _response(y, np.array([1.0, 0, 0, 0])) + _response(y, np.array([0, 1.5 * sign, 0, 0])), np.zeros((len(y), FEATURES))
+
+
+def cohort(truth: Truth, seed: int) -> Windows:
+    """Windows of 12 people, 36 each, half of each class."""
+    y = np.tile(np.repeat([0, 1], 3), WINDOWS // 6)
+    names = [f"P{number + 1:02d}" for number in range(PEOPLE)]
+    # age tells the type of `two_types` and nothing in the other truths
+    ages = {name: {"age": 30.0 + 20 * (number % 2)} for number, name in enumerate(names)}
+    windows = make_windows({name: y.tolist() for name in names}, length=LENGTH, step_s=10.0, seed=seed, traits=ages)
+    parts: dict[str, list[Signal]] = {"a": [], "b": []}
+    for number in range(PEOPLE):
+        rng = np.random.default_rng([seed, number])
+        for channel, levels in zip("ab", truth(number, y.astype(np.float64), rng), strict=True):
+            # noise of each window's level, and of each step
+            noise = rng.normal(0, 0.6, (len(y), 1, FEATURES)) + rng.normal(0, 1, (len(y), LENGTH, FEATURES))
+            parts[channel].append(levels[:, None] + noise)
+    signals = {name: np.concatenate(values).astype(np.float32) for name, values in parts.items()}
+    channels = tuple(
+        channel.changed(length=LENGTH, n_features=FEATURES, rate_hz=LENGTH / 10) for channel in windows.index.card.channels
+    )
+    card = windows.index.card.changed(channels=channels, fingerprint=f"{truth.__name__} {seed}")
+    described = {name: statistics(values) for name, values in signals.items()}
+    return Windows(replace(windows.index, card=card, statistics=described), signals)
+
+
+def gains(
+    truth: Truth, seed: int, techniques: Sequence[Mapping[str, Any]], model: Mapping[str, Any] = MODEL
+) -> dict[str, float]:
+    """Variant to the mean, over three targets, of its AUROC less that of ``non_personalized`` on the same windows."""
+    windows = cohort(truth, seed)
+    channels = ["a", "b"] if truth is hidden_types else ["a"]  # a second tower takes as long as the first
+    study = parse_study(
+        {
+            "name": "truth",
+            "datasets": [{"windows": "made", "label": "stress", "participants": list(TARGETS), "channels": channels}],
+            "models": [dict(model)],
+            "techniques": ["non_personalized", *[dict(technique) for technique in techniques]],
+            "seeds": [seed],
+            "protocol": PROTOCOL if model is MODEL else {},
+        },
+        "truth",
+    )
+    frames: dict[tuple[str, str], Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = StageStore(Folder(folder))
+        for trial in plan(study, {"made": windows.index}):
+            outcome = run_trial(trial, windows, store)
+            assert outcome.status == "ok", outcome.record["error"]
+            assert outcome.predictions is not None
+            name = trial.technique if trial.labels["variant"] == "-" else f"{trial.technique} {trial.labels['variant']}"
+            frames[name, trial.target] = outcome.predictions.to_pandas().set_index("window")
+
+    def score(frame: Any) -> float:
+        return float(auroc(frame["y_true"].to_numpy(), np.stack(frame["p"].to_list())))
+
+    found: dict[str, list[float]] = {}
+    for (name, target), frame in frames.items():
+        if name != "non_personalized":
+            tested = frame[~frame["purged"]]
+            found.setdefault(name, []).append(score(tested) - score(frames["non_personalized", target].loc[tested.index]))
+    return {name: float(np.mean(values)) for name, values in found.items()} | {
+        "AUROC of non_personalized": float(np.mean([score(f) for (name, _), f in frames.items() if name == "non_personalized"]))
+    }
