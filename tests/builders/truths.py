@@ -58,7 +58,7 @@ def own_direction(number: int, y: Signal, rng: np.random.Generator) -> tuple[Sig
 
 
 def shifted(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
-    """Class 1 deviates from the level, up or down; the people who are tested have another level and gain than all others, as with another device."""
+    """Class 1 deviates from the level, up or down; the three who are tested in turn have another level and gain than the other nine."""
     x = np.zeros((len(y), FEATURES))
     x[:, 0] = y * rng.choice([-1.0, 1.0], len(y)) * 2.5
     if number < len(TARGETS):
@@ -79,7 +79,7 @@ def hidden_types(number: int, y: Signal, rng: np.random.Generator) -> tuple[Sign
 
 
 def misled(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
-    """A weak response that all share, and a stronger one of the other sign in the people who are tested, and in two of those who are trained on."""
+    """A weak response that all share, and a stronger one, which is reversed in five people: the three who are tested in turn, and two others."""
     sign = -1 if number < len(TARGETS) + 2 else 1
     return _response(y, np.array([1.0, 0, 0, 0])) + _response(y, np.array([0, 1.5 * sign, 0, 0])), np.zeros((len(y), FEATURES))
 
