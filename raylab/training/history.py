@@ -39,16 +39,17 @@ class HistoryReader:
         assert network.film is not None
         features = features_of(network, signals, rows, device)
         context = torch.empty_like(features)
-        centre = network.film.centre
+        centre = network.film.centre.cpu().double()
         for person in np.unique(self.people[rows]):
             own = self.rows[self.people[self.rows] == person]
-            of_own = features_of(network, signals, own, device)
+            of_own = features_of(network, signals, own, device).cpu().double()
             mine = np.flatnonzero(self.people[rows] == person)
-            count = torch.from_numpy(counts_of_history(own, rows[mine], self.method.which)).to(device)
-            # sums over the first 0, 1, 2, ... windows, in double precision: which windows follow must change no bit
-            sums = torch.cat([torch.zeros_like(of_own[:1]).double(), of_own.double().cumsum(dim=0)])
-            mean = (sums[count] + self.method.prior * centre.double()) / (count[:, None] + self.method.prior)
-            context[torch.from_numpy(mine).to(device)] = mean.to(features.dtype)
+            count = torch.from_numpy(counts_of_history(own, rows[mine], self.method.which))
+            # Sums over the first 0, 1, 2, ... windows, in double precision: which windows follow must change no bit. On the processor, because a GPU
+            # has no deterministic running sum.
+            sums = torch.cat([torch.zeros_like(of_own[:1]), of_own.cumsum(dim=0)])
+            mean = (sums[count] + self.method.prior * centre) / (count[:, None] + self.method.prior)
+            context[torch.from_numpy(mine).to(device)] = mean.to(features)
         return torch.cat([features, context], dim=1)
 
 

@@ -102,7 +102,7 @@ class Job:
         """
         record: Epoch = {"epoch": 1, "loss": loss, "learning_rate": 0.0, **found}
         refuse_nonfinite(record, self.stage)
-        received = self.stage.learned_from
+        received = self.stage.received
         self.on_batch(received)
         self.on_epoch(record)
         return TrainingResult([record], best_epoch=1, steps=1, seen=received)

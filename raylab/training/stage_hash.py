@@ -65,6 +65,11 @@ class PlannedStage:
         return np.union1d(self.train, self.unlabelled) if self.method.steps_on_unlabelled else self.train
 
     @property
+    def received(self) -> RowIds:
+        """The windows that the training counts: those that an optimizer receives, or, without one, that the stage is computed from."""
+        return self.stepped if self.method.loops else self.learned_from
+
+    @property
     def labelled(self) -> RowIds:
         """The windows whose labels the stage may read; to the training all others have none."""
         pairs = [rows for pair in self.pseudo_targets for rows in pair]

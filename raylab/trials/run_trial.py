@@ -217,7 +217,7 @@ class _Worker:
     def emit(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
         """Report these epochs of a stage, and whether it is done."""
         event = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
-        self.report({**event, "curve": curve, "windows": len(curve) * len(stage.stepped)})
+        self.report({**event, "curve": curve, "windows": len(curve) * len(stage.received)})
 
     def attention_table(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:
         """Weights of the channels (n_windows, n_channels) as a table with one row per window and channel; None if there are none.

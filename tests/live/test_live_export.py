@@ -10,7 +10,9 @@ from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
-from raylab.live.export import _sentences
+from raylab.live.export import _sentences, require_exportable
+from raylab.trials.plan import plan
+from raylab.trials.study import parse_study
 from raylab.windows.dataset import Windows
 
 
@@ -24,6 +26,30 @@ def test_sentences_are_those_that_the_dataset_declares(made: Windows, dataset: s
     index = with_card(made, dataset=dataset, channels=(a, b.changed(unit=unit))).index
     assert expected == len(_sentences(index, ("a", "b")))
     assert () == _sentences(index, ("a",))
+
+
+def test_techniques_that_a_model_file_cannot_hold_say_so(made: Windows) -> None:
+    """Added parts, predictions that read other windows, and classical models whose decision was replaced; all others can be exported."""
+    names = ["non_personalized", "lora", "affine", "reptile", "adabn", "history", "prototypes", "head_map", "tent"]
+    study = {
+        "name": "s",
+        "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
+        "models": [{"encoder": "fcn"}, {"encoder": "lda", "techniques": ["prototypes"]}],
+        "techniques": names,
+    }
+    refused = set()
+    for trial in plan(parse_study(study, "s"), {"made": made.index}):
+        try:
+            require_exportable(trial)
+        except RaylabError:
+            refused.add((trial.model.encoder, trial.technique, trial.variant.get("unlabelled", "")))
+    looks = ("past", "first", "all")
+    assert {
+        ("fcn", "lora", ""),
+        ("fcn", "adabn", "past"),
+        *(("fcn", "history", x) for x in looks),
+        ("lda", "prototypes", ""),
+    } == refused
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from raylab import cli
 from raylab.runs.cost import START_S, estimate
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
+from raylab.runs.stage_timing import survey, time_stage
+from raylab.techniques.registry import TECHNIQUES
+from raylab.trials.plan import plan
 from raylab.trials.study import Study, parse_study
+from raylab.windows.dataset import Windows
 
 
 def study(people: list[str] | None = None, **protocol: Any) -> Study:
@@ -37,6 +41,27 @@ def test_the_counts_are_those_of_the_run(cohort: Path, tmp_path: Path) -> None:
     after = estimate(study(), str(cohort), str(tmp_path), "local")
     assert (15, 0, []) == (after.trials, after.pending, after.needed)
     assert 0 == after.seconds(lambda item: item.epochs)
+
+
+def test_stages_without_epochs_are_counted_and_timed(made: Windows) -> None:
+    """Every stage of every technique can be timed, whatever its method, on a network and a classical model; what is computed at once counts once."""
+    techniques = [
+        {"name": name, **({"budget": 2} if "budget" in {a.name for a in t.axes} else {})} for name, t in TECHNIQUES.items()
+    ]
+    asked = {
+        "name": "cost",
+        "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
+        "models": [{"encoder": "fcn", "width": 1 / 64}, {"encoder": "ridge", "techniques": ["non_personalized", "prototypes"]}],
+        "techniques": [t for t in techniques if t["name"] not in ("cluster_specific", "multi_task", "similarity_weighting")],
+        "protocol": {"epochs": 4, "batch_size": 16},
+    }
+    needed, _ = survey(list(plan(parse_study(asked, "test"), {"made": made.index})), {"made": made.index})
+    at_once = {item.shape.stage for item in needed.values() if item.epochs == 1 and item.trial.model.encoder == "fcn"}
+    assert {"prototypes", "norm_statistics", "head_map", "tent"} == at_once  # tent has one epoch
+    for stage in {item.shape: item for item in needed.values()}.values():
+        timing = time_stage(stage.trial, stage.shape.stage, made, "cpu")
+        assert timing.step_s >= 0
+        assert timing.window_s > 0
 
 
 @pytest.mark.slow  # it measures time, which a busy machine spoils

@@ -62,3 +62,22 @@ def test_cautions_and_what_a_choice_of_channels_means_are_told() -> None:
     assert "wesad: Careful." in told
     assert "wesad: one device only, not the paper's input of 14 channels from chest and wrist." in told
     assert not [line for line in _notes() if "device" in line]
+
+
+def test_a_technique_that_degrades_stands_behind_its_warning() -> None:
+    """A study with tent says so under every table, any other does not."""
+    index = make_windows({f"P{i}": [0, 1] for i in range(3)}).index
+
+    def warned(*techniques: str) -> list[str]:
+        study = {
+            "name": "s",
+            "datasets": [{"windows": "made", "label": "stress"}],
+            "models": [{"encoder": "fcn"}],
+            "techniques": list(techniques),
+        }
+        read = parse_study(study, "s")
+        return [line for line in notes(read, check_datasets(read, {"made": index})) if "tent" in line]
+
+    (line,) = warned("non_personalized", "tent")
+    assert line.startswith("warning: ")
+    assert [] == warned("non_personalized", "adabn")

@@ -31,6 +31,7 @@ STUDIED = (
     "multi_task",
     "user_dependent",
 )  # with all their variants
+ONE_VALUE = {"budget": 0.2, "penalty": "groupdro"}  # of axes whose values choose no other windows
 SMALL = {"epochs": 1, "batch_size": 8}
 
 people = st.lists(
