@@ -175,8 +175,9 @@ def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages
     """The model's weights, and the weights of the parts that its calibration trained, before that calibration.
 
     Raises:
-        RaylabError: if those of a stage are missing or damaged.
+        RaylabError: if a model file cannot hold the model, or if the weights of a stage are missing or damaged.
     """
+    require_exportable(trial)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     calibrates = _is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
@@ -211,7 +212,6 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
-    require_exportable(trial)
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
