@@ -21,17 +21,22 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
     comparisons = dict(list(report.comparison.groupby(CELL, sort=True)))
     slugs = report_figures.slugs(comparisons)
     cells = {names: _cell_section(report, ReportCell(names, slugs[names]), parts) for names in comparisons}
+    with_techniques = [names for names in comparisons if not report.rows("chosen", ReportCell(names, slugs[names])).empty]
+    plain = [comparison_table.title(names) for names in comparisons if with_techniques and names not in with_techniques]
     return Page(
         title=f"{report.origin.get('study') or 'run'}: does personalization help new people?",
         intro=_intro(report),
         warnings=_warnings(report),
-        verdicts=tuple((cells[names], _verdict(report, ReportCell(names, slugs[names]))) for names in comparisons),
+        verdicts=tuple(
+            (cells[names], _verdict(report, ReportCell(names, slugs[names]))) for names in with_techniques or comparisons
+        ),
         method=(
             "Each technique is compared with non_personalized, its variant chosen for each participant by the others, paired over participants; "
             "the test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share; p is "
             "adjusted by Holm over the techniques of one dataset, label and model. That is the only verdict; a technique's variants are detail "
             "behind it, and everything marked descriptive is not part of it. "
             f"{'' if report.frames['best_reference'].empty else AGAINST_BEST}"
+            f"{'Without a technique to compare, and so without a verdict here: ' + '; '.join(plain) + '. ' if plain else ''}"
             f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
         ),
         sections=(
