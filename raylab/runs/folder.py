@@ -126,12 +126,21 @@ class RunFolder:
         self._keep_table("transcripts.parquet", transcripts)
         self._keep_table("window_summaries.parquet", summaries)
         self._keep_table("window_order.parquet", orders)
-        last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
-        if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
-            raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
+        last = self.provenance()
         earlier = last.pop("earlier", [])
         if last != provenance:
             self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([last] if last else [])]})
+
+    def provenance(self) -> dict[str, Any]:
+        """The provenance of the last start; empty before the first.
+
+        Raises:
+            RaylabError: if it is damaged.
+        """
+        last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
+        if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
+            raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
+        return last
 
     def _keep_table(self, name: str, table: pa.Table | None) -> None:
         """Make the stored table this one, or remove it; one that would not change stays untouched."""

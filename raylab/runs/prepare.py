@@ -5,7 +5,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.names import check_names, nfc
+from raylab.plugins import Plugin, enter_same
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import Baseline, Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
@@ -57,6 +58,7 @@ class PrepareRequest:
         normalization: of utterances; none if None.
         exclude: participants to leave out.
         feature_contexts_s: seconds that features are computed from (``raylab.windows.feature_channels``); empty: a window; None: no features.
+        plugins: that a process which reads has to enter, as this one did (``raylab.plugins``).
     """
 
     dataset: str
@@ -68,10 +70,16 @@ class PrepareRequest:
     options: dict[str, Any] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     feature_contexts_s: tuple[float, ...] | None = None
+    plugins: tuple[Plugin, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was derived of them may hold code of a plugin, which another process has yet to enter."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def reader(self) -> Dataset:
         """The dataset, as the root describes it if it describes itself."""
+        enter_same(self.plugins)
         return DATASETS[self.dataset].at(Path(self.root))
 
     @property

@@ -10,7 +10,7 @@ from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from analysis.statistics.model_comparison import ALL_PAIRS, DATASETS, MODELS
 from raylab.errors import StudyError, shown
 from raylab.models.network import ModelSpec
-from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, model_names
 from raylab.names import checked_name, nfc
 from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
@@ -58,7 +58,7 @@ class ModelEntry(StrictPart):
     """A model of the study.
 
     Attributes:
-        encoder: a name of ``MODEL_NAMES``.
+        encoder: a name of ``raylab.models.registry.model_names``.
         fusion: a name of ``FUSIONS``.
         width: factor on the units or maps of every layer.
         modalities: modalities of the dataset that the model gets; all if None.
@@ -75,7 +75,7 @@ class ModelEntry(StrictPart):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelEntry":
-        for kind, value, names in (("encoder", self.encoder, MODEL_NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
+        for kind, value, names in (("encoder", self.encoder, model_names()), ("fusion", self.fusion, tuple(FUSIONS))):
             if value not in names:
                 raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
         if problems := model_problems(self.spec):

@@ -11,7 +11,7 @@ from builders.windows import make_windows, with_card
 
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, model_names
 from raylab.runs.folder import RunFolder
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training.stage_store import StageStore
@@ -30,7 +30,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "multi_task": [{"task": "user"}],
     "user_dependent": [{"budget": 3}],
 }
-MODELS = list(product(FUSIONS, MODEL_NAMES))
+MODELS = list(product(FUSIONS, model_names()))
 SOUND = [(fusion, encoder) for fusion, encoder in MODELS if fusion == "late" or encoder not in CLASSICAL_MODELS]
 
 
@@ -116,7 +116,7 @@ def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str
     assert "ok" == outcome.status, outcome.record["error"]
 
 
-@pytest.mark.parametrize("encoder", [name for name in MODEL_NAMES if name not in CLASSICAL_MODELS])
+@pytest.mark.parametrize("encoder", [name for name in model_names() if name not in CLASSICAL_MODELS])
 def test_networks_are_refused_on_signals_in_their_units(encoder: str, people: Windows) -> None:
     """A network does not scale what it sees: the sentence names the normalizations and the models without a network."""
     raw = with_card(people, preprocessing=Preprocessing(normalization="none"))

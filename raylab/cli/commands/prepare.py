@@ -1,12 +1,13 @@
 """`raylab prepare`."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles, one_of
 from raylab.errors import RaylabError
+from raylab.plugins import entered
 from raylab.recordings import DATASETS
 from raylab.runs.cluster import connect
 from raylab.runs.dataset_check import check_dataset
@@ -15,7 +16,6 @@ from raylab.runs.prepare import prepare as prepare_dataset
 from raylab.windows.preprocess import FIRST_S, Preprocessing, Scale
 from raylab.yaml_file import YamlFileError, parse_yaml
 
-DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
 Normalization = Literal["recording", "past", "first_minutes", "baseline_condition", "none", "per_speaker"]
 OF_SIGNALS = "recording, past, first_minutes, baseline_condition or none"
 LONGEST_CONTEXT_S = 3600.0
@@ -59,7 +59,7 @@ Contexts = Annotated[
 
 
 def prepare(
-    dataset: Annotated[DatasetName, typer.Argument(help="a name of `raylab datasets`")],
+    dataset: Annotated[str, typer.Argument(callback=one_of(lambda: DATASETS), help="a name of `raylab datasets`")],
     out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[
@@ -85,6 +85,7 @@ def prepare(
         bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
     ] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Turn a dataset's raw files into windows.
 
@@ -98,7 +99,7 @@ def prepare(
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
     settings = _settings(dataset, normalization, {"step_s": stride, "scale": scale, "first_s": first_seconds})
     request = PrepareRequest(
-        dataset.value,
+        dataset,
         root,
         out or "",
         tuple(label or ()),
@@ -106,6 +107,7 @@ def prepare(
         parse_options(option or []),
         tuple(exclude or ()),
         _contexts(features, context or []),
+        entered(),
     )
     connect(address)
     if not check:

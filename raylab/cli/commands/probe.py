@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
 from raylab.trials.study import read_study
 from raylab.validity.label_flip_probe import flipped_labels
@@ -33,6 +34,7 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(help="so many trials, of every variant in turn", rich_help_panel=f"Of {FLIPPED}")
     ] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Put a dataset through a leak probe: windows with a known right result, or a study with its test labels flipped.
 

@@ -1,10 +1,12 @@
 """`raylab techniques`."""
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
+from raylab.plugins import shown_origin
 from raylab.techniques.registry import TECHNIQUES
 
 
-def techniques() -> None:
+def techniques(plugin: PluginFiles = None) -> None:
     """List the techniques: what each trains on, what it needs, and how many trainings it costs.
 
     Example: raylab techniques
@@ -15,7 +17,7 @@ def techniques() -> None:
         shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
         trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
         trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
-        say(f"{technique.name}: {technique.description}")
+        say(f"{technique.name}: {technique.description}{shown_origin('TECHNIQUES', technique.name)}")
         say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
         for axis in technique.axes:
             say(f"  {axis.name}: {', '.join(str(value) for value in axis.default)} (allowed: {axis.description})")

@@ -1,0 +1,201 @@
+"""The tests that raylab's own techniques pass, as functions, for techniques of plugins (docs/extend.md)."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from raylab.files import Folder
+from raylab.folds.fold import NO_ROWS, Fold, RowIds
+from raylab.models.network import PARTS, ModelSpec, build
+from raylab.techniques.registry import TECHNIQUES
+from raylab.techniques.selection import TARGET_LABELS, TARGET_SIGNALS
+from raylab.techniques.similarity import unlabelled
+from raylab.techniques.stage import Technique
+from raylab.training.batches import Signals
+from raylab.training.loop import train
+from raylab.training.protocol import Protocol
+from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
+from raylab.training.stage_store import StageStore
+from raylab.trials.plan import plan, stages_of
+from raylab.trials.run_trial import Outcome, run_trial
+from raylab.trials.study import parse_study
+from raylab.trials.trial import Trial
+from raylab.windows.card import LabelCard, ParticipantCard, WindowsCard
+from raylab.windows.channel_card import ChannelCard
+from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.preprocess import Preprocessing
+from raylab.windows.segmentation import NO_LABEL, statistics
+
+PROTOCOL = Protocol(epochs=2, batch_size=16)
+WIDTH = 1 / 16
+LABEL = "stress"
+
+
+def simulated_windows(people: int = 8, seed: int = 0, runs: int = 2, run: int = 8) -> Windows:
+    """A simulated cohort for tests: two channels of noise plus the class, traits of age and gender, and in the middle of each person's time a
+    window without a label.
+
+    Args:
+        people: participants, named P1, P2, ...
+        runs: runs of each of the two classes, in turn.
+        run: windows of a run; one starts every 5 s and lasts 10 s.
+    """
+    rng = np.random.default_rng(seed)
+    names = [f"P{i}" for i in range(1, people + 1)]
+    labels = np.repeat(np.arange(2 * runs) % 2, run)
+    labels = np.insert(labels, len(labels) // 2, NO_LABEL)
+    y = np.tile(labels, people).astype(np.int8)
+    person = np.repeat(np.arange(people, dtype=np.int32), len(labels))
+    position = np.tile(np.arange(len(labels)), people)
+    signals = {
+        name: (rng.normal(0, 1, (len(y), length, 1)) + y[:, None, None]).astype(np.float32)
+        for name, length in (("a", 8), ("b", 16))
+    }
+    traits: list[dict[str, Any]] = [
+        {"age": float(20 + 5 * i % 37), "gender": "female" if i % 2 else "male"} for i in range(people)
+    ]
+    counts = {LABEL: dict.fromkeys(("rest", "stress"), 0)}
+    card = WindowsCard(
+        format=1,
+        dataset="simulated_test",
+        raylab="0",
+        caution="simulated",
+        licence="none",
+        citation="none",
+        options={},
+        preprocessing=Preprocessing(),
+        labels=(LabelCard(name=LABEL, classes=("rest", "stress"), decide="mode"),),
+        channels=tuple(
+            ChannelCard(
+                name=name,
+                modality="a.u.",
+                recorded_hz=values.shape[1] / 10,
+                rate_hz=values.shape[1] / 10,
+                unit="a.u.",
+                length=values.shape[1],
+                n_features=1,
+                variable=False,
+            )
+            for name, values in signals.items()
+        ),
+        similarity_traits=("age", "gender"),
+        participants=tuple(
+            ParticipantCard(name=name, windows=0, duration_s=0.0, counts=counts, traits=values, fingerprint="simulated")
+            for name, values in zip(names, traits, strict=True)
+        ),
+        fingerprint=f"simulated-{people}-{seed}-{runs}-{run}",
+    )
+    index = WindowIndex(
+        card,
+        tuple(names),
+        person * 1_000_000 + position.astype(np.int64),
+        person,
+        np.zeros(len(y), np.int32),
+        position * 5.0,
+        {LABEL: y},
+        {name: statistics(values) for name, values in signals.items()},
+    )
+    return Windows(index, signals)
+
+
+def check_technique(technique: Technique, encoders: Sequence[str] = ("fcn",), windows: Windows | None = None) -> None:
+    """The test of raylab's own techniques, for one that is in the table (``raylab.plugins.enter_files`` enters a plugin's).
+
+    On a simulated cohort, for every variant that runs unless a study names others: each stage moves the parts that it frees and no other, and
+    receives the windows that it names and no other; no window of the target in a stage that needs no label of it; none that is tested was
+    trained on, or shares samples with one that was.
+
+    Args:
+        encoders: the first variant's stages are trained with each of them.
+        windows: other windows, with traits and the label ``stress``.
+
+    Raises:
+        AssertionError: saying what was expected.
+    """
+    assert TECHNIQUES.get(technique.name) is technique, f"{technique.name} is not in the table; enter the plugin first"
+    data = windows or simulated_windows()
+    variants = technique.variants({})
+    for encoder in encoders:
+        check_stages(technique, variants[0], encoder, data)
+    for variant in variants:
+        check_leaks(technique, variant, data)
+
+
+def check_stages(technique: Technique, variant: Mapping[str, Any], encoder: str, windows: Windows, target: str = "") -> None:
+    """After each stage exactly the freed parts have moved, and the optimizer received exactly its windows.
+
+    Args:
+        target: the held-out participant; the second one if empty.
+    """
+    shapes = {name: (values.shape[1], values.shape[2]) for name, values in windows.signals.items()}
+    fold = Fold(windows.index, LABEL, target or windows.index.participants[1], 0)
+    context = TrainingContext(fold, ModelSpec(encoder, width=WIDTH), technique.adapter, shapes)
+    stages = technique.stages(variant)
+    planned = plan_stages(context, stages, PROTOCOL)
+    network = build(context.model, shapes, context.n_classes, context.adapter, fold.draws)
+    for stage, declared in zip(planned, stages, strict=True):
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        received: list[RowIds] = []
+        train(network, Signals(windows.signals), fold.y, stage, fold.draws, torch.device("cpu"), received.append)
+        after = network.state_dict()
+        moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+        freed = {part for part in declared.trainable if network.part(part) is not None}
+        assert freed <= set(PARTS), f"stage {stage.name} frees {freed}, there are {PARTS}"
+        assert freed == moved, f"stage {stage.name} frees {sorted(freed)}, and {sorted(moved)} moved"
+        expected = declared.windows.choose(fold).train.tolist()
+        assert expected == np.unique(np.concatenate(received)).tolist(), f"stage {stage.name} received other windows"
+
+
+def check_leaks(technique: Technique, variant: Mapping[str, Any], windows: Windows) -> None:
+    """Train the variant for the first participant by the worker, and look at every window that an optimizer received."""
+    study = parse_study(
+        {
+            "name": "check",
+            "datasets": [{"windows": "made", "label": LABEL, "participants": [windows.index.participants[0]]}],
+            "models": [{"encoder": "fcn", "width": 1 / 128}],
+            "techniques": [{"name": technique.name, "axes": {name: [value] for name, value in variant.items()}}],
+            "protocol": {"epochs": 1, "batch_size": 16},
+        },
+        "check_technique",
+    )
+    for trial in plan(study, {"made": windows.index}):
+        assert not trial.problem, f"{technique.name} {dict(variant)}: {trial.problem}"
+        received: dict[str, list[RowIds]] = {}
+
+        def watch(stage: PlannedStage, rows: RowIds, received: dict[str, list[RowIds]] = received) -> None:
+            received.setdefault(stage.hash, []).append(rows)
+
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = run_trial(trial, windows, StageStore(Folder(folder)), on_batch=watch)
+        assert outcome.status == "ok", f"{technique.name} {dict(variant)}: {outcome.record['error']}"
+        seen = {name: np.unique(np.concatenate(rows)) for name, rows in received.items()}
+        assert_no_leak(trial, windows.index, seen, outcome)
+
+
+def assert_no_leak(trial: Trial, index: WindowIndex, seen: Mapping[str, RowIds], outcome: Outcome) -> None:
+    """No leak in one trial.
+
+    Args:
+        seen: hash of each stage to the rows that optimizers received in it, in this trial or in one that trained it before.
+    """
+    assert outcome.predictions is not None
+    table = outcome.predictions
+    ids, purged = table["window"].to_numpy(), np.asarray(table["purged"].to_pylist(), dtype=bool)
+    mine = np.flatnonzero(index.participant_index == index.participants.index(trial.target))
+    needs = TECHNIQUES[trial.technique].needs(trial.variant)
+    context, stages = stages_of(trial, index)
+    if TARGET_LABELS not in needs:
+        for stage in stages:
+            assert not len(np.intersect1d(seen[stage.hash], mine)), f"stage {stage.name} received the target's windows"
+    every = np.unique(np.concatenate([seen[stage.hash] for stage in stages]))
+    assert not len(np.intersect1d(index.window[every], ids)), "a tested window was trained on"
+    labelled = mine[index.labels[trial.label][mine] != NO_LABEL]
+    assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids), "windows are missing among the predictions"
+    looked_at = unlabelled(context.fold) if TARGET_SIGNALS in needs else NO_ROWS
+    used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
+    for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
+        overlaps = bool((np.abs(used - start) < index.window_s).any())
+        assert overlaps == bool(drop), f"the window at {start} s shares samples with a trained one: {overlaps}, purged: {bool(drop)}"
