@@ -57,37 +57,8 @@ def simulated_windows(people: int = 8, seed: int = 0, runs: int = 2, run: int = 
     traits: list[dict[str, Any]] = [
         {"age": float(20 + 5 * i % 37), "gender": "female" if i % 2 else "male"} for i in range(people)
     ]
-    counts = {LABEL: dict.fromkeys(("rest", "stress"), 0)}
-    card = WindowsCard(
-        format=1,
-        dataset="simulated_test",
-        raylab="0",
-        caution="simulated",
-        licence="none",
-        citation="none",
-        options={},
-        preprocessing=Preprocessing(),
-        labels=(LabelCard(name=LABEL, classes=("rest", "stress"), decide="mode"),),
-        channels=tuple(
-            ChannelCard(
-                name=name,
-                modality="a.u.",
-                recorded_hz=values.shape[1] / 10,
-                rate_hz=values.shape[1] / 10,
-                unit="a.u.",
-                length=values.shape[1],
-                n_features=1,
-                variable=False,
-            )
-            for name, values in signals.items()
-        ),
-        similarity_traits=("age", "gender"),
-        participants=tuple(
-            ParticipantCard(name=name, windows=0, duration_s=0.0, counts=counts, traits=values, fingerprint="simulated")
-            for name, values in zip(names, traits, strict=True)
-        ),
-        fingerprint=f"simulated-{people}-{seed}-{runs}-{run}",
-    )
+    card = _card({name: values.shape[1] for name, values in signals.items()}, dict(zip(names, traits, strict=True)))
+    card = card.changed(fingerprint=f"simulated-{people}-{seed}-{runs}-{run}")
     index = WindowIndex(
         card,
         tuple(names),
@@ -99,6 +70,33 @@ def simulated_windows(people: int = 8, seed: int = 0, runs: int = 2, run: int = 
         {name: statistics(values) for name, values in signals.items()},
     )
     return Windows(index, signals)
+
+
+def _card(lengths: Mapping[str, int], traits: Mapping[str, Mapping[str, Any]]) -> WindowsCard:
+    """The card of the cohort: channel to steps of a window of 10 s, participant to traits."""
+    counts = {LABEL: dict.fromkeys(("rest", "stress"), 0)}
+    one = {"modality": "a.u.", "unit": "a.u.", "n_features": 1, "variable": False}
+    return WindowsCard(
+        format=1,
+        dataset="simulated_test",
+        raylab="0",
+        caution="simulated",
+        licence="none",
+        citation="none",
+        options={},
+        preprocessing=Preprocessing(),
+        labels=(LabelCard(name=LABEL, classes=("rest", "stress"), decide="mode"),),
+        channels=tuple(
+            ChannelCard.model_validate({"name": name, "recorded_hz": n / 10, "rate_hz": n / 10, "length": n, **one})
+            for name, n in lengths.items()
+        ),
+        similarity_traits=("age", "gender"),
+        participants=tuple(
+            ParticipantCard(name=name, windows=0, duration_s=0.0, counts=counts, traits=dict(values), fingerprint="simulated")
+            for name, values in traits.items()
+        ),
+        fingerprint="simulated",
+    )
 
 
 def check_technique(technique: Technique, encoders: Sequence[str] = ("fcn",), windows: Windows | None = None) -> None:

@@ -53,10 +53,8 @@ class PrepareRequest:
     """A dataset to prepare.
 
     Attributes:
-        labels: label names; the dataset's default labels if empty.
-        preprocessing: of signals; the paper's if None.
-        normalization: of utterances; none if None.
-        exclude: participants to leave out.
+        labels, exclude: label names, the dataset's default labels if empty; participants to leave out.
+        preprocessing, normalization: of signals, the paper's if None; of utterances, none if None.
         feature_contexts_s: seconds that features are computed from (``raylab.windows.feature_channels``); empty: a window; None: no features.
         plugins: that a process which reads has to enter, as this one did (``raylab.plugins``).
     """

@@ -8,23 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from builders.windows import make_windows, with_traits
 
 import raylab.techniques.selection
 import raylab.techniques.stage
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.folds.fold import Fold, FoldError, RowIds
-from raylab.models.network import PARTS, ModelSpec, build
+from raylab.folds.fold import Fold, FoldError
+from raylab.models.network import PARTS
 from raylab.models.registry import ENCODERS
 from raylab.techniques import registry
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest, within_people
-from raylab.training.batches import Signals
-from raylab.training.loop import train
+from raylab.testing import check_stages
 from raylab.training.protocol import Protocol
-from raylab.training.stage_hash import TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
 from raylab.trials.plan import plan
 from raylab.trials.run_trial import run_trial
@@ -32,7 +29,6 @@ from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows, read_windows
 
-PROTOCOL = Protocol(epochs=2, batch_size=16)
 TRAITS = {f"P{i}": {"age": float(20 + 5 * i), "gender": "female" if i % 2 else "male"} for i in range(1, 9)}
 
 
@@ -42,38 +38,13 @@ def people() -> Windows:
     return make_windows({name: [0] * 10 + [1] * 10 for name in TRAITS}, traits=TRAITS)
 
 
-def _subject(windows: Windows, encoder: str, technique: str, target: str) -> TrainingContext:
-    shapes = {name: values.shape[1:] for name, values in windows.signals.items()}
-    return TrainingContext(
-        Fold(windows.index, "stress", target, 0), ModelSpec(encoder, width=1 / 16), TECHNIQUES[technique].adapter, shapes
-    )
-
-
-def _moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    """Parts any of whose weights or batch statistics changed."""
-    return {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-
-
 @pytest.mark.parametrize(("technique", "encoder"), list(product(TECHNIQUES, ENCODERS)))
 def test_a_stage_moves_what_it_frees_and_sees_what_it_names(technique: str, encoder: str, cohort: Path) -> None:
     """On the simulated cohort: after each stage exactly the freed parts have moved, and the optimizer received exactly its windows."""
-    windows = read_windows(Folder(cohort / "simulated"))
-    subject = _subject(windows, encoder, technique, "P02")
     variant = TECHNIQUES[technique].variants({})[0]
     if technique == "cluster_specific":
         variant["k"] = 2
-    stages = TECHNIQUES[technique].stages(variant)
-    planned = plan_stages(subject, stages, PROTOCOL)
-    network = build(subject.model, subject.shapes, subject.n_classes, subject.adapter, subject.fold.draws)
-    for stage, declared in zip(planned, stages, strict=True):
-        before = {name: value.clone() for name, value in network.state_dict().items()}
-        received: list[RowIds] = []
-        train(
-            network, Signals(windows.signals), subject.fold.y, stage, subject.fold.draws, torch.device("cpu"), received.append
-        )
-        present = {part for part in PARTS if network.part(part) is not None}
-        assert set(declared.trainable) & present == _moved(before, network.state_dict())
-        assert declared.windows.choose(subject.fold).train.tolist() == np.unique(np.concatenate(received)).tolist()
+    check_stages(TECHNIQUES[technique], variant, encoder, read_windows(Folder(cohort / "simulated")), "P02")
 
 
 def _study(**changes: Any) -> Any:

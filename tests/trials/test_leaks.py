@@ -4,16 +4,15 @@ import tempfile
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from builders.windows import make_windows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from raylab.files import Folder
-from raylab.folds.fold import NO_ROWS, Fold, RowIds
+from raylab.folds.fold import Fold, RowIds
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
-from raylab.techniques.similarity import unlabelled
+from raylab.testing import assert_no_leak
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage
 from raylab.training.stage_store import StageStore
@@ -77,34 +76,8 @@ def test_no_target_window_in_a_base_stage_and_none_both_trained_on_and_tested(
             assert outcome.status in ("ok", "missing"), outcome.record["error"]
             if outcome.predictions is None:
                 continue
-            needs = TECHNIQUES[trial.technique].needs(trial.variant)
-            _assert_clean(windows, target, trial.stages, received, needs, outcome.predictions.to_pandas())
-
-
-def _assert_clean(
-    windows: Windows,
-    target: str,
-    stages: tuple[str, ...],
-    received: dict[str, list[RowIds]],
-    needs: frozenset[str],
-    frame: pd.DataFrame,
-) -> None:
-    index = windows.index
-    mine = np.flatnonzero(index.participant_index == index.participants.index(target))
-    seen = [np.unique(np.concatenate(received[stage])) for stage in stages]
-    if "target labels" not in needs:
-        for rows in seen:
-            assert not len(np.intersect1d(rows, mine))
-    every = np.unique(np.concatenate(seen))
-    ids = frame["window"].to_numpy()
-    purged = frame["purged"].to_numpy()
-    assert not len(np.intersect1d(index.window[every], ids))
-    labelled = mine[index.labels["stress"][mine] >= 0]
-    assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids)
-    looked_at = unlabelled(Fold(index, "stress", target, 0)) if "target signals" in needs else NO_ROWS
-    used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
-    for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
-        assert bool((np.abs(used - start) < index.window_s).any()) == bool(drop)
+            seen = {stage: np.unique(np.concatenate(received[stage])) for stage in trial.stages}
+            assert_no_leak(trial, windows.index, seen, outcome)
 
 
 KINDS = ("leave_one_participant_out", {"group_k_fold": 2}, {"group_k_fold": 3}, {"split": [0.6, 0.2, 0.2]})
