@@ -35,6 +35,7 @@ PARTS: tuple[ReportPart, ...] = (
     appendix.APPENDIX,
     training.CURVES,
     training.RELIABILITY,
+    models.GROWTH,
     models.LEARNING_CURVE,
     models.ACROSS_DATASETS,
     appendix.STOUFFER,

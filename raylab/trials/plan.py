@@ -66,7 +66,7 @@ def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LE
     """
     suffixes = [index.card.preprocessing.suffix] if index.card.preprocessing.suffix else []
     suffixes += [probe.suffix for probe in index.card.probes]
-    suffixes += [f"{entry.people} people"] if entry.people else []
+    suffixes += [f"{entry.n_people} people"] if entry.n_people else []
     suffixes = [*([] if entry.name else suffixes), *([kind.suffix] if kind.suffix else [])]
     return (entry.name or index.name) + (f" ({', '.join(suffixes)})" if suffixes else "")
 
@@ -132,7 +132,7 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
         StudyError: with every problem of every dataset.
     """
     datasets, problems = [], []
-    for entry in study.datasets:
+    for entry in study.entries:
         dataset, refusals = _check(study, entry, indexes[study.source(entry)])
         problems += refusals
         if dataset:
@@ -249,7 +249,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
                 variant=variant,
                 target=target,
                 seed=seed,
-                people=dataset.entry.people,
+                people=dataset.entry.n_people,
                 held_out_with=held_out_with,
                 shares=dataset.kind.shares,
                 model_name=f"{unsearched_name(model.spec, candidate)} (searched)" if candidate else "",

@@ -32,6 +32,9 @@ GivenName = Annotated[
 Names = Annotated[list[GivenName], Distinct, Field(min_length=1)]
 
 
+People = Annotated[int, Field(ge=2, le=MAX_COUNT)]
+
+
 class DatasetEntry(StrictPart):
     """A dataset of the study.
 
@@ -41,7 +44,8 @@ class DatasetEntry(StrictPart):
         name: name in tables; the windows' own if None.
         channels: channels to use; all if None.
         participants: participants to hold out in turn (the targets); all if None.
-        people: number of participants to train on, drawn at random; all if None.
+        people: number of participants to train on, drawn at random; all if None. Of several numbers (``all`` may be one of them) each is an
+            entry of its own: does dataset scaling help?
         folds: its folds; the study's if None.
     """
 
@@ -50,8 +54,25 @@ class DatasetEntry(StrictPart):
     name: GivenName | None = None
     channels: Names | None = None
     participants: Names | None = None
-    people: int | None = Field(None, ge=2, le=MAX_COUNT)
+    people: People | Annotated[list[People | Literal["all"]], Distinct, Field(min_length=1)] | None = None
     folds: Folds | None = None
+
+    @property
+    def n_people(self) -> int | None:
+        """The number of people to train on; None for all."""
+        return self.people if isinstance(self.people, int) else None
+
+    @property
+    def each(self) -> list["DatasetEntry"]:
+        """The entry once for each number of people; a name that the study gives gets the number behind it, since names tell entries apart."""
+        if not isinstance(self.people, list):
+            return [self]
+        entries = []
+        for people in self.people:
+            count = None if people == "all" else people
+            name = f"{self.name} ({count} people)" if self.name and count else self.name
+            entries.append(self.model_copy(update={"people": count, "name": name}))
+        return entries
 
 
 class ModelEntry(StrictPart):
@@ -272,6 +293,11 @@ class Study(StrictPart):
         if unknown:
             raise ValueError(f"protocol.stages names {', '.join(unknown)}; there are {', '.join(sorted(stages))}")
         return self
+
+    @property
+    def entries(self) -> list[DatasetEntry]:
+        """The dataset entries, each with one number of people."""
+        return [one for entry in self.datasets for one in entry.each]
 
     @property
     def trained(self) -> list[tuple[ModelEntry, TechniqueEntry]]:
