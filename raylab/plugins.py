@@ -278,7 +278,9 @@ def _problems(kind: Kind, items: list[Any]) -> list[str]:
         if not isinstance(item, expected):
             problems.append(f"{kind.attribute}[{number}] is {shown(item)}, expected a {'.'.join(kind.type)}")
         elif not item.name or not item.name.isidentifier():
-            problems.append(f"the name {item.name!r} of a {kind.name} is not made of letters, digits and _; give it another one")
+            problems.append(
+                f"the name {item.name!r} of a {kind.name} is not made of letters, digits and _; give it another one"
+            )
         elif item.name in table or item.name in _same_names(kind):
             owner = origin_of(kind.attribute, item.name)
             problems.append(f"the {kind.name} {item.name!r} is taken by {owner}; give it another name")

@@ -9,7 +9,7 @@ import torch
 
 from raylab.files import Folder
 from raylab.folds.fold import NO_ROWS, Fold, RowIds
-from raylab.models.network import PARTS, ModelSpec, build
+from raylab.models.network import PARTS, ModelSpec, Network, build
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TARGET_LABELS, TARGET_SIGNALS
 from raylab.techniques.similarity import unlabelled
@@ -19,6 +19,7 @@ from raylab.training.loop import train
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
+from raylab.training.stage_tree import predicted_parts
 from raylab.trials.plan import plan, stages_of
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.study import parse_study
@@ -134,17 +135,23 @@ def check_stages(technique: Technique, variant: Mapping[str, Any], encoder: str,
     stages = technique.stages(variant)
     planned = plan_stages(context, stages, PROTOCOL)
     network = build(context.model, shapes, context.n_classes, context.adapter, fold.draws)
+    states = {"": _copied(network)}  # by the hash of the stage that they come after
     for stage, declared in zip(planned, stages, strict=True):
-        before = {name: value.clone() for name, value in network.state_dict().items()}
+        before = states[stage.parent]
+        network.load_state_dict(before)
         received: list[RowIds] = []
         train(network, Signals(windows.signals), fold.y, stage, fold.draws, torch.device("cpu"), received.append)
-        after = network.state_dict()
+        states[stage.hash] = after = _copied(network)
         moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
         freed = {part for part in declared.trainable if network.part(part) is not None}
         assert freed <= set(PARTS), f"stage {stage.name} frees {freed}, there are {PARTS}"
         assert freed == moved, f"stage {stage.name} frees {sorted(freed)}, and {sorted(moved)} moved"
         expected = declared.windows.choose(fold).train.tolist()
         assert expected == np.unique(np.concatenate(received)).tolist(), f"stage {stage.name} received other windows"
+
+
+def _copied(network: Network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def check_leaks(technique: Technique, variant: Mapping[str, Any], windows: Windows) -> None:
@@ -185,15 +192,32 @@ def assert_no_leak(trial: Trial, index: WindowIndex, seen: Mapping[str, RowIds],
     mine = np.flatnonzero(index.participant_index == index.participants.index(trial.target))
     needs = TECHNIQUES[trial.technique].needs(trial.variant)
     context, stages = stages_of(trial, index)
-    if TARGET_LABELS not in needs:
-        for stage in stages:
-            assert not len(np.intersect1d(seen[stage.hash], mine)), f"stage {stage.name} received the target's windows"
-    every = np.unique(np.concatenate([seen[stage.hash] for stage in stages]))
-    assert not len(np.intersect1d(index.window[every], ids)), "a tested window was trained on"
+    fold, held_out = context.fold, [index.participants.index(name) for name in (trial.target, *trial.held_out_with)]
+    for stage in stages:
+        rows = seen[stage.hash]
+        theirs = np.isin(index.participant_index[rows], held_out if stage.fold else held_out[1:])
+        assert not theirs.any(), f"stage {stage.name} received windows of people who are held out"
+        if TARGET_LABELS not in needs:
+            assert not len(np.intersect1d(rows, mine)), f"stage {stage.name} received the target's windows"
+    parts = predicted_parts(stages, fold)
+    predicted = np.concatenate([part.rows for part in parts])
+    assert len(np.unique(predicted)) == len(predicted), "a window is predicted twice"
+    assert sorted(index.window[predicted]) == sorted(ids), "the predictions are of other windows than planned"
+    looked_at = unlabelled(fold) if TARGET_SIGNALS in needs else NO_ROWS
+    dropped = dict(zip(ids.tolist(), purged.tolist(), strict=True))
+    every = NO_ROWS
+    for part in parts:
+        received = np.unique(np.concatenate([seen[stage.hash] for stage in part.bars]))
+        pools = [stage.train for stage in part.bars if stage.asks]  # that are not asked for are not tested either
+        every = np.union1d(every, np.concatenate([received, *pools]))
+        assert not len(np.intersect1d(received, part.rows)), "a tested window was trained on"
+        used = index.start_s[np.union1d(np.intersect1d(np.concatenate([received, *pools]), mine), looked_at)]
+        for row in part.rows:
+            overlaps = bool((np.abs(used - index.start_s[row]) < index.window_s).any())
+            told = dropped[int(index.window[row])]
+            assert overlaps == told, f"window {index.window[row]} shares samples with a trained one: {overlaps}, purged: {told}"
     labelled = mine[index.labels[trial.label][mine] != NO_LABEL]
-    assert sorted(index.window[np.setdiff1d(labelled, every)]) == sorted(ids), "windows are missing among the predictions"
-    looked_at = unlabelled(context.fold) if TARGET_SIGNALS in needs else NO_ROWS
-    used = index.start_s[np.union1d(np.intersect1d(every, mine), looked_at)]
-    for start, drop in zip(index.start_s[np.searchsorted(index.window, ids)], purged, strict=True):
-        overlaps = bool((np.abs(used - start) < index.window_s).any())
-        assert overlaps == bool(drop), f"the window at {start} s shares samples with a trained one: {overlaps}, purged: {bool(drop)}"
+    if len(parts) == 1:
+        assert sorted(np.setdiff1d(labelled, every)) == sorted(predicted), "windows are missing among the predictions"
+    else:
+        assert sorted(labelled) == sorted(predicted), "windows are missing among the predictions"

@@ -25,7 +25,7 @@ from analysis.scores.chance_levels import (
     random_guess,
 )
 from analysis.scores.clock import clock_of_all, with_time
-from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, variant_label
+from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, is_bound, variant_label
 from analysis.scores.metrics import METRICS
 from analysis.scores.operating_point import thresholds
 from analysis.scores.run_folder import RunTables
@@ -185,7 +185,7 @@ def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
     windows = scored_windows(frames.predictions, trials)
     ok = trials["status"].eq("ok").to_numpy()
     is_reference = ok & trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
-    of_technique = ok & ~is_reference
+    of_technique = ok & ~is_reference & ~trials["technique"].map(is_bound).to_numpy(dtype=bool)
     cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
     fold = _combination_number(trials, ["dataset", "label", *FOLD])
     partners = {}

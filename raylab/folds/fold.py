@@ -177,11 +177,14 @@ class StageSplit:
 
     Attributes:
         signals_used: windows of the target, if their signals (not labels) decided the choice; like trained ones they are not tested on.
+        predicts: windows of the target that are predicted with this stage's weights; None if the last stage predicts all
+            (``raylab.training.stage_tree``).
     """
 
     train: RowIds
     validation: RowIds
     signals_used: RowIds = field(default_factory=lambda: NO_ROWS)
+    predicts: RowIds | None = None
 
     def check(self, fold: Fold) -> "StageSplit":
         """Refuse samples on both sides.

@@ -181,6 +181,11 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
     require_causal(index, trial.channels)
+    technique = TECHNIQUES[trial.technique]
+    if not technique.attainable or technique.pseudo_groups:
+        raise RaylabError(
+            f"trial {trial.key} is of {technique.table_name}, which has no one model to export; export a trial of fine_tuning or adaptive"
+        )
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)

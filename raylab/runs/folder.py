@@ -35,7 +35,8 @@ TRIAL_COLUMNS = pa.schema(
         ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()), ("trained_on", pa.list_(pa.string())),
         ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
         ("people", pa.int64()), ("auroc", pa.float64()), ("searched", pa.string()),
-        ("channels_selected", pa.list_(pa.string())),
+        ("channels_selected", pa.list_(pa.string())), ("labels_used", pa.int64()), ("asked", pa.list_(pa.int64())),
+        ("kept_general", pa.bool_()), ("expected_gain", pa.float64()),
         (PREDICTIONS_DIGEST, pa.string()), (ATTENTION_DIGEST, pa.string()),
     ]
 )  # fmt: skip

@@ -6,8 +6,9 @@ per cluster, and user-dependent. Every entry of the table is run by the tests ov
 
 from typing import Any
 
+from raylab.techniques.own_blocks import OtherBlocks
 from raylab.techniques.selection import Calibration, Cluster, EveryoneElse, EveryoneElseAndCalibration, Nearest
-from raylab.techniques.stage import Stage, Technique, TechniqueAxis, Value, Variant
+from raylab.techniques.stage import Asking, Stage, Technique, TechniqueAxis, Value, Variant
 
 TRUNK_HEAD = ("trunk", "head")
 ADAPTER_HEAD = ("adapter", "head")
@@ -49,6 +50,25 @@ BY = _axis("by", ("traits",), "traits", "data", "both")
 TASK = _axis("task", ("user", "cluster"), "user", "cluster")
 
 
+BLOCKS = TechniqueAxis(
+    "blocks",
+    (5,),
+    lambda value: isinstance(value, int) and 2 <= value <= 20,
+    "a number of blocks of the target's time, 2 to 20",
+)
+FIT = _axis("fit", ("tuned",), "tuned", "together")
+LAST_OR_ALL = _axis("layers", ("last",), "all", "last")
+POOL = TechniqueAxis(
+    "pool",
+    (0.5,),
+    lambda value: _is_budget(value) and value != 0,
+    "windows that may be asked for: a budget of fine_tuning above 0",
+)
+STOP = _axis("stop", ("test", "loss", "entropy"), "test", "loss", "entropy")
+ORDER = _axis("order", ("recorded",), "recorded", "uncertain")
+PSEUDO_GROUPS = 5  # ten trainings on everyone else more, for all targets together
+
+
 def _calibration_axes(v: Variant) -> dict[str, Any]:
     """The values of the axes that say which windows of the target are calibration windows."""
     return {name: v[name] for name in ("budget", "draw", "unit")}
@@ -74,6 +94,30 @@ def _multi_task(v: Variant) -> tuple[Stage, ...]:
     """
     similar = Nearest(v["by"]) if v["task"] == "user" else Cluster(v["by"], "silhouette", within=True)
     return (Stage("everyone_else", EveryoneElse(), TRUNK_HEAD), Stage("task", similar, ADAPTER_HEAD))
+
+
+def _oracle(v: Variant) -> tuple[Stage, ...]:
+    """One model for each block of the target's time, which predicts it: the general one tuned on all other blocks, or both kinds together."""
+    blocks = range(v["blocks"])
+    if v["fit"] == "together":
+        return tuple(
+            Stage(f"block_{k + 1}", OtherBlocks(k, len(blocks), with_others=True), TRUNK_HEAD, after="") for k in blocks
+        )
+    tuned = (
+        Stage(f"block_{k + 1}", OtherBlocks(k, len(blocks)), TRUNK_HEAD, CALIBRATION_OVERRIDES, after="everyone_else")
+        for k in blocks
+    )
+    return (Stage("everyone_else", EveryoneElse(), TRUNK_HEAD), *tuned)
+
+
+def _adaptive(v: Variant) -> tuple[Stage, ...]:
+    """Fine-tuning on windows that are asked for one by one out of a pool, all of which is kept out of the test."""
+    asks = Asking(v["order"], v["stop"])
+    parts = TRUNK_HEAD if v["layers"] == "all" else ("head",)
+    return (
+        Stage("everyone_else", EveryoneElse(), TRUNK_HEAD),
+        Stage("calibration", Calibration(v["pool"]), parts, CALIBRATION_OVERRIDES, asks=asks),
+    )
 
 
 TECHNIQUES: dict[str, Technique] = {
@@ -119,6 +163,26 @@ TECHNIQUES: dict[str, Technique] = {
             stages=lambda v: (
                 Stage("calibration_alone", Calibration(**_calibration_axes(v)), TRUNK_HEAD, USER_DEPENDENT_OVERRIDES),
             ),
+        ),
+        Technique(
+            "adaptive",
+            "fine-tuning on windows of the target that are asked for one by one, until a rule says that there are enough labels",
+            axes=(STOP, ORDER, POOL, LAST_OR_ALL),
+            stages=_adaptive,
+        ),
+        Technique(
+            "when_to_personalize",
+            "fine-tuning, or the general model if people who stand in for the target let expect no gain",
+            axes=(LAST_OR_ALL, BUDGET, DRAW, UNIT),
+            stages=_fine_tuning,
+            pseudo_groups=PSEUDO_GROUPS,
+        ),
+        Technique(
+            "oracle",
+            "a bound that nobody can have: tuned on all of the target's own labels, by cross-validation over blocks of time",
+            axes=(BLOCKS, FIT),
+            stages=_oracle,
+            attainable=False,
         ),
     )
 }

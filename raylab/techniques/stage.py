@@ -10,6 +10,21 @@ from raylab.techniques.selection import Selection
 
 Value = str | int | float
 Variant = Mapping[str, Any]
+NOT_ATTAINABLE = "(not attainable)"  # as ``analysis.scores.keys`` knows it
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How windows are asked for one by one until there are enough labels (``raylab.training.label_budget``).
+
+    Attributes:
+        order: ``recorded``: as they were recorded, the class with the fewest answers first, as fixed budgets per label do; ``uncertain``: the one
+            that the model knows least of.
+        stop: ``test``, ``loss`` or ``entropy``: what the rule that stops asking looks at.
+    """
+
+    order: str
+    stop: str
 
 
 @dataclass(frozen=True)
@@ -22,12 +37,16 @@ class Stage:
         trainable: the parts of the network that it trains (trunk, adapter, head); all others run in inference mode.
         overrides: hyperparameters that this stage declares; they take precedence over the study's general ones
             (``raylab.training.protocol.resolve``) and are printed by ``raylab techniques``.
+        after: name of the stage that it continues from; None: the one before; empty: the initial weights.
+        asks: how a part of its training windows is chosen in the worker (``raylab.training.label_budget``); None: it trains on all of them.
     """
 
     name: str
     windows: Selection
     trainable: tuple[str, ...]
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    after: str | None = None
+    asks: Asking | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,9 @@ class Technique:
         axes: the ways in which its variants differ.
         stages: from a variant to its trainings, in order; each continues from the weights of the one before.
         adapter: whether its networks have the adapter.
+        attainable: whether somebody could use it. If not it is a bound: every table marks it, and it is tested against nothing.
+        pseudo_groups: so many groups of people, from whom it is learned whether the last stage's weights or the first one's predict
+            (``raylab.trials.pseudo_targets``); 0: the last one's.
     """
 
     name: str
@@ -64,6 +86,27 @@ class Technique:
     axes: tuple[TechniqueAxis, ...]
     stages: Callable[[Variant], tuple[Stage, ...]]
     adapter: bool = False
+    attainable: bool = True
+    pseudo_groups: int = 0
+
+    @property
+    def table_name(self) -> str:
+        """Its name in tables, which marks a bound."""
+        return self.name if self.attainable else f"{self.name} {NOT_ATTAINABLE}"
+
+    def continues(self, variant: Variant) -> bool:
+        """Whether a stage of the variant continues from the weights of another one."""
+        return bool(self.parents(variant))
+
+    def parents(self, variant: Variant) -> set[str]:
+        """Names of the stages of a variant that another one continues from."""
+        stages = self.stages(variant)
+        before = [stage.name for stage in stages[:-1]]
+        return {
+            name
+            for stage, last in zip(stages[1:], before, strict=True)
+            if (name := last if stage.after is None else stage.after)
+        }
 
     def variants(self, requested: Mapping[str, list[Value]]) -> list[dict[str, Value]]:
         """All combinations of the axes' values, the last axis fastest.

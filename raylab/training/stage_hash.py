@@ -7,12 +7,13 @@ take over weights that are not its own), and nothing else may be (else equal tra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from raylab.folds.fold import Fold, FoldError, RowIds
 from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
-from raylab.techniques.stage import Stage
+from raylab.techniques.stage import Asking, Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
 # The version of the computation. Raise it by hand if the training loop, a model or an initialization changes so that weights come out different:
@@ -34,6 +35,9 @@ class PlannedStage:
         hyper: hyperparameters after all overrides.
         parent: hash of the stage that it continues from; empty for the first.
         hash: identity; equal hashes mean equal weights, to the bit on one type of processor.
+        predicts: rows of the target that its weights predict; None: see ``raylab.training.stage_tree``. Not in the hash: it changes no weights.
+        asks: how the windows that are trained on are chosen among ``train`` in the worker; None: all of them.
+        fold: its fold, if that is not the trial's own: of a person who stands in for the target (``raylab.trials.pseudo_targets``).
     """
 
     name: str
@@ -44,6 +48,9 @@ class PlannedStage:
     hyper: Hyperparameters
     parent: str
     hash: str
+    predicts: RowIds | None = None
+    asks: Asking | None = None
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     # Ids of windows, which are stored with the data, not row numbers, which are a matter of how the index is laid out.
     window = fold.index.window
     # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
-    group = {"workers": context.workers} if context.workers > 1 else {}
+    group: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
+    if stage.asks:
+        group["asks"] = {"order": stage.asks.order, "stop": stage.asks.stop}
     return hash_record(
         {
             **group,
@@ -111,6 +120,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
         FoldError: if the fold cannot give a stage its windows, or if no stage has any.
     """
     planned: list[PlannedStage] = []
+    trained: dict[str, str] = {"": ""}  # name of a stage to its hash
     for stage in stages:
         split = stage.windows.choose(context.fold)
         if not len(split.train):
@@ -122,10 +132,13 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
             signals_used=split.signals_used,
             trainable=stage.trainable,
             hyper=resolve(protocol, stage.name, stage.overrides, batch_size(context.model.encoder)),
-            parent=planned[-1].hash if planned else "",
+            parent=(planned[-1].hash if planned else "") if stage.after is None else trained.get(stage.after, ""),
             hash="",
+            predicts=split.predicts,
+            asks=stage.asks,
         )
         planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, context)}))
+        trained[stage.name] = planned[-1].hash
     if not planned:
         raise FoldError(f"{', '.join(stage.name for stage in stages)}: there is no window to train on")
     return tuple(planned)

@@ -36,7 +36,7 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
     if model.encoder in CLASSICAL_MODELS:
         if declared.adapter:
             return f"{technique} trains an adapter, and {model.encoder} is no network; leave {technique} out for it (`techniques` of a model)"
-        if len(declared.stages(variant)) > 1:
+        if declared.continues(variant):
             return (
                 f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
                 "layers nor steps); use hybrid, which fits everyone's windows and the target's together"

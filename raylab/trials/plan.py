@@ -17,6 +17,7 @@ from raylab.techniques.selection import TRAITS
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, regularization_problems
+from raylab.trials.pseudo_targets import plan_pseudo_targets
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
@@ -193,7 +194,12 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[
     context = training_context(trial, index)
     if not len(context.fold.target_windows):
         raise FoldError(f"no window of participant {trial.target} fell into the test part of the random split")
-    return context, plan_stages(context, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
+    technique = TECHNIQUES[trial.technique]
+    declared = technique.stages(trial.variant)
+    stages = plan_stages(context, declared, trial.protocol)
+    if technique.pseudo_groups and len(stages) > 1:  # with a budget of 0 there is nothing to decide
+        stages += plan_pseudo_targets(context, declared, trial.protocol, technique.pseudo_groups)
+    return context, stages
 
 
 def with_candidate(model: ModelSpec, protocol: Protocol, candidate: Candidate) -> tuple[ModelSpec, Protocol]:

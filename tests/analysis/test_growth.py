@@ -41,9 +41,7 @@ def test_scaling_that_helps_is_found_and_scaling_that_does_not_is_not() -> None:
         table = growth(*_simulated(seed=seed)).set_index("technique")
         assert ["fine_tuning", "non_personalized"] == table.index.tolist()  # a bound is no candidate
         tuned = table.loc["fine_tuning"]
-        assert (4, 16, 20, "better", 2) == tuple(
-            tuned[["smallest", "largest", "n_participants", "outcome", "family_size"]]
-        )
+        assert (4, 16, 20, "better", 2) == tuple(tuned[["smallest", "largest", "n_participants", "outcome", "family_size"]])
         assert (0.08, 0.04) == pytest.approx((tuned["difference"], tuned["slope"]), abs=0.01)
         flat += table.loc["non_personalized", "outcome"] in ("better", "worse")
     assert flat <= 1

@@ -64,7 +64,9 @@ def test_the_page_works_from_a_folder_and_on_ray(cluster: None, tmp_path: Path) 
     scores = analysis.score(tables)
     assert scores.loc[scores["technique"].eq("twice"), "kappa"].notna().all()
     record = json.loads((tmp_path / "run" / "provenance.json").read_text())["plugins"]
-    assert [("mine", {"technique", "encoder", "dataset", "metric"})] == [(entry["name"], set(entry["adds"])) for entry in record]
+    assert [("mine", {"technique", "encoder", "dataset", "metric"})] == [
+        (entry["name"], set(entry["adds"])) for entry in record
+    ]
     assert any("mine.py" in note for note in tables.notes)
 
 
@@ -136,9 +138,7 @@ def test_a_resumed_run_says_that_a_plugin_changed(tmp_path: Path) -> None:
     lines: list[str] = []
     with tables_restored():
         plugins.enter_files([example(tmp_path, "# changed\n")])
-        summary = start(
-            _study(techniques=["non_personalized"]), str(windows), str(tmp_path / "run"), "local", log=lines.append
-        )
+        summary = start(_study(techniques=["non_personalized"]), str(windows), str(tmp_path / "run"), "local", log=lines.append)
     assert 1 == len([line for line in lines if line.startswith("plugin mine has changed since")])
     assert 1 == summary.trainings_completed  # of the new plan: the old one's weights are not its own
     with pytest.raises(RaylabError, match="unknown encoder 'tiny'"):
@@ -156,7 +156,10 @@ BAD = [
         "from raylab.techniques.registry import TECHNIQUES as T\nTECHNIQUES = (T['hybrid'],)",
         "the technique 'hybrid' is taken by raylab; give it another name",
     ),
-    ("from raylab.models.registry import Encoder\nENCODERS = (Encoder('lda', 'd', 4),)", "the encoder 'lda' is taken by raylab"),
+    (
+        "from raylab.models.registry import Encoder\nENCODERS = (Encoder('lda', 'd', 4),)",
+        "the encoder 'lda' is taken by raylab",
+    ),
     ("from raylab.models.registry import Encoder\nENCODERS = (Encoder('a b', 'd', 4),)", "not made of letters"),
     (
         "from raylab.models.registry import Encoder\nENCODERS = (Encoder('x', 'd', 4), Encoder('x', 'd', 4))",
@@ -195,7 +198,7 @@ def test_a_worker_enters_the_drivers_text_and_refuses_another_distribution(tmp_p
     path.write_text("changed meanwhile")
     plugins.enter_same(sent)
     assert "twice" in TECHNIQUES and "our_lab" in DATASETS
-    with pytest.raises(RaylabError, match="this machine has none; install lab==2.0"):
+    with pytest.raises(RaylabError, match=r"this machine has none; install lab==2\.0"):
         plugins.enter_same([plugins.Plugin("lab", "lab 2.0", "2.0")])
 
 
@@ -204,7 +207,9 @@ def test_an_installed_distribution_needs_no_option(tmp_path: Path) -> None:
     info = tmp_path / "lab-2.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 2.0\n")
-    (info / "entry_points.txt").write_text("[raylab.techniques]\nmine = mine:TECHNIQUES\n[analysis.metrics]\nmine = mine:METRICS\n")
+    (info / "entry_points.txt").write_text(
+        "[raylab.techniques]\nmine = mine:TECHNIQUES\n[analysis.metrics]\nmine = mine:METRICS\n"
+    )
     example(tmp_path)
     paths = os.pathsep.join([str(tmp_path), *sys.path])
     command = [sys.executable, "-m", "raylab.cli", "techniques"]

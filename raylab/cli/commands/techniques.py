@@ -6,6 +6,14 @@ from raylab.plugins import shown_origin
 from raylab.techniques.registry import TECHNIQUES
 
 
+def _stand_ins(groups: int) -> str:
+    """What people who stand in for the target cost (``raylab.trials.pseudo_targets``)."""
+    return (
+        f"; for all targets together and a seed, {groups * (groups - 1) // 2} more on everyone but 2 of {groups} groups of people, and for each "
+        f"variant and person {groups - 1} calibrations of somebody who stands in"
+    )
+
+
 def techniques(plugin: PluginFiles = None) -> None:
     """List the techniques: what each trains on, what it needs, and how many trainings it costs.
 
@@ -14,9 +22,12 @@ def techniques(plugin: PluginFiles = None) -> None:
     for technique in TECHNIQUES.values():
         variants = technique.variants({})
         needs = sorted(technique.needs(variants[0]))
-        shared = {stage.name for variant in variants for stage in technique.stages(variant)[:-1]}
-        trainings = f"{len(variants)} variants cost {len(variants)} trainings" if len(variants) > 1 else "costs 1 training"
+        shared = {name for variant in variants for name in technique.parents(variant)}
+        own = sum(stage.name not in shared for variant in variants for stage in technique.stages(variant))
+        trainings = f"{len(variants)} variants cost" if len(variants) > 1 else "costs"
+        trainings += f" {own} training{'s' if own > 1 else ''}"
         trainings += f" and 1 of {', '.join(sorted(shared))} that they share" if shared else ""
+        trainings += _stand_ins(technique.pseudo_groups) if technique.pseudo_groups else ""
         say(f"{technique.name}: {technique.description}{shown_origin('TECHNIQUES', technique.name)}")
         say(f"  needs {', '.join(needs) or 'nothing of the target, no traits'}; per target and seed, its {trainings}")
         for axis in technique.axes:
