@@ -63,7 +63,7 @@ def simulated_windows(people: int = 8, seed: int = 0, runs: int = 2, run: int = 
     index = WindowIndex(
         card,
         tuple(names),
-        person * 1_000_000 + position.astype(np.int64),
+        (person * 1_000_000 + position).astype(np.int64),
         person,
         np.zeros(len(y), np.int32),
         position * 5.0,

@@ -98,12 +98,12 @@ def growth(
     own = own[~own["technique"].map(is_bound)].merge(entries, on="dataset")
     rows: list[dict[str, Any]] = []
     for (windows, label, model), cell in own.groupby(["windows", "label", "model"], sort=True, observed=True):
-        names, family = dict(zip(CELL, (windows, label, model), strict=True)), []
+        names, family = dict(zip(CELL, map(str, (windows, label, model)), strict=True)), list[dict[str, Any]]()
         last = cell.loc[cell["people"].eq(cell["people"].max()), "dataset"].iloc[0]
-        largest = scores[scores["dataset"].eq(last) & scores["label"].eq(label) & scores["model"].eq(model)]
+        largest = scores[scores["dataset"].eq(last) & scores["label"].eq(names["label"]) & scores["model"].eq(names["model"])]
         for technique, part in cell.groupby("technique", sort=True, observed=True):
             if part["people"].nunique() > 1:
                 variants = _variants(largest, str(technique), metric)
                 family.append({**names, "technique": technique, "metric": metric, **_row(part, variants, metric)})
-        rows += adjust_family(family, " / ".join(map(str, names.values())), metric, smallest_effect) if family else []
+        rows += adjust_family(family, " / ".join(names.values()), metric, smallest_effect) if family else []
     return pd.DataFrame(rows, columns=COLUMNS)

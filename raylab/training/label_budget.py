@@ -9,6 +9,7 @@ finds that labels were turned around, or that a class was too rare, and not what
 The constants below decide weights and are in no hash: whoever changes one raises ``NUMERICS`` (raylab.training.stage_hash).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,22 +98,39 @@ class Inquiry:
         return len(self.entropies) >= SPAN and float(np.mean(self.entropies[-SPAN:])) < SURE * float(np.log(self.n_classes))
 
 
-def ask(asking: Asking, p: Array, y: Classes, n_classes: int) -> npt.NDArray[np.int64]:
+Fits = Callable[[list[int]], Array]
+
+
+def ask(asking: Asking, p: Array, y: Classes, n_classes: int, fitted: Fits | None = None) -> npt.NDArray[np.int64]:
     """Positions of the windows that are asked for, in the order of asking: all of the pool if the rule never says that there are enough.
 
     Args:
         p: (n, n_classes) what the model before calibration says of each window of the pool, in the order of time.
         y: (n,) their classes. Of windows that are not asked for, the rule sees none; the order ``recorded`` takes the class with the fewest
             answers, as a wearer does who says which class is next.
+        fitted: positions that were asked for to the probabilities (n, n_classes) that the model tuned on them gives of these very windows: if it
+            does not even fit the answers (``fits``), ``SPAN`` more are asked for before the rule is heard again; None: the rule alone decides. A
+            judge turns labels around after one answer, where tuning by small steps needs many.
     """
     inquiry, asked = Inquiry(asking, n_classes), list[int]()
     with threadpool_limits(1):  # as in every training: sums in another order could choose otherwise
-        while len(asked) < len(y) and not inquiry.enough:
+        heard_from = 0
+        while len(asked) < len(y):
+            if len(asked) >= heard_from and inquiry.enough:
+                if fitted is None or fits(fitted(asked), y[asked]):
+                    break
+                heard_from = len(asked) + SPAN
             rest = np.setdiff1d(np.arange(len(y)), asked)
             position = _next(inquiry, p, y, rest)
             inquiry.answer(p[position], int(y[position]))
             asked.append(position)
     return np.array(asked, dtype=np.int64)
+
+
+def fits(p: Array, y: Classes) -> bool:
+    """Whether a model tuned on these answers (n,) fits them: it names more of them than half way from chance to ``RIGHT``."""
+    chance = 1 / p.shape[1]
+    return float((p.argmax(axis=1) == y).mean()) > (chance + RIGHT) / 2
 
 
 def _next(inquiry: Inquiry, p: Array, y: Classes, rest: npt.NDArray[np.int64]) -> int:

@@ -9,6 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -305,9 +306,16 @@ class _Worker:
 
     def ask(self, context: TrainingContext, stage: PlannedStage, asking: Asking, model: Model) -> RowIds:
         """The windows of the stage's pool that are asked for, in the order of asking."""
-        y = (stage.fold or context.fold).y[stage.train].astype(np.int64)
-        p = predict(model, self.signals, stage.train, self.device).astype(np.float64)
-        return stage.train[ask(asking, p, y, context.n_classes)]
+        fold, pool = stage.fold or context.fold, stage.train
+        p = predict(model, self.signals, pool, self.device).astype(np.float64)
+
+        def fitted(asked: list[int]) -> npt.NDArray[np.float64]:
+            """What a copy of the model, tuned on these windows, says of them."""
+            copy, rows = deepcopy(model), np.sort(pool[asked])
+            train(copy, self.signals, fold.y, replace(stage, train=rows), fold.draws, self.device)
+            return predict(copy, self.signals, pool[asked], self.device).astype(np.float64)
+
+        return pool[ask(asking, p, fold.y[pool].astype(np.int64), context.n_classes, fitted)]
 
     def note_asked(self, stage: PlannedStage, windows: torch.Tensor | None) -> None:
         """Record the ids of the windows that were asked for, in their order; of the trial's own stages alone."""
