@@ -17,7 +17,7 @@ Predict = Callable[[PlannedStage, RowIds], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Decision:
+class KeepDecision:
     """Which weights predict the target.
 
     Attributes:
@@ -34,7 +34,7 @@ class Decision:
         return self.expected_gain <= 0
 
 
-def decide(context: TrainingContext, stages: Stages, part: PredictedPart, predict: Predict) -> Decision:
+def decide(context: TrainingContext, stages: Stages, part: PredictedPart, predict: Predict) -> KeepDecision:
     """Keep the general model, or use the calibrated one.
 
     Args:
@@ -48,7 +48,7 @@ def decide(context: TrainingContext, stages: Stages, part: PredictedPart, predic
         for members in [tuple(group)]
     ]
     gain = expected_gain(_benefit(context.fold, own, n_classes, predict), stand_ins)
-    return Decision(part if gain > 0 else replace(part, path=own[:1]), gain)
+    return KeepDecision(part if gain > 0 else replace(part, path=own[:1]), gain)
 
 
 def _fold_of(stage: PlannedStage) -> Fold:

@@ -20,7 +20,7 @@ from raylab.trials.compatibility import model_problems, protocol_problem, techni
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
 from raylab.trials.study_problems import sentences
-from raylab.windows.cross_corpus import FROM, source
+from raylab.windows.cross_corpus import AND, FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
@@ -241,8 +241,9 @@ class Study(StrictPart):
         personalized = sorted({entry.name for entry in self.techniques} - {REFERENCE_TECHNIQUE})
         for entry in self.datasets:
             folds = self.folds_of(entry)
-            if FROM in self.source(entry).replace(FROM, "", bool(folds.train_on)):
-                raise ValueError(f"a path of windows cannot hold {FROM!r}")
+            for path in (entry.windows, *folds.corpora):
+                if held := [mark for mark in (FROM, AND) if mark in path]:
+                    raise ValueError(f"a path of windows cannot hold {held[0]!r}")
             if folds.split and personalized:
                 raise ValueError(
                     f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(personalized)} would mean "
@@ -315,7 +316,7 @@ class Study(StrictPart):
 
     def source(self, entry: DatasetEntry) -> str:
         """Key of the windows to read for a dataset: their path, and that of another corpus if it is trained on."""
-        return source(entry.windows, self.folds_of(entry).train_on)
+        return source(entry.windows, self.folds_of(entry).corpora, entry.label)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values with every default filled in, as the run folder stores the study."""

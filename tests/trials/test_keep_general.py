@@ -19,7 +19,7 @@ from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
 from raylab.training.stage_tree import own_stages, predicted_parts
-from raylab.trials.keep_general import Decision, decide
+from raylab.trials.keep_general import KeepDecision, decide
 from raylab.trials.plan import plan
 from raylab.trials.pseudo_targets import StandIn, expected_gain, groups_of, plan_pseudo_targets, pseudo_folds
 from raylab.trials.run_trial import Outcome, run_trial
@@ -71,14 +71,14 @@ def test_each_block_is_predicted_by_a_model_that_saw_neither_it_nor_what_overlap
 def test_too_few_windows_for_the_blocks_are_missing_with_a_reason() -> None:
     """An empty block would predict nothing."""
     windows = make_windows({f"P{i}": [0, 1] * 2 for i in range(4)})
-    with pytest.raises(FoldError, match="participant P1 has too few windows for 5 blocks: block"):
-        for k in range(5):
-            OtherBlocks(k, 5).choose(Fold(windows.index, "stress", "P1", 0))
+    fold = Fold(windows.index, "stress", "P1", 0)
+    with pytest.raises(FoldError, match="participant P1 has too few windows for 5 blocks: block 5"):
+        OtherBlocks(4, 5).choose(fold)
 
 
 def test_the_oracle_is_above_the_rest_where_labels_are_a_persons_own(tmp_path: Path) -> None:
-    """Simulated: in P1 the level says the opposite of what it says in the seven others. Without its labels a linear model is wrong about P1; the oracle is
-    not, it predicts every window, its table name says what it is, and it runs on a model without weights to continue from."""
+    """Simulated: in P1 the level says the opposite of what it says in the seven others. Without its labels a linear model is wrong about P1; the
+    oracle is better, it predicts every window, its table name says what it is, and it runs on a model without weights to continue from."""
     windows = simulated_windows(8, runs=4)
     mine = np.flatnonzero(windows.index.participant_index == 0)
     for values in windows.signals.values():
@@ -171,7 +171,7 @@ def test_stand_ins_know_nothing_of_the_target_and_share_their_trainings() -> Non
     }
 
 
-def _simulated_decision(windows: Windows, target: str, gains: Mapping[str, bool], seed: int) -> tuple[Decision, float]:
+def _simulated_decision(windows: Windows, target: str, gains: Mapping[str, bool], seed: int) -> tuple[KeepDecision, float]:
     """``decide`` for one target with simulated predictions, and the gain that calibration would bring.
 
     In people who gain, the general model has the classes turned around and the calibrated one is right; in the others the general model is right
@@ -197,7 +197,7 @@ def _simulated_decision(windows: Windows, target: str, gains: Mapping[str, bool]
 
 
 def test_losers_are_avoided_and_gainers_kept_where_half_gain_and_half_lose() -> None:
-    """Simulated: of 12 people 6 gain from calibration and 6 lose. Nearly all decisions are right, and the windows are fine_tuning's whichever it is."""
+    """Simulated: of 12 people 6 gain from calibration and 6 lose. Nearly all decisions are right, and a decision is between two paths."""
     windows = simulated_windows(12, runs=4)
     right = 0
     gains = {name: k % 2 == 0 for k, name in enumerate(windows.index.participants)}
