@@ -7,7 +7,7 @@ from raylab.errors import RaylabError
 from raylab.hashing import hash_record
 from raylab.windows.card import WindowsCard
 from raylab.windows.channel_card import ChannelCard
-from raylab.windows.dataset import Windows, WindowIndex
+from raylab.windows.dataset import WindowIndex, Windows
 
 SAME_SENSOR = ("modality", "unit", "rate_hz", "n_features", "feature_names", "variable")
 

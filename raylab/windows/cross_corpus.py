@@ -126,7 +126,7 @@ def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
     both = sorted(set(own.get(two.dataset, ())) & set(trained.participants))
     if both:
         raise RaylabError(
-            f"{', '.join(both)} stand in both preparations of {one.dataset}: who is tested would be trained on; train on another corpus, or "
+            f"{', '.join(both)} stand in both preparations of {two.dataset}: who is tested would be trained on; train on another corpus, or "
             "prepare them without each other's people (--exclude)"
         )
 

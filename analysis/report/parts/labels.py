@@ -16,17 +16,17 @@ def _section(frame: pd.DataFrame, caption: str) -> SectionContent | None:
 def _cost(report: ReportData) -> SectionContent | None:
     return _section(
         report.frames["label_cost"],
-        f"Labels of the target that a technique used (mean over participants), its gain in {metric_name(report.metric)} over non_personalized on the "
-        "windows that all variants were tested on, and the gain per label. fixed_gain: what fine-tuning the same layers gains at the same mean number "
-        "of labels, on the line between the two nearest fixed budgets; empty outside of them.",
+        f"Labels of the target that a technique used (mean over participants), its gain in {metric_name(report.metric)} over non_personalized on "
+        "the windows that all variants were tested on, and the gain per label. fixed_gain: what fine-tuning the same layers gains at the same mean "
+        "number of labels, on the line between the two nearest fixed budgets; empty outside of them.",
     )
 
 
 def _avoided(report: ReportData) -> SectionContent | None:
     return _section(
         report.frames["losers_avoided"],
-        f"when_to_personalize beside fine-tuning always: participants whose {metric_name(report.metric)} is below that of non_personalized on the same "
-        "windows (losers), how many of these the decision avoided, and how many who would gain it kept from it.",
+        f"when_to_personalize beside fine-tuning always: participants whose {metric_name(report.metric)} is below that of non_personalized on the "
+        "same windows (losers), how many of these the decision avoided, and how many who would gain it kept from it.",
     )
 
 
