@@ -22,6 +22,7 @@ from raylab.techniques.selection import Calibration
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import resolve
 from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.training.staged_model import without_asked
 from raylab.trials.compatibility import technique_problem
 from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
@@ -102,6 +103,14 @@ def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
         )
 
 
+def _target_windows(stages: tuple[PlannedStage, ...], record: dict[str, Any], index: WindowIndex, trial: Trial) -> int:
+    """Windows of the target that were trained on: those that were asked for, if a stage asks."""
+    if any(stage.asks for stage in stages):
+        return int(record["labels_used"])
+    rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
+    return int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum())
+
+
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
@@ -157,7 +166,7 @@ def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages
             )
         if calibrates and stage is stages[-1]:
             weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
-        network.load_parts(state)
+        network.load_parts(without_asked(state))
     return network.state_of(PARTS), weights_before
 
 
@@ -207,7 +216,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         adapter=context.adapter,
         participant=trial.target,
         people=len(np.unique(index.participant_index[rows])),
-        target_windows=int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum()),
+        target_windows=_target_windows(stages, record, index, trial),
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,

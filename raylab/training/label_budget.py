@@ -74,18 +74,22 @@ class Inquiry:
 
     @property
     def enough(self) -> bool:
-        """Whether asking may stop, by the rule ``asking.stop``."""
-        return {"test": self._passes_test, "loss": self._is_flat, "entropy": self._is_sure}[self.asking.stop]()
+        """Whether asking may stop, by the rule ``asking.stop``; never before every class was answered once."""
+        return (
+            len(set(self.answers)) == self.n_classes
+            and {"test": self._passes_test, "loss": self._is_flat, "entropy": self._is_sure}[self.asking.stop]()
+        )
 
     def _passes_test(self) -> bool:
         """Wald's sequential test of whether the judge is right in 0.9 of the answers or not much more often than chance (error 0.1 on both
-        sides), summed as Page does (1954: the sum never falls below 0), since the judge learns: what it got wrong at first counts no more."""
+        sides), summed as Page does (1954: the sum never falls below 0), since the judge learns: what it got wrong at first counts no more. Each
+        class has a sum of its own and an equal share of the bound: a wearer may mark one class for long before the other."""
         chance = min(1 / self.n_classes + ABOVE_CHANCE, RIGHT - ABOVE_CHANCE)
         hit, miss = np.log(RIGHT / chance), np.log((1 - RIGHT) / (1 - chance))
-        total = 0.0
-        for right in self.right:
-            total = max(0.0, total + (hit if right else miss))
-        return bool(total >= np.log((1 - ERROR) / ERROR))
+        totals = np.zeros(self.n_classes)
+        for label, right in zip(self.answers, self.right, strict=True):
+            totals[label] = max(0.0, totals[label] + (hit if right else miss))
+        return bool((totals >= np.log((1 - ERROR) / ERROR) / self.n_classes).all())
 
     def _is_flat(self) -> bool:
         """Whether the loss of the last answers is no longer clearly below that of those before: the learning curve is flat, at whatever height."""

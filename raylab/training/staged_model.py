@@ -16,6 +16,11 @@ from raylab.training.worker_group import WorkerGroup
 ASKED = "asked.windows"  # beside a stage's weights: ids of the windows that were asked for, in their order
 
 
+def without_asked(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A stage's weights alone."""
+    return {name: value for name, value in stored.items() if name != ASKED}
+
+
 @dataclass
 class StagedModel:
     """One model and the stage whose weights it holds. Stages of a chain follow one another without being read again.
@@ -52,7 +57,7 @@ class StagedModel:
 
     def take(self, stages: Stages, stage: PlannedStage, stored: dict[str, Tensor]) -> None:
         """Load weights of a stage that were found in the store."""
-        self.before(stages, stage).load_parts({name: value for name, value in stored.items() if name != ASKED})
+        self.before(stages, stage).load_parts(without_asked(stored))
         self._holds = stage.hash
 
     def holds(self, stage: PlannedStage) -> None:
@@ -74,5 +79,5 @@ class StagedModel:
                 raise TrainingError(
                     f"the weights of stage {stage.name} ({stage.hash}) have gone from the store; run the trial again"
                 )
-            model.load_parts({name: value for name, value in stored.items() if name != ASKED})
+            model.load_parts(without_asked(stored))
             self._holds = stage.hash
