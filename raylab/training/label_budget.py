@@ -134,7 +134,7 @@ def ask(asking: Asking, p: Array, y: Classes, n_classes: int, fitted: Fits | Non
 def fits(p: Array, y: Classes) -> bool:
     """Whether a model tuned on these answers (n,) fits them: it names more of them than half way from chance to ``RIGHT``."""
     chance = 1 / p.shape[1]
-    return float((p.argmax(axis=1) == y).mean()) > (chance + RIGHT) / 2
+    return bool((p.argmax(axis=1) == y).mean() > (chance + RIGHT) / 2)
 
 
 def _next(inquiry: Inquiry, p: Array, y: Classes, rest: npt.NDArray[np.int64]) -> int:
