@@ -103,6 +103,19 @@ def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
         )
 
 
+def _require_one_model(trial: Trial) -> None:
+    """Refuse techniques whose predictions are of several models, or of one that was decided on for the target alone.
+
+    Raises:
+        RaylabError: naming the trial.
+    """
+    technique = TECHNIQUES[trial.technique]
+    if not technique.attainable or technique.pseudo_groups:
+        raise RaylabError(
+            f"trial {trial.key} is of {technique.table_name}, which has no one model to export; export a trial of fine_tuning or adaptive"
+        )
+
+
 def _target_windows(stages: tuple[PlannedStage, ...], record: dict[str, Any], index: WindowIndex, trial: Trial) -> int:
     """Windows of the target that were trained on: those that were asked for, if a stage asks."""
     if any(stage.asks for stage in stages):
@@ -183,18 +196,13 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     """
     run = RunFolder(run_folder)
     record = _finished_record(run, key)
-    provenance = run.folder.read_json("provenance.json")
-    source = f"{run.uri}/study.yaml"
+    provenance, source = run.folder.read_json("provenance.json"), f"{run.uri}/study.yaml"
     study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
     require_causal(index, trial.channels)
-    technique = TECHNIQUES[trial.technique]
-    if not technique.attainable or technique.pseudo_groups:
-        raise RaylabError(
-            f"trial {trial.key} is of {technique.table_name}, which has no one model to export; export a trial of fine_tuning or adaptive"
-        )
+    _require_one_model(trial)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages)
     calibration, no_calibration = _calibration(trial)

@@ -14,7 +14,7 @@ from raylab.folds.fold import Fold, FoldError, RowIds
 from raylab.models.network import ModelSpec
 from raylab.techniques.own_blocks import OtherBlocks
 from raylab.techniques.registry import TECHNIQUES
-from raylab.testing import check_technique, simulated_windows
+from raylab.testing import check_leaks, check_stages, simulated_windows
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.training.stage_store import StageStore
@@ -260,5 +260,7 @@ def test_too_few_people_and_a_drawn_number_of_them_are_missing_with_a_reason() -
 
 @pytest.mark.parametrize("name", ["oracle", "adaptive", "when_to_personalize"])
 def test_the_test_of_all_techniques_covers_them(name: str) -> None:
-    """``check_technique`` follows paths that are no chain, pools, and stages of people who stand in."""
-    check_technique(TECHNIQUES[name], windows=simulated_windows(6))
+    """It follows paths that are no chain, pools, and stages of people who stand in."""
+    technique, windows = TECHNIQUES[name], simulated_windows(6)
+    check_stages(technique, technique.variants({})[0], "fcn", windows)
+    check_leaks(technique, technique.variants({})[0], windows)
