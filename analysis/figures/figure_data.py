@@ -12,6 +12,7 @@ from analysis.scores.metrics import BINS, confidence_bin
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import scored_windows
 from analysis.statistics.dependence import retrained_bound
+from analysis.statistics.growth import entries_by_people
 from analysis.statistics.variant_selection import chosen_variants
 
 
@@ -73,16 +74,6 @@ PEOPLE_COLUMNS = [
 ]  # fmt: skip
 
 
-def _people_trained_on(tables: RunTables) -> "pd.Series[float]":
-    """By dataset, how many people its models without personalization are trained on; the most of any trial."""
-    trials = tables.trials
-    if "people" not in trials:
-        return pd.Series(dtype=float)
-    references = trials[trials["technique"].eq(REFERENCE_TECHNIQUE) & trials["status"].eq("ok")]
-    people: pd.Series[float] = references.dropna(subset=["people"]).groupby("dataset", observed=True)["people"].max()
-    return people
-
-
 def people_curves(tables: RunTables, comparison: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """Scores over the number of people trained on, of entries of the study on the same windows that differ in it (``people:``).
 
@@ -96,11 +87,7 @@ def people_curves(tables: RunTables, comparison: pd.DataFrame, chosen: pd.DataFr
         columns ``PEOPLE_COLUMNS``: ``dataset`` is the windows, ``value`` the number of people as text, ascending. No rows of windows, label and
         model with fewer than two numbers.
     """
-    people = _people_trained_on(tables)
-    order = [name for name in dict.fromkeys(tables.plan["dataset"].astype(str)) if name in people.index]
-    entries = pd.DataFrame({"dataset": order, "people": [float(people[name]) for name in order]})
-    entries["windows"] = entries["dataset"].map(lambda name: tables.sources.get(name, name))
-    entries = entries.drop_duplicates(["windows", "people"])
+    entries = entries_by_people(tables)
     if len(entries) < 2:
         return pd.DataFrame(columns=PEOPLE_COLUMNS)
     references = comparison[comparison["technique"].eq(REFERENCE_TECHNIQUE)]

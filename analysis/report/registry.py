@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from analysis.report.external_tables import ExternalSource
-from analysis.report.parts import appendix, channels, classes, comparison, models, order, participants, run, training
+from analysis.report.parts import appendix, channels, classes, comparison, labels, models, order, participants, run, training
 from analysis.report.report_part import ReportPart
 
 # In this order they are computed, each from the frames of those before it, and their sections stand in the page: first those of the
@@ -35,6 +35,9 @@ PARTS: tuple[ReportPart, ...] = (
     appendix.APPENDIX,
     training.CURVES,
     training.RELIABILITY,
+    labels.LABEL_COST,
+    labels.LOSERS_AVOIDED,
+    models.GROWTH,
     models.LEARNING_CURVE,
     models.ACROSS_DATASETS,
     appendix.STOUFFER,

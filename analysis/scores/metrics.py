@@ -271,13 +271,39 @@ METRICS: dict[str, Callable[[PredictionBatch], Floats]] = {
 }
 ORDER_METRICS = ("auroc_balanced", "auroc_later", "auroc_earlier")  # that need to know when windows were recorded
 METRIC_ALIASES = {"uar": "balanced_accuracy"}  # speech says unweighted average recall
-LESS_IS_BETTER = ("brier", "log_loss", "ece")
+LESS_IS_BETTER = ["brier", "log_loss", "ece"]
 # What a study's verdict may be about: not the expected calibration error, which is mostly bias at a participant's number of windows (0.11 for
 # probabilities that are right, at 40 windows), nor sensitivity or specificity, each of which alone is won by saying one class, nor one half of
 # the pairs, which drift alone wins.
-PRIMARY_METRICS = tuple(
+PRIMARY_METRICS = [
     name for name in METRICS if name not in ("ece", "sensitivity", "specificity", "auroc_later", "auroc_earlier")
-)
+]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that is added to the table (docs/extend.md).
+
+    Attributes:
+        name: its column.
+        function: from predictions to (n_trials,), NaN where it is undefined.
+        less_is_better: whether a smaller value is the better one.
+        primary: whether a study's verdict may be about it.
+    """
+
+    name: str
+    function: Callable[[PredictionBatch], Floats]
+    less_is_better: bool = False
+    primary: bool = True
+
+
+def add_metric(metric: Metric) -> None:
+    """Enter a metric; every table, figure and command knows it from then on."""
+    METRICS[metric.name] = metric.function
+    if metric.less_is_better:
+        LESS_IS_BETTER.append(metric.name)
+    if metric.primary:
+        PRIMARY_METRICS.append(metric.name)
 
 
 def evaluate(y: Integers, p: Probabilities) -> dict[str, float]:

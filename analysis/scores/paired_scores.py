@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, variant_label
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound, variant_label
 from analysis.scores.metrics import LESS_IS_BETTER
 
 
@@ -13,7 +13,7 @@ def gain_sign(metric: str) -> int:
 
 
 def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Means over seeds; the chance levels and the reference technique have no rows of their own.
+    """Means over seeds; the chance levels, the bounds and the reference technique have no rows of their own.
 
     A participant's difference is the mean over the seeds that both sides have: a seed that one side lacks would otherwise set the luck of
     other draws beside each other.
@@ -31,6 +31,7 @@ def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     scores = scores if "seed" in scores.columns else scores.assign(seed=0)
     scores = scores.assign(against=scores["against"].fillna(""))
     variants = scores[scores["against"].eq("") & ~scores["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])]
+    variants = variants[~variants["technique"].map(is_bound).astype(bool)]
     pairs = variants[[*VARIANT, "participant", "seed", metric]].rename(columns={metric: "score"})
     reference = scores[scores["technique"].eq(REFERENCE_TECHNIQUE)]
     pairs["baseline"] = _baselines(pairs, reference, metric).to_numpy()

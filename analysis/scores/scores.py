@@ -25,17 +25,22 @@ from analysis.scores.chance_levels import (
     random_guess,
 )
 from analysis.scores.clock import clock_of_all, with_time
-from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, variant_label
+from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, is_bound, variant_label
 from analysis.scores.metrics import METRICS
 from analysis.scores.operating_point import thresholds
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scored_windows import ScoredWindows, scored_windows
 
 NAMES = [*VARIANT, *FOLD]
-COLUMNS = [*NAMES, "scoring", "against", "n_test", *METRICS]
+SCORED = [*NAMES, "scoring", "against"]
 AGAINST_MODELS = [*NAMES, "reference", "score", "reference_score"]
 
 Scoring = Literal["paired", "published"]
+
+
+def columns() -> list[str]:
+    """Columns of scores, those of added metrics too."""
+    return [*SCORED, "n_test", *METRICS]
 
 
 def _combination_number(trials: pd.DataFrame, names: list[str]) -> Ints:
@@ -56,8 +61,8 @@ def _rows(trials: pd.DataFrame, metrics: NamedArrays, chosen: Bools, **names: An
 
 
 def _sorted_scores(parts: list[pd.DataFrame], scoring: str) -> pd.DataFrame:
-    scores = pd.concat(parts, ignore_index=True).assign(scoring=scoring)[COLUMNS]
-    return scores.sort_values(COLUMNS[:9], ignore_index=True)
+    scores = pd.concat(parts, ignore_index=True).assign(scoring=scoring)[columns()]
+    return scores.sort_values(SCORED, ignore_index=True)
 
 
 def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
@@ -65,7 +70,7 @@ def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
     technique per variant (column ``against``); and the chance levels for each row of the reference technique."""
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=columns())
     windows, order_rows = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
     ok = trials["status"].eq("ok").to_numpy()
     reference = trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
@@ -151,7 +156,7 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     """
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=columns())
     windows, _ = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
     unit = _combination_number(trials, [name for name in (*CELL, *FOLD) if name != across])
     has_windows = np.bincount(windows.trial, minlength=len(trials)) > 0
@@ -180,7 +185,7 @@ def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
     windows = scored_windows(frames.predictions, trials)
     ok = trials["status"].eq("ok").to_numpy()
     is_reference = ok & trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
-    of_technique = ok & ~is_reference
+    of_technique = ok & ~is_reference & ~trials["technique"].map(is_bound).to_numpy(dtype=bool)
     cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
     fold = _combination_number(trials, ["dataset", "label", *FOLD])
     partners = {}

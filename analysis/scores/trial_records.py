@@ -35,7 +35,18 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_is_whole, "a whole number"),
     "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
 }
-NUMBERS = ("seconds", "ended", "epochs", "windows_trained", "stages_reused", "n_test", "people", "auroc")
+NUMBERS = (
+    "seconds",
+    "ended",
+    "epochs",
+    "windows_trained",
+    "stages_reused",
+    "n_test",
+    "people",
+    "auroc",
+    "labels_used",
+    "expected_gain",
+)
 
 
 def record_problem(record: Any) -> str:

@@ -13,7 +13,7 @@ from analysis.arrays import Floats
 from analysis.constants import SMALLEST_EFFECT
 from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound
 from analysis.scores.metrics import METRICS
 from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
 from analysis.statistics import columns
@@ -81,8 +81,9 @@ def inflation_table(inflations: pd.DataFrame | None) -> Mapping[tuple[str, ...],
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    """The reference technique, the chance levels, then techniques and variants by name."""
-    return row["technique"] != REFERENCE_TECHNIQUE, row["technique"] not in CHANCE_LEVELS, row["technique"], row["variant"]
+    """The reference technique, the chance levels, techniques and variants by name, then the bounds."""
+    name = row["technique"]
+    return name != REFERENCE_TECHNIQUE, name not in CHANCE_LEVELS, is_bound(name), name, row["variant"]
 
 
 def _untested(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ def _cell(
     reference."""
     if not cell["technique"].eq(REFERENCE_TECHNIQUE).any():
         return sorted(_untested(cell, metric), key=_place)
-    untested = cell["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS])
+    untested = cell["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS]) | cell["technique"].map(is_bound).astype(bool)
     return sorted(_untested(cell[untested], metric) + _family(cell, metric, inflations, smallest_effect), key=_place)
 
 

@@ -20,7 +20,7 @@ from scipy import stats
 
 from analysis.arrays import Bools, Floats
 from analysis.constants import ALPHA
-from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound
 from analysis.scores.run_folder import RunTables
 from analysis.statistics.surrogate import CohortWindows, SurrogateTrial, simulated_differences, variance_inflation
 
@@ -174,7 +174,9 @@ def _cell(cohorts: _Cohorts, names: tuple[str, ...], cell: pd.DataFrame) -> list
     """The inflation of each variant of one (dataset, label, model)."""
     reference_records = cell[cell["technique"].eq(REFERENCE_TECHNIQUE)]
     variants = [
-        (key, part) for key, part in cell.groupby(["technique", "variant"], observed=True) if key[0] != REFERENCE_TECHNIQUE
+        (key, part)
+        for key, part in cell.groupby(["technique", "variant"], observed=True)
+        if key[0] != REFERENCE_TECHNIQUE and not is_bound(key[0])
     ]
     described = cohorts.cohort(names[0], names[1])
     simulated = [float("nan")] * len(variants)

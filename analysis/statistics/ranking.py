@@ -15,7 +15,7 @@ from scipy import stats
 from analysis.arrays import Floats
 from analysis.constants import ALPHA
 from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.keys import CELL, VARIANT, variant_label
+from analysis.scores.keys import CELL, VARIANT, is_bound, variant_label
 from analysis.scores.paired_scores import gain_sign
 from analysis.statistics.paired_tests import DECIMALS
 
@@ -77,6 +77,7 @@ def rank_tables(scores: pd.DataFrame, metric: str) -> dict[tuple[str, ...], pd.D
         scores: as ``analysis.scores.scores.score_common`` makes them: all variants on the same windows. Means over seeds are taken here.
     """
     trained = scores[~scores["technique"].isin(CHANCE_LEVELS)]
+    trained = trained[~trained["technique"].map(is_bound).astype(bool)]
     if "against" in trained.columns:
         trained = trained[trained["against"].fillna("").eq("")]
     names = [variant_label(str(t), str(v)) for t, v in zip(trained["technique"], trained["variant"], strict=True)]

@@ -262,6 +262,8 @@ class StageSplit:
             chooses for the target it chooses on them.
         weights: (n_train + n_validation,) weight of each training and then of each validation window in the loss, mean 1 over the training windows;
             None: all alike.
+        predicts: windows of the target that are predicted with this stage's weights; None if the last stage predicts all
+            (``raylab.training.stage_tree``).
     """
 
     train: RowIds
@@ -271,6 +273,7 @@ class StageSplit:
     source: RowIds = field(default_factory=lambda: NO_ROWS)
     pseudo_targets: tuple[tuple[RowIds, RowIds], ...] = ()
     weights: npt.NDArray[np.float64] | None = None
+    predicts: RowIds | None = None
 
     def check(self, fold: Fold) -> "StageSplit":
         """Refuse samples on both sides.

@@ -23,9 +23,11 @@ from raylab.live.core.messages import LONGEST_LABEL, LabelMark, Note, Notify, Wi
 from raylab.live.core.model_card import CalibrationCard, ModelCard
 from raylab.live.core.model_file import EXPORT_AGAIN, LiveModel, as_bytes, from_bytes
 from raylab.models.build import Model, build_model
+from raylab.techniques.stage import Asking
 from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
-from raylab.training.loop import CPU, train
+from raylab.training.label_budget import SPAN, Inquiry, fits
+from raylab.training.loop import CPU, predict, train
 from raylab.training.protocol import SETTINGS, Hyperparameters, StageProtocol
 from raylab.training.regularize import Regularization
 from raylab.training.stage_hash import PlannedStage
@@ -141,14 +143,23 @@ class Calibrator:
 
     Args:
         layers: that are trained, a key of the card's ``trainable``; if empty, all, or what the model has instead.
-        budget: windows of each class.
+        budget: windows of each class, at most if ``stop`` is given.
         on_done: called with the calibrated network.
+        stop: the rule of the technique ``adaptive`` that ends the collection earlier (``raylab.training.label_budget``); empty: none.
 
     Raises:
         RaylabError: if the model has no such calibration.
     """
 
-    def __init__(self, model: LiveModel, layers: str, budget: int, on_done: Callable[[Model], None], notify: Notify) -> None:
+    def __init__(
+        self,
+        model: LiveModel,
+        layers: str,
+        budget: int,
+        on_done: Callable[[Model], None],
+        notify: Notify,
+        stop: str = "",
+    ) -> None:
         plan = model.card.calibration
         if plan is None:
             raise RaylabError(f"this model cannot be calibrated: {model.card.no_calibration}")
@@ -165,6 +176,9 @@ class Calibrator:
         self._marks: deque[tuple[float, str]] = deque(maxlen=MAX_MARKS)  # since when, which class
         self._process: SpawnProcess | None = None
         self._trained = False
+        self._inquiry = Inquiry(Asking("recorded", stop), len(model.card.classes)) if stop else None
+        self._base = model.network(calibrated=False) if stop else None
+        self._heard_from = 0  # windows before which the rule is not heard
         self._lock = Lock()
 
     @property
@@ -212,11 +226,39 @@ class Calibrator:
         label = "" if window.missing or busy else self._mark_throughout(window.start_s, window.end_s)
         if label and self.counts[label] < self.budget:
             self.windows.append((window, self.model.card.classes.index(label)))
-            if all(count >= self.budget for count in self.counts.values()):
+            if self._all_asked or self._is_enough():
                 self._start_training()
 
+    @property
+    def _all_asked(self) -> bool:
+        """Whether no class needs more windows."""
+        return all(count >= self.budget for count in self.counts.values())
+
+    def _is_enough(self) -> bool:
+        """Give the newest window to the rule, if there is one, and hear whether there are enough."""
+        if self._inquiry is None or self._base is None:
+            return False
+        self._inquiry.answer(self._probabilities(self._base, self.windows[-1:])[0], self.windows[-1][1])
+        return len(self.windows) >= self._heard_from and self._inquiry.enough
+
+    def _probabilities(self, network: Model, windows: Sequence[tuple[Window, int]]) -> npt.NDArray[np.float64]:
+        """What a network says of windows, (n, n_classes)."""
+        values, lengths, _ = training_arrays(self.model, windows)
+        with one_thread():
+            return predict(network, Signals(values, lengths), np.arange(len(windows)), CPU).astype(np.float64)
+
+    def _fits(self, network: Model) -> bool:
+        """Whether the calibrated network fits the marks, if a rule stopped the collection before all were there."""
+        marks = np.array([index for _, index in self.windows])
+        return self._inquiry is None or self._all_asked or fits(self._probabilities(network, self.windows), marks)
+
+    @property
+    def _rule(self) -> str:
+        return self._inquiry.asking.stop if self._inquiry else ""
+
     def _start_training(self) -> None:
-        self._notify(Note("calibration", f"starts on {len(self.windows)} windows, {self.budget} of each class"))
+        counts = f"{self.budget} of each class" if self._all_asked else f"enough by the rule {self._rule}"
+        self._notify(Note("calibration", f"starts on {len(self.windows)} windows, {counts}"))
         receiver, sender = _SPAWN.Pipe(duplex=False)
         arguments = (sender, as_bytes(self.model), self.layers, *training_arrays(self.model, self.windows))
         self._process = _SPAWN.Process(target=_train_in_process, args=arguments, name="calibration", daemon=True)
@@ -233,6 +275,10 @@ class Calibrator:
                 raise RuntimeError(answer.decode(errors="replace"))
             network = self.model.network(calibrated=False)
             network.load_parts(dict(load(answer)))
+            if not self._fits(network):
+                self._heard_from = len(self.windows) + SPAN
+                self._notify(Note("calibration", f"does not fit its {len(self.windows)} marks yet: {SPAN} more are asked for"))
+                return
         except Exception as error:
             self._notify(
                 Note(
@@ -241,6 +287,7 @@ class Calibrator:
                 )
             )
             self.windows.clear()
+            self._inquiry = Inquiry(self._inquiry.asking, self._inquiry.n_classes) if self._inquiry else None
         else:
             self._trained = True
             self._on_done(network)

@@ -22,6 +22,7 @@ from raylab.techniques.selection import Calibration
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import resolve
 from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.training.staged_model import without_asked
 from raylab.trials.compatibility import technique_problem
 from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
@@ -108,12 +109,17 @@ def require_causal(index: WindowIndex, channels: tuple[str, ...]) -> None:
 
 
 def require_exportable(trial: Trial) -> None:
-    """Refuse a technique whose models are more than the study's networks and classical models: a model file holds those.
+    """Refuse techniques whose predictions are of several models, or of one that was decided on for the target alone, and those whose models are
+    more than the study's networks and classical models: a model file holds one of those.
 
     Raises:
-        RaylabError: with the reason.
+        RaylabError: naming the trial, with the reason.
     """
-    for stage in TECHNIQUES[trial.technique].stages(trial.variant):
+    technique = TECHNIQUES[trial.technique]
+    named = f"trial {trial.key} is of {technique.table_name} {trial.labels['variant']}"
+    if not technique.attainable or technique.pseudo_groups:
+        raise RaylabError(f"{named}, which has no one model to export; export a trial of fine_tuning or adaptive")
+    for stage in technique.stages(trial.variant):
         why = ""
         if stage.adds:
             why = f"adds the part {', '.join(stage.adds)} to the network"
@@ -123,9 +129,16 @@ def require_exportable(trial: Trial) -> None:
             why = f"puts another decision in the place of {trial.model.encoder}'s"
         if why:
             raise RaylabError(
-                f"{trial.technique} {trial.labels['variant']} {why}, which a model file cannot hold yet; export a trial of fine_tuning or "
-                "non_personalized"
+                f"{named}, which {why}: a model file cannot hold that yet; export a trial of fine_tuning or non_personalized"
             )
+
+
+def _target_windows(stages: tuple[PlannedStage, ...], record: dict[str, Any], index: WindowIndex, trial: Trial) -> int:
+    """Windows of the target that were trained on: those that were asked for, if a stage asks."""
+    if any(stage.asks for stage in stages):
+        return int(record["labels_used"])
+    rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
+    return int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum())
 
 
 def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
@@ -189,7 +202,7 @@ def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages
             )
         if calibrates and stage is stages[-1]:
             weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
-        network.load_parts(state)
+        network.load_parts(without_asked(state))
     return network.state_of(PARTS), weights_before
 
 
@@ -206,8 +219,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     """
     run = RunFolder(run_folder)
     record = _finished_record(run, key)
-    provenance = run.folder.read_json("provenance.json")
-    source = f"{run.uri}/study.yaml"
+    provenance, source = run.folder.read_json("provenance.json"), f"{run.uri}/study.yaml"
     study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
     indexes = indexes_of(study, windows or str(provenance["windows"]))
     trial = _planned_trial(run, study, indexes, record["trial"])
@@ -234,7 +246,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         adapter=context.adapter,
         participant=trial.target,
         people=len(np.unique(index.participant_index[rows])),
-        target_windows=int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum()),
+        target_windows=_target_windows(stages, record, index, trial),
         seed=trial.seed,
         draws=asdict(context.fold.draws),
         stages=trial.stages,

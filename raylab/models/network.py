@@ -17,7 +17,7 @@ from raylab.models.batch import Batch
 from raylab.models.fusions import Fusion
 from raylab.models.keras_defaults import initialize
 from raylab.models.layers import scaled
-from raylab.models.registry import FUSIONS
+from raylab.models.registry import FUSIONS, VERSIONS
 
 PARTS = ("trunk", "adapter", "head")
 ADDED = ("low_rank", "film")  # parts that a stage can add to a network
@@ -62,7 +62,8 @@ class ModelSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; the inverse of ``from_dict``."""
-        return {**self.architecture, **({"modalities": list(self.modalities)} if self.modalities else {})}
+        fields = {name: value for name, value in self.architecture.items() if name != "plugins"}
+        return {**fields, **({"modalities": list(self.modalities)} if self.modalities else {})}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
@@ -75,7 +76,9 @@ class ModelSpec:
         channels by hand shares the trainings. Nor is a choice of channels: it follows from the windows. That there is one is, and is absent if
         there is none, so that all other stages keep the hashes that they had before."""
         choice = {"channels": self.channels} if self.channels else {}
-        return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width, **choice}
+        plugins = [VERSIONS[name] for name in (self.encoder, self.fusion) if name in VERSIONS]  # whose code no NUMERICS counts
+        added = {"plugins": plugins} if plugins else {}
+        return {"encoder": self.encoder, "fusion": self.fusion, "width": self.width, **choice, **added}
 
     @property
     def chooses_channels(self) -> bool:

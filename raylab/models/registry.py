@@ -86,6 +86,9 @@ class ClassicalModel(Declaration):
 
 
 _CLASSES: dict[Declaration, type] = {}  # filled by `implements`, when the modules of the classes are imported
+# Name to the plugin that added the encoder, fusion or classical model, and the version of its code (``raylab.plugins``). It is part of the hash of
+# stages that train it (``ModelSpec.architecture``): nothing else tells that a plugin's code has changed, and with it the weights.
+VERSIONS: dict[str, str] = {}
 
 
 def implements(declaration: Declaration) -> Callable[[Implementation], Implementation]:
@@ -96,7 +99,8 @@ def implements(declaration: Declaration) -> Callable[[Implementation], Implement
     """
 
     def register(implementation: Implementation) -> Implementation:
-        if declaration in _CLASSES:
+        before = _CLASSES.get(declaration)
+        if before and (before.__module__, before.__qualname__) != (implementation.__module__, implementation.__qualname__):
             raise RuntimeError(
                 f"{_CLASSES[declaration].__name__} and {implementation.__name__} both implement {declaration.name!r}"
             )
@@ -173,7 +177,11 @@ CLASSICAL_MODELS: dict[str, ClassicalModel] = {
         ),
     )
 }
-MODEL_NAMES = (*ENCODERS, *CLASSICAL_MODELS)
+
+
+def model_names() -> tuple[str, ...]:
+    """What a study may write as ``encoder``."""
+    return (*ENCODERS, *CLASSICAL_MODELS)
 
 
 def batch_size(encoder: str) -> int:

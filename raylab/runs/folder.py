@@ -35,7 +35,8 @@ TRIAL_COLUMNS = pa.schema(
         ("windows_trained", pa.int64()), ("stages", pa.list_(pa.string())), ("stages_reused", pa.int64()), ("trained_on", pa.list_(pa.string())),
         ("device", pa.string()), ("node", pa.string()), ("ended", pa.float64()), ("n_test", pa.int64()),
         ("people", pa.int64()), ("auroc", pa.float64()), ("searched", pa.string()),
-        ("channels_selected", pa.list_(pa.string())),
+        ("channels_selected", pa.list_(pa.string())), ("labels_used", pa.int64()), ("asked", pa.list_(pa.int64())),
+        ("kept_general", pa.bool_()), ("expected_gain", pa.float64()),
         (PREDICTIONS_DIGEST, pa.string()), (ATTENTION_DIGEST, pa.string()),
     ]
 )  # fmt: skip
@@ -129,12 +130,21 @@ class RunFolder:
         self._keep_table("window_summaries.parquet", summaries)
         self._keep_table("window_order.parquet", orders)
         self._keep_table("channel_scores.parquet", channels)
-        last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
-        if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
-            raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
+        last = self.provenance()
         earlier = last.pop("earlier", [])
         if last != provenance:
             self.folder.write_json("provenance.json", {**provenance, "earlier": [*earlier, *([last] if last else [])]})
+
+    def provenance(self) -> dict[str, Any]:
+        """The provenance of the last start; empty before the first.
+
+        Raises:
+            RaylabError: if it is damaged.
+        """
+        last = self.folder.read_json("provenance.json") if self.folder.exists("provenance.json") else {}
+        if not isinstance(last, dict) or not isinstance(last.get("earlier", []), list):
+            raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
+        return last
 
     def _keep_table(self, name: str, table: pa.Table | None) -> None:
         """Make the stored table this one, or remove it; one that would not change stays untouched."""

@@ -15,6 +15,7 @@ import torch
 
 from raylab.models.build import build_model
 from raylab.models.registry import CLASSICAL_MODELS
+from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.runs.ray_errors import remote_result
 from raylab.training.batches import Signals
@@ -56,7 +57,7 @@ def limit_gpu_memory(share: float) -> Iterator[None]:
         torch.cuda.empty_cache()  # a reused actor keeps its memory otherwise (ray#32698)
 
 
-def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
+def peak_of(trial: Trial, windows: Windows, plugins: tuple[Plugin, ...] = ()) -> tuple[int, int] | None:
     """Memory of a card that the trial takes, and the card's memory, in bytes; None if torch sees no GPU.
 
     The first stage, which trains all parts, runs for one epoch of one batch, followed by one batch of predictions. The card's loss of
@@ -65,6 +66,7 @@ def peak_of(trial: Trial, windows: Windows) -> tuple[int, int] | None:
     """
     if not torch.cuda.is_available():
         return None
+    enter_same(plugins)
     card = torch.device("cuda")
     context, stages = stages_of(trial, windows.index)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
@@ -99,7 +101,7 @@ def resolve_gpu_share(
     if not distinct:
         return resources.model_copy(update={"gpu": 0})  # classical models stay on the processor
     measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(peak_of)
-    references = [measure.remote(trial, windows[trial.windows]) for trial in distinct.values()]
+    references = [measure.remote(trial, windows[trial.windows], entered()) for trial in distinct.values()]
     results = remote_result(references, "the measurement of the memory that the models need on a GPU")
     peaks = [peak for peak in results if peak]
     share = max((share_of_gpu(*peak) for peak in peaks), default=SHARE_OF_A_GPU)

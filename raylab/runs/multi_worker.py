@@ -26,6 +26,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import distributed
 
 from raylab.errors import RaylabError
+from raylab.plugins import Plugin, enter_same
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory
 from raylab.training.worker_group import WorkerGroup
@@ -87,6 +88,7 @@ def _process_group(group: WorkerGroup, backend: str) -> Iterator[None]:
 
 def _run_on_worker(config: dict[str, Any]) -> Outcome:
     """Run the trial as one worker of its group; the first worker's outcome is the trial's."""
+    enter_same(config["plugins"])
     context, gpu = train.get_context(), config["per_worker"]["gpu"]
     group = WorkerGroup(context.get_world_rank(), context.get_world_size())
     cuda = gpu and torch.cuda.is_available()
@@ -102,13 +104,16 @@ def _run_on_worker(config: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def run_on_several_workers(trial: Trial, windows: Any, run: str, per_worker: dict[str, float]) -> Outcome:
+def run_on_several_workers(
+    trial: Trial, windows: Any, run: str, per_worker: dict[str, float], plugins: tuple[Plugin, ...] = ()
+) -> Outcome:
     """Run the trial on its ``trial.workers`` workers.
 
     Args:
         windows: reference to its windows in the object store.
         run: URI of the run folder.
         per_worker: resources of one worker: cpu, gpu.
+        plugins: that the driver has entered.
 
     Raises:
         TrainingFailedError: if a worker or its node died; Tune then runs the trial again, like any other.
@@ -117,7 +122,7 @@ def run_on_several_workers(trial: Trial, windows: Any, run: str, per_worker: dic
     with tempfile.TemporaryDirectory() as scratch:  # for Ray Train's own notes; the run folder holds the results
         trainer = TorchTrainer(
             _run_on_worker,
-            train_loop_config={"trial": trial, "windows": windows, "run": run, "per_worker": per_worker},
+            train_loop_config={"trial": trial, "windows": windows, "run": run, "per_worker": per_worker, "plugins": plugins},
             torch_config=_TorchConfigWithoutSetup(),
             scaling_config=train.ScalingConfig(
                 num_workers=trial.workers, use_gpu=per_worker["gpu"] > 0, resources_per_worker=reserved

@@ -5,7 +5,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import raylab
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder
 from raylab.names import check_names, nfc
+from raylab.plugins import Plugin, enter_same
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import CIRCUMSTANCES, SESSION_GROUP, Baseline, Dataset, Label, Options, Recording
 from raylab.runs.cluster import Executor, connect
@@ -53,12 +54,11 @@ class PrepareRequest:
     """A dataset to prepare.
 
     Attributes:
-        labels: label names; the dataset's default labels if empty.
-        preprocessing: of signals; the paper's if None.
-        normalization: of utterances; none if None.
-        exclude: participants to leave out.
+        labels, exclude: label names, the dataset's default labels if empty; participants to leave out.
+        preprocessing, normalization: of signals, the paper's if None; of utterances, none if None.
         feature_contexts_s: seconds that features are computed from (``raylab.windows.feature_channels``); empty: a window; None: no features.
         feature_table: a table of the user's own features; None for none.
+        plugins: that a process which reads has to enter, as this one did (``raylab.plugins``).
     """
 
     dataset: str
@@ -71,10 +71,16 @@ class PrepareRequest:
     exclude: tuple[str, ...] = ()
     feature_contexts_s: tuple[float, ...] | None = None
     feature_table: FeatureTable | None = None
+    plugins: tuple[Plugin, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was derived of them may hold code of a plugin, which another process has yet to enter."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def reader(self) -> Dataset:
         """The dataset, as the root describes it if it describes itself."""
+        enter_same(self.plugins)
         return DATASETS[self.dataset].at(Path(self.root))
 
     @property

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from raylab.plugins import Plugin, entered
 from raylab.recordings import DATASETS
 from raylab.techniques.registry import TECHNIQUES
 from raylab.trials.choices import calibration_sentences, circumstances, window_sentences
@@ -62,6 +63,31 @@ def choices(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     ]
 
 
+def added(plugin: Plugin) -> str:
+    """What a plugin adds, in words."""
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in plugin.record["adds"].items())
+
+
+def plugin_changes(last: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A sentence on each plugin that an earlier start of the run had in another version, or had and this one lacks.
+
+    Args:
+        last, now: provenances.
+    """
+    versions = {plugin["name"]: plugin["version"] for plugin in now.get("plugins", [])}
+    lines = []
+    for plugin in last.get("plugins", []):
+        name, before = plugin["name"], plugin["version"]
+        if name not in versions:
+            lines.append(f"plugin {plugin['origin']}, which an earlier start of this run had, is not given now (--plugin)")
+        elif versions[name] != before:
+            lines.append(
+                f"plugin {name} has changed since an earlier start of this run (version {before}, now {versions[name]}): what its models trained "
+                "is trained again; trials of its techniques are run again if their windows or hyperparameters changed"
+            )
+    return lines
+
+
 def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """Departures from the paper, and the limits of the data."""
     lines = [line for dataset in datasets for line in _dataset_notes(dataset)] + choices(study, datasets)
@@ -80,6 +106,7 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
             f"Each stage was trained by {study.resources.workers} workers together: batch norm and dropout act on each one's share "
             "of a batch, so the weights are others than one worker's."
         )
+    lines += [f"Plugin {plugin.origin} (version {plugin.version}) adds {added(plugin)}." for plugin in entered()]
     lines.append(f"{len(study.seeds)} seed(s), averaged per participant before any test.")
     return lines
 
@@ -111,5 +138,6 @@ def provenance(study: Study, datasets: list[CheckedDataset], extra: Mapping[str,
         },
         "classes": classes(datasets),
         "notes": notes(study, datasets),
+        **({"plugins": [plugin.record for plugin in entered()]} if entered() else {}),
         **extra,
     }

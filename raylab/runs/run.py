@@ -18,7 +18,7 @@ from raylab.runs.in_process import run_in_process
 from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
 from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
-from raylab.runs.provenance import provenance
+from raylab.runs.provenance import plugin_changes, provenance
 from raylab.runs.sweep import sweep
 from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
@@ -141,6 +141,8 @@ def start(
     with Lease(run.folder, lease_timeout_s) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
+        for line in plugin_changes(run.provenance(), origin):
+            log(line)
         tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets), channel_scores(datasets)
         context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables)
         best_params = None

@@ -12,6 +12,7 @@ import torch
 from raylab.models.build import build_model
 from raylab.models.estimators import Estimator
 from raylab.models.registry import CLASSICAL_MODELS
+from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import check_resources, connect, slots, worker_resources
 from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.progress import Log
@@ -138,7 +139,8 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
     return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / _steps(stage), window_s)
 
 
-def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float) -> Timing:
+def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float, plugins: tuple[Plugin, ...]) -> Timing:
+    enter_same(plugins)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
     return time_stage(trial, name, ray.get(windows[trial.windows]), device)
 
@@ -158,7 +160,7 @@ def timings_on_ray(
     refs = {path: shared(path, data) for path, data in windows.items()}
     per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
     task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
-    references = [task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"]) for stage in stages]
+    references = [task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"], entered()) for stage in stages]
     timings = remote_result(references, "timing the steps of the trainings")
     n_slots = slots({name: amount * resources.workers for name, amount in per_worker.items()})
     return dict(zip([stage.shape for stage in stages], timings, strict=True)), n_slots

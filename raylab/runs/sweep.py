@@ -10,6 +10,7 @@ import ray
 import torch
 from ray import tune
 
+from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import check_resources, slots, worker_resources
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory, resolve_gpu_share
@@ -28,7 +29,9 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
 
-def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float]) -> None:
+def trainable(
+    config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float], plugins: tuple[Plugin, ...] = ()
+) -> None:
     """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
 
     Args:
@@ -36,11 +39,13 @@ def trainable(config: dict[str, Any], windows: dict[str, Any], run: str, per_wor
         windows: by the path of each dataset's windows, their reference in the object store.
         run: URI of the run folder.
         per_worker: resources of each worker of a trial: cpu, gpu.
+        plugins: that the driver has entered.
     """
+    enter_same(plugins)
     trial = Trial.from_config(config["trial"])
     folder = RunFolder(run)
     if trial.workers > 1:
-        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker)
+        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins)
     else:
         outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"])
     try:
@@ -75,7 +80,7 @@ def sweep(
     stage_scheduler = StageScheduler(trials, run.store.hashes())
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
-    function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker)
+    function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered())
     with noted() as stop, boundary("the sweep over the trials"):
         tuner = tune.Tuner(
             tune.with_resources(function, SUPERVISOR_RESOURCES if resources.workers > 1 else per_worker),

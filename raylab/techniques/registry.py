@@ -19,6 +19,7 @@ from raylab.techniques.method import (
     NormStatistics,
     PeoplePenalty,
 )
+from raylab.techniques.own_blocks import OtherBlocks
 from raylab.techniques.selection import (
     Calibration,
     CalibrationBesideSource,
@@ -30,7 +31,7 @@ from raylab.techniques.selection import (
     SimilarWeigh,
     Unlabelled,
 )
-from raylab.techniques.stage import AUTO, Stage, Technique, TechniqueAxis, Value, Variant
+from raylab.techniques.stage import AUTO, Asking, Stage, Technique, TechniqueAxis, Value, Variant
 
 TRUNK_HEAD = ("trunk", "head")
 ADAPTER_HEAD = ("adapter", "head")
@@ -120,6 +121,23 @@ EPISODE_STEP = TechniqueAxis(
     "share of the way to a person's weights, above 0 to 1",
 )
 EVERYONE = Stage("everyone_else", EveryoneElse(), TRUNK_HEAD)
+BLOCKS = TechniqueAxis(
+    "blocks",
+    (5,),
+    lambda value: isinstance(value, int) and 2 <= value <= 20,
+    "a number of blocks of the target's time, 2 to 20",
+)
+FIT = _axis("fit", ("tuned",), "tuned", "together")
+LAST_OR_ALL = _axis("layers", ("last",), "all", "last")
+POOL = TechniqueAxis(
+    "pool",
+    (0.5,),
+    lambda value: _is_budget(value) and value != 0,
+    "windows that may be asked for: a budget of fine_tuning above 0",
+)
+STOP = _axis("stop", ("test", "loss", "entropy"), "test", "loss", "entropy")
+ORDER = _axis("order", ("recorded",), "recorded", "uncertain")
+PSEUDO_GROUPS = 5  # ten trainings on everyone else more, for all targets together
 
 
 def _calibration_axes(v: Variant) -> dict[str, Any]:
@@ -177,6 +195,30 @@ def _robust(v: Variant) -> tuple[Stage, ...]:
         return (Stage("robust", EveryoneElse(), TRUNK_HEAD, overrides),)
     return (
         Stage("robust", EveryoneElse(), TRUNK_HEAD, PEOPLE_OVERRIDES, method=PeoplePenalty(v["penalty"], float(v["strength"]))),
+    )
+
+
+def _oracle(v: Variant) -> tuple[Stage, ...]:
+    """One model for each block of the target's time, which predicts it: the general one tuned on all other blocks, or both kinds together."""
+    blocks = range(v["blocks"])
+    if v["fit"] == "together":
+        return tuple(
+            Stage(f"block_{k + 1}", OtherBlocks(k, len(blocks), with_others=True), TRUNK_HEAD, after="") for k in blocks
+        )
+    tuned = (
+        Stage(f"block_{k + 1}", OtherBlocks(k, len(blocks)), TRUNK_HEAD, CALIBRATION_OVERRIDES, after="everyone_else")
+        for k in blocks
+    )
+    return (EVERYONE, *tuned)
+
+
+def _adaptive(v: Variant) -> tuple[Stage, ...]:
+    """Fine-tuning on windows that are asked for one by one out of a pool, all of which is kept out of the test."""
+    asks = Asking(v["order"], v["stop"])
+    parts = TRUNK_HEAD if v["layers"] == "all" else ("head",)
+    return (
+        EVERYONE,
+        Stage("calibration", Calibration(v["pool"], unit=v["unit"]), parts, CALIBRATION_OVERRIDES, asks=asks),
     )
 
 
@@ -318,6 +360,26 @@ TECHNIQUES: dict[str, Technique] = {
             ),
             warning="tent makes a model surer of what it predicts, right or wrong: it can end in one class for all windows. Its probabilities are "
             "no reliable ones, and a gain in one cohort says little about another.",
+        ),
+        Technique(
+            "adaptive",
+            "fine-tuning on windows of the target that are asked for one by one, until a rule says that there are enough labels",
+            axes=(STOP, ORDER, POOL, LAST_OR_ALL, UNIT),
+            stages=_adaptive,
+        ),
+        Technique(
+            "when_to_personalize",
+            "fine-tuning, or the general model if people who stand in for the target let expect no gain",
+            axes=(LAST_OR_ALL, BUDGET, DRAW, UNIT),
+            stages=_fine_tuning,
+            pseudo_groups=PSEUDO_GROUPS,
+        ),
+        Technique(
+            "oracle",
+            "a bound that nobody can have: tuned on all of the target's own labels, by cross-validation over blocks of time",
+            axes=(BLOCKS, FIT),
+            stages=_oracle,
+            attainable=False,
         ),
     )
 }

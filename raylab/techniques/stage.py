@@ -12,6 +12,21 @@ from raylab.techniques.selection import Selection
 Value = str | int | float
 AUTO = "auto"  # a value that stands for another one, which depends on the data: resolved when a trial is planned
 Variant = Mapping[str, Any]
+NOT_ATTAINABLE = "(not attainable)"  # as ``analysis.scores.keys`` knows it
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How windows are asked for one by one until there are enough labels (``raylab.training.label_budget``).
+
+    Attributes:
+        order: ``recorded``: as they were recorded, the class with the fewest answers first, as fixed budgets per label do; ``uncertain``: the one
+            that the model knows least of.
+        stop: ``test``, ``loss`` or ``entropy``: what the rule that stops asking looks at.
+    """
+
+    order: str
+    stop: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,8 @@ class Stage:
         method: how the parts are set: steps on the cross-entropy unless it says otherwise.
         adds: parts that the network gets at this stage, with their size: ``low_rank`` (rank of the updates of the trunk's layers), ``film`` (units
             between a conditioning input and the features).
+        after: name of the stage that it continues from; None: the one before; empty: the initial weights.
+        asks: how a part of its training windows is chosen in the worker (``raylab.training.label_budget``); None: it trains on all of them.
     """
 
     name: str
@@ -36,6 +53,8 @@ class Stage:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     method: Method = GRADIENT_DESCENT
     adds: Mapping[str, int] = field(default_factory=dict)
+    after: str | None = None
+    asks: Asking | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,9 @@ class Technique:
         stages: from a variant to its trainings, in order; each continues from the weights of the one before.
         adapter: whether its networks have the adapter.
         warning: a sentence under every table of a study that has it; empty for none.
+        attainable: whether somebody could use it. If not it is a bound: every table marks it, and it is tested against nothing.
+        pseudo_groups: so many groups of people, from whom it is learned whether the last stage's weights or the first one's predict
+            (``raylab.trials.pseudo_targets``); 0: the last one's.
     """
 
     name: str
@@ -84,6 +106,22 @@ class Technique:
     stages: Callable[[Variant], tuple[Stage, ...]]
     adapter: bool = False
     warning: str = ""
+    attainable: bool = True
+    pseudo_groups: int = 0
+
+    @property
+    def table_name(self) -> str:
+        """Its name in tables, which marks a bound."""
+        return self.name if self.attainable else f"{self.name} {NOT_ATTAINABLE}"
+
+    def paths(self, variant: Variant) -> tuple[tuple[Stage, ...], ...]:
+        """For each stage of a variant the stages that lead to its weights, in order, itself the last."""
+        paths: dict[str, tuple[Stage, ...]] = {"": ()}
+        before = ""
+        for stage in self.stages(variant):
+            paths[stage.name] = (*paths[before if stage.after is None else stage.after], stage)
+            before = stage.name
+        return tuple(path for name, path in paths.items() if name)
 
     def variants(self, requested: Mapping[str, list[Value]]) -> list[dict[str, Value]]:
         """All combinations of the axes' values, the last axis fastest.

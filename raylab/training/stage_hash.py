@@ -17,7 +17,7 @@ from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
 from raylab.techniques.method import GRADIENT_DESCENT, Method
-from raylab.techniques.stage import Stage
+from raylab.techniques.stage import Asking, Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
 # The version of the computation. Raise it by hand if the training loop, a model or an initialization changes so that weights come out different:
@@ -42,6 +42,9 @@ class PlannedStage:
         method: how the parts are set.
         adds: parts that the network gets at this stage, with their size.
         unlabelled, source, pseudo_targets, weights: see ``raylab.folds.fold.StageSplit``.
+        predicts: rows of the target that its weights predict; None: see ``raylab.training.stage_tree``. Not in the hash: it changes no weights.
+        asks: how the windows that are trained on are chosen among ``train`` in the worker; None: all of them.
+        fold: its fold, if that is not the trial's own: of a person who stands in for the target (``raylab.trials.pseudo_targets``).
     """
 
     name: str
@@ -58,6 +61,9 @@ class PlannedStage:
     source: RowIds = field(default_factory=lambda: NO_ROWS)
     pseudo_targets: tuple[tuple[RowIds, RowIds], ...] = ()
     weights: npt.NDArray[np.float64] | None = None
+    predicts: RowIds | None = None
+    asks: Asking | None = None
+    fold: Fold | None = None
 
     @property
     def stepped(self) -> RowIds:
@@ -117,7 +123,9 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     # Ids of windows, which are stored with the data, not row numbers, which are a matter of how the index is laid out.
     window = fold.index.window
     # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
-    group = {"workers": context.workers} if context.workers > 1 else {}
+    group: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
+    if stage.asks:
+        group["asks"] = {"order": stage.asks.order, "stop": stage.asks.stop}
     return hash_record(
         {
             **group,
@@ -164,6 +172,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
         FoldError: if the fold cannot give a stage its windows, or if no stage has any.
     """
     planned: list[PlannedStage] = []
+    trained: dict[str, str] = {"": ""}  # name of a stage to its hash
     for stage in stages:
         split = context.fold.matched_split(stage.windows.choose(context.fold))
         if not len(split.train) and not len(split.unlabelled):
@@ -175,7 +184,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
             signals_used=split.signals_used,
             trainable=stage.trainable,
             hyper=resolve(protocol, stage.name, stage.overrides, batch_size(context.model.encoder)),
-            parent=planned[-1].hash if planned else "",
+            parent=(planned[-1].hash if planned else "") if stage.after is None else trained.get(stage.after, ""),
             hash="",
             method=stage.method,
             adds=stage.adds,
@@ -183,8 +192,11 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
             source=split.source,
             pseudo_targets=split.pseudo_targets,
             weights=split.weights,
+            predicts=split.predicts,
+            asks=stage.asks,
         )
         planned.append(PlannedStage(**{**vars(draft), "hash": stage_hash(draft, context)}))
+        trained[stage.name] = planned[-1].hash
     if not planned:
         raise FoldError(f"{', '.join(stage.name for stage in stages)}: there is no window to train on")
     return tuple(planned)

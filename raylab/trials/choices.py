@@ -59,7 +59,7 @@ def window_sentences(study: Study, dataset: CheckedDataset) -> list[str]:
 
 def _fold(dataset: CheckedDataset, target: str, seed: int) -> Fold:
     entry, held_out_with = dataset.entry, dataset.held_out_with(target, seed)
-    return Fold(dataset.index, entry.label, target, seed, entry.people, held_out_with=held_out_with, match=entry.match or "")
+    return Fold(dataset.index, entry.label, target, seed, entry.n_people, held_out_with=held_out_with, match=entry.match or "")
 
 
 def _tested(dataset: CheckedDataset, target: str, seed: int) -> npt.NDArray[np.int64]:

@@ -43,7 +43,7 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
     if model.encoder in CLASSICAL_MODELS:
         if declared.adapter:
             return f"{technique} trains an adapter, and {model.encoder} is no network; leave {technique} out for it (`techniques` of a model)"
-        return next(filter(None, (_classical_problem(model, technique, k, stage) for k, stage in enumerate(stages))), "")
+        return next(filter(None, (_classical_problem(model, technique, path) for path in declared.paths(variant))), "")
     if declared.adapter and not FUSIONS[model.fusion].accepts_adapter:
         return (
             f"{technique} puts an adapter between features and head, and {model.fusion} fusion averages the channels' probabilities: there is "
@@ -52,8 +52,9 @@ def technique_problem(model: ModelSpec, technique: str, variant: Variant) -> str
     return next(filter(None, (_network_problem(model, technique, stage) for stage in stages)), "")
 
 
-def _classical_problem(model: ModelSpec, technique: str, number: int, stage: Stage) -> str:
-    """Why a classical model cannot do this stage, the one of this number from 0; empty if it can."""
+def _classical_problem(model: ModelSpec, technique: str, path: tuple[Stage, ...]) -> str:
+    """Why a classical model cannot do the last stage of a path (``Technique.paths``); empty if it can."""
+    stage = path[-1]
     classical, leave = CLASSICAL_MODELS[model.encoder], f"leave {technique} out for it (`techniques` of a model)"
     if stage.method.classical:
         why = (
@@ -74,7 +75,7 @@ def _classical_problem(model: ModelSpec, technique: str, number: int, stage: Sta
             f"{technique} gives windows weights, which {model.encoder} has no place for in its fit; {leave}",
         ),
         (
-            number > 0,
+            len(path) > 1,
             f"{technique} continues from the weights of its first stage, and {model.encoder} is fitted at once (it has neither "
             "layers nor steps); use hybrid, which fits everyone's windows and the target's together",
         ),

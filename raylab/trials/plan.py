@@ -20,6 +20,7 @@ from raylab.techniques.stage import AUTO, Value
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, declared_regularization, regularization_problems
+from raylab.trials.pseudo_targets import plan_pseudo_targets
 from raylab.trials.restriction import restriction_problems, suffix
 from raylab.trials.split_config import WIDTH, Candidate
 from raylab.trials.study import DatasetEntry, Study
@@ -81,7 +82,7 @@ def dataset_name(entry: DatasetEntry, index: WindowIndex, kind: SplitScheme = LE
     """
     suffixes = [index.card.preprocessing.suffix] if index.card.preprocessing.suffix else []
     suffixes += [probe.suffix for probe in index.card.probes]
-    suffixes += [f"{entry.people} people"] if entry.people else []
+    suffixes += [f"{entry.n_people} people"] if entry.n_people else []
     suffixes = [*([] if entry.name else suffixes), *filter(None, [suffix(entry), kind.suffix])]
     return (entry.name or index.name) + (f" ({', '.join(suffixes)})" if suffixes else "")
 
@@ -148,7 +149,7 @@ def check_datasets(study: Study, indexes: Mapping[str, WindowIndex]) -> list[Che
         StudyError: with every problem of every dataset.
     """
     datasets, problems = [], []
-    for entry in study.datasets:
+    for entry in study.entries:
         dataset, refusals = _check(study, entry, indexes[study.source(entry)])
         problems += refusals
         if dataset:
@@ -226,7 +227,12 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[
         raise FoldError(f"match: clock: in no minute of participant {trial.target} do the others have windows of every class")
     if not len(context.fold.target_windows):
         raise FoldError(f"no window of participant {trial.target} fell into the test part of the random split")
-    return context, plan_stages(context, TECHNIQUES[trial.technique].stages(trial.variant), trial.protocol)
+    technique = TECHNIQUES[trial.technique]
+    declared = technique.stages(trial.variant)
+    stages = plan_stages(context, declared, trial.protocol)
+    if technique.pseudo_groups and len(stages) > 1:  # with a budget of 0 there is nothing to decide
+        stages += plan_pseudo_targets(context, declared, trial.protocol, technique.pseudo_groups)
+    return context, stages
 
 
 def with_candidate(model: ModelSpec, protocol: Protocol, candidate: Candidate) -> tuple[ModelSpec, Protocol]:
@@ -282,7 +288,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
                 variant=dataset.resolved(variant),
                 target=target,
                 seed=seed,
-                people=dataset.entry.people,
+                people=dataset.entry.n_people,
                 border_minutes=dataset.entry.border_minutes,
                 match=dataset.entry.match or "",
                 held_out_with=held_out_with,

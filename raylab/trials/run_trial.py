@@ -9,7 +9,8 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,13 +21,18 @@ import torch
 
 from analysis.scores.metrics import auroc
 from raylab.folds.fold import RowIds
-from raylab.models.build import Model, build_model
+from raylab.models.build import Model
+from raylab.techniques.stage import Asking
 from raylab.training.batches import Signals
 from raylab.training.channel_choice import choose_channels
-from raylab.training.loop import Epoch, TrainingError, add_parts, attention, predict, reader_of, train
+from raylab.training.label_budget import ask
+from raylab.training.loop import Epoch, TrainingError, attention, predict, reader_of, train
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
+from raylab.training.stage_tree import PredictedPart, Stages, own_stages, path_to, predicted_parts, trained_windows
+from raylab.training.staged_model import ASKED, StagedModel
 from raylab.training.worker_group import ALONE, WorkerGroup
+from raylab.trials.keep_general import decide
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
@@ -162,21 +168,20 @@ class _Worker:
             raise TrainingError(
                 "this worker's plan differs from the driver's: raylab versions or windows differ between machines"
             )
-        model = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(
-            self.device
-        )
+        weights = StagedModel(context, self.store, self.device, self.group)
         for stage in stages:
             # The leader looks for all: a file that appears between two looks would make workers of one group do different things.
             stored = self.group.broadcast_from_leader(partial(self.store.load, stage.hash))
             if stored is None:
-                self.train(context, stage, model)
+                self.train(context, stage, weights.before(stages, stage))
+                weights.holds(stage)
                 continue
-            add_parts(model, stage, context.fold.draws)
-            model.load_parts(stored)
+            self.note_asked(stage, stored.get(ASKED))
+            weights.take(stages, stage, stored)
             self.outcome.record["stages_reused"] += 1
             self.emit(stage, [], done=True, reused=True)
         if self.group.is_leader:
-            self.predict(context, stages, model)
+            self.predict(context, stages, replace(weights, group=ALONE))
 
     def train(self, context: TrainingContext, stage: PlannedStage, model: Model) -> None:
         """Train one stage, store its weights and record the training; epochs are reported every few seconds.
@@ -195,10 +200,14 @@ class _Worker:
                 unsent.clear()
                 last_report = time.monotonic()
 
-        fold, record, is_leader = context.fold, self.outcome.record, self.group.is_leader
+        fold, record, is_leader = stage.fold or context.fold, self.outcome.record, self.group.is_leader
         if context.model.chooses_channels and not stage.parent:  # later stages take over the choice with the weights
             # The leader alone chooses: another type of processor among the workers could choose otherwise.
             model.select_channels(self.group.broadcast_from_leader(lambda: choose_channels(self.signals, fold, stage)))
+        asked = None
+        if stage.asks:  # and so does the choice of windows
+            asked = self.group.broadcast_from_leader(partial(self.ask, context, stage, stage.asks, model))
+            stage = replace(stage, train=np.sort(asked))
         columns = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
         attempt = self.store.begin(stage.hash, columns) if is_leader else ""
         on_batch = partial(self.on_batch, stage)
@@ -206,7 +215,9 @@ class _Worker:
         result = train(model, self.signals, fold.y, stage, fold.draws, self.device, on_batch, on_epoch, self.group, people)
         epochs, n_windows = len(result.curve), len(result.seen)
         if is_leader:
-            self.store.save(stage.hash, model.state_of(stage.trainable))
+            order = {} if asked is None else {ASKED: torch.from_numpy(fold.index.window[asked])}
+            self.store.save(stage.hash, model.state_of(stage.trainable) | order)
+            self.note_asked(stage, order.get(ASKED))
             counts = {"epochs": epochs, "best_epoch": result.best_epoch, "steps": result.steps, "windows": n_windows}
             self.store.complete(attempt, {**counts, "curve": result.curve})
         self.outcome.trained.append(stage.hash)
@@ -237,7 +248,7 @@ class _Worker:
             }
         )
 
-    def predict(self, context: TrainingContext, stages: tuple[PlannedStage, ...], model: Model) -> None:
+    def predict(self, context: TrainingContext, stages: Stages, weights: StagedModel) -> None:
         """Predict all windows of the target that no stage trained or validated on, and score them for the record.
 
         Windows that share samples with such a window, or with one whose signals were looked at before, are predicted and marked ``purged``:
@@ -246,17 +257,21 @@ class _Worker:
         Raises:
             TrainingError: if a probability is not finite.
         """
-        fold = context.fold
-        if model.channels_selected is not None:
-            self.outcome.record["channels_selected"] = list(model.channels_selected)
-        trained = np.unique(np.concatenate([np.concatenate([stage.train, stage.validation]) for stage in stages]))
-        rows = np.setdiff1d(fold.target_windows, trained)
-        used = np.union1d(trained, np.concatenate([stage.signals_used for stage in stages]))
-        reader = reader_of(stages, fold.index.participant_index)
-        p = predict(model, self.signals, rows, self.device, reader)
+        fold, record = context.fold, self.outcome.record
+        parts = predicted_parts(stages, fold)
+        if len(own_stages(stages)) < len(stages):
+            decision = decide(context, stages, parts[0], partial(self.probabilities, weights, stages))
+            parts, record["expected_gain"] = [decision.part], decision.expected_gain
+            record["kept_general"] = decision.kept_general
+        predicted = [self.probabilities(weights, stages, part.path[-1], part.rows) for part in parts]
+        model, order = weights.model, np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
+        rows, p = np.concatenate([part.rows for part in parts])[order], np.concatenate(predicted)[order]
         if not np.isfinite(p).all():
             raise TrainingError("the model predicts NaN: its weights or the windows are not finite")
-        purged = np.isin(rows, fold.overlapping(rows, used)) if self.trial.purge else np.zeros(len(rows), dtype=bool)
+        if model.channels_selected is not None:
+            record["channels_selected"] = list(model.channels_selected)
+        dropped = np.concatenate([fold.overlapping(part.rows, part.used) for part in parts])
+        purged = np.isin(rows, dropped) if self.trial.purge else np.zeros(len(rows), dtype=bool)
         y = fold.y[rows]
         self.outcome.predictions = pa.table(
             {
@@ -268,11 +283,42 @@ class _Worker:
                 "purged": pa.array(purged, pa.bool_()),
             }
         )
-        weights = attention(model, self.signals, rows, self.device)
-        self.outcome.attention = self.attention_table(fold.index.window[rows], weights)
+        self.outcome.attention = self.attention_table(fold.index.window[rows], self.attention(weights, stages, parts, order))
         # A first look at the trial, for progress and logs; tables are computed from the predictions (raylab stores what lets one recompute).
         test_auroc = auroc(y[~purged], p[~purged])
-        position = fold.index.participant_index
-        self.outcome.record["trained_on"] = [participants_bitmap(position[stage.train]) for stage in stages]
-        self.outcome.record["people"] = len(np.unique(position[stages[-1].learned_from]))
-        self.outcome.record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(test_auroc) else float(test_auroc)}
+        position, own = fold.index.participant_index, own_stages(stages)
+        record["trained_on"] = [participants_bitmap(position[stage.train]) for stage in own]
+        record["people"] = len(np.unique(position[own[-1].learned_from]))
+        record.setdefault("labels_used", len(np.intersect1d(trained_windows(own), fold.target_windows)))
+        record |= {"n_test": int((~purged).sum()), "auroc": None if np.isnan(test_auroc) else float(test_auroc)}
+
+    def probabilities(self, weights: StagedModel, stages: Stages, last: PlannedStage, rows: RowIds) -> npt.NDArray[np.float32]:
+        """Probabilities (n, n_classes) of these rows after a stage."""
+        reader = reader_of(path_to(stages, last), weights.context.fold.index.participant_index)
+        return predict(weights.after(stages, last), self.signals, rows, self.device, reader)
+
+    def attention(
+        self, weights: StagedModel, stages: Stages, parts: list[PredictedPart], order: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32] | None:
+        """Weight of each channel in each predicted window, in the order of the predictions; None if the model weights none."""
+        found = [attention(weights.after(stages, part.path[-1]), self.signals, part.rows, self.device) for part in parts]
+        return np.concatenate([part for part in found if part is not None])[order] if found[0] is not None else None
+
+    def ask(self, context: TrainingContext, stage: PlannedStage, asking: Asking, model: Model) -> RowIds:
+        """The windows of the stage's pool that are asked for, in the order of asking."""
+        fold, pool = stage.fold or context.fold, stage.train
+        people = fold.index.participant_index
+        p = predict(model, self.signals, pool, self.device).astype(np.float64)
+
+        def fitted(asked: list[int]) -> npt.NDArray[np.float64]:
+            """What a copy of the model, tuned on these windows, says of them."""
+            copy, rows = deepcopy(model), np.sort(pool[asked])
+            train(copy, self.signals, fold.y, replace(stage, train=rows), fold.draws, self.device, people=people)
+            return predict(copy, self.signals, pool[asked], self.device).astype(np.float64)
+
+        return pool[ask(asking, p, fold.y[pool].astype(np.int64), context.n_classes, fitted)]
+
+    def note_asked(self, stage: PlannedStage, windows: torch.Tensor | None) -> None:
+        """Record the ids of the windows that were asked for, in their order; of the trial's own stages alone."""
+        if windows is not None and stage.fold is None:
+            self.outcome.record |= {"asked": windows.tolist(), "labels_used": len(windows)}

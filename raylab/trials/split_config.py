@@ -62,12 +62,18 @@ class SplitConfig(StrictPart):
     Attributes:
         group_k_fold: participants are drawn into so many groups, and each group is held out once.
         split: shares of training, validation and test in a random split of windows, which leaks participants.
-        train_on: path of the windows of another dataset to train on; all participants of this one are held out.
+        train_on: path of the windows of another dataset to train on, or of several; all participants of this one are held out. ``PATH#LABEL``: that
+            label stands for the entry's, its classes in their order.
     """
 
     group_k_fold: int | None = Field(None, ge=2, le=MAX_COUNT)
     split: tuple[Share, Share, Share] | None = None
-    train_on: Path | None = None
+    train_on: Path | Annotated[list[Path], Field(min_length=1)] | None = None
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The paths of ``train_on``."""
+        return tuple([self.train_on] if isinstance(self.train_on, str) else self.train_on or ())
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SplitConfig":

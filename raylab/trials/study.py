@@ -10,7 +10,7 @@ from analysis.scores.metrics import METRIC_ALIASES, PRIMARY_METRICS
 from analysis.statistics.model_comparison import ALL_PAIRS, DATASETS, MODELS
 from raylab.errors import StudyError, shown
 from raylab.models.network import ModelSpec
-from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, FUSIONS, model_names
 from raylab.names import checked_name, nfc
 from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
@@ -20,7 +20,7 @@ from raylab.trials.compatibility import model_problems, protocol_problem, techni
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
 from raylab.trials.study_problems import sentences
-from raylab.windows.cross_corpus import FROM, source
+from raylab.windows.cross_corpus import AND, FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
@@ -43,6 +43,9 @@ class Restrict(StrictPart):
     border_minutes: float = Field(gt=0, le=MAX_BORDER_MINUTES)
 
 
+People = Annotated[int, Field(ge=2, le=MAX_COUNT)]
+
+
 class DatasetEntry(StrictPart):
     """A dataset of the study.
 
@@ -52,7 +55,8 @@ class DatasetEntry(StrictPart):
         name: name in tables; the windows' own if None.
         channels: channels to use; all if None.
         participants: participants to hold out in turn (the targets); all if None.
-        people: number of participants to train on, drawn at random; all if None.
+        people: number of participants to train on, drawn at random; all if None. Of several numbers (``all`` may be one of them) each is an
+            entry of its own: does dataset scaling help?
         folds: its folds; the study's if None.
         restrict: which of its windows are used; all if None.
         match: ``clock`` to train on windows that are matched in time (``raylab.folds.fold.Fold.matched``); None for all windows.
@@ -63,7 +67,7 @@ class DatasetEntry(StrictPart):
     name: GivenName | None = None
     channels: Names | None = None
     participants: Names | None = None
-    people: int | None = Field(None, ge=2, le=MAX_COUNT)
+    people: People | Annotated[list[People | Literal["all"]], Distinct, Field(min_length=1)] | None = None
     folds: Folds | None = None
     restrict: Restrict | None = None
     match: Literal["clock"] | None = None
@@ -73,12 +77,29 @@ class DatasetEntry(StrictPart):
         """Of ``restrict``; 0 for all windows."""
         return self.restrict.border_minutes if self.restrict else 0.0
 
+    @property
+    def n_people(self) -> int | None:
+        """The number of people to train on; None for all."""
+        return self.people if isinstance(self.people, int) else None
+
+    @property
+    def each(self) -> list["DatasetEntry"]:
+        """The entry once for each number of people; a name that the study gives gets the number behind it, since names tell entries apart."""
+        if not isinstance(self.people, list):
+            return [self]
+        entries = []
+        for people in self.people:
+            count = None if people == "all" else people
+            name = f"{self.name} ({count} people)" if self.name and count else self.name
+            entries.append(self.model_copy(update={"people": count, "name": name}))
+        return entries
+
 
 class ModelEntry(StrictPart):
     """A model of the study.
 
     Attributes:
-        encoder: a name of ``MODEL_NAMES``.
+        encoder: a name of ``raylab.models.registry.model_names``.
         fusion: a name of ``FUSIONS``.
         width: factor on the units or maps of every layer.
         modalities: modalities of the dataset that the model gets; all if None.
@@ -95,7 +116,7 @@ class ModelEntry(StrictPart):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelEntry":
-        for kind, value, names in (("encoder", self.encoder, MODEL_NAMES), ("fusion", self.fusion, tuple(FUSIONS))):
+        for kind, value, names in (("encoder", self.encoder, model_names()), ("fusion", self.fusion, tuple(FUSIONS))):
             if value not in names:
                 raise ValueError(f"unknown {kind} {value!r}; there are {', '.join(names)}")
         if problems := model_problems(self.spec):
@@ -240,8 +261,9 @@ class Study(StrictPart):
         personalized = sorted({entry.name for entry in self.techniques} - {REFERENCE_TECHNIQUE})
         for entry in self.datasets:
             folds = self.folds_of(entry)
-            if FROM in self.source(entry).replace(FROM, "", bool(folds.train_on)):
-                raise ValueError(f"a path of windows cannot hold {FROM!r}")
+            for path in (entry.windows, *folds.corpora):
+                if held := [mark for mark in (FROM, AND) if mark in path]:
+                    raise ValueError(f"a path of windows cannot hold {held[0]!r}")
             if folds.split and personalized:
                 raise ValueError(
                     f"in a random split of windows ({entry.windows}) the target is trained on already, so {', '.join(personalized)} would mean "
@@ -298,6 +320,11 @@ class Study(StrictPart):
         return self
 
     @property
+    def entries(self) -> list[DatasetEntry]:
+        """The dataset entries, each with one number of people."""
+        return [one for entry in self.datasets for one in entry.each]
+
+    @property
     def trained(self) -> list[tuple[ModelEntry, TechniqueEntry]]:
         """Each model with each technique that trains it, in the study's order."""
         return [
@@ -313,7 +340,7 @@ class Study(StrictPart):
 
     def source(self, entry: DatasetEntry) -> str:
         """Key of the windows to read for a dataset: their path, and that of another corpus if it is trained on."""
-        return source(entry.windows, self.folds_of(entry).train_on)
+        return source(entry.windows, self.folds_of(entry).corpora, entry.label)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values with every default filled in, as the run folder stores the study."""

@@ -71,7 +71,7 @@ class Trial:
             "dataset": self.dataset,
             "label": self.label,
             "model": self.model_name or self.model.name,
-            "technique": self.technique,
+            "technique": TECHNIQUES[self.technique].table_name,
             "variant": TECHNIQUES[self.technique].variant_name(self.variant),
             "participant": self.target,
             "seed": self.seed,

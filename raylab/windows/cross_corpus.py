@@ -1,6 +1,7 @@
-"""Two datasets as one: all participants of the second are added to the first under names of their own, for training on one corpus and
-testing on the other. Channels and labels that they do not share are left out; a study that asks for one is told why."""
+"""Several datasets as one: all participants of the others are added to the first under names of their own, for training on them and testing on
+the first. Channels and labels that they do not share are left out; a study that asks for one is told why."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from raylab.errors import RaylabError
 from raylab.files import Folder, within
 from raylab.hashing import hash_record
+from raylab.windows.alike import counterparts, renamed, with_channels, with_label
 from raylab.windows.card import LabelCard, WindowsCard
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index, read_windows
@@ -16,23 +18,60 @@ from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Wi
 FROM = " <- "  # tested on <- trained on
 
 
-def source(windows: str, train_on: str | None) -> str:
-    """The source of a study's dataset entry: a path, or two."""
-    return f"{windows}{FROM}{train_on}" if train_on else windows
+AND, LABEL, FOR = " & ", "#", "="  # of several corpora; before the label of one that stands for the study's
+
+
+def source(windows: str, train_on: str | Sequence[str], label: str = "") -> str:
+    """The source of a study's dataset entry: a path, and those of the corpora that are trained on.
+
+    Args:
+        train_on: a path or several, each with ``#LABEL`` behind it if that label stands for the entry's.
+        label: the entry's.
+    """
+    paths = [train_on] if isinstance(train_on, str) else train_on
+    parts = [f"{path}{FOR}{label}" if LABEL in path else path for path in paths]
+    return f"{windows}{FROM}{AND.join(parts)}" if parts else windows
+
+
+def _parts(source: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """The path that is tested; and of each corpus that is trained on its path, its label and the study's (empty if they are the same)."""
+    tested, _, trained = source.partition(FROM)
+    corpora = []
+    for part in filter(None, trained.split(AND)):
+        path, _, rule = part.partition(LABEL)
+        theirs, _, ours = rule.partition(FOR)
+        corpora.append((path, theirs, ours))
+    return tested, corpora
 
 
 def read_source(root: str, source: str) -> Windows:
     """The windows of a source; errors as ``read_windows``'s, and those of ``join_windows``."""
-    tested, _, trained = source.partition(FROM)
+    tested, corpora = _parts(source)
     windows = read_windows(Folder(within(root, tested)))
-    return join_windows(windows, read_windows(Folder(within(root, trained)))) if trained else windows
+    for path, theirs, ours in corpora:
+        other = read_windows(Folder(within(root, path)))
+        index, names = _alike(windows.index, other.index, theirs, ours)
+        windows = join_windows(windows, renamed(other, index, names))
+    return windows
 
 
 def index_source(root: str, source: str) -> WindowIndex:
     """The index of a source."""
-    tested, _, trained = source.partition(FROM)
+    tested, corpora = _parts(source)
     index = read_index(Folder(within(root, tested)))
-    return join_indexes(index, read_index(Folder(within(root, trained)))) if trained else index
+    for path, theirs, ours in corpora:
+        index = join_indexes(index, _alike(index, read_index(Folder(within(root, path))), theirs, ours)[0])
+    return index
+
+
+def _alike(tested: WindowIndex, trained: WindowIndex, theirs: str, ours: str) -> tuple[WindowIndex, dict[str, str]]:
+    """The index of the trained corpus in the tested one's words, and the channels that have another name in it."""
+    if theirs:
+        if ours not in tested.labels:
+            raise RaylabError(f"{tested.name} has no label {ours} (it has {', '.join(tested.labels)})")
+        trained = with_label(trained, theirs, ours, tested.classes(ours))
+    names = counterparts(tested.card, trained.card)
+    return with_channels(trained, names), names
 
 
 def _channels(tested: WindowsCard, trained: WindowsCard) -> tuple[tuple[ChannelCard, ...], dict[str, str]]:
@@ -83,10 +122,11 @@ def _refuse_misfits(tested: WindowIndex, trained: WindowIndex) -> None:
     ]
     if ways[0] != ways[1]:
         raise RaylabError(f"{one.dataset} is normalized by {ways[0]}, {two.dataset} by {ways[1]}; prepare them alike")
-    both = sorted(set(tested.participants) & set(trained.participants)) if one.dataset == two.dataset else []
+    own = tested.joined.of_dataset if tested.joined else {one.dataset: tested.participants}
+    both = sorted(set(own.get(two.dataset, ())) & set(trained.participants))
     if both:
         raise RaylabError(
-            f"{', '.join(both)} stand in both preparations of {one.dataset}: who is tested would be trained on; train on another corpus, or "
+            f"{', '.join(both)} stand in both preparations of {two.dataset}: who is tested would be trained on; train on another corpus, or "
             "prepare them without each other's people (--exclude)"
         )
 
@@ -109,7 +149,14 @@ def _joined(tested: WindowIndex, trained: WindowIndex) -> tuple[WindowsCard, Cro
         caution=" ".join(filter(None, [first.caution, second.caution])),
         fingerprint=hash_record([tested.fingerprint, trained.fingerprint]),
     )
-    return card, CrossCorpus(tested.participants, trained.name, other_channels, other_labels)
+    before = tested.joined or CrossCorpus(tested.participants, "", {}, {}, {first.dataset: tested.participants})
+    return card, CrossCorpus(
+        before.tested,
+        AND.join(filter(None, [before.trained_on, trained.name])),
+        {**before.unshared_channels, **other_channels},
+        {**before.unshared_labels, **other_labels},
+        {**before.of_dataset, second.dataset: (*before.of_dataset.get(second.dataset, ()), *trained.participants)},
+    )
 
 
 def join_indexes(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:

@@ -43,14 +43,16 @@ class CrossCorpus:
 
     Attributes:
         tested: names of the participants that may be tested.
-        trained_on: name of the other dataset.
+        trained_on: name of the other dataset, or of all others.
         unshared_channels, unshared_labels: those of the tested dataset that the other one does not have alike, each with the reason.
+        of_dataset: dataset to the names that its participants have there.
     """
 
     tested: tuple[str, ...]
     trained_on: str
     unshared_channels: Mapping[str, str]
     unshared_labels: Mapping[str, str]
+    of_dataset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

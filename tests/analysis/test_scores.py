@@ -11,7 +11,7 @@ import analysis
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.scores.metrics import METRICS, evaluate
 from analysis.scores.operating_point import LEVELS
-from analysis.scores.scores import COLUMNS, Scoring, score, score_common
+from analysis.scores.scores import Scoring, columns, score, score_common
 
 NAMES = [*CELL, "technique", "variant", "participant", "seed"]
 
@@ -144,7 +144,7 @@ class _Plain:
 
 
 def _arranged(rows: list[dict[str, Any]], scoring: str) -> pd.DataFrame:
-    return pd.DataFrame(rows).assign(scoring=scoring)[COLUMNS].sort_values(COLUMNS[:9], ignore_index=True)
+    return pd.DataFrame(rows).assign(scoring=scoring)[columns()].sort_values(columns()[:9], ignore_index=True)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -224,7 +224,7 @@ def test_a_run_in_which_nothing_ended_well_has_no_scores() -> None:
         score_common(frames),
         score(analysis.RunTables(frames.plan, pd.DataFrame(), pd.DataFrame(), ())),
     ):
-        assert (COLUMNS, 0) == (scores.columns.tolist(), len(scores))
+        assert (columns(), 0) == (scores.columns.tolist(), len(scores))
 
 
 def test_nan_among_the_probabilities_is_refused() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from builders.live import exported, labelled, subscribe
@@ -22,6 +23,11 @@ from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.sources import open_source
 from raylab.live.sources.source import SourceOptions
 from raylab.runs.run import start
+from raylab.techniques.stage import Asking
+from raylab.training.batches import Signals
+from raylab.training.label_budget import SPAN, Inquiry
+from raylab.training.loop import CPU, predict
+from raylab.trials.run_trial import one_thread
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import read_windows
 
@@ -50,6 +56,31 @@ def test_a_live_calibration_is_the_study_s_to_the_bit(live_run: Path, technique:
     for model in (studied, *([exported(live_run, "tuned")] if technique == "fine_tuning" else [])):
         state = calibrate_network(model, layers, *training_arrays(model, windows)).state_of(("trunk", "head"))
         assert state and all(torch.equal(studied.weights[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("stop", ["test", "loss", "entropy"])
+def test_the_rule_of_the_adaptive_budget_ends_the_marking(stop: str, live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training starts at the very window at which the study's inquiry, given the same answers, has enough, or when all are there; and again
+    six windows later if the network does not fit its marks."""
+    model = exported(live_run, "tuned")
+    calibrator = Calibrator(model, "last", 12, lambda network: None, lambda note: None, stop)
+    started: list[int] = []
+    monkeypatch.setattr(calibrator, "_start_training", lambda: started.append(len(calibrator.windows)))
+    inquiry, base, expected = Inquiry(Asking("recorded", stop), 2), model.network(calibrated=False), 0
+    for window, number in _first(live_run, 12):
+        values, lengths, _ = training_arrays(model, [(window, number)])
+        with one_thread():
+            p = predict(base, Signals(values, lengths), np.arange(1), CPU).astype(np.float64)
+        inquiry.answer(p[0], number)
+        calibrator.mark(LabelMark(model.card.classes[number], window.start_s), window.end_s)
+        calibrator.offer(window)
+        expected += 1
+        if inquiry.enough or expected == 24:
+            break
+        assert [] == started
+    assert [expected] == started == [len(calibrator.windows)]
+    calibrator._heard_from = expected + SPAN
+    assert not calibrator._is_enough() or expected == 24
 
 
 @pytest.mark.slow

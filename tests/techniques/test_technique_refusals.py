@@ -48,6 +48,12 @@ def _small_k(technique: str) -> dict[str, Any]:
     return {"k": 2} if technique == "cluster_specific" else {}
 
 
+def _one_amount(technique: str) -> dict[str, Any]:
+    """One value of the axes that are amounts, so that there is one variant; and the clusters of a small cohort."""
+    axes = {name: value for name, value in {"budget": 2, "stop": "test"}.items() if name in _axes_of(technique)}
+    return axes | _small_k(technique)
+
+
 @pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_classical_models_run_what_they_can_and_refuse_the_rest(name: str, people: Windows, tmp_path: Path) -> None:
     """Every technique with each classical model: it runs, also from the store, or the study is refused with a sentence that names both."""
@@ -58,9 +64,7 @@ def test_classical_models_run_what_they_can_and_refuse_the_rest(name: str, peopl
         changes: dict[str, Any] = {
             "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
             "models": [{"encoder": name}],
-            "techniques": [
-                {"name": technique, **({"budget": 2} if "budget" in _axes_of(technique) else {}), **_small_k(technique)}
-            ],
+            "techniques": [{"name": technique, **_one_amount(technique)}],
             "protocol": {},
         }
         problems = [technique_problem(ModelSpec(name), technique, variant) for variant in TECHNIQUES[technique].variants({})]

@@ -13,6 +13,7 @@ from raylab.folds.fold import Fold
 from raylab.models.network import AUTO, ModelSpec
 from raylab.techniques.method import ClassMeans, Episodes, History, Method, NormStatistics
 from raylab.techniques.registry import TECHNIQUES
+from raylab.techniques.stage import Asking
 from raylab.training import stage_hash as stage_hash_module
 from raylab.training.augment import Augmentation
 from raylab.training.protocol import SETTINGS, Hyperparameters, Protocol, StageProtocol
@@ -76,6 +77,9 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.train and validation exchanged": lambda case: with_stage(train=case[0].validation, validation=case[0].train)(case),
     "stage.trainable": with_stage(trainable=("head",)),
     "stage.parent": with_stage(parent="abc"),
+    "stage.asks": with_stage(asks=Asking("recorded", "test")),
+    "stage.asks: another rule": with_stage(asks=Asking("recorded", "loss")),
+    "stage.asks: another order": with_stage(asks=Asking("uncertain", "test")),
     **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name not in SETTINGS},
     "stage.hyper.augmentation": lambda case: with_stage(hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.1)))(
         case
@@ -142,18 +146,18 @@ def test_every_field_is_changed_by_a_test() -> None:
     named = {name.split(":")[0].split(" ")[0] for name in CHANGES}
     parts = {".".join(name.split(".")[:2]) for name in named}
 
-    # A stage's name and what it looked at to choose its windows decide no weight beyond the windows, and the hash is what is computed.
-    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - {"stage.name", "stage.signals_used", "stage.hash"} == {
-        p for p in parts if p.startswith("stage")
-    }
+    # A stage's name, what it looked at to choose its windows and what it predicts decide no weight; its fold is its context's; the hash is computed.
+    no_weight = {"stage.name", "stage.signals_used", "stage.hash", "stage.predicts", "stage.fold"}
+    assert {f"stage.{field.name}" for field in fields(PlannedStage)} - no_weight == {p for p in parts if p.startswith("stage")}
     assert {f"context.{field.name}" for field in fields(TrainingContext)} == {p for p in parts if p.startswith("context")}
-    # A subset of people and a choice of channels or modalities show in the window ids and the shapes.
+    # A subset of people, windows matched in time and a choice of channels or modalities show in the window ids and the shapes.
     assert {f"context.model.{field.name}" for field in fields(ModelSpec)} - {"context.model.modalities"} == {
         n for n in named if n.startswith("context.model")
     }
     assert {f"context.fold.{field.name}" for field in fields(Fold)} - {
         "context.fold.n_participants",
         "context.fold.channels",
+        "context.fold.match",
     } == {n for n in named if n.startswith("context.fold")}
 
 

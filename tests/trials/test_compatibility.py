@@ -11,7 +11,7 @@ from builders.windows import make_windows, with_card
 
 from raylab.errors import StudyError
 from raylab.files import Folder
-from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, MODEL_NAMES
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, model_names
 from raylab.runs.folder import RunFolder
 from raylab.techniques.registry import TECHNIQUES
 from raylab.training.stage_store import StageStore
@@ -29,8 +29,22 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "cluster_specific": [{"k": 2}],
     "multi_task": [{"task": "user"}],
     "user_dependent": [{"budget": 3}],
+    "prototypes": [{"budget": 2}],
+    "adabn": [{"unlabelled": "past"}, {"unlabelled": "all"}],
+    "head_map": [{"budget": 2}],
+    "similarity_weighting": [{}],
+    "lora": [{"budget": 2}],
+    "affine": [{"budget": 2}],
+    "history": [{"unlabelled": "past"}],
+    "robust": [{"penalty": "vrex"}],
+    "reptile": [{"budget": 2}],
+    "pretrain": [{"unlabelled": "none", "budget": 2}],
+    "tent": [{"unlabelled": "all"}],
+    "adaptive": [{"stop": "test", "pool": 2}],
+    "when_to_personalize": [{"budget": 2}],
+    "oracle": [{"blocks": 2}],
 }
-MODELS = list(product(FUSIONS, MODEL_NAMES))
+MODELS = list(product(FUSIONS, model_names()))
 SOUND = [(fusion, encoder) for fusion, encoder in MODELS if fusion == "late" or encoder not in CLASSICAL_MODELS]
 
 
@@ -58,7 +72,7 @@ def study(model: dict[str, Any], *techniques: Any) -> Study:
         "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
         "models": [model],
         "techniques": list(techniques),
-        "protocol": {"epochs": 1, "batch_size": 16, "batch_share": 1.0},
+        "protocol": {"epochs": 1, "batch_size": 16, "batch_share": 1.0, "stages": {"pretrain": {"epochs": 1}}},
     }
     return parse_study(content, "test")
 
@@ -71,11 +85,26 @@ def expected_refusal(fusion: str, encoder: str, technique: str) -> str:
     """The part of the sentence that says why; empty for what runs."""
     if encoder in CLASSICAL_MODELS and fusion != "late":
         return "nothing for fusion"
-    if encoder in CLASSICAL_MODELS and technique in ("fine_tuning", "multi_task"):
-        return f"{encoder} is"
-    if fusion == "weighted" and technique == "multi_task":
-        return "there is nothing between"
-    return ""
+    if encoder in CLASSICAL_MODELS:
+        return _classical_refusal(encoder, technique)
+    norm = ENCODERS[encoder].norm
+    refused = {
+        f"{encoder} has no batch norm": technique in ("adabn", "tent") and norm != "batch",
+        f"{encoder} has none": technique == "affine" and not norm,
+        "there is nothing between": fusion == "weighted" and technique == "multi_task",
+        "sets a linear head": fusion == "weighted" and technique in ("prototypes", "head_map"),
+        "are the channels' votes": fusion in ("weighted", "stacked") and technique in ("history", "robust", "pretrain"),
+    }
+    return next((why for why, applies in refused.items() if applies), "")
+
+
+def _classical_refusal(encoder: str, technique: str) -> str:
+    """What is fitted at once runs, class means where classes have a mean, and weights where the fit has a place for them."""
+    if technique == "prototypes":
+        return "" if CLASSICAL_MODELS[encoder].has_space else f"{encoder} has no feature space"
+    if technique == "similarity_weighting":
+        return "" if CLASSICAL_MODELS[encoder].weighs else f"{encoder} has no place for"
+    return "" if technique in ("non_personalized", "hybrid", "cluster_specific", "user_dependent") else f"{encoder} is"
 
 
 def test_every_technique_is_in_the_list() -> None:
@@ -116,7 +145,7 @@ def test_windows_of_variable_length_run_or_are_refused(fusion: str, encoder: str
     assert "ok" == outcome.status, outcome.record["error"]
 
 
-@pytest.mark.parametrize("encoder", [name for name in MODEL_NAMES if name not in CLASSICAL_MODELS])
+@pytest.mark.parametrize("encoder", [name for name in model_names() if name not in CLASSICAL_MODELS])
 def test_networks_are_refused_on_signals_in_their_units(encoder: str, people: Windows) -> None:
     """A network does not scale what it sees: the sentence names the normalizations and the models without a network."""
     raw = with_card(people, preprocessing=Preprocessing(normalization="none"))

@@ -134,3 +134,14 @@ def test_techniques_refuse_unknown_axes_by_name() -> None:
     for technique in TECHNIQUES.values():
         with pytest.raises(ValueError, match=f"{technique.name} has no axis 'nonsense'"):
             technique.variants({"nonsense": [1]})
+
+
+def test_several_numbers_of_people_are_an_axis(made: Windows) -> None:
+    """Each is an entry of its own with its number in its name, also behind a given name; ``all`` is the entry without a number."""
+    for name, shown in ((None, "made"), ("ours", "ours")):
+        entry = {"windows": "made", "label": "stress", "people": [2, 3, "all"], **({"name": name} if name else {})}
+        trials = list(plan(parse_study(study(datasets=[entry]), "test"), {"made": made.index}))
+        assert [f"{shown} (2 people)", f"{shown} (3 people)", shown] == list(dict.fromkeys(trial.dataset for trial in trials))
+        assert {2, 3, None} == {trial.people for trial in trials}
+        plain = plan(parse_study(study(datasets=[{**entry, "people": 3}]), "test"), {"made": made.index})
+        assert {t.stages for t in plain} <= {t.stages for t in trials}  # the same trainings as of one number

@@ -16,6 +16,7 @@ from analysis.statistics.across_datasets import across_datasets
 from analysis.statistics.best_reference import compare_with_best_reference
 from analysis.statistics.columns import OUTCOME_LEGEND, adjusted_p, lopsided_note
 from analysis.statistics.dependence import BOUND
+from analysis.statistics.growth import growth
 from analysis.statistics.model_comparison import MODELS, compare_models
 from analysis.statistics.outcome import BETTER, WORSE, outcome_text
 
@@ -145,7 +146,25 @@ def _learning_curves(report: ReportData) -> SectionContent | None:
     cells = dict(list(report.frames["learning_curve"].groupby(CELL, sort=True)))
     slugs = report_figures.slugs(cells)
     figures = tuple(report_figures.learning_curve(slugs[names], rows, report.metric) for names, rows in cells.items())
-    return SectionContent(blocks=figures) if figures else None
+    return SectionContent(blocks=(*_growth_table(report), *figures)) if figures else None
+
+
+def _growth_table(report: ReportData) -> tuple[TableBlock, ...]:
+    """The tested differences between the most and the fewest people, a row per technique."""
+    frame = report.frames["growth"]
+    if frame.empty:
+        return ()
+    shown = [
+        *CELL, "technique", "smallest", "largest", "n_participants", "n_missing", "reference_mean", "mean", "difference", "ci_low", "ci_high",
+        "p_adjusted", "outcome", "gainers", "losers", "lopsided", "slope",
+    ]  # fmt: skip
+    caption = (
+        f"{metric_name(report.metric)} of each technique trained on the most people (mean) against itself on the fewest (reference_mean), paired "
+        "over participants on the same windows, its variant chosen by the other participants; t with the bound for shared training, Holm over the "
+        "techniques of a model. slope: mean change a doubling over all numbers, descriptive. More people are not more alike people: an entry with "
+        "fewer draws them at random, once a fold and seed."
+    )
+    return (table_block(frame[shown], caption),)
 
 
 MODEL_COMPARISON = ReportPart(
@@ -167,6 +186,10 @@ BEST_REFERENCE = ReportPart(
     title="Against the best model without personalization",
     whole_run=_against_best,
     before_cells=True,
+)
+GROWTH = ReportPart(
+    "growth",
+    compute=lambda tables, report: growth(tables, report.scores, report.metric, report.question.smallest_effect),
 )
 LEARNING_CURVE = ReportPart(
     "learning_curve",

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
+from raylab.plugins import shown_origin
 from raylab.recordings import DATASETS
 from raylab.recordings.availability import availability
 
@@ -14,6 +16,7 @@ def datasets(
     root: Annotated[
         str | None, typer.Option(help="a folder that holds datasets (in sub-folders of their names) or one of them")
     ] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """List the datasets: what each needs, how to obtain it, and what of it is in a folder.
 
@@ -21,7 +24,7 @@ def datasets(
     """
     for dataset in DATASETS.values():
         people = f"{len(dataset.published)} participants; " if dataset.published else ""
-        say(f"{dataset.name}: {people}{dataset.signals}")
+        say(f"{dataset.name}: {people}{dataset.signals}{shown_origin('DATASETS', dataset.name)}")
         say(
             f"  labels: {', '.join(label.name for label in dataset.labels) or 'yours'}; traits: {', '.join(dataset.traits) or 'yours, if any'}"
         )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
 from raylab.live.export import export as export_trial
 
 
@@ -14,6 +15,7 @@ def export(
     trial: Annotated[str, typer.Option(help="key of a finished trial (trials.parquet), or its beginning")],
     out: Annotated[Path, typer.Option(help="the model file to write")],
     windows: Annotated[str | None, typer.Option(help="folder that the study's windows are in, if it has moved")] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Write a trial's model as one file: weights, preprocessing, labels, and a card that says where it comes from.
 

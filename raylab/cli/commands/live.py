@@ -13,9 +13,10 @@ from raylab.live.core.inference import one_window_at_a_time
 from raylab.live.core.pipeline import StreamSettings
 from raylab.live.sources import SOURCES
 from raylab.live.sources.source import SourceOptions
-from raylab.techniques.registry import LAYERS
+from raylab.techniques.registry import LAYERS, STOP
 
 Layers = StrEnum("Layers", {str(name): str(name) for name in LAYERS.default})  # type: ignore[misc]  # the members are the technique's
+Until = StrEnum("Until", {str(name): str(name) for name in STOP.default})  # type: ignore[misc]  # likewise
 RECORDING, CALIBRATION, OUTPUT = "A recording", "Calibration", "Output"
 
 
@@ -43,6 +44,13 @@ def live(
         Layers | None,
         typer.Option(help="what a calibration trains; what the model has unless given", rich_help_panel=CALIBRATION),
     ] = None,
+    until: Annotated[
+        Until | None,
+        typer.Option(
+            help="end the calibration's marking earlier, by a rule of the technique adaptive (docs/protocol.md)",
+            rich_help_panel=CALIBRATION,
+        ),
+    ] = None,
     sentences: Annotated[Path | None, typer.Option(help="speech: what may be said, a sentence a line")] = None,
     page: Annotated[
         int | None,
@@ -58,7 +66,12 @@ def live(
 
     Example: raylab live s2.raylab --source lsl --calibrate 20 --page 8800
     """
-    settings = StreamSettings(calibrate, layers.value if layers else "", _sentences(sentences) if sentences else [])
+    if until and not calibrate:
+        raise RaylabError(
+            f"--until {until.value} ends a calibration earlier; say at most how many windows of each class with --calibrate"
+        )
+    heard = _sentences(sentences) if sentences else []
+    settings = StreamSettings(calibrate, layers.value if layers else "", heard, stop=until.value if until else "")
     options = SourceOptions(source, participant, replay_labels, speed)
     one_window_at_a_time()
     follow(LiveRequest(model, options, settings, page, record, consent, quiet), say_aside)

@@ -1,10 +1,12 @@
 """`raylab models`."""
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
 from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
+from raylab.plugins import shown_origin
 
 
-def models() -> None:
+def models(plugin: PluginFiles = None) -> None:
     """List the encoders and fusions that a study may name.
 
     Example: raylab models
@@ -12,9 +14,11 @@ def models() -> None:
     say("encoder:")
     for encoder in ENCODERS.values():
         short = "" if encoder.variable else "; not for channels of variable length"
-        say(f"  {encoder.name}: {encoder.description}; batch {encoder.batch_size} unless a study says otherwise{short}")
+        origin = shown_origin("ENCODERS", encoder.name)
+        say(f"  {encoder.name}: {encoder.description}; batch {encoder.batch_size} unless a study says otherwise{short}{origin}")
     for model in CLASSICAL_MODELS.values():
-        say(f"  {model.name}: {model.description}; no network" + (f" ({model.missing})" if model.missing else ""))
+        missing = f" ({model.missing})" if model.missing else ""
+        say(f"  {model.name}: {model.description}; no network{missing}{shown_origin('CLASSICAL_MODELS', model.name)}")
     say("fusion:")
     for fusion in FUSIONS.values():
-        say(f"  {fusion.name}: {fusion.description}")
+        say(f"  {fusion.name}: {fusion.description}{shown_origin('FUSIONS', fusion.name)}")

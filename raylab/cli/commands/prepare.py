@@ -1,13 +1,14 @@
 """`raylab prepare`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles, one_of
 from raylab.errors import RaylabError
+from raylab.plugins import entered
 from raylab.recordings import DATASETS
 from raylab.runs.cluster import connect
 from raylab.runs.dataset_check import check_dataset
@@ -18,7 +19,6 @@ from raylab.windows.feature_table import FeatureTable
 from raylab.windows.preprocess import FIRST_S, Preprocessing, Scale
 from raylab.yaml_file import YamlFileError, parse_yaml
 
-DatasetName = StrEnum("DatasetName", {name: name for name in DATASETS})  # type: ignore[misc]  # the members are the table's
 Normalization = Literal["recording", "past", "first_minutes", "baseline_condition", "none", "per_speaker"]
 OF_SIGNALS = "recording, past, first_minutes, baseline_condition or none"
 LONGEST_CONTEXT_S = 3600.0
@@ -89,7 +89,7 @@ TableContext = Annotated[
 
 
 def prepare(
-    dataset: Annotated[DatasetName, typer.Argument(help="a name of `raylab datasets`")],
+    dataset: Annotated[str, typer.Argument(callback=one_of(lambda: DATASETS), help="a name of `raylab datasets`")],
     out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[
@@ -119,6 +119,7 @@ def prepare(
         bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
     ] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Turn a dataset's raw files into windows.
 
@@ -133,7 +134,7 @@ def prepare(
     given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
     settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
-        dataset.value,
+        dataset,
         root,
         out or "",
         tuple(label or ()),
@@ -141,7 +142,8 @@ def prepare(
         parse_options(option or []),
         tuple(exclude or ()),
         _contexts(features, context or []),
-        _table(feature_table, table_context),
+        feature_table=_table(feature_table, table_context),
+        plugins=entered(),
     )
     connect(address)
     if not check:

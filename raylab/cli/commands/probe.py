@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say, say_table
+from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
 from raylab.trials.study import read_study
 from raylab.validity.audit import CLOCK, audits_of
@@ -40,6 +41,7 @@ def probe(
         list[str] | None,
         typer.Option(help="a label of the windows; repeat for several; all unless given", rich_help_panel=f"Of {CHANNELS}"),
     ] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Put a dataset through a leak probe: windows with a known right result, a study with its test labels flipped, or single channels alone.
 

@@ -1,6 +1,5 @@
 """`raylab report`."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,14 +9,20 @@ from analysis.report.write import write_report
 from analysis.scores.metrics import METRIC_ALIASES, METRICS
 from analysis.scores.scores import Scoring
 from raylab.cli.console import say, say_table
+from raylab.cli.plugin_option import PluginFiles, one_of
 
-Metric = StrEnum("Metric", {name: name for name in (*METRICS, *METRIC_ALIASES)})  # type: ignore[misc]  # the members are the table's
+
+def _metrics() -> tuple[str, ...]:
+    return (*METRICS, *METRIC_ALIASES)
 
 
 def report(
     run: Annotated[str, typer.Argument(help="a run folder")],
     scoring: Annotated[Scoring, typer.Option(help="both sides on the same windows, or as the study's code does")] = "paired",
-    metric: Annotated[Metric | None, typer.Option(help="what is compared; the study's primary metric unless given")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(callback=one_of(_metrics), help="what is compared; the study's primary metric unless given"),
+    ] = None,
     best: Annotated[
         bool,
         typer.Option("--best", help="one column per technique: its best variant on the test windows, optimistic, without p"),
@@ -26,12 +31,13 @@ def report(
         list[str] | None,
         typer.Option(help="a published table (han2024) or another run folder to compare with; repeat for several"),
     ] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Print scores and the tested comparison; write them with figures and report.html into the run's report folder.
 
     Example: raylab report runs/wesad --metric accuracy --against han2024
     """
-    data = write_report(run, scoring, metric.value if metric else None, best, tuple(against or ()))
+    data = write_report(run, scoring, metric, best, tuple(against or ()))
     for names, part in data.comparison.groupby(["dataset", "label", "model"], sort=True):
         say_table(title(names), headings(), rows(part))
         say(caption(part))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say
+from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
 from raylab.runs.cluster import Executor
 from raylab.runs.cost import estimate
@@ -22,6 +23,7 @@ def run(
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
     local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
+    plugin: PluginFiles = None,
 ) -> None:
     """Run what is missing of a study; the same command resumes it.
 

@@ -35,5 +35,5 @@ class StreamCalibrator(Protocol):
         """End a running calibration."""
 
 
-# of the model; the layers that are trained; windows of each class; called with the calibrated network; called with notes
-CalibratorFactory = Callable[[LiveModel, str, int, Callable[[Model], None], Notify], StreamCalibrator]
+# of the model; the layers that are trained; windows of each class; called with the calibrated network; called with notes; the rule that stops earlier
+CalibratorFactory = Callable[[LiveModel, str, int, Callable[[Model], None], Notify, str], StreamCalibrator]

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, fi
 
 from raylab.live.core.model_bounds import MOST_LOWPASS_ORDER, check_utterance_options, check_windows
 from raylab.models.network import AUTO, PARTS, ModelSpec
-from raylab.models.registry import FUSIONS, MODEL_NAMES
+from raylab.models.registry import FUSIONS, model_names
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import DatasetKind
 from raylab.windows.card import kind_of
@@ -111,7 +111,7 @@ class ModelCard(_CardPart):
         if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
             raise ValueError(f"width {width!r} of a model is no number above 0")
         spec = ModelSpec.from_dict(value)
-        if spec.encoder not in MODEL_NAMES or spec.fusion not in FUSIONS:
+        if spec.encoder not in model_names() or spec.fusion not in FUSIONS:
             raise ValueError(f"encoder {spec.encoder!r} with fusion {spec.fusion!r} is unknown to this raylab")
         if spec.channels not in ("", AUTO):
             raise ValueError(f"channels {spec.channels!r} of a model are unknown to this raylab")

@@ -56,11 +56,13 @@ class StreamSettings:
         calibrate: windows of each class that the wearer marks for a calibration; 0: no calibration.
         layers: that a calibration trains; if empty, those that the model has (all of them, if it has that choice).
         sentences: that can be recognized; if empty, those of the model file.
+        stop: rule that ends the marking earlier (``raylab.training.label_budget``); empty: none.
     """
 
     calibrate: int = 0
     layers: str = ""
     sentences: Sequence[str] = ()
+    stop: str = ""
 
 
 @dataclass
@@ -153,7 +155,9 @@ class Stream:
     def _make_calibrator(self, factory: CalibratorFactory | None) -> StreamCalibrator:
         if factory is None:
             raise ValueError("a stream with a calibration needs a calibrator")
-        return factory(self.model, self.settings.layers, self.settings.calibrate, self._use_calibrated, self.bus.note)
+        return factory(
+            self.model, self.settings.layers, self.settings.calibrate, self._use_calibrated, self.bus.note, self.settings.stop
+        )
 
     def _add_signal_parts(self) -> None:
         assembler = WindowAssembler(self.model.card, self.bus.note)
