@@ -190,6 +190,7 @@ class EntropyMinimization(Method):
     """Steps of Adam on the entropy of the predictions for unlabelled windows (``raylab.training.entropy``)."""
 
     says: ClassVar[str] = "steps on the entropy of the predictions"
+    requires: ClassVar[tuple[str, ...]] = (FUSED_FEATURES,)
     steps_on_unlabelled: ClassVar[bool] = True
 
 

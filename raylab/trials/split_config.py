@@ -33,6 +33,13 @@ def _printable(text: str) -> str:
     return text
 
 
+def _all_printable(paths: str | list[str] | None) -> str | list[str] | None:
+    """The same of one path or of several."""
+    for path in [paths] if isinstance(paths, str) else paths or ():
+        _printable(path)
+    return paths
+
+
 Path = Annotated[str, AfterValidator(_printable)]  # of windows, relative to the root of a run
 
 
@@ -68,7 +75,7 @@ class SplitConfig(StrictPart):
 
     group_k_fold: int | None = Field(None, ge=2, le=MAX_COUNT)
     split: tuple[Share, Share, Share] | None = None
-    train_on: Path | Annotated[list[Path], Field(min_length=1)] | None = None
+    train_on: Annotated[str | Annotated[list[str], Field(min_length=1)] | None, AfterValidator(_all_printable)] = None
 
     @property
     def corpora(self) -> tuple[str, ...]:

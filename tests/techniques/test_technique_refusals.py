@@ -103,7 +103,7 @@ def test_what_cannot_work_is_refused_with_its_reason() -> None:
     assert "linear head" in why("prototypes", fusion="weighted")
     assert "linear head" in why("head_map", fusion="weighted")
     assert not why("prototypes", fusion="stacked")
-    for technique in ("history", "robust", "pretrain"):
+    for technique in ("history", "robust", "pretrain", "tent"):
         assert "votes" in why(technique, fusion="stacked")
     refused = {name for name in TECHNIQUES if workers_problem(name, variants[name])}
     assert {"robust", "reptile", "pretrain"} == refused

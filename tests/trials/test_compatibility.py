@@ -93,7 +93,7 @@ def expected_refusal(fusion: str, encoder: str, technique: str) -> str:
         f"{encoder} has none": technique == "affine" and not norm,
         "there is nothing between": fusion == "weighted" and technique == "multi_task",
         "sets a linear head": fusion == "weighted" and technique in ("prototypes", "head_map"),
-        "are the channels' votes": fusion in ("weighted", "stacked") and technique in ("history", "robust", "pretrain"),
+        "are the channels' votes": fusion in ("weighted", "stacked") and technique in ("history", "robust", "pretrain", "tent"),
     }
     return next((why for why, applies in refused.items() if applies), "")
 

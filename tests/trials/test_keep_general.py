@@ -113,14 +113,22 @@ def test_a_resumed_oracle_predicts_the_same(tmp_path: Path) -> None:
 # adaptive
 
 
-def test_what_was_asked_for_is_recorded_trained_on_and_taken_over_from_the_store(tmp_path: Path) -> None:
-    """The record has the ids in their order; the whole pool is out of the test, so the windows are those of fine_tuning with the pool as budget."""
+@pytest.mark.parametrize(("unit", "resolved", "pool"), [("window", "window", 24), ("auto", "block", 32)])
+def test_what_was_asked_for_is_recorded_trained_on_and_taken_over_from_the_store(
+    unit: str, resolved: str, pool: int, tmp_path: Path
+) -> None:
+    """The record has the ids in their order; the whole pool is out of the test, so the windows are those of fine_tuning with the pool as budget:
+    windows of each class, or whole runs of 8 where people have several."""
     windows = simulated_windows(5, runs=4)
     trials = _trials(
         windows,
-        [{"name": "adaptive", "stop": "loss", "pool": 12}, {"name": "fine_tuning", "layers": "last", "budget": 12}],
+        [
+            {"name": "adaptive", "stop": "loss", "pool": 12, "unit": unit},
+            {"name": "fine_tuning", "layers": "last", "budget": 12, "unit": unit},
+        ],
         ["P1"],
     )
+    assert [resolved] * 2 == [trial.variant["unit"] for trial in trials]
     store, received = StageStore(Folder(tmp_path)), dict[str, set[int]]()
 
     def watch(stage: PlannedStage, rows: RowIds) -> None:
@@ -128,7 +136,7 @@ def test_what_was_asked_for_is_recorded_trained_on_and_taken_over_from_the_store
 
     first, fixed = (run_trial(trial, windows, store, on_batch=watch) for trial in trials)
     asked = first.record["asked"]
-    assert 12 <= len(asked) == first.record["labels_used"] < 24 == fixed.record["labels_used"]
+    assert 12 <= len(asked) == first.record["labels_used"] < pool == fixed.record["labels_used"]
     assert sorted(asked) == sorted(windows.index.window[row] for row in received[trials[0].stages[1]])
     assert first.predictions is not None and fixed.predictions is not None
     assert first.predictions["window"].equals(fixed.predictions["window"])
