@@ -132,13 +132,12 @@ def prepare(
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
     given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
-    settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
         dataset,
         root,
         out or "",
         tuple(label or ()),
-        *settings,
+        *_settings(dataset, normalization, given),
         parse_options(option or []),
         tuple(exclude or ()),
         _contexts(features, context or []),
