@@ -125,8 +125,7 @@ def prepare(
 
     Example: raylab prepare wesad --root ~/data/WESAD --out windows/wesad
     """
-    if stride is not None and stride <= 0:
-        raise RaylabError(f"--stride {stride:g} is not above 0")
+    _require_stride(stride)
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
@@ -228,3 +227,9 @@ def _settings(
     if normalization == "per_speaker":
         raise RaylabError(f"--normalization {normalization} is for utterances; for {dataset} use {OF_SIGNALS}")
     return Preprocessing(normalization=normalization or "recording", **given), None
+
+
+def _require_stride(stride: float | None) -> None:
+    """Refuse one that is not above 0."""
+    if stride is not None and stride <= 0:
+        raise RaylabError(f"--stride {stride:g} is not above 0")
