@@ -20,6 +20,7 @@ from raylab.names import check_names, nfc
 from raylab.plugins import Plugin, enter_same
 from raylab.recordings import DATASETS
 from raylab.recordings.recording import CIRCUMSTANCES, SESSION_GROUP, Baseline, Dataset, Label, Options, Recording
+from raylab.runs.card_report import card_report
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
@@ -33,7 +34,7 @@ from raylab.windows.card import (
     participant_summary,
     stored_participant,
 )
-from raylab.windows.channel_card import FEATURES, QUALITY, ChannelCard
+from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import contents
 from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, stored_index, to_table, write_rows
 from raylab.windows.feature_channels import feature_channels
@@ -327,7 +328,7 @@ def prepare(
     card = card.changed(order=tuple(sentence for label in labels for sentence in order_sentences(index, label.name)))
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)
-    for line in _report(card):
+    for line in card_report(card):
         say(line)
     return card
 
@@ -360,52 +361,3 @@ def _card(
         participants=participants,
         fingerprint=joint_fingerprint(participants),
     )
-
-
-def _report(card: WindowsCard) -> list[str]:
-    """Lines on every participant, and on all of them."""
-    lines = []
-    for entry in card.participants:
-        counts = "; ".join(
-            f"{label}: " + ", ".join(f"{n} {name}" for name, n in by_class.items()) for label, by_class in entry.counts.items()
-        )
-        lines.append(f"  {entry.name:>5}  {entry.duration_s:8.1f} s  {entry.windows:5d} windows  {counts}")
-        lines += [f"         {note}" for note in entry.notes]
-    lines += [line for channel in card.channels if channel.modality == FEATURES for line in _feature_lines(card, channel)]
-    lines += _quality_lines(card)
-    lines += [f"  {sentence}" for sentence in card.order]
-    total = sum(entry.windows for entry in card.participants)
-    lines.append(
-        f"{total:,} windows over {len(card.participants)} people, {len(card.channels)} channels, fingerprint {card.fingerprint}"
-    )
-    return lines
-
-
-def _feature_lines(card: WindowsCard, channel: ChannelCard) -> list[str]:
-    """A channel of features, and how often some of them are missing, those that are missing alike in one line."""
-    alike: dict[tuple[str, str], list[str]] = {}
-    for feature in channel.features:
-        if share := card.missing_share(channel.name, feature.name):
-            alike.setdefault((f"{share:.1%}", feature.missing), []).append(feature.name)
-    lines = [
-        f"  {channel.name}: {channel.n_features} features {'of ' + ', '.join(channel.sources) if channel.sources else channel.unit}"
-    ]
-    return lines + [
-        f"    missing in {share} of the windows, because {why}: {', '.join(names)}" for (share, why), names in alike.items()
-    ]
-
-
-def _quality_lines(card: WindowsCard) -> list[str]:
-    """A table of signal quality, participants by measures, means over windows; nothing if there is none."""
-    columns = [
-        (channel.name, measure) for channel in card.channels if channel.modality == QUALITY for measure in channel.feature_names
-    ]
-    if not columns:
-        return []
-    heads = [f"{channel.removesuffix('_quality')} {measure.rsplit('_', 1)[0]}" for channel, measure in columns]
-    lines = ["  signal quality, means over the windows (docs/features.md):", f"  {'':>5}  {'  '.join(heads)}"]
-    for entry in card.participants:
-        values = [entry.quality.get(channel, {}).get(measure) for channel, measure in columns]
-        cells = ["-" if value is None else f"{value:.3g}" for value in values]
-        lines.append(f"  {entry.name:>5}  {'  '.join(cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True))}")
-    return lines

@@ -1,5 +1,6 @@
 """A small network and short stages of it, for the tests of training."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,16 @@ def copied(network: Network) -> dict[str, torch.Tensor]:
 def same(expected: dict[str, torch.Tensor], actual: dict[str, torch.Tensor]) -> bool:
     """Equal names and equal bits."""
     return expected.keys() == actual.keys() and all(torch.equal(expected[name], actual[name]) for name in expected)
+
+
+def a_stage(method: Any, train_rows: RowIds = NOBODY, **more: Any) -> PlannedStage:
+    """A stage of this method; ``more``: fields of the stage, or hyperparameters."""
+    given = {name: more.pop(name) for name in list(more) if name in PlannedStage.__dataclass_fields__}
+    return replace(staged(train_rows, **more), method=method, **given)
+
+
+def carried_out(windows: Windows, context: TrainingContext, stage: PlannedStage, network: Network | None = None) -> Network:
+    network = network or network_of(context)
+    who = windows.index.participant_index
+    train(network, Signals(windows.signals), context.fold.y, stage, context.fold.draws, CPU, people=who)
+    return network

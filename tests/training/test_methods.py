@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders.training import CPU, NOBODY, context_of, copied, network_of, people, same, staged
+from builders.training import CPU, a_stage, carried_out, context_of, copied, network_of, people, same, staged
 from torch.nn import functional as F
 
 from raylab.folds.fold import RowIds
-from raylab.models.network import ModelSpec, Network
+from raylab.models.network import Network
 from raylab.techniques.method import (
-    AnchoredHead,
     ClassMeans,
     Contrastive,
     EntropyMinimization,
@@ -29,25 +28,11 @@ from raylab.training.entropy import mean_entropy
 from raylab.training.gradient import Loop
 from raylab.training.history import counts_of_history
 from raylab.training.job import Job, TrainingError, features_of
-from raylab.training.loop import add_parts, predict, reader_of, train
+from raylab.training.loop import add_parts, predict, reader_of
 from raylab.training.norm_statistics import batch_norms
 from raylab.training.people_penalty import PENALTIES, reversed_gradient
-from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.worker_group import ALONE
 from raylab.windows.dataset import Windows
-
-
-def a_stage(method: Any, train_rows: RowIds = NOBODY, **more: Any) -> PlannedStage:
-    """A stage of this method; ``more``: fields of the stage, or hyperparameters."""
-    given = {name: more.pop(name) for name in list(more) if name in PlannedStage.__dataclass_fields__}
-    return replace(staged(train_rows, **more), method=method, **given)
-
-
-def carried_out(windows: Windows, context: TrainingContext, stage: PlannedStage, network: Network | None = None) -> Network:
-    network = network or network_of(context)
-    who = windows.index.participant_index
-    train(network, Signals(windows.signals), context.fold.y, stage, context.fold.draws, CPU, people=who)
-    return network
 
 
 def features(network: Network, windows: Windows, rows: RowIds) -> torch.Tensor:
@@ -368,24 +353,3 @@ def test_methods_repeat_to_the_bit(made: Windows, method: Any) -> None:
     rows, validation = people(context, "P2", "P3"), people(context, "P4")
     stage = a_stage(method, rows, validation=validation, epochs=2, batch_size=8)
     assert same(copied(carried_out(made, context, stage)), copied(carried_out(made, context, stage)))
-
-
-def test_history_refuses_windows_that_change_at_every_step(made: Windows) -> None:
-    """The conditioning input is computed once, so augmentation has no place in its stage."""
-    from raylab.training.augment import Augmentation  # noqa: PLC0415
-
-    context = context_of(made)
-    stage = a_stage(
-        History(), people(context, "P2"), trainable=("film", "head"), adds={"film": 2}, augmentation=Augmentation(noise=0.1)
-    )
-    with pytest.raises(TrainingError, match="computed once"):
-        carried_out(made, context, stage)
-
-
-def test_a_part_of_the_wrong_head_is_refused(made: Windows) -> None:
-    """Class means and anchored heads need a linear head, which ``weighted`` fusion has not."""
-    context = replace(context_of(made), model=ModelSpec("fcn", "weighted", 0.02))
-    own = people(context, "P1")[[0, 10]]
-    for method in (ClassMeans(), AnchoredHead(1.0)):
-        with pytest.raises(TrainingError, match="linear head"):
-            carried_out(made, context, a_stage(method, own, trainable=("head",), source=people(context, "P2")))

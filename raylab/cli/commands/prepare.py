@@ -125,20 +125,18 @@ def prepare(
 
     Example: raylab prepare wesad --root ~/data/WESAD --out windows/wesad
     """
-    if stride is not None and stride <= 0:
-        raise RaylabError(f"--stride {stride:g} is not above 0")
+    _require_stride(stride)
     if out is None and not check:
         raise RaylabError("give a folder for the windows with --out (or --check, to read everything and write nothing)")
     if first_seconds is not None and (first_seconds <= 0 or normalization != "first_minutes"):
         raise RaylabError(f"--first-seconds {first_seconds:g}: expected seconds above 0, with --normalization first_minutes")
     given = {"step_s": stride, "scale": scale, "first_s": first_seconds, "detrend": detrend, "detrend_s": detrend_seconds}
-    settings = _settings(dataset, normalization, given)
     request = PrepareRequest(
         dataset,
         root,
         out or "",
         tuple(label or ()),
-        *settings,
+        *_settings(dataset, normalization, given),
         parse_options(option or []),
         tuple(exclude or ()),
         _contexts(features, context or []),
@@ -229,3 +227,9 @@ def _settings(
     if normalization == "per_speaker":
         raise RaylabError(f"--normalization {normalization} is for utterances; for {dataset} use {OF_SIGNALS}")
     return Preprocessing(normalization=normalization or "recording", **given), None
+
+
+def _require_stride(stride: float | None) -> None:
+    """Refuse one that is not above 0."""
+    if stride is not None and stride <= 0:
+        raise RaylabError(f"--stride {stride:g} is not above 0")
