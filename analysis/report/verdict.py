@@ -14,6 +14,11 @@ from analysis.scores.paired_scores import gain_sign
 from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE, outcome_text
 
 Row = Mapping[Hashable, Any]
+TIE = 0.005  # by which a chosen reference falls below a model that it was chosen from, before a reader is told why
+TIED = (
+    "Caution: the models are tied in this study, and a choice by the others then goes against each participant's own luck: the chosen reference is "
+    "below {model} without personalization, so a difference to it is no gain. Go by the difference to {model}."
+)
 NO_PAIRS = "no technique has scores to pair with those of non_personalized."
 
 
@@ -170,4 +175,10 @@ def beside_best_reference(rows: pd.DataFrame) -> str:
     model = tested[0]["model"]
     if all(str(row["references"]).rsplit(" x", 1)[0] == model for row in tested):
         return f"{model} is itself the best model without personalization of this study."
-    return f"Against the best model without personalization: {'; '.join(map(_gain_text, tested))}."
+    text = f"Against the best model without personalization: {'; '.join(map(_gain_text, tested))}."
+    return f"{text} {TIED.format(model=model)}" if any(map(_below_own_model, tested)) else text
+
+
+def _below_own_model(row: Row) -> bool:
+    """Whether the chosen models do worse, on average, than the technique's own model does without personalization."""
+    return bool(gain_sign(str(row["metric"])) * (row["difference"] - row["own_difference"]) > TIE)

@@ -200,6 +200,13 @@ def test_the_own_model_as_the_best_and_no_gain_are_said() -> None:
     assert "" == beside_best_reference(pd.DataFrame([ROW]).iloc[:0])
 
 
+def test_a_tie_of_models_is_told() -> None:
+    """A difference above that to the own model means that the chosen reference is below it: an artefact of the choice between tied models."""
+    assert "the models are tied" in _sentence(own_difference=-0.01, difference=0.03)
+    assert "the models are tied" not in _sentence(own_difference=0.03, difference=0.03)
+    assert "the models are tied" in _sentence(metric="brier", own_difference=0.01, difference=-0.03)
+
+
 def test_the_report_has_a_table_for_each_family() -> None:
     """With the reference and how often it was chosen; nothing in a study of one model."""
     table = _compare(_tables({("fcn", *PLAIN): FCN, ("lda", *PLAIN): LDA, TUNED: [1.0, 1.0, 0.75, 0.5, 0.75]}))
