@@ -7,7 +7,7 @@ from raylab.folds.fold import NO_ROWS, Fold, FoldError
 from raylab.techniques.stage import AUTO
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
-from raylab.windows.context import circumstance_sentences, session_groups
+from raylab.windows.context import TIED, circumstance_sentences, session_groups
 
 
 def calibration_sentences(study: Study, dataset: CheckedDataset) -> list[str]:
@@ -74,7 +74,7 @@ def _tested(dataset: CheckedDataset, target: str, seed: int) -> npt.NDArray[np.i
 
 def circumstances(study: Study, dataset: CheckedDataset) -> list[str]:
     """Warnings: people who share a session and are on both sides of a fold; a device, hand, room or experimenter that is tied to the label."""
-    tied = [text for text in circumstance_sentences(dataset.index, dataset.entry.label) if " is tied to the label" in text]
+    tied = [text for text in circumstance_sentences(dataset.index, dataset.entry.label) if f" {TIED} (" in text]
     mates = {name: group for group in session_groups(dataset.index).values() for name in group}
     if not mates or dataset.kind.shares:
         return [f"warning: {text}" for text in tied]

@@ -27,6 +27,9 @@ def session_groups(index: WindowIndex) -> dict[str, tuple[str, ...]]:
     return {group: tuple(names) for group, names in groups.items() if len(names) > 1}
 
 
+TIED = "is tied to the label"  # said of what is; followed by how it was tested
+
+
 def circumstance_sentences(index: WindowIndex, label: str) -> list[str]:
     """Whether a declared device, hand, room or experimenter goes with the label: with the classes' shares, or with which class came first.
 
@@ -47,7 +50,7 @@ def circumstance_sentences(index: WindowIndex, label: str) -> list[str]:
         elif sum(count >= LEAST_PEOPLE for count in counts) >= 2:
             people = list(values)
             p = _tie(np.stack([_profile(index, label, person) for person in people]), [values[person] for person in people])
-            tied = "is tied to the label" if p <= SURE else "is not found to be tied to the label"
+            tied = TIED if p <= SURE else "is not found to be tied to the label"
             sentences.append(
                 f"{label}: {name} {tied} (shares of the classes and which came first; permutation test over {len(people)} people, p = {p:.3f})"
                 + (f": what differs between the {name}s can pass for {label}." if p <= SURE else ".")

@@ -32,7 +32,11 @@ def pipeline() -> LinearDiscriminantAnalysis:
 
 def test_an_estimator_predicts_what_the_run_predicts(cohort: Path, tmp_path: Path) -> None:
     """LDA under the splitter and as raylab's model, non-personalized, hybrid and user-dependent: windows tested and probabilities are equal."""
-    techniques = ["non_personalized", {"name": "hybrid", "budget": BUDGET}, {"name": "user_dependent", "budget": BUDGET}]
+    techniques = [
+        "non_personalized",
+        {"name": "hybrid", "budget": BUDGET, "unit": "window"},
+        {"name": "user_dependent", "budget": BUDGET, "unit": "window"},
+    ]
     study = small(models=[{"encoder": "lda"}], techniques=techniques, protocol={})
     start(study, str(cohort), str(tmp_path / "run"), "local", log=quiet)
     frames = analysis.load(tmp_path / "run")

@@ -128,7 +128,8 @@ def test_an_empty_root_is_refused(tmp_path: Path, dataset: str) -> None:
     [
         (
             {"acoustic": "wavelet"},
-            "acoustic='wavelet': there are mfcc, mel, waveform, functionals, embedding, embedding_frames, several joined by [+], or none",
+            "acoustic='wavelet': there are mfcc, mel, waveform, functionals, embedding, embedding_frames, voice, voice_frames, pretrained, "
+            "pretrained_frames, several joined by [+], or none",
         ),
         ({"longest_s": 0, "trim_db": "much"}, "longest_s=0: give a number from 0.5 to 60; trim_db='much': give a number"),
         ({"linguistic": "yes"}, "linguistic='yes': give true or false"),

@@ -161,7 +161,7 @@ def test_the_command_stores_features(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_utterances_have_none() -> None:
     """Speech has its own features."""
-    with pytest.raises(RaylabError, match="emodb holds utterances: --features is for running signals"):
+    with pytest.raises(RaylabError, match="emodb holds utterances: --features and --feature-table are for running signals"):
         _ = PrepareRequest("emodb", ".", "out", feature_contexts_s=()).settings
 
 

@@ -77,7 +77,7 @@ def test_a_changed_study_keeps_what_still_matches(run_on_ray: tuple[Path, Summar
     """Another budget adds its trials on the bases that are there; trials that the plan no longer asks for are named, not reported."""
     out = tmp_path / "changed"
     start(small(), str(cohort), str(out), "local", log=quiet)
-    other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}])
+    other = small(techniques=["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3, "unit": "window"}])
     summary = start(other, str(cohort), str(out), "local", log=quiet)
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 10}, 10, 10)
     people = "P01, P02, P03, P04, P05"
