@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders.techniques import TRAITS, one_amount
 from builders.windows import make_windows
 
 from raylab.errors import StudyError
@@ -17,8 +18,6 @@ from raylab.trials.plan import plan
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import Windows
-
-TRAITS = {f"P{i}": {"age": float(20 + 5 * i), "gender": "female" if i % 2 else "male"} for i in range(1, 9)}
 
 
 @pytest.fixture
@@ -39,21 +38,6 @@ def _study(**changes: Any) -> Any:
     return parse_study(content, "test")
 
 
-def _axes_of(technique: str) -> set[str]:
-    return {axis.name for axis in TECHNIQUES[technique].axes}
-
-
-def _small_k(technique: str) -> dict[str, Any]:
-    """The clusters of a small cohort."""
-    return {"k": 2} if technique == "cluster_specific" else {}
-
-
-def _one_amount(technique: str) -> dict[str, Any]:
-    """One value of the axes that are amounts, so that there is one variant; and the clusters of a small cohort."""
-    axes = {name: value for name, value in {"budget": 2, "stop": "test"}.items() if name in _axes_of(technique)}
-    return axes | _small_k(technique)
-
-
 @pytest.mark.parametrize("name", CLASSICAL_MODELS)
 def test_classical_models_run_what_they_can_and_refuse_the_rest(name: str, people: Windows, tmp_path: Path) -> None:
     """Every technique with each classical model: it runs, also from the store, or the study is refused with a sentence that names both."""
@@ -64,7 +48,7 @@ def test_classical_models_run_what_they_can_and_refuse_the_rest(name: str, peopl
         changes: dict[str, Any] = {
             "datasets": [{"windows": "made", "label": "stress", "participants": ["P1"]}],
             "models": [{"encoder": name}],
-            "techniques": [{"name": technique, **_one_amount(technique)}],
+            "techniques": [{"name": technique, **one_amount(technique)}],
             "protocol": {},
         }
         problems = [technique_problem(ModelSpec(name), technique, variant) for variant in TECHNIQUES[technique].variants({})]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders.techniques import TRAITS, one_amount, small_k
 from builders.windows import make_windows, with_traits
 
 import raylab.techniques.selection
@@ -31,28 +32,11 @@ from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows, read_windows
 
-TRAITS = {f"P{i}": {"age": float(20 + 5 * i), "gender": "female" if i % 2 else "male"} for i in range(1, 9)}
-
-
-def _axes_of(technique: str) -> set[str]:
-    return {axis.name for axis in TECHNIQUES[technique].axes}
-
-
-def _small_k(technique: str) -> dict[str, Any]:
-    """The clusters of a small cohort."""
-    return {"k": 2} if technique == "cluster_specific" else {}
-
-
-def _one_amount(technique: str) -> dict[str, Any]:
-    """One value of the axes that are amounts, so that there is one variant; and the clusters of a small cohort."""
-    axes = {name: value for name, value in {"budget": 2, "stop": "test"}.items() if name in _axes_of(technique)}
-    return axes | _small_k(technique)
-
 
 def _variant(technique: str, axes: dict[str, Any]) -> dict[str, Any]:
     """The first variant that has these values."""
     variants = TECHNIQUES[technique].variants({})
-    found = {**next(v for v in variants if axes.items() <= v.items()), **_small_k(technique)}
+    found = {**next(v for v in variants if axes.items() <= v.items()), **small_k(technique)}
     return found | ({"unit": "window"} if "unit" in found else {})  # `auto` is resolved when trials are planned
 
 
@@ -125,7 +109,7 @@ def test_no_prediction_depends_on_what_is_not_declared(
     study = _study(
         datasets=[{"windows": "made", "label": "stress", "participants": ["P1"]}],
         models=[{"encoder": "fcn", "width": 1 / 32}],
-        techniques=[{"name": technique, **axes, **_one_amount(technique)}],
+        techniques=[{"name": technique, **axes, **one_amount(technique)}],
         protocol={"epochs": 1, "batch_size": 16, "stages": {"pretrain": {"epochs": 1}, "history": {"epochs": 3}}},
     )
     (trial,) = plan(study, {"made": people.index})
