@@ -11,7 +11,7 @@ from analysis.scores.metrics import auroc
 from raylab.folds.fold import Fold, RowIds
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_tree import PredictedPart, Stages, own_stages, trained_windows
-from raylab.trials.pseudo_targets import StandIn, expected_gain, label_benefit
+from raylab.trials.pseudo_targets import StandIn, expected_gain
 
 Predict = Callable[[PlannedStage, RowIds], npt.NDArray[np.float32]]
 
@@ -41,13 +41,13 @@ def decide(context: TrainingContext, stages: Stages, part: PredictedPart, predic
         part: the target's windows with the path to the calibrated model.
         predict: probabilities (n, n_classes) of rows after a stage.
     """
-    own, n_classes = own_stages(stages), context.n_classes
+    own = own_stages(stages)
     stand_ins = [
-        _stand_in(_fold_of(members[0]), members, n_classes, predict)
+        _stand_in(_fold_of(members[0]), members, predict)
         for _, group in groupby((stage for stage in stages if stage.fold is not None), key=lambda stage: _fold_of(stage).target)
         for members in [tuple(group)]
     ]
-    gain = expected_gain(_benefit(context.fold, own, n_classes, predict), stand_ins)
+    gain = expected_gain(_general(context.fold, own, predict), stand_ins)
     return KeepDecision(part if gain > 0 else replace(part, path=own[:1]), gain)
 
 
@@ -56,17 +56,17 @@ def _fold_of(stage: PlannedStage) -> Fold:
     return stage.fold
 
 
-def _benefit(fold: Fold, stages: Stages, n_classes: int, predict: Predict) -> float:
-    """``label_benefit`` of the windows that the last stage calibrates with, by the first stage's model."""
+def _general(fold: Fold, stages: Stages, predict: Predict) -> float:
+    """AUROC of the first stage's model on the windows that the last stage calibrates with."""
     rows = stages[-1].train
-    return label_benefit(predict(stages[0], rows).astype(np.float64), fold.y[rows].astype(np.int64), n_classes)
+    return auroc(fold.y[rows], predict(stages[0], rows))
 
 
-def _stand_in(fold: Fold, stages: Stages, n_classes: int, predict: Predict) -> StandIn:
+def _stand_in(fold: Fold, stages: Stages, predict: Predict) -> StandIn:
     """Calibrate and test a person as the target is."""
     trained = trained_windows(stages)
     rows = np.setdiff1d(fold.target_windows, trained)
     rows = np.setdiff1d(rows, fold.overlapping(rows, trained))
     y = fold.y[rows]
     general, calibrated = (auroc(y, predict(stage, rows)) for stage in (stages[0], stages[-1]))
-    return StandIn(_benefit(fold, stages, n_classes, predict), calibrated - general)
+    return StandIn(_general(fold, stages, predict), calibrated - general)

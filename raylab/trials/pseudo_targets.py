@@ -5,10 +5,9 @@ trained on everyone but these two groups, and each stand-in is calibrated and te
 G groups there are G (G - 1) / 2 trainings on everyone else more, however many people there are, and one calibration more for each person and
 other group. Nobody of the target's group, the target least of all, has a part in what decides for the target.
 
-What decides is one number that a wearer's calibration windows give without any further training: by how much a judge that learns from them, one
-after the other, foretells them better than the general model (``label_benefit``). From the stand-ins a straight line leads from that number to the
-gain in AUROC on their later windows; the target keeps the general model unless the line says that the gain is above 0. With fewer than
-``LEAST_STAND_INS`` of whom that can be told, or one number for all, the line is their mean gain.
+What decides is one number that a wearer's calibration windows give without any further training: the AUROC of the general model on them. From the
+stand-ins a straight line leads from that number to the gain in AUROC on their later windows; the target keeps the general model unless the line says
+that the gain is above 0. With fewer than ``LEAST_STAND_INS`` of whom that can be told, or one number for all, the line is their mean gain.
 """
 
 from collections.abc import Sequence
@@ -18,9 +17,7 @@ import numpy as np
 
 from raylab.folds.fold import Fold, FoldError
 from raylab.folds.split_scheme import labelled_participants, participant_groups
-from raylab.models.estimators import Array, Classes
-from raylab.techniques.stage import Asking, Stage
-from raylab.training.label_budget import LEAST_P, Inquiry, recorded_order
+from raylab.techniques.stage import Stage
 from raylab.training.protocol import Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 
@@ -89,34 +86,22 @@ class StandIn:
     """What a person who stands in for the target shows.
 
     Attributes:
-        benefit: ``label_benefit`` of the calibration windows.
+        general: AUROC of the general model on the calibration windows; NaN if these are of one class.
         gain: AUROC of the calibrated model less that of the general one, on the windows that are left; NaN if these are of one class.
     """
 
-    benefit: float
+    general: float
     gain: float
 
 
-def label_benefit(p: Array, y: Classes, n_classes: int) -> float:
-    """Nats by which a judge that learns from one answer after the other foretells them better than the general model does, a window.
-
-    Args:
-        p: (n, n_classes) the general model's probabilities of the calibration windows, in the order of time; y: (n,) their classes.
-    """
-    inquiry = Inquiry(Asking("recorded", "test"), n_classes)
-    for position in recorded_order(y, n_classes):
-        inquiry.answer(p[position], int(y[position]))
-    general = -np.log(np.maximum(p[np.arange(len(y)), y].astype(np.float64), LEAST_P))
-    return float(general.mean() - np.mean(inquiry.losses))
-
-
-def expected_gain(benefit: float, stand_ins: Sequence[StandIn]) -> float:
-    """The gain that the stand-ins let expect of a person with this benefit; 0 without stand-ins."""
-    known = [person for person in stand_ins if np.isfinite(person.gain)]
-    if not known:
+def expected_gain(general: float, stand_ins: Sequence[StandIn]) -> float:
+    """The gain that stand-ins let expect of a person for whom the general model has this AUROC on the calibration windows; 0 without any."""
+    told = [person for person in stand_ins if np.isfinite(person.gain)]
+    if not told:
         return 0.0
-    x, gains = np.array([person.benefit for person in known]), np.array([person.gain for person in known])
-    if len(known) < LEAST_STAND_INS or np.ptp(x) == 0:
-        return float(gains.mean())
+    known = [person for person in told if np.isfinite(person.general)]
+    x, gains = np.array([person.general for person in known]), np.array([person.gain for person in known])
+    if len(known) < LEAST_STAND_INS or np.ptp(x) == 0 or not np.isfinite(general):
+        return float(np.mean([person.gain for person in told]))
     slope = float(((x - x.mean()) * gains).sum() / ((x - x.mean()) ** 2).sum())
-    return float(gains.mean() + slope * (benefit - x.mean()))
+    return float(gains.mean() + slope * (general - x.mean()))

@@ -6,7 +6,7 @@ A window has noise in every feature and its class as a response; a truth says wh
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,18 @@ def misled(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Si
     return _response(y, np.array([1.0, 0, 0, 0])) + _response(y, np.array([0, 1.5 * sign, 0, 0])), np.zeros((len(y), FEATURES))
 
 
+def some_reversed(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """One of four people responds the other way round, and gains by calibration. In the others a second feature follows the class in the first third
+    of the time, where calibration is, and goes against it in the second: they lose by it."""
+    reverse = number % 4 == 0
+    x = _response(y, np.array([-1.5, -1.5, 0, 0] if reverse else [1.5, 1.5, 0, 0]))
+    if not reverse:
+        third = len(y) // 3
+        follows = np.repeat([1.0, -1.0, 0.0], [third, third, len(y) - 2 * third])
+        x[:, 2] = 3 * follows * (y - 0.5)
+    return x, np.zeros_like(x)
+
+
 def cohort(truth: Truth, seed: int) -> Windows:
     """Windows of 12 people, 36 each, half of each class."""
     y = np.tile(np.repeat([0, 1], 3), WINDOWS // 6)
@@ -107,16 +119,20 @@ def cohort(truth: Truth, seed: int) -> Windows:
     return Windows(replace(windows.index, card=card, statistics=described), signals)
 
 
-def gains(
-    truth: Truth, seed: int, techniques: Sequence[Mapping[str, Any]], model: Mapping[str, Any] = MODEL
-) -> dict[str, float]:
-    """Variant to the mean, over three targets, of its AUROC less that of ``non_personalized`` on the same windows."""
+def scores(
+    truth: Truth,
+    seed: int,
+    techniques: Sequence[Mapping[str, Any]],
+    model: Mapping[str, Any] = MODEL,
+    targets: Sequence[str] = TARGETS,
+) -> dict[str, list[tuple[float, float]]]:
+    """Variant to the AUROC of each target: its own, and that of ``non_personalized`` on the same windows."""
     windows = cohort(truth, seed)
     channels = ["a", "b"] if truth is hidden_types else ["a"]  # a second tower takes as long as the first
     study = parse_study(
         {
             "name": "truth",
-            "datasets": [{"windows": "made", "label": "stress", "participants": list(TARGETS), "channels": channels}],
+            "datasets": [{"windows": "made", "label": "stress", "participants": list(targets), "channels": channels}],
             "models": [dict(model)],
             "techniques": ["non_personalized", *[dict(technique) for technique in techniques]],
             "seeds": [seed],
@@ -137,14 +153,50 @@ def gains(
     def score(frame: Any) -> float:
         return float(auroc(frame["y_true"].to_numpy(), np.stack(frame["p"].to_list())))
 
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for (name, target), frame in frames.items():
-        if name != "non_personalized":
-            tested = frame[~frame["purged"]]
-            found.setdefault(name, []).append(score(tested) - score(frames["non_personalized", target].loc[tested.index]))
-    return {name: float(np.mean(values)) for name, values in found.items()} | {
-        "AUROC of non_personalized": float(np.mean([score(f) for (name, _), f in frames.items() if name == "non_personalized"]))
-    }
+        tested = frame[~frame["purged"]]
+        pair = score(tested), score(frames["non_personalized", target].loc[tested.index])
+        found.setdefault(name, []).append(pair)
+    return found
+
+
+def gains(
+    truth: Truth, seed: int, techniques: Sequence[Mapping[str, Any]], model: Mapping[str, Any] = MODEL
+) -> dict[str, float]:
+    """Variant to the mean, over three targets, of its AUROC less that of ``non_personalized`` on the same windows."""
+    found = {name: np.array(pairs) for name, pairs in scores(truth, seed, techniques, model).items()}
+    general = found.pop("non_personalized")
+    means = {name: float((own - of_general).mean()) for name, (own, of_general) in ((n, v.T) for n, v in found.items())}
+    return means | {"AUROC of non_personalized": float(general[:, 0].mean())}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What ``when_to_personalize`` did in a cohort of ``some_reversed``, everyone a target: mean AUROCs, and its decisions where it matters.
+
+    Attributes:
+        right: people of whom fine-tuning moves the AUROC by more than 0.02, for whom the better of both was taken; ``asked``: all such people.
+    """
+
+    general: float
+    tuned: float
+    decided: float
+    right: int
+    asked: int
+
+
+def decided(seed: int) -> Decided:
+    """Fine-tuning of all layers on two windows per label, and the decision about it."""
+    axes = {"layers": "all", "budget": 2}
+    names = [f"P{number + 1:02d}" for number in range(PEOPLE)]
+    asked = [{"name": "fine_tuning", **axes}, {"name": "when_to_personalize", **axes}]
+    found = scores(some_reversed, seed, asked, targets=names)
+    (tuned,) = (np.array(pairs) for name, pairs in found.items() if name.startswith("fine_tuning"))
+    (chosen,) = (np.array(pairs)[:, 0] for name, pairs in found.items() if name.startswith("when_to_personalize"))
+    moved = np.abs(tuned[:, 0] - tuned[:, 1]) > WINS
+    right = int((chosen == tuned.max(axis=1))[moved].sum())
+    return Decided(float(tuned[:, 1].mean()), float(tuned[:, 0].mean()), float(chosen.mean()), right, int(moved.sum()))
 
 
 BUDGET = {"budget": 5}
@@ -190,5 +242,14 @@ def table(seeds: Sequence[int] = SEEDS) -> list[str]:
     return lines
 
 
+def decisions_table(seeds: Sequence[int] = SEEDS) -> list[str]:
+    """Rows of a Markdown table, one for each cohort of ``some_reversed``."""
+    lines = ["| cohort | general model | fine-tuned | when_to_personalize | right decisions |", "|---|---|---|---|---|"]
+    for seed in seeds:
+        row = decided(seed)
+        lines.append(f"| {seed} | {row.general:.3f} | {row.tuned:.3f} | {row.decided:.3f} | {row.right} of {row.asked} |")
+    return lines
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(table()) + "\n")
+    sys.stdout.write("\n".join([*decisions_table(), "", *table()]) + "\n")

@@ -228,11 +228,12 @@ def test_nobody_is_kept_from_calibration_where_all_gain() -> None:
 
 
 def test_the_line_and_its_limits() -> None:
-    """Gains on a line are continued; few stand-ins or one benefit for all give the mean; without any, no gain is expected."""
+    """Gains on a line are continued; few stand-ins, one AUROC for all or none of the target's own give the mean; without any, no gain is expected."""
     line = [StandIn(x, 2 * x - 1) for x in (0.0, 0.5, 1.0, 1.5)]
     assert 3.0 == pytest.approx(expected_gain(2.0, line))
     assert pytest.approx(-0.5) == expected_gain(2.0, line[:2])
     assert 0.1 == pytest.approx(expected_gain(5.0, [StandIn(1.0, 0.1)] * 6))
+    assert 0.5 == pytest.approx(expected_gain(float("nan"), line))
     assert 0.0 == expected_gain(1.0, [StandIn(1.0, float("nan"))])
 
 
