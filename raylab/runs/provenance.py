@@ -41,9 +41,9 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
     lines = [
         f"{len(dataset.index.participants)} people, {len(dataset.channels)} channels, {card.preprocessing.description}; "
         f"fingerprint {card.fingerprint}.",
-        card.caution,
+        f"warning: {card.caution}" if card.caution else "",
         *order_sentences(dataset.index, dataset.entry.label),
-        dataset.kind.description,
+        f"{'warning: ' if dataset.kind.shares else ''}{dataset.kind.description}",
         *(reader.channel_notes(dataset.channels) if reader else ()),
         *(
             f"warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
