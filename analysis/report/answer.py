@@ -115,7 +115,12 @@ def cautions(report: ReportData, best: Row | None) -> tuple[tuple[str, str], ...
             ("Not the study's verdict.", f"Its primary metric is {primary}; this report is about {metric} and descriptive.")
         )
     if best is not None and best["lopsided"] is True:
-        found.append(("Few people make the mean.", f"p of {best['technique']} is not to be relied on."))
+        found.append(
+            (
+                f"p of {best['technique']} is not to be relied on.",
+                "Hardly any participant changes, or a few make the mean.",
+            )
+        )
     if best is not None:
         found += _clock(report, best)
     return (*found, *(("Caution.", text) for text in merged(note for note in report.notes if WARNING in note)))

@@ -49,9 +49,7 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(describe(error, ctx.params["traceback"])) from None
 
 
-app = typer.Typer(
-    cls=CommandGroup, context_settings=HELP_OPTIONS, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=CommandGroup, context_settings=HELP_OPTIONS, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(asked: bool) -> None:
