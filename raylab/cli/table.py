@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-LOOK, EVALUATE, CHECK, STREAM = "What there is", "Evaluate", "Check the method", "Follow a stream"
+BEGIN, LOOK, EVALUATE, CHECK, STREAM = "Begin", "What there is", "Evaluate", "Check the method", "Follow a stream"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Command:
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
+        Command("demo", "Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.", BEGIN),
+        Command("init", "Write a folder to fill in for a study of your own data: study.yaml and dataset.yaml, with comments.", BEGIN),
         Command("datasets", "List the datasets: what each needs, how to obtain it, and what of it is in a folder.", LOOK),
         Command(
             "techniques", "List the techniques: what each trains on, what it needs, and how many trainings it costs.", LOOK
