@@ -21,7 +21,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 def load(name: str) -> Any:
     """A command with its options, from the function of this name in its module."""
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(getattr(import_module(COMMANDS[name].module), name))
+    alone.command(name)(getattr(import_module(COMMANDS[name].module), COMMANDS[name].function))
     return get_command(alone)
 
 

@@ -192,7 +192,9 @@ def packages() -> Iterator[MachineCheck]:
     try:
         requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
     except metadata.PackageNotFoundError:
-        yield MachineCheck("packages", "note", "raylab is not installed, so its needs are not known", f"pip install {DISTRIBUTION}")
+        yield MachineCheck(
+            "packages", "note", "raylab is not installed, so its needs are not known", f"pip install {DISTRIBUTION}"
+        )
         return
     for part in ("", *INSTALL):
         problems = [

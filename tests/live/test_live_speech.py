@@ -241,7 +241,9 @@ def test_a_sound_file_is_followed(speech: tuple[Path, LiveModel], tmp_path: Path
     assert [1.0, 3.0, 4.7] == pytest.approx([decision["start_s"] for decision in decisions], abs=0.25)
 
 
-@pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="pocketsphinx is not installed: pip install 'raylab-affect[live]'")
+@pytest.mark.skipif(
+    find_spec("pocketsphinx") is None, reason="pocketsphinx is not installed: pip install 'raylab-affect[live]'"
+)
 @pytest.mark.real
 def test_what_actors_say_is_heard(real_data: Path) -> None:
     """Both sentences of two actors, in all emotions; an unknown word is refused, noise is no sentence."""

@@ -17,11 +17,15 @@ COHORT = {"participants": 8, "minutes": 8}
 
 def demo(
     out: Annotated[Path, typer.Option(help="folder for the windows, the run and its report")] = Path("raylab_demo"),
-    local: Annotated[bool, typer.Option("--local", help="train in this process, without Ray; windows are always made with it")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="train in this process, without Ray; windows are always made with it")
+    ] = False,
 ) -> None:
     """Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.
 
-    Takes some minutes, and needs no data; the same command goes on where it was interrupted. Example: raylab demo --out raylab_demo
+    Takes some minutes, and needs no data; the same command goes on where it was interrupted.
+
+    Example: raylab demo --out raylab_demo
     """
     windows = out / "windows"
     if not (windows / "simulated" / "card.json").is_file():
