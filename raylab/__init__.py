@@ -5,3 +5,4 @@ recordings, windows, folds, models, techniques, training, trials, runs.
 """
 
 __version__ = "0.1.0"
+DISTRIBUTION = "raylab-affect"  # what pip installs; pyproject.toml has the same name, which a test compares

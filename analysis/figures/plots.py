@@ -119,6 +119,32 @@ def forest(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+def answer(frame: pd.DataFrame) -> Figure:
+    """Mean differences with their intervals, narrow enough to stand beside text or on a phone: names and numbers are above each line.
+
+    Args:
+        frame: technique, where (the cell by name, empty if there is one), metric, difference, ci_low, ci_high, p_adjusted.
+    """
+    figure = Figure(figsize=(4.3, 0.75 + 0.4 * len(frame)), layout="constrained")
+    axes = figure.subplots()
+    techniques = frame["technique"].unique().tolist()
+    for y, row in enumerate(frame.to_dict("records")):
+        colour, marker, _ = style_of(row["technique"], techniques)
+        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+        face = colour if row["p_adjusted"] < ALPHA else "white"
+        axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=6)
+        name = truncate(f"{row['technique']}, {row['where']}" if row["where"] else row["technique"], 34)
+        text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
+        for x, content, side in ((0, name, "left"), (1, text, "right")):
+            axes.text(x, y - 0.36, content, transform=axes.get_yaxis_transform(), ha=side, va="center", fontsize=8)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.set_yticks([])
+    axes.set_ylim(len(frame) - 0.6, -0.7)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"difference in {metric_name(str(frame['metric'].iloc[0]))}, 95% interval")
+    return figure
+
+
 def heatmap(frame: pd.DataFrame, metric: str) -> Figure:
     """Who gains and who loses: a cell per participant and variant.
 

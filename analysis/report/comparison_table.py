@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.formatting import bullets, escape, int_range, metric_name, pipe_table
+from analysis.formatting import bullets, escape, int_range, interval, metric_name, number, pipe_table
 from analysis.report import latex as tex
 from analysis.scores.chance_levels import TEXT_CEILING
 from analysis.scores.keys import CELL
@@ -34,6 +34,25 @@ def headings() -> tuple[str, ...]:
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
     """The rows of one (dataset, label, model) as printed, in the order of ``headings``."""
     return columns.text_rows(columns.reference_columns(), part)
+
+
+NARROW_HEADINGS = ("variant", "mean", "ref.", "diff.", "95% interval", "p Holm", "outcome")
+
+
+def narrow_rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The rows for 80 columns, in the order of ``NARROW_HEADINGS``: a technique's variants are indented under its name."""
+    lines: list[tuple[str, ...]] = []
+    for technique, variants in part.groupby("technique", sort=False):
+        records = variants.to_dict("records")
+        alone = len(records) == 1 and records[0]["variant"] == "-"
+        if not alone:
+            lines.append((str(technique), *[""] * (len(NARROW_HEADINGS) - 1)))
+        for row in records:
+            numbers = (number(row["mean"]), number(row["baseline_mean"]), number(row["difference"], sign=True))
+            outcome = "" if pd.isna(row["outcome"]) else str(row["outcome"])
+            name = str(technique) if alone else "\n".join(f"  {word}" for word in str(row["variant"]).split(" "))
+            lines.append((name, *numbers, interval(row["ci_low"], row["ci_high"]), columns.adjusted_p(row), outcome))
+    return lines
 
 
 def caption(part: pd.DataFrame) -> str:

@@ -2,8 +2,8 @@
 
 import base64
 import gzip
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -85,7 +85,10 @@ Block = TableBlock | FigureBlock | ExplorerBlock | CodeBlock
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it. ``descriptive`` marks what is no part of the verdict; ``items`` are a list of sentences."""
+    """A heading and what stands under it. ``descriptive`` marks what is no part of the verdict; ``items`` are a list of sentences.
+
+    ``keys`` are the dataset, label and model that it is about, by name: what a filter of the page goes by.
+    """
 
     title: str
     text: tuple[str, ...] = ()
@@ -93,18 +96,40 @@ class Section:
     blocks: tuple[Block, ...] = ()
     sections: "tuple[Section, ...]" = ()
     descriptive: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first lines of a page: a few words, sentences, ``cautions`` (headline, sentence) that change their reading, and one figure beside."""
+
+    headline: str
+    sentences: tuple[str, ...] = ()
+    cautions: tuple[tuple[str, str], ...] = ()
+    figure: FigureBlock | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page; ``warnings`` (headline, sentence) stand on top, ``verdicts`` are sections with their verdicts, ``method`` how they came."""
+    """The whole page; ``verdicts`` are sections with the sentences of their verdicts, ``method`` how they came.
+
+    Attributes:
+        filters: column heading to the values that a reader may keep to; empty if all is of one cell.
+    """
 
     title: str
     intro: str
-    warnings: tuple[tuple[str, str], ...]
-    verdicts: tuple[tuple[Section, str], ...]
-    method: str
+    answer: Answer
+    verdicts: tuple[tuple[Section, tuple[str, ...]], ...]
+    method: tuple[str, ...]
     sections: tuple[Section, ...]
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> "list[FigureBlock]":
+        """Every figure of the page, in its order."""
+        own = [self.answer.figure] if self.answer.figure else []
+        return own + [block for block in every_block(self.sections) if isinstance(block, FigureBlock)]
 
 
 def table_block(frame: pd.DataFrame, caption: str, name_columns: int = 0) -> TableBlock:
@@ -146,6 +171,11 @@ def _plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
+def _breakable(name: str) -> Markup:
+    """A heading that may go on in another line behind an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 def _anchors(sections: Sequence[Section]) -> dict[int, str]:
     """An id for each section (by its identity), the same every time whatever its title holds."""
     anchors: dict[int, str] = {}
@@ -168,7 +198,9 @@ def render(page: Page) -> str:
     ids = _anchors(page.sections)
     explorers = [block for block in every_block(page.sections) if isinstance(block, ExplorerBlock)]
     template = environment.get_template("report.html.j2")
-    return template.render(page=page, anchor=lambda section: ids[id(section)], plotly=_plotly() if explorers else "")
+    return template.render(
+        page=page, anchor=lambda section: ids[id(section)], breakable=_breakable, plotly=_plotly() if explorers else ""
+    )
 
 
 def every_block(sections: Sequence[Section]) -> list[Block]:

@@ -1,18 +1,19 @@
-"""The page of a report: its title, warnings and verdicts, and the sections of its parts in their order."""
+"""The page of a report: its title, answer and verdicts, and the sections of its parts in their order."""
 
 from collections.abc import Iterable, Sequence
 
 from analysis.formatting import metric_name
 from analysis.report import comparison_table, report_figures
+from analysis.report.answer import answer
 from analysis.report.html import Page, Section
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
-from analysis.report.verdict import beside_best_reference, verdict
+from analysis.report.verdict import best_reference_sentences, verdict_sentences
 from analysis.scores.keys import CELL
 
 AGAINST_BEST = (
-    "The comparison with the best model without personalization is another question, with a family of its own: all techniques of all models of "
-    "a dataset and label. "
+    "The comparison with the best model without personalization is another question. Its family are all techniques of all models of a dataset and "
+    "label."
 )
 
 
@@ -26,31 +27,51 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
     return Page(
         title=f"{report.origin.get('study') or 'run'}: does personalization help new people?",
         intro=_intro(report),
-        warnings=_warnings(report),
+        answer=answer(report),
         verdicts=tuple(
             (cells[names], _verdict(report, ReportCell(names, slugs[names]))) for names in with_techniques or comparisons
         ),
-        method=(
-            "Each technique is compared with non_personalized, its variant chosen for each participant by the others, paired over participants; "
-            "the test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share; p is "
-            "adjusted by Holm over the techniques of one dataset, label and model. That is the only verdict; a technique's variants are detail "
-            "behind it, and everything marked descriptive is not part of it. "
-            f"{'' if report.frames['best_reference'].empty else AGAINST_BEST}"
-            f"{'Without a technique to compare, and so without a verdict here: ' + '; '.join(plain) + '. ' if plain else ''}"
-            f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}."
-        ),
+        method=_method(report, plain),
         sections=(
             *_run_sections(report, [part for part in parts if part.before_cells]),
             *cells.values(),
             *_run_sections(report, [part for part in parts if not part.before_cells]),
         ),
+        filters=_filters(report),
     )
 
 
-def _verdict(report: ReportData, cell: ReportCell) -> str:
+def _method(report: ReportData, plain: Sequence[str]) -> tuple[str, ...]:
+    """How the verdict is made, in sentences; ``plain`` are the cells without a technique."""
+    sentences = [
+        "Each technique is compared with non_personalized, paired over participants on the same windows."
+        if report.scoring == "paired"
+        else "Each technique is compared with non_personalized, paired over participants.",
+        "Of several variants one is chosen for each participant by the others.",
+        "The test is of the mean difference, two-sided, with its variance inflated for the training that participants' scores share.",
+        "p is adjusted by Holm over the techniques of one dataset, label and model.",
+        "Detects: the mean difference that such a study finds in four of five repetitions.",
+        "That is the only verdict: a technique's variants are detail behind it, and what is marked descriptive is no part of it.",
+        *([] if report.frames["best_reference"].empty else [AGAINST_BEST]),
+        *([f"Without a technique to compare, and so without a verdict here: {'; '.join(plain)}."] if plain else []),
+        f"Scoring: {comparison_table.SCORINGS.get(report.scoring, report.scoring)}.",
+    ]
+    return tuple(sentences)
+
+
+def _filters(report: ReportData) -> dict[str, tuple[str, ...]]:
+    """Of each column that says what a row is about its values, if there are several to choose from and cells to tell apart."""
+    if report.comparison[CELL].drop_duplicates().shape[0] < 2:
+        return {}
+    values = {name: tuple(sorted(report.comparison[name].astype(str).unique())) for name in CELL}
+    values["technique"] = tuple(sorted(report.frames["chosen"]["technique"].astype(str).unique()))
+    return {name: known for name, known in values.items() if len(known) > 1}
+
+
+def _verdict(report: ReportData, cell: ReportCell) -> tuple[str, ...]:
     chosen, comparison = report.rows("chosen", cell), report.rows("comparison", cell)
-    answer = verdict(chosen, comparison, report.question.smallest_effect, report.question.technique)
-    return " ".join(filter(None, (answer, beside_best_reference(report.rows("best_reference", cell)))))
+    sentences = verdict_sentences(chosen, comparison, report.question.smallest_effect, report.question.technique)
+    return (*sentences, *best_reference_sentences(report.rows("best_reference", cell)))
 
 
 def _sections(contents: Iterable[tuple[ReportPart, SectionContent | None]]) -> tuple[Section, ...]:
@@ -68,17 +89,8 @@ def _run_sections(report: ReportData, parts: Sequence[ReportPart]) -> tuple[Sect
 
 def _cell_section(report: ReportData, cell: ReportCell, parts: Sequence[ReportPart]) -> Section:
     sections = _sections((part, part.cell(report, cell)) for part in parts if part.cell)
-    return Section(comparison_table.title(cell.names), sections=sections)
-
-
-def _warnings(report: ReportData) -> tuple[tuple[str, str], ...]:
-    """A headline and a sentence each, which a reader must know before reading on."""
-    warnings = [("Incomplete run.", report.incomplete)] if report.incomplete else []
-    if report.metric != report.primary:
-        metric, primary = metric_name(report.metric), metric_name(report.primary)
-        sentence = f"The study's primary metric is {primary}; this report is about {metric} and descriptive."
-        warnings.append(("Not the study's verdict.", sentence))
-    return tuple(warnings)
+    keys = dict(zip(CELL, map(str, cell.names), strict=True))
+    return Section(comparison_table.title(cell.names), sections=sections, keys=keys)
 
 
 def _intro(report: ReportData) -> str:

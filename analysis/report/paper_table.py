@@ -88,19 +88,19 @@ def _techniques(table: pd.DataFrame) -> list[str]:
     return [name.removesuffix(" mean") for name in table.columns if name.endswith(" mean")]
 
 
-def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, str]:
-    """The two lines of a cell: mean (SD) with its mark; under it the paired difference, p, and n if it is not the row's."""
+def _cell(row: "pd.Series[Any]", technique: str, n: int) -> tuple[str, list[str]]:
+    """A cell: mean (SD) with its mark; under it the paired difference, p, and n if it is not the row's."""
     if pd.isna(row[f"{technique} mean"]):
-        return MISSING, ""
+        return MISSING, []
     n_technique, p, difference = int(row[f"{technique} n"]), row[f"{technique} p"], row[f"{technique} difference"]
     under = [] if pd.isna(difference) else [number(difference, sign=True)]
     under += [] if pd.isna(p) else [f"p={p_value(p)}".replace("=<", "<")]
     under += [f"n={n_technique}"] if n_technique != n else []
     mark = MARKS.get(str(row[f"{technique} outcome"]), "")
-    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + mark, ", ".join(under)
+    return mean_sd(row[f"{technique} mean"], row[f"{technique} sd"]) + mark, under
 
 
-def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[str, str]]]]:
+def _lines(table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], list[tuple[str, list[str]]]]]:
     """Of each row its names with the largest n, and its cells."""
     for _, row in table.iterrows():
         counts = [row[f"{name} n"] for name in _techniques(table)]
@@ -136,9 +136,12 @@ def head(table: pd.DataFrame) -> list[str]:
     return [*CELL, "n", *_techniques(table)]
 
 
-def rows(table: pd.DataFrame, between: str = " ") -> list[list[str]]:
-    """The rows as printed, in the order of ``head``; ``between`` mean and what stands under it."""
-    return [[*names, *(between.join(filter(None, cell)) for cell in cells)] for names, cells in _lines(table)]
+def rows(table: pd.DataFrame, between: str = " ", within: str = ", ") -> list[list[str]]:
+    """The rows as printed, in the order of ``head``; ``between`` mean and what stands under it, ``within`` what stands there."""
+    return [
+        [*names, *(between.join(filter(None, (over, within.join(under)))) for over, under in cells)]
+        for names, cells in _lines(table)
+    ]
 
 
 def markdown(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
@@ -152,6 +155,6 @@ def latex(table: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
     for names, cells in _lines(table):
         body.append([*names, *(over for over, _ in cells)])
         if any(under for _, under in cells):
-            body.append([*[""] * len(names), *(under for _, under in cells)])
+            body.append([*[""] * len(names), *(", ".join(under) for _, under in cells)])
     columns = [" ".join(name.split()).replace("_", "\n", 1).replace("_", " ") for name in head(table)]
     return tex.table(columns, body, left=len(CELL), caption=caption(table), label="paper-table", notes=notes)

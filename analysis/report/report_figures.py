@@ -28,11 +28,18 @@ def slugs(cells: Iterable[tuple[Hashable, ...]]) -> dict[tuple[Hashable, ...], s
 
 
 def _figure(
-    kind: str, slug: str, title: str, description: str, numbers: pd.DataFrame, draw: Callable[[], Figure]
+    kind: str,
+    slug: str,
+    title: str,
+    description: str,
+    numbers: pd.DataFrame,
+    draw: Callable[[], Figure],
+    known: Iterable[str] = CELL,
 ) -> FigureBlock:
+    """``known`` are the columns that the figure's place on the page says."""
     name = f"{kind}-{slug}"
     svg, png = plots.render(draw, name)
-    return FigureBlock(name, title, description, svg, png, numbers.drop(columns=[c for c in CELL if c in numbers]))
+    return FigureBlock(name, title, description, svg, png, numbers.drop(columns=[c for c in known if c in numbers]))
 
 
 def forest(slug: str, comparison: pd.DataFrame) -> list[FigureBlock]:
@@ -43,6 +50,33 @@ def forest(slug: str, comparison: pd.DataFrame) -> list[FigureBlock]:
     numbers = rows[["technique", "variant", "metric", "n_participants", "difference", "ci_low", "ci_high", "p_adjusted"]]
     description = "Right of the line the variant is better than non_personalized. A filled marker is significant after Holm; a hollow one is not."
     return [_figure("forest", slug, "Difference to non_personalized", description, numbers, lambda: plots.forest(rows))]
+
+
+def answer(rows: pd.DataFrame, n_tested: int) -> FigureBlock:
+    """The figure beside the answer: ``rows`` of the verdict with ``where``, the cell by name; of ``n_tested`` in all."""
+    names = [
+        "technique",
+        "metric",
+        "n_participants",
+        "baseline_mean",
+        "difference",
+        "ci_low",
+        "ci_high",
+        "p_adjusted",
+        "outcome",
+    ]
+    description = "Each technique, its variant chosen for each participant by the others. Filled: better or worse by p; hollow: not shown."
+    if n_tested > len(rows):
+        description += f" The {len(rows)} largest gains of {n_tested}; all are in the tables."
+    return _figure(
+        "answer",
+        "all",
+        "Difference to non_personalized",
+        description,
+        rows[[*CELL, *names]],
+        lambda: plots.answer(rows),
+        CELL[:0],
+    )
 
 
 def slopes(slug: str, rows: pd.DataFrame, metric: str) -> list[FigureBlock]:

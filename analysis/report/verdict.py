@@ -16,8 +16,8 @@ from analysis.statistics.outcome import BETTER, EQUIVALENT, UNDECIDED, WORSE, ou
 Row = Mapping[Hashable, Any]
 TIE = 0.005  # by which a chosen reference falls below a model that it was chosen from, before a reader is told why
 TIED = (
-    "Caution: the models are tied in this study, and a choice by the others then goes against each participant's own luck: the chosen reference is "
-    "below {model} without personalization, so a difference to it is no gain. Go by the difference to {model}."
+    "Caution: the models are tied in this study, so the chosen reference is below {model} without personalization. "
+    "A difference to it is no gain: go by the difference to {model}."
 )
 NO_PAIRS = "no technique has scores to pair with those of non_personalized."
 
@@ -43,6 +43,13 @@ def _undecided_text(row: Row) -> str:
 
 
 def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float, primary: str = "") -> str:
+    """``verdict_sentences`` in one line."""
+    return " ".join(verdict_sentences(chosen, variants, smallest_effect, primary))
+
+
+def verdict_sentences(
+    chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float, primary: str = ""
+) -> tuple[str, ...]:
     """Which techniques of one (dataset, label, model) are better or worse than non_personalized, equivalent to it, or undecided.
 
     Each technique is one test, its variant chosen for each participant by the others, Holm over the techniques; a technique's variants are told
@@ -56,13 +63,14 @@ def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float
     """
     tested = chosen.dropna(subset=["p"])
     if tested.empty:
-        return " ".join(["Nothing was compared:", *(_untested(chosen) or [NO_PAIRS])])
+        first, *others = _untested(chosen) or [NO_PAIRS]
+        return f"Nothing was compared: {first}", *others
     first = tested["technique"].eq(primary)
     if first.any() and not first.all():
         is_primary = chosen["technique"].eq(primary)
-        answer = verdict(chosen[is_primary], variants, smallest_effect)
-        others = verdict(chosen[~is_primary], variants, smallest_effect)
-        return f"Primary comparison: {answer} Secondary: {others}"
+        answer, *more = verdict_sentences(chosen[is_primary], variants, smallest_effect)
+        other, *others = verdict_sentences(chosen[~is_primary], variants, smallest_effect)
+        return f"Primary comparison: {answer}", *more, f"Secondary: {other}", *others
     metric, n = metric_name(str(tested["metric"].iloc[0])), int_range(tested["n_participants"])
     adjusted = f"p adjusted by Holm over {len(tested)} techniques" if len(tested) > 1 else "one technique, p not adjusted"
     parts = []
@@ -77,11 +85,8 @@ def verdict(chosen: pd.DataFrame, variants: pd.DataFrame, smallest_effect: float
         texts = "; ".join(f"{row['technique']} ({_losers(row)})" for row in rows)
         parts.append(f"Equivalent, their mean difference is within {smallest_effect:g}: {texts}.")
     if rows := tested[tested["outcome"].eq(UNDECIDED)].to_dict("records"):
-        texts = "; ".join(map(_undecided_text, rows))
-        parts.append(
-            f"Undecided: {texts}; what such a study detects (the mean difference found in four of five repetitions) is said behind each."
-        )
-    return " ".join([*parts, *_untested(chosen), *_lopsided(tested)])
+        parts.append(f"Undecided: {'; '.join(map(_undecided_text, rows))}.")
+    return *parts, *_untested(chosen), *_lopsided(tested)
 
 
 def _untested(chosen: pd.DataFrame) -> list[str]:
@@ -164,6 +169,11 @@ def _gain_text(row: Row) -> str:
 
 
 def beside_best_reference(rows: pd.DataFrame) -> str:
+    """``best_reference_sentences`` in one line."""
+    return " ".join(best_reference_sentences(rows))
+
+
+def best_reference_sentences(rows: pd.DataFrame) -> tuple[str, ...]:
     """How the techniques of one (dataset, label, model) stand to the best model without personalization of the study.
 
     Args:
@@ -171,12 +181,12 @@ def beside_best_reference(rows: pd.DataFrame) -> str:
     """
     tested = rows.dropna(subset=["p"]).to_dict("records")
     if not tested:
-        return ""
+        return ()
     model = tested[0]["model"]
     if all(str(row["references"]).rsplit(" x", 1)[0] == model for row in tested):
-        return f"{model} is itself the best model without personalization of this study."
-    text = f"Against the best model without personalization: {'; '.join(map(_gain_text, tested))}."
-    return f"{text} {TIED.format(model=model)}" if any(map(_below_own_model, tested)) else text
+        return (f"{model} is itself the best model without personalization of this study.",)
+    texts = (f"Against the best model without personalization: {_gain_text(row)}." for row in tested)
+    return (*texts, TIED.format(model=model)) if any(map(_below_own_model, tested)) else tuple(texts)
 
 
 def _below_own_model(row: Row) -> bool:

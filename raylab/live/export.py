@@ -1,13 +1,13 @@
 """Export of a trial's model from a run folder to a model file."""
 
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import analysis
+from raylab import __version__
 from raylab.errors import RaylabError
 from raylab.live.core.model_card import CalibrationCard, ModelCard, ModelChannel
 from raylab.live.core.model_file import LiveModel, write_model
@@ -232,7 +232,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
         format=1,
-        raylab=version("raylab"),
+        raylab=__version__,
         commit=str(provenance.get("commit") or ""),
         study=study.name,
         trial=trial.key,

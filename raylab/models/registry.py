@@ -77,7 +77,7 @@ class ClassicalModel(Declaration):
     weighs: bool = False
     has_space: bool = False
 
-    MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab[speech]'"
+    MISSING: ClassVar[str] = "{name} needs {needs}, which is not installed; run: pip install 'raylab-affect[speech]'"
 
     @property
     def missing(self) -> str:

@@ -22,6 +22,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from raylab import DISTRIBUTION
 from raylab.features.optional_packages import INSTALL
 
 State = Literal["ok", "note", "broken"]
@@ -189,9 +190,11 @@ def temporary_path(folder: Path) -> MachineCheck:
 def packages() -> Iterator[MachineCheck]:
     """The packages that raylab needs, and those of its optional parts, by their versions."""
     try:
-        requirements = [Requirement(text) for text in metadata.requires("raylab") or ()]
+        requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
     except metadata.PackageNotFoundError:
-        yield MachineCheck("packages", "note", "raylab is not installed, so its needs are not known", "pip install -e .")
+        yield MachineCheck(
+            "packages", "note", "raylab is not installed, so its needs are not known", f"pip install {DISTRIBUTION}"
+        )
         return
     for part in ("", *INSTALL):
         problems = [
@@ -207,13 +210,13 @@ def packages() -> Iterator[MachineCheck]:
         elif part:
             yield MachineCheck(name, "note", "; ".join(problems), f"only if you use it: {INSTALL[part]}")
         else:
-            yield MachineCheck(name, "broken", "; ".join(problems), "pip install -c constraints.txt -e .")
+            yield MachineCheck(name, "broken", "; ".join(problems), f"pip install -U {DISTRIBUTION}; in a checkout: make setup")
 
 
 def _belongs(requirement: Requirement, part: str) -> bool:
     """Whether a requirement is one of this part, and of no other; not raylab itself with another part."""
     marker = requirement.marker
-    if requirement.name == "raylab" or (part and marker is None):
+    if requirement.name == DISTRIBUTION or (part and marker is None):
         return False
     return marker is None or (marker.evaluate({"extra": part}) and not (part and marker.evaluate({"extra": ""})))
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from raylab import __version__
 from raylab.plugins import Plugin, entered
 from raylab.recordings import DATASETS
 from raylab.techniques.registry import TECHNIQUES
@@ -16,7 +17,7 @@ from raylab.trials.study import Study
 from raylab.windows.duplicate_recordings import duplicate_recordings
 from raylab.windows.order import order_sentences
 
-PACKAGES = ("raylab", "ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
+PACKAGES = ("ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
 
 def _commit() -> str:
@@ -41,9 +42,9 @@ def _dataset_notes(dataset: CheckedDataset) -> list[str]:
     lines = [
         f"{len(dataset.index.participants)} people, {len(dataset.channels)} channels, {card.preprocessing.description}; "
         f"fingerprint {card.fingerprint}.",
-        card.caution,
+        f"warning: {card.caution}" if card.caution else "",
         *order_sentences(dataset.index, dataset.entry.label),
-        dataset.kind.description,
+        f"{'warning: ' if dataset.kind.shares else ''}{dataset.kind.description}",
         *(reader.channel_notes(dataset.channels) if reader else ()),
         *(
             f"warning: the recordings of {pair.first} and {pair.second} are near-identical ({pair.share:.0%} of the windows "
@@ -132,7 +133,7 @@ def provenance(study: Study, datasets: list[CheckedDataset], extra: Mapping[str,
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"raylab": __version__} | {name: version(name) for name in PACKAGES},
         "datasets": {
             dataset.name: {"windows": dataset.source, "fingerprint": dataset.index.fingerprint} for dataset in datasets
         },

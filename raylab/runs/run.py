@@ -202,7 +202,8 @@ class _RunContext:
         )
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
-            progress = Progress(len(pending), self.log)
+            earlier = [record for record in run.records() if record["trial"] in keys & finished]
+            progress = Progress(len(pending), self.log, earlier=earlier)
             if self.executor == "ray":
                 connect(self.address)
                 sweep(pending, windows, run, self.study.resources, progress, self.lease)

@@ -7,7 +7,7 @@ from typing import Any
 from raylab.errors import RaylabError
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.lease import NO_DRIVER, describe_holder, driver
-from raylab.runs.progress import duration, failure_line
+from raylab.runs.progress import FAILURES, duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
 
@@ -35,10 +35,8 @@ def status_lines(uri: str) -> list[str]:
     counts = Counter(row["status"] for row in ended)
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
-        "no driver: the same command runs what is missing"
-        if holder_line == NO_DRIVER and len(ended) < len(planned)
-        else holder_line,
-        *_training_lines(run, stages, ended, bool(holder)),
+        state_line(holder_line, len(planned) - len(ended), sum(counts[name] for name in FAILURES), uri),
+        *([] if holder_line == NO_DRIVER and len(ended) == len(planned) else _training_lines(run, stages, ended, bool(holder))),
         *(_rate_lines(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
         *_average_lines(ended),
         *(f"  {failure_line(row)}" for row in ended if row["error"]),
@@ -49,6 +47,17 @@ def status_lines(uri: str) -> list[str]:
         ),
         *run.skipped,
     ]
+
+
+def state_line(holder_line: str, n_left: int, n_failed: int, uri: str) -> str:
+    """Whether the run goes on, waits for the same command, or has finished."""
+    if holder_line != NO_DRIVER:
+        return holder_line
+    if n_left:
+        return "no driver: the same command runs what is missing"
+    if n_failed:
+        return f"finished, but {n_failed} trial(s) failed: the same command tries them again"
+    return f"finished; next: raylab report {uri}"
 
 
 def _training_lines(run: RunFolder, stages: set[str], ended: list[TrialRecord], driven: bool) -> list[str]:

@@ -81,7 +81,7 @@ def test_the_columns_of_files_and_headings_are_those_of_before() -> None:
         "n_other_windows", "mean", "sd", "other_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", *tested,
     ]  # fmt: skip
     numbers = ("difference", "95% interval", "effect", "p", "p Holm", "outcome")
-    assert comparison_table.headings() == ("technique", "variant", "mean (SD)", "SD seeds", "n", *numbers)
+    assert comparison_table.headings() == ("technique", "variant", "mean (SD)", "SD seeds", "reference", "n", *numbers)
     names = ("dataset", "label", "model", "technique", "variant")
     assert columns.headings(columns.other_run_columns()) == (*names, "n", "this run, mean (SD)", "other", *numbers)
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from builders.run import VARIANTS, write_run
 
-from analysis.report.html import CodeBlock, ExplorerBlock, Page, Section, TableBlock, render
+from analysis.report.html import Answer, CodeBlock, ExplorerBlock, Page, Section, TableBlock, render
 from analysis.report.write import write_report
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}} $x$ </script><!--"
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 class _Reader(HTMLParser):
@@ -123,18 +123,19 @@ def test_every_figure_has_its_numbers_behind_it(html: str) -> None:
     assert all("<table" in figure for figure in figures)
 
 
-def test_an_incomplete_run_is_marked_on_top(html: str) -> None:
-    """The missing trials stand before the verdict."""
-    assert html.index("<strong>Incomplete run.</strong> Of 48 trials: 2 failed") < html.index('id="verdict"')
+def test_an_incomplete_run_is_marked_in_the_answer(html: str) -> None:
+    """The missing trials stand in the box of the answer, before any verdict of a dataset, label and model."""
+    caution = html.index("<strong>Incomplete run.</strong> Of 48 trials: 2 failed")
+    assert html.index('class="answer"') < caution < html.index('class="verdicts"')
 
 
 def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     """Plotly stands in a page once or not at all."""
     table = TableBlock("caption", ("a",), (("1",),))
-    plain = Page("t", "i", (), (), "m", (Section("s", blocks=(table, CodeBlock("c", "x < y"))),))
+    plain = Page("t", "i", Answer("a"), (), ("m",), (Section("s", blocks=(table, CodeBlock("c", "x < y"))),))
     assert 'id="plotly"' not in render(plain) and "x &lt; y" in render(plain)
     data: dict[str, Any] = {"metric": "AUROC", "sign": 1, "participants": [], "variants": []}
-    two = Page("t", "i", (), (), "m", tuple(Section(name, blocks=(ExplorerBlock("e", data),)) for name in "ab"))
+    two = Page("t", "i", Answer("a"), (), ("m",), tuple(Section(name, blocks=(ExplorerBlock("e", data),)) for name in "ab"))
     assert render(two).count('id="plotly"') == 1
 
 
@@ -191,7 +192,7 @@ def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
     """The skip link comes first; a heading of a table sorts it; the theme turns; the interactive figure follows the chosen variant."""
     page, _, messages = _opened(browser, run, 1440, 900, "light")
     page.keyboard.press("Tab")
-    assert "Skip to the verdict" == page.evaluate("document.activeElement.textContent")
+    assert "Skip to the answer" == page.evaluate("document.activeElement.textContent")
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
     page.focus("#theme")

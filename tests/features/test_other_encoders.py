@@ -21,7 +21,7 @@ from raylab.windows.dataset import read_windows
 
 VOICE_WEIGHTS = pytest.mark.skipif(
     not (find_spec("resemblyzer") and find_spec("librosa")),
-    reason="the voice encoder is not installed: pip install 'raylab[speech]' && pip install --no-deps Resemblyzer==0.1.4",
+    reason="the voice encoder is not installed: pip install 'raylab-affect[speech]' && pip install --no-deps Resemblyzer==0.1.4",
 )
 VOICE = hum(1.0, silence_s=0.0)
 SMALL = {
@@ -103,7 +103,7 @@ def test_a_folder_that_holds_no_encoder_is_refused(tmp_path: Path) -> None:
 def test_frames_are_the_hidden_states_of_transformers(tmp_path: Path, kind: str) -> None:
     """A small encoder with random weights, saved as published ones are: its layers, every 20 ms, as a channel of a prepared corpus."""
     transformers = pytest.importorskip(
-        "transformers", reason="transformers is not installed: pip install 'raylab[speech-pretrained]' (make slow does)"
+        "transformers", reason="transformers is not installed: pip install 'raylab-affect[speech-pretrained]' (make slow does)"
     )
     torch.manual_seed(0)
     model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**SMALL)).eval()

@@ -21,7 +21,7 @@ from raylab.windows.dataset import read_windows
 
 ENCODER = pytest.mark.skipif(
     not (find_spec("onnxruntime") and find_spec("pipecat")),
-    reason="the packaged speech encoder is not installed: pip install 'raylab[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
+    reason="the packaged speech encoder is not installed: pip install 'raylab-affect[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
 )
 VOICE = hum(1.0, silence_s=0.0)
 OPTIONS = {**EMODB.options, **SOUND_ONLY, "acoustic": "embedding+embedding_frames"}
@@ -38,7 +38,7 @@ def _node(inputs: str, output: str) -> bytes:
 
 def test_log_mel_is_whispers() -> None:
     """Against librosa's filters and spectrum of a rising tone: 80 bands of equal area, 25 ms every 10 ms, eight decades below the loudest."""
-    librosa = pytest.importorskip("librosa", reason="librosa is not installed: pip install 'raylab[speech]'")
+    librosa = pytest.importorskip("librosa", reason="librosa is not installed: pip install 'raylab-affect[speech]'")
     np.testing.assert_allclose(librosa.filters.mel(sr=RATE_HZ, n_fft=400, n_mels=80), mel_filters(), atol=1e-8)
     seconds = np.arange(2 * RATE_HZ) / RATE_HZ
     tone = 0.2 * np.sin(2 * np.pi * (200 + 800 * seconds) * seconds) * (seconds > 0.3)

@@ -162,7 +162,7 @@ def _outlet(name: str, labels: list[str], rate: float) -> Any:
     return pylsl.StreamOutlet(info)
 
 
-@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab-affect[live]'")
 def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
     """Real outlets on this machine: a stream called like a channel, and one that labels several; every sample arrives, in order."""
     import pylsl  # noqa: PLC0415 (an optional package)
@@ -204,7 +204,7 @@ def test_streams_of_the_lab_streaming_layer(card: ModelCard) -> None:
         np.testing.assert_allclose(expected, _joined(chunks, channel), rtol=1e-6)
 
 
-@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab-affect[live]'")
 def test_streams_that_come_one_after_the_other_are_opened_once(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that is there while another one is waited for would bring every sample twice."""
     monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 20.0)
@@ -216,7 +216,7 @@ def test_streams_that_come_one_after_the_other_are_opened_once(card: ModelCard, 
     assert ["both", "ecg", "ppg"] == sorted(names)
 
 
-@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab[live]'")
+@pytest.mark.skipif(find_spec("pylsl") is None, reason="pylsl is not installed: pip install 'raylab-affect[live]'")
 def test_streams_that_are_not_the_model_s_are_refused(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong rate, and channels that no stream brings, all at once."""
     monkeypatch.setattr(sys.modules[lsl.__module__], "FIND_S", 1.5)

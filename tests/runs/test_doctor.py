@@ -109,14 +109,14 @@ def test_a_clock_that_cannot_be_is_told(now_s: float | None, state: str, monkeyp
 
 def test_packages_that_are_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """A need is broken, an optional part is a note with the command that installs it."""
-    needs = ["numpy<1", "no-such-package>=2", "torch", 'no-such-part; extra == "live"', "raylab[live]; extra == 'dev'"]
+    needs = ["numpy<1", "no-such-package>=2", "torch", 'no-such-part; extra == "live"', "raylab-affect[live]; extra == 'dev'"]
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: needs)
     found = {finding.name: finding for finding in doctor.packages()}
     assert "broken" == found["packages"].state and "numpy is" in found["packages"].text
     assert "no-such-package is missing" in found["packages"].text and "torch" not in found["packages"].text
     assert (
         "note" == found["part live"].state
-        and "raylab[live]" in found["part live"].remedy
+        and "raylab-affect[live]" in found["part live"].remedy
         and "ok" == found["part speech"].state
     )
 

@@ -25,7 +25,7 @@ def _all_variants(report: ReportData, cell: ReportCell) -> SectionContent:
 
 def _one_column_per_technique(report: ReportData) -> SectionContent:
     paper = report.frames["paper_table"]
-    rows = tuple(map(tuple, paper_table.rows(paper, "\n")))
+    rows = tuple(map(tuple, paper_table.rows(paper, "\n", "\n")))
     return SectionContent(
         blocks=(TableBlock(paper_table.caption(paper), tuple(paper_table.head(paper)), rows, name_columns=len(CELL)),)
     )

@@ -89,7 +89,12 @@ TableContext = Annotated[
 
 
 def prepare(
-    dataset: Annotated[str, typer.Argument(callback=one_of(lambda: DATASETS), help="a name of `raylab datasets`")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            callback=one_of(lambda: DATASETS), autocompletion=lambda: list(DATASETS), help="a name of `raylab datasets`"
+        ),
+    ],
     out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[

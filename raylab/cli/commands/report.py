@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from analysis.report.comparison_table import caption, headings, rows, title
+from analysis.report.answer import answer
+from analysis.report.comparison_table import NAME_COLUMNS, NARROW_HEADINGS, caption, headings, narrow_rows, rows, title
 from analysis.report.write import write_report
 from analysis.scores.metrics import METRIC_ALIASES, METRICS
 from analysis.scores.scores import Scoring
-from raylab.cli.console import say, say_table
+from raylab.cli.console import is_wide, say, say_table
 from raylab.cli.plugin_option import PluginFiles, one_of
 
 
@@ -21,7 +22,12 @@ def report(
     scoring: Annotated[Scoring, typer.Option(help="both sides on the same windows, or as the study's code does")] = "paired",
     metric: Annotated[
         str | None,
-        typer.Option(callback=one_of(_metrics), help="what is compared; the study's primary metric unless given"),
+        typer.Option(
+            callback=one_of(_metrics),
+            autocompletion=_metrics,
+            metavar="NAME",
+            help="what is compared; the study's primary metric unless given",
+        ),
     ] = None,
     best: Annotated[
         bool,
@@ -38,8 +44,15 @@ def report(
     Example: raylab report runs/wesad --metric accuracy --against han2024
     """
     data = write_report(run, scoring, metric, best, tuple(against or ()))
+    told = answer(data)
+    say(f"{told.headline} {' '.join(told.sentences)}")
+    for headline, text in told.cautions:
+        say(f"{headline} {text}")
     for names, part in data.comparison.groupby(["dataset", "label", "model"], sort=True):
-        say_table(title(names), headings(), rows(part))
+        if is_wide():
+            say_table(title(names), headings(), rows(part), NAME_COLUMNS)
+        else:
+            say_table(title(names), NARROW_HEADINGS, narrow_rows(part), 1)
         say(caption(part))
     for note in (*data.notes, *([data.incomplete] if data.incomplete else [])):
         say(f"- {note}")

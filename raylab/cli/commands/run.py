@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raylab.cli.console import say
+from raylab.cli.console import live_progress, say
 from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
 from raylab.runs.cluster import Executor
@@ -37,7 +37,8 @@ def run(
         return
     if out is None:
         raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
-    summary = start(read_study(study), root, out, executor, address, say)
+    with live_progress() as log:
+        summary = start(read_study(study), root, out, executor, address, log)
     for line in summary.lines():
         say(line)
     if not summary.complete:

@@ -1,0 +1,36 @@
+"""`raylab demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raylab.cli.commands.report import report
+from raylab.cli.commands.run import run
+from raylab.cli.console import say
+from raylab.runs.cluster import connect
+from raylab.runs.prepare import PrepareRequest, prepare_dataset
+
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "demo.yaml"
+COHORT = {"participants": 8, "minutes": 8}
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the windows, the run and its report")] = Path("raylab_demo"),
+    local: Annotated[
+        bool, typer.Option("--local", help="train in this process, without Ray; windows are always made with it")
+    ] = False,
+) -> None:
+    """Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.
+
+    Takes some minutes, and needs no data; the same command goes on where it was interrupted.
+
+    Example: raylab demo --out raylab_demo
+    """
+    windows = out / "windows"
+    if not (windows / "simulated" / "card.json").is_file():
+        connect(None)
+        prepare_dataset(PrepareRequest("simulated", ".", str(windows / "simulated"), options=COHORT), overwrite=True, log=say)
+    run(STUDY, out=str(out / "run"), windows=str(windows), local=local)
+    report(str(out / "run"))
+    say("These people are simulated. Next, your own: raylab init my_study")
