@@ -17,6 +17,7 @@ from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
 from raylab.techniques.method import GRADIENT_DESCENT, Method
+from raylab.techniques.selection import chosen
 from raylab.techniques.stage import Asking, Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
 
@@ -120,8 +121,7 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     renaming one retrains every stage.
     """
     fold = context.fold
-    # Ids of windows, which are stored with the data, not row numbers, which are a matter of how the index is laid out.
-    window = fold.index.window
+    index = fold.index
     # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
     group: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
     if stage.asks:
@@ -129,15 +129,15 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     return hash_record(
         {
             **group,
-            **_beyond_gradient_descent(stage, window),
+            **_beyond_gradient_descent(stage, index.window),
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages
-            "data": fold.index.fingerprint,
-            "preprocessing": fold.index.card.preprocessing.as_dict(),
-            "classes": list(fold.index.classes(fold.label)),
+            "data": index.fingerprint,
+            "preprocessing": index.card.preprocessing.as_dict(),
+            "classes": list(index.classes(fold.label)),
             "channels": [[name, *shape] for name, shape in context.shapes.items()],
-            "train": hash_array(window[stage.train]),
-            "validation": hash_array(window[stage.validation]),
+            "train": fold.digest(stage.train),
+            "validation": fold.digest(stage.validation),
             "model": context.model.architecture,
             "adapter": context.adapter,
             "frees": list(stage.trainable),
@@ -174,7 +174,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
     planned: list[PlannedStage] = []
     trained: dict[str, str] = {"": ""}  # name of a stage to its hash
     for stage in stages:
-        split = context.fold.matched_split(stage.windows.choose(context.fold))
+        split = chosen(stage.windows, context.fold)
         if not len(split.train) and not len(split.unlabelled):
             continue
         draft = PlannedStage(
