@@ -85,7 +85,7 @@ class Fold:
             return f"random split {'/'.join(map(str, self.shares))}"
         return held_out_key(self.target, self.held_out_with)
 
-    @cached_property
+    @property
     def known(self) -> "Fold":
         """This fold as it was asked for before, with what it has computed; itself the first time."""
         own = (self.label, self.target, self.seed, self.n_participants, self.channels, self.held_out_with, self.shares, self.match)

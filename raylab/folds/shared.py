@@ -17,7 +17,7 @@ from raylab.windows.dataset import WindowIndex
 
 Value = TypeVar("Value")
 KEPT_ROWS = 2**22  # of folds: each keeps about twice as many row numbers as the index has, so 64 MiB however large the cohort is
-KEPT_FEWEST, KEPT_MOST = 4, 256  # folds
+KEPT_FEWEST, KEPT_MOST = 4, 32  # folds
 
 
 class Latest(OrderedDict[Hashable, Any]):

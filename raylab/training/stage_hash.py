@@ -20,6 +20,7 @@ from raylab.techniques.method import GRADIENT_DESCENT, Method
 from raylab.techniques.selection import chosen
 from raylab.techniques.stage import Asking, Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
+from raylab.windows.dataset import WindowIndex
 
 # The version of the computation. Raise it by hand if the training loop, a model or an initialization changes so that weights come out different:
 # code cannot be hashed in a way that survives a rename or a comment. Stages of older versions are then trained again.
@@ -133,7 +134,7 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages
             "data": index.fingerprint,
-            "preprocessing": index.card.preprocessing.as_dict(),
+            "preprocessing": _preprocessing(index),
             "classes": list(index.classes(fold.label)),
             "channels": [[name, *shape] for name, shape in context.shapes.items()],
             "train": fold.digest(stage.train),
@@ -145,6 +146,14 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
             "draws": fold.as_dict(),  # initial weights, shuffles and dropout: the study's seed and what the fold holds out
         }
     )
+
+
+def _preprocessing(index: WindowIndex) -> dict[str, Any]:
+    """The settings of the windows; written once for all stages."""
+    if "preprocessing" not in index.derived:
+        index.derived["preprocessing"] = index.card.preprocessing.as_dict()
+    settings: dict[str, Any] = index.derived["preprocessing"]
+    return settings
 
 
 def _beyond_gradient_descent(stage: PlannedStage, window: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A plan is a list of plain records, made before anything is trained. It tells whi
 run will cost; the worker (``raylab.trials.run_trial``) is a function of one record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -266,13 +266,17 @@ def unsearched_name(model: ModelSpec, candidate: Candidate) -> str:
 def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
     """The trial with its key and the hashes of its stages; or with its problem, if its fold cannot be built."""
     try:
-        trial = replace(trial, stages=tuple(stage.hash for stage in stages_of(trial, index)[1]))
+        return trial.planned([stage.hash for stage in stages_of(trial, index)[1]])
     except FoldError as error:
-        trial = replace(trial, problem=str(error))
-    return replace(trial, key=trial.computed_key)
+        return trial.planned((), str(error))
 
 
-def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None = None) -> Iterator[Trial]:
+def plan(
+    study: Study,
+    indexes: Mapping[str, WindowIndex],
+    selected: SelectedHyperparameters | None = None,
+    known: Callable[[Trial], Trial | None] = lambda trial: None,
+) -> Iterator[Trial]:
     """Every trial of the study, in the study's order. A trial whose fold cannot be built is part of the plan, with its problem.
 
     Args:
@@ -280,6 +284,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
         indexes: the key of each dataset's windows (``Study.source``: their path, unless another corpus is trained on) to their index.
         selected: the result of the study's search (``raylab.trials.hyperparameter_search.choose``). Stage hashes hold the hyperparameters, so
             a study with a search has no plan before its search has ended.
+        known: gives a trial its stages if they were planned before (``raylab.runs.stored_plan``), or None.
 
     Raises:
         StudyError: with every problem of every dataset, or if the search has not run.
@@ -288,13 +293,18 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
         raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
     for dataset in check_datasets(study, indexes):
-        for trial in _trials_of(study, dataset, selected):
+        for trial in _trials_of(study, dataset, selected, known):
             if trial.key not in yielded:  # a study may name a variant twice
                 yielded.add(trial.key)
                 yield trial
 
 
-def _trials_of(study: Study, dataset: CheckedDataset, selected: SelectedHyperparameters | None) -> list[Trial]:
+def _trials_of(
+    study: Study,
+    dataset: CheckedDataset,
+    selected: SelectedHyperparameters | None,
+    known: Callable[[Trial], Trial | None],
+) -> list[Trial]:
     """The trials of one dataset, in the study's order. They are planned fold by fold, so that what variants and models have in common is computed
     once, and folds that hold out the same people follow each other."""
     cells = [(model.spec, one.name, dataset.resolved(variant)) for model, one in study.trained for variant in one.variants]
@@ -305,7 +315,8 @@ def _trials_of(study: Study, dataset: CheckedDataset, selected: SelectedHyperpar
             held_out_with = dataset.held_out_with(target, seed)
             for at_cell, (model, technique, variant) in enumerate(cells):
                 trial = _trial(study, dataset, model, technique, variant, target, held_out_with, seed, selected)
-                trials[(at_cell * len(targets) + targets[target]) * len(seeds) + at_seed] = with_stage_hashes(trial, dataset.index)
+                place = (at_cell * len(targets) + targets[target]) * len(seeds) + at_seed
+                trials[place] = known(trial) or with_stage_hashes(trial, dataset.index)
     return [trials[place] for place in range(len(trials))]
 
 
