@@ -19,7 +19,13 @@ from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
-EVERY = [*TECHNIQUES, {"name": "multi_task", "by": ["data", "both"]}, {"name": "cluster_specific", "by": "both", "k": 3}]
+CLUSTERED = [
+    {"name": "multi_task", "by": "data", "task": "user"},
+    {"name": "cluster_specific", "by": "both", "k": 2},
+    {"name": "cluster_specific", "k": "silhouette"},
+]
+EVERY = [*(name for name in TECHNIQUES if name not in ("multi_task", "cluster_specific")), *CLUSTERED]
+SOME = ["non_personalized", "fine_tuning", "hybrid", "prototypes", "similarity_weighting", CLUSTERED[0]]
 
 
 def alternating(people: int) -> Windows:
@@ -37,12 +43,12 @@ def planned(windows: Windows, **changes: Any) -> list[Trial]:
 
 MADE = {"windows": "made", "label": "stress"}
 GOLDEN: dict[str, tuple[dict[str, Any], str]] = {
-    "everybody": ({"techniques": EVERY, "seeds": [0, 7]}, "af3c9507664bbd0111c3"),
-    "groups": ({"techniques": EVERY, "folds": {"group_k_fold": 3}}, "eb0f48d5365d8681eb72"),
+    "everybody": ({"techniques": EVERY, "seeds": [7]}, "2f9b73caefc100e46196"),
+    "groups": ({"techniques": [*SOME, *CLUSTERED[1:], "when_to_personalize"], "folds": {"group_k_fold": 3}}, "5dc5a7dce5ba75df53e2"),
     "split": ({"techniques": ["non_personalized"], "folds": {"split": [0.7, 0.15, 0.15]}}, "46928205d0c19e99dce7"),
-    "matched": ({"techniques": EVERY[:12], "datasets": [{**MADE, "match": "clock"}]}, "d644486583fe1929ba92"),
-    "restricted": ({"techniques": EVERY[:12], "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "d20bece07e81a75ab096"),
-    "few": ({"techniques": EVERY[:12], "datasets": [{**MADE, "people": [4, "all"], "channels": ["b"]}]}, "36deb70e7b94b3311490"),
+    "matched": ({"techniques": SOME, "datasets": [{**MADE, "match": "clock"}]}, "b7ca305756f97dc568c4"),
+    "restricted": ({"techniques": SOME, "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "893bd17d8e72b2e7797a"),
+    "few": ({"techniques": SOME, "datasets": [{**MADE, "people": [4], "channels": ["b"]}]}, "9a274771d83375aa2754"),
 }
 
 
