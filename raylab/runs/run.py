@@ -19,6 +19,7 @@ from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
 from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import plugin_changes, provenance
+from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
 from raylab.runs.window_orders import window_orders
@@ -203,16 +204,19 @@ class _RunContext:
             self.channels,
             identity,
         )
+        lifetime = StageLifetime.of(run, trials, self.study.keep)
+        lifetime.tidy(trials)
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
             progress = Progress(len(pending), self.log)
             if self.executor == "ray":
                 connect(self.address)
-                sweep(pending, windows, run, self.study.resources, progress, self.lease)
+                sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime)
             else:
-                run_in_process(pending, windows, run, progress, self.lease)
+                run_in_process(pending, windows, run, progress, self.lease, lifetime)
         self.lease.check()
         run.finalize(keys)
+        lifetime.tidy(trials)
 
 
 def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
