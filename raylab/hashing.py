@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 
+# One encoder for all records: json.dumps would make one for each.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
 def hash_record(record: Any, length: int = 20) -> str:
     """Hex digest of a record of plain JSON values. The order of keys does not matter; 1 and 1.0 differ.
 
@@ -17,8 +21,7 @@ def hash_record(record: Any, length: int = 20) -> str:
     Raises:
         ValueError: if a value is NaN or infinite.
     """
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()[:length]
+    return hashlib.blake2b(_canonical(record).encode(), digest_size=32).hexdigest()[:length]
 
 
 def hash_array(array: npt.NDArray[Any], length: int = 20) -> str:

@@ -66,6 +66,11 @@ COMMANDS: dict[str, Command] = {
             EVALUATE,
         ),
         Command(
+            "clean",
+            "Remove from a run folder the weights that nobody needs any more, and the state of Tune. Tables and predictions stay.",
+            EVALUATE,
+        ),
+        Command(
             "audit",
             "Ask what a dataset can show: whether the clock tells its labels, and what single channels tell without a network.",
             CHECK,

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from raylab.folds.fold import NO_ROWS, Draw, Fold, FoldError, RowIds, Unit, label_runs
 from raylab.windows.dataset import WindowIndex
-from raylab.windows.segmentation import NO_LABEL
 
 
 def wanted(budget: float, count: int) -> int:
@@ -97,7 +96,7 @@ def run_counts(index: WindowIndex, label: str, participants: Iterable[str]) -> R
     """The runs of these participants, by the same rule that ``unit="block"`` takes them by."""
     y, fewest = index.labels[label], []
     for participant in participants:
-        rows = np.flatnonzero((index.participant_index == index.participants.index(participant)) & (y != NO_LABEL))
+        rows = index.rows_with(label).of_people([index.position[participant]])
         runs = label_runs(index, y, rows)
         of_classes = [len(np.unique(runs[y[rows] == k])) for k in np.unique(y[rows])]
         if len(of_classes) > 1:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from raylab.errors import RaylabError
 from raylab.folds.seeding import FoldSeeds
+from raylab.folds.shared import Shared, latest
 from raylab.folds.split_scheme import held_out_key
 from raylab.windows.dataset import WindowIndex
 from raylab.windows.segmentation import NO_LABEL
@@ -77,12 +78,30 @@ class Fold:
         """The fold's random streams."""
         return FoldSeeds(self.seed, self.index.name, self.label, self.held_out)
 
-    @property
+    @cached_property
     def held_out(self) -> str:
         """The fold's name in draws: folds that hold out the same participants share their draws, and with them the training on all others."""
         if self.shares:
             return f"random split {'/'.join(map(str, self.shares))}"
         return held_out_key(self.target, self.held_out_with)
+
+    @property
+    def known(self) -> "Fold":
+        """This fold as it was asked for before, with what it has computed; itself the first time."""
+        own = (self.label, self.target, self.seed, self.n_participants, self.channels, self.held_out_with, self.shares, self.match)
+        return latest(self.index, "folds").get_or(own, lambda: self)
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What this fold has in common with those that hold out the same people."""
+        held_out = tuple(sorted({self.target, *self.held_out_with}))
+        key = (self.label, held_out, self.seed, self.n_participants, self.channels, self.shares, self.match)
+        return latest(self.index, "held out").get_or(key, Shared)
+
+    @cached_property
+    def own(self) -> Shared:
+        """What this fold alone has computed."""
+        return Shared()
 
     @cached_property
     def y(self) -> npt.NDArray[np.int8]:
@@ -91,8 +110,8 @@ class Fold:
 
     def windows_of(self, participants: Sequence[str]) -> RowIds:
         """Labelled rows of these participants."""
-        numbers = [self.index.participants.index(name) for name in participants]
-        return np.flatnonzero(np.isin(self.index.participant_index, numbers) & (self.y != NO_LABEL))
+        position = self.index.position
+        return self.index.rows_with(self.label).of_people([position[name] for name in participants])
 
     @cached_property
     def target_windows(self) -> RowIds:
@@ -124,10 +143,13 @@ class Fold:
         place[order] = np.arange(len(rows)) - first[cell[order]]
         return np.asarray(rows[place < counts.min(axis=1, initial=len(rows))[minute]])
 
-    @cached_property
+    @property
     def parts(self) -> tuple[RowIds, RowIds, RowIds]:
         """A random split of all participants' windows by ``shares``: training, validation, test. Of two windows that share samples the one
         in the earlier part is left out."""
+        return latest(self.index, "parts").get_or((self.label, self.seed, self.channels, self.shares), self._parts)
+
+    def _parts(self) -> tuple[RowIds, RowIds, RowIds]:
         rows = np.flatnonzero(self.y != NO_LABEL)
         ends = np.round(np.cumsum(self.shares)[:2] * len(rows)).astype(np.int64)
         train, validation, test = np.split(self.draws.generator("random split").permutation(rows), ends)
@@ -143,9 +165,12 @@ class Fold:
         Raises:
             FoldError: if there are fewer than ``n_participants``.
         """
-        with_label = np.unique(self.index.participant_index[self.y != NO_LABEL])
+        return self.shared.get_or("others", self._others)
+
+    def _others(self) -> tuple[str, ...]:
         held_out = {self.target, *self.held_out_with}
-        candidates = [self.index.participants[i] for i in with_label if self.index.participants[i] not in held_out]
+        with_label = [self.index.participants[i] for i in self.index.rows_with(self.label).people]
+        candidates = [name for name in with_label if name not in held_out]
         if self.n_participants is None:
             return tuple(candidates)
         if self.n_participants > len(candidates):
@@ -175,12 +200,17 @@ class Fold:
         """
         if len(participants) < 2:
             raise FoldError(f"{len(participants)} person(s) to train on cannot give one for validation")
-        ranks = self.draws.generator("validation people").permutation(len(self.others))
-        rank = {name: int(i) for i, name in zip(ranks, self.others, strict=True)}
+        rank = self._validation_rank
         count = math.ceil(VALIDATION_SHARE * len(participants) - 1e-9)
         drawn = sorted(participants, key=rank.__getitem__)
         validation = set(self._matched_people(drawn, count) if self.match else drawn[:count])
         return tuple(p for p in participants if p not in validation), tuple(p for p in participants if p in validation)
+
+    @cached_property
+    def _validation_rank(self) -> dict[str, int]:
+        """The place of each of the others in the draw of who validates."""
+        ranks = self.draws.generator("validation people").permutation(len(self.others))
+        return {name: int(i) for i, name in zip(ranks, self.others, strict=True)}
 
     def _matched_people(self, drawn: Sequence[str], count: int) -> tuple[str, ...]:
         """The first ``count`` of these people, and as many more as it takes until they have windows of every class in one minute; whoever the
@@ -199,6 +229,17 @@ class Fold:
             raise FoldError(f"match: clock: {NO_MATCH.format(len(drawn))}")
         return tuple(chosen)
 
+    def digest(self, rows: RowIds) -> str:
+        """Hash of the ids of these windows, which are stored with the data; row numbers are a matter of how the index is laid out."""
+        return (self.shared if self.shared.holds(rows) else self.own).digest(rows, self.index)
+
+    def in_any(self, *parts: RowIds) -> npt.NDArray[np.bool_]:
+        """(n,) whether a row of the index is in any of these."""
+        marks = np.zeros(len(self.index.window), dtype=bool)
+        for rows in parts:
+            marks[rows] = True
+        return marks
+
     def label_runs(self, rows: RowIds) -> npt.NDArray[np.int64]:
         """(n,) number of the run of one label that each row (of one participant, in time order) belongs to.
 
@@ -210,16 +251,20 @@ class Fold:
         """Those of ``rows`` that share a sample with one of ``others``: same participant and segment, starts nearer than what a window sees."""
         if not len(rows) or not len(others):
             return rows[:0]
-        index = self.index
-        # One axis on which windows of different participants or segments lie far apart: then the nearest start decides.
-        apart = float(index.start_s.max()) + 2 * self.reach_s
-        position = (
-            index.participant_index.astype(np.float64) * (int(index.segment.max()) + 1) + index.segment
-        ) * apart + index.start_s
-        sorted_others = np.concatenate([[-np.inf], np.sort(position[others]), [np.inf]])
-        right = np.searchsorted(sorted_others, position[rows])
-        nearest = np.minimum(sorted_others[right] - position[rows], position[rows] - sorted_others[right - 1])
+        position = self._place(rows)
+        sorted_others = np.concatenate([[-np.inf], np.sort(self._place(others)), [np.inf]])
+        right = np.searchsorted(sorted_others, position)
+        nearest = np.minimum(sorted_others[right] - position, position - sorted_others[right - 1])
         return np.asarray(rows[nearest < self.reach_s - 1e-6])
+
+    def _place(self, rows: RowIds) -> npt.NDArray[np.float64]:
+        """Of each row on one axis on which windows of different participants or segments lie far apart: then the nearest start decides."""
+        index = self.index
+        if "longest" not in index.derived:
+            index.derived["longest"] = float(index.start_s.max()), int(index.segment.max()) + 1
+        latest_start_s, segments = index.derived["longest"]
+        segment = index.participant_index[rows].astype(np.float64) * segments + index.segment[rows]
+        return np.asarray(segment * (latest_start_s + 2 * self.reach_s) + index.start_s[rows])
 
     def matched_split(self, split: "StageSplit") -> "StageSplit":
         """The same windows if nothing is matched; else those of other participants matched, training and validation each, and the target's own.
@@ -229,7 +274,7 @@ class Fold:
         """
         if not self.match:
             return split
-        target = self.index.participants.index(self.target)
+        target = self.index.position[self.target]
         parts = []
         for rows in (split.train, split.validation, split.source):
             own = self.index.participant_index[rows] == target
@@ -281,10 +326,12 @@ class StageSplit:
         Raises:
             FoldError: if a training window is, or overlaps, a validation window.
         """
-        if len(np.intersect1d(self.train, self.validation)):
+        if fold.in_any(self.train)[self.validation].any():
             raise FoldError("a window is in training and validation")
-        participants = np.intersect1d(fold.index.participant_index[self.train], fold.index.participant_index[self.validation])
-        shared = self.validation[np.isin(fold.index.participant_index[self.validation], participants)]
+        person = fold.index.participant_index
+        trained = np.zeros(len(fold.index.participants), dtype=bool)
+        trained[person[self.train]] = True
+        shared = self.validation[trained[person[self.validation]]]
         if len(fold.overlapping(shared, self.train)):
             raise FoldError("a validation window shares samples with a training window")
         return self

@@ -6,7 +6,6 @@ import numpy as np
 
 from raylab.folds.seeding import FoldSeeds
 from raylab.windows.dataset import WindowIndex
-from raylab.windows.segmentation import NO_LABEL
 
 Participants = tuple[str, ...]
 
@@ -60,13 +59,21 @@ class SplitScheme:
         Args:
             candidates: the participants that are held out in turn.
         """
+        groups = self.held_out_together(index, label, seed, candidates)
+        return next(without(group, target) for group in groups if target in group)
+
+    def held_out_together(self, index: WindowIndex, label: str, seed: int, candidates: Participants) -> tuple[Participants, ...]:
+        """The candidates in the groups that are held out together; one of each by default."""
         if self.corpus:
-            return tuple(name for name in candidates if name != target)
+            return (candidates,)
         if self.groups:
-            groups = participant_groups(index, label, seed, self.groups, candidates)
-            group = next(group for group in groups if target in group)
-            return tuple(name for name in group if name != target)
-        return ()
+            return participant_groups(index, label, seed, self.groups, candidates)
+        return tuple((name,) for name in candidates)
+
+
+def without(group: Participants, target: str) -> Participants:
+    """The others of a group."""
+    return tuple(name for name in group if name != target)
 
 
 def held_out_key(target: str, held_out_with: Participants) -> str:
@@ -76,7 +83,7 @@ def held_out_key(target: str, held_out_with: Participants) -> str:
 
 def labelled_participants(index: WindowIndex, label: str) -> Participants:
     """Participants that have a window with the label, in the card's order."""
-    return tuple(index.participants[i] for i in np.unique(index.participant_index[index.labels[label] != NO_LABEL]))
+    return tuple(index.participants[i] for i in index.rows_with(label).people)
 
 
 def participant_groups(

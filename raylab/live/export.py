@@ -1,7 +1,10 @@
 """Export of a trial's model from a run folder to a model file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import numpy as np
 import analysis
 from raylab import __version__
 from raylab.errors import RaylabError
+from raylab.files import Folder
 from raylab.live.core.model_card import CalibrationCard, ModelCard, ModelChannel
 from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.build import build_model
@@ -22,12 +26,15 @@ from raylab.techniques.selection import Calibration
 from raylab.techniques.stage import Stage
 from raylab.training.protocol import resolve
 from raylab.training.stage_hash import PlannedStage, TrainingContext
+from raylab.training.stage_store import StageStore
 from raylab.training.staged_model import without_asked
 from raylab.trials.compatibility import technique_problem
 from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
+from raylab.windows.cross_corpus import read_source
 from raylab.windows.dataset import WindowIndex
 from raylab.yaml_file import decode, parse_yaml
 
@@ -184,25 +191,51 @@ def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]
     return tuple(text for unit, texts in dataset.sentences.items() if unit in units for text in texts) if dataset else ()
 
 
-def _load_weights(run: RunFolder, trial: Trial, context: TrainingContext, stages: tuple[PlannedStage, ...]) -> tuple[Any, Any]:
+@contextmanager
+def _stages_of_run(run: RunFolder, trial: Trial, root: str) -> Iterator[StageStore]:
+    """A store with all stages of the trial: the run's own if it has them, else one in which those that it did not keep are trained again. The run
+    folder is only read.
+
+    Args:
+        root: folder of the study's windows.
+
+    Raises:
+        RaylabError: if a stage cannot be trained again.
+    """
+    stored = {stage: run.store.load(stage) for stage in trial.stages}
+    if all(state is not None for state in stored.values()):
+        yield run.store
+        return
+    with TemporaryDirectory(prefix="raylab-export-") as folder:
+        store = StageStore(Folder(folder))
+        for stage, state in stored.items():
+            if state is not None:
+                store.save(stage, state)
+        outcome = run_trial(trial, read_source(root, trial.windows), store)
+        if outcome.status != "ok":
+            raise RaylabError(
+                f"{run.uri}: the weights of trial {trial.key} were not kept, and training them again failed: {outcome.record['error']}"
+            )
+        yield store
+
+
+def _load_weights(
+    run: RunFolder, trial: Trial, context: TrainingContext, stages: tuple[PlannedStage, ...], root: str
+) -> tuple[Any, Any]:
     """The model's weights, and the weights of the parts that its calibration trained, before that calibration.
 
     Raises:
-        RaylabError: if a model file cannot hold the model, or if the weights of a stage are missing or damaged.
+        RaylabError: if a model file cannot hold the model, or if the weights of a stage are gone and cannot be trained again.
     """
     require_exportable(trial)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     calibrates = _is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
-    for stage in stages:
-        state = run.store.load(stage.hash)
-        if state is None:
-            raise RaylabError(
-                f"{run.uri}: the weights of stage {stage.name} ({stage.hash}) are missing or damaged; run the study again"
-            )
-        if calibrates and stage is stages[-1]:
-            weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
-        network.load_parts(without_asked(state))
+    with _stages_of_run(run, trial, root) as store:
+        for stage in stages:
+            if calibrates and stage is stages[-1]:
+                weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
+            network.load_parts(without_asked(store.load(stage.hash) or {}))
     return network.state_of(PARTS), weights_before
 
 
@@ -221,12 +254,13 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     record = _finished_record(run, key)
     provenance, source = run.folder.read_json("provenance.json"), f"{run.uri}/study.yaml"
     study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
-    indexes = indexes_of(study, windows or str(provenance["windows"]))
+    root = windows or str(provenance["windows"])
+    indexes = indexes_of(study, root)
     trial = _planned_trial(run, study, indexes, record["trial"])
     index = indexes[trial.windows]
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
-    weights, weights_before = _load_weights(run, trial, context, stages)
+    weights, weights_before = _load_weights(run, trial, context, stages, root)
     calibration, no_calibration = _calibration(trial)
     rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     channels = {channel.name: channel for channel in index.card.channels}

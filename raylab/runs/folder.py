@@ -21,6 +21,7 @@ from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
 
 SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
+PLAN_IDENTITY = b"raylab.plan"  # in the metadata of plan.parquet
 PROBE = ".writable"  # written and removed again on an object store, before any work
 FINAL = ("ok", "missing")  # later starts do not try these again
 REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
@@ -54,6 +55,19 @@ def _require_writable_path(path: Path) -> None:
     if missing != existing:  # root may write anywhere, but not into every file system
         missing.mkdir()
         missing.rmdir()
+
+
+def plan_table(trials: list[Trial], identity: str) -> pa.Table:
+    """The plan as ``plan.parquet`` holds it; its metadata say what it was made from (``raylab.runs.stored_plan``)."""
+    rows = [{"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials]
+    if any(trial.best_params for trial in trials):
+        rows = [{**row, "searched": trial.best_params_text} for row, trial in zip(rows, trials, strict=True)]
+    return pa.Table.from_pylist(rows).replace_schema_metadata({PLAN_IDENTITY: identity.encode()})
+
+
+def identity_of(plan: pa.Table) -> str:
+    """What a stored plan was made from; empty if it does not say."""
+    return bytes((plan.schema.metadata or {}).get(PLAN_IDENTITY, b"")).decode()
 
 
 def _equals(stored: pa.Table | None, table: pa.Table) -> bool:
@@ -100,6 +114,7 @@ class RunFolder:
         summaries: pa.Table | None = None,
         orders: pa.Table | None = None,
         channels: pa.Table | None = None,
+        identity: str = "",
     ) -> None:
         """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts, the windows' summaries
         and order, and what single channels tell.
@@ -113,14 +128,10 @@ class RunFolder:
             summaries: table of ``raylab.runs.window_summaries.window_summaries``; None for none.
             orders: table of ``raylab.runs.window_orders.window_orders``; None for none.
             channels: table of ``raylab.runs.channel_scores.channel_scores``; None for none.
+            identity: what the plan was made from; empty if nobody will ask.
         """
-        rows = [
-            {"trial": trial.key, **trial.labels, "stages": list(trial.stages), "problem": trial.problem} for trial in trials
-        ]
-        if any(trial.best_params for trial in trials):
-            rows = [{**row, "searched": trial.best_params_text} for row, trial in zip(rows, trials, strict=True)]
-        table = pa.Table.from_pylist(rows)
-        if not _equals(self._stored_table("plan.parquet"), table):
+        stored, table = self.stored_plan(), plan_table(trials, identity)
+        if stored is None or identity_of(stored) != identity or not stored.equals(table):
             self.folder.write_table("plan.parquet", table)
         if not self.folder.exists("study.yaml") or self.folder.read("study.yaml") != study_yaml.encode():
             self.folder.write("study.yaml", study_yaml.encode())
@@ -159,6 +170,10 @@ class RunFolder:
             return self.folder.read_table(name) if self.folder.exists(name) else None
         except InvalidValueError:
             return None
+
+    def stored_plan(self) -> pa.Table | None:
+        """The plan of the last start; None if there is none, or it is damaged."""
+        return self._stored_table("plan.parquet")
 
     def _stored_participants(self) -> Any:
         try:

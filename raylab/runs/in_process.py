@@ -3,17 +3,21 @@
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress
+from raylab.runs.stage_lifetime import StageLifetime
 from raylab.trials.run_trial import run_trial
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 
 
-def run_in_process(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
+def run_in_process(
+    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease, lifetime: StageLifetime
+) -> None:
     """Run the trials in the given order; their records and predictions are written to the run folder."""
     progress.running = 1
     for trial in trials:
         outcome = run_trial(trial, windows[trial.windows], run.store)
         lease.check()
         run.write_outcome(outcome, "here")
+        lifetime.ended(trial.key, outcome.status)
         progress.add(outcome.record)
     progress.running = 0

@@ -19,11 +19,13 @@ from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
 from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import plugin_changes, provenance
+from raylab.runs.stage_lifetime import StageLifetime
+from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
 from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
-from raylab.trials.plan import check_datasets, plan
+from raylab.trials.plan import check_datasets
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
@@ -155,8 +157,9 @@ def start(
             if not summary.complete:
                 return summary
             best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
-        trials = list(plan(study, indexes, best_params))
-        context.run(trials, run)
+        identity = plan_identity(study, indexes, best_params)
+        trials = planned_trials(study, indexes, run, best_params, identity, log)
+        context.run(trials, run, identity)
     return summarize(run, trials, time.monotonic() - began)
 
 
@@ -178,7 +181,7 @@ class _RunContext:
     orders: pa.Table
     channels: pa.Table
 
-    def run(self, trials: list[Trial], run: RunFolder) -> None:
+    def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> None:
         """Run the trials that this folder lacks."""
         keys = {trial.key for trial in trials}
         run.delete_failed(keys)
@@ -199,18 +202,22 @@ class _RunContext:
             self.summaries,
             self.orders,
             self.channels,
+            identity,
         )
+        lifetime = StageLifetime.of(run, trials, self.study.keep)
+        lifetime.tidy(trials)
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
             earlier = [record for record in run.records() if record["trial"] in keys & finished]
             progress = Progress(len(pending), self.log, earlier=earlier)
             if self.executor == "ray":
                 connect(self.address)
-                sweep(pending, windows, run, self.study.resources, progress, self.lease)
+                sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime)
             else:
-                run_in_process(pending, windows, run, progress, self.lease)
+                run_in_process(pending, windows, run, progress, self.lease, lifetime)
         self.lease.check()
         run.finalize(keys)
+        lifetime.tidy(trials)
 
 
 def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_worker
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import boundary, shared
+from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
@@ -69,7 +70,13 @@ def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
 
 
 def sweep(
-    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
+    trials: list[Trial],
+    windows: dict[str, Windows],
+    run: RunFolder,
+    resources: Resources,
+    progress: Progress,
+    lease: Lease,
+    lifetime: StageLifetime,
 ) -> None:
     """Run the trials on the connected cluster; their records and predictions are written to the run folder."""
     refs = {name: shared(name, data) for name, data in windows.items()}
@@ -99,7 +106,7 @@ def sweep(
                 storage_filesystem=run.folder.system,
                 callbacks=[
                     progress_callback,
-                    LeaseAndCompaction(run, lease, stop),
+                    LeaseAndCompaction(run, lease, stop, lifetime),
                     TensorBoardLogger(run.folder.sub(f"tune/{start}")),
                 ],
                 failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),

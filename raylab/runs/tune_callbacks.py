@@ -14,6 +14,7 @@ from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import death_of
+from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import StopRequest
 from raylab.trials.trial import Trial
@@ -97,8 +98,8 @@ class LeaseAndCompaction(tune.Callback):
     """Stops this driver if it lost the run folder or the user stops it, and compacts the records of finished trials after every
     ``COMPACT_EVERY`` of them."""
 
-    def __init__(self, run: RunFolder, lease: Lease, stop: StopRequest) -> None:
-        self.run, self.lease, self.stop = run, lease, stop
+    def __init__(self, run: RunFolder, lease: Lease, stop: StopRequest, lifetime: StageLifetime) -> None:
+        self.run, self.lease, self.stop, self.lifetime = run, lease, stop, lifetime
         self.n_ended = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class LeaseAndCompaction(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.n_ended += 1
+        self.lifetime.ended(trial.config["trial"]["key"], trial.last_result["status"])
         if self.n_ended % COMPACT_EVERY == 0:
             with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
                 self.run.compact()

@@ -39,7 +39,7 @@ class OtherBlocks:
         if not self.with_others:
             return StageSplit(own, NO_ROWS, predicts=predicted)
         base = by_people(fold, fold.others)
-        return StageSplit(np.union1d(base.train, own), base.validation, predicts=predicted).check(fold)
+        return StageSplit(np.flatnonzero(fold.in_any(base.train, own)), base.validation, predicts=predicted).check(fold)
 
     def predicted(self, fold: Fold) -> RowIds:
         """The windows of the block, rising."""

@@ -19,6 +19,23 @@ from raylab.techniques.similarity import By, cluster, distances, nearest, unlabe
 TARGET_LABELS, TARGET_SIGNALS, TRAITS = "target labels", "target signals", "traits"
 
 
+def chosen(selection: "Selection", fold: Fold) -> StageSplit:
+    """The windows that a selection chooses of a fold, matched if the fold is; once per fold, as several stages and models ask for them.
+
+    Raises:
+        FoldError: as ``Selection.choose`` and ``Fold.matched_split``.
+    """
+
+    def split() -> StageSplit:
+        return fold.matched_split(selection.choose(fold))
+
+    try:
+        hash(selection)
+    except TypeError:  # a plugin's selection may be one that is no key
+        return split()
+    return fold.own.get_or(("chosen", selection), split)
+
+
 class Selection(Protocol):
     """The interface of ``Stage.windows``."""
 
@@ -82,6 +99,9 @@ class Calibration:
             FoldError: if a label has fewer windows than the budget asks for, or if no window that shares no sample with them is left to
                 test on.
         """
+        return fold.own.get_or(("calibration", self.budget, self.draw, self.unit), lambda: self._windows(fold))
+
+    def _windows(self, fold: Fold) -> RowIds:
         rows = calibration(fold, self.budget, self.draw, self.unit)
         rest = np.setdiff1d(fold.target_windows, rows)
         if not len(np.setdiff1d(rest, fold.overlapping(rest, rows))):
@@ -95,7 +115,7 @@ class EveryoneElseAndCalibration(Calibration):
 
     def choose(self, fold: Fold) -> StageSplit:
         base = by_people(fold, fold.others)
-        return StageSplit(np.union1d(base.train, self.windows(fold)), base.validation).check(fold)
+        return StageSplit(np.flatnonzero(fold.in_any(base.train, self.windows(fold))), base.validation).check(fold)
 
 
 @dataclass(frozen=True)
@@ -231,7 +251,7 @@ class SimilarWeigh(Similar):
         # the nearest person's distance is taken off: the ratios stay, and small temperatures do not underflow
         weight = np.exp(-(distance - distance.min()) / (self.temperature * middle))
         of_person = np.zeros(len(fold.index.participants))
-        of_person[[fold.index.participants.index(name) for name in fold.others]] = weight
+        of_person[[fold.index.position[name] for name in fold.others]] = weight
         weights = of_person[fold.index.participant_index[rows]]
         weights = weights / weights[: len(base.train)].mean()
         alike = bool(np.ptp(weights) < 1e-12)
@@ -252,8 +272,12 @@ def by_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
     Raises:
         FoldError: if there are fewer than two participants.
     """
-    train, validation = fold.split_participants(participants)
-    return StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold)
+
+    def split() -> StageSplit:
+        train, validation = fold.split_participants(participants)
+        return _kept(StageSplit(fold.windows_of(train), fold.windows_of(validation)).check(fold), fold)
+
+    return fold.shared.get_or(("by people", participants), split)
 
 
 def within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
@@ -262,6 +286,10 @@ def within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
     Raises:
         FoldError: if no window is left to train on.
     """
+    return fold.shared.get_or(("within people", participants), lambda: _within_people(fold, participants))
+
+
+def _within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
     parts: list[RowIds] = [NO_ROWS]
     for participant in participants:
         rows = fold.windows_of([participant])
@@ -274,4 +302,10 @@ def within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
     train = np.setdiff1d(rest, fold.overlapping(rest, validation))
     if not len(train):
         raise FoldError(f"the windows of {', '.join(participants)} are too few to train and to validate on")
-    return StageSplit(train, validation).check(fold)
+    return _kept(StageSplit(train, validation).check(fold), fold)
+
+
+def _kept(split: StageSplit, fold: Fold) -> StageSplit:
+    """The split, whose digests all folds share that hold out the same people."""
+    fold.shared.keep(split.train, split.validation)
+    return split

@@ -4,8 +4,7 @@ docs/protocol.md, Techniques; docs/decisions/0006-similarity-by-data.md. All tec
 Scaling and clustering are fitted on the participants who may be trained on, never on the target, who is only assigned.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +41,10 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
     Raises:
         FoldError: if a participant has no value for a trait, or if there is no other participant.
     """
+    return fold.own.get_or(("vectors", by), lambda: _vectors(fold, by))
+
+
+def _vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
     if not fold.others:
         raise FoldError(f"there is nobody else to compare participant {fold.target} with")
     parts = []
@@ -60,32 +63,55 @@ def vectors(fold: Fold, by: By) -> tuple[Vectors, Vectors]:
 def _traits(fold: Fold) -> tuple[Vectors, Vectors]:
     """Coordinates by the traits that the dataset's card lists for similarity: of the other participants, and of the target."""
     names = fold.index.card.similarity_traits
-    table = {participant: fold.index.traits(participant) for participant in (*fold.others, fold.target)}
-    for participant, traits in table.items():
+    fold.shared.get_or("traits complete", lambda: _require_traits(fold, fold.others, names))
+    _require_traits(fold, (fold.target,), names)
+    columns = [_trait(fold, name) for name in names]
+    return np.hstack([others for others, _ in columns]), np.concatenate([target for _, target in columns])
+
+
+def _require_traits(fold: Fold, participants: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse people of whom a trait is not known.
+
+    Raises:
+        FoldError: naming the first of them.
+    """
+    for participant in participants:
+        traits = fold.index.traits(participant)
         missing = [name for name in names if traits.get(name) is None]
         if missing:
             raise FoldError(f"participant {participant} has no value for the trait(s) {', '.join(missing)}")
-    columns = [_trait(table, fold, name) for name in names]
-    joined = np.hstack(columns)
-    return joined[:-1], joined[-1]
 
 
-def _trait(table: Mapping[str, Mapping[str, Any]], fold: Fold, name: str) -> Vectors:
-    """One trait as columns, (n_participants + 1, 1 or n_categories), the target in the last row.
+def _trait(fold: Fold, name: str) -> tuple[Vectors, Vectors]:
+    """One trait of the other participants, (n_participants, 1 or n_categories), and of the target, (1 or n_categories,).
 
     Numbers are scaled to 0..1 on the other participants. Two categories become 0 and 1, more become one-hot columns divided by the root of 2, so
     that two participants of different categories are always 1 apart. The study's public code encodes age by its rank; raylab uses the number
     (docs/protocol.md, Departures).
     """
+    index = fold.index
+    others: list[Any] = fold.shared.get_or(("trait", name), lambda: [index.traits(other)[name] for other in fold.others])
+    own = index.traits(fold.target)[name]
+    known: frozenset[str] = fold.shared.get_or(("categories", name), lambda: frozenset(str(v) for v in others if isinstance(v, str)))
+    if not known and not isinstance(own, str):
+        fitted = fold.shared.get_or(("scaled trait", name), lambda: _scaled(np.array(others, dtype=np.float64)[:, None]))
+        return fitted[0], np.asarray(fitted[1].transform(np.array([[own]], dtype=np.float64))[0])
+    everybody = fold.shared.get_or(("texts", name), lambda: frozenset(map(str, others)))
+    categories = tuple(sorted({*everybody, str(own)}))
+
+    def coded(values: Sequence[Any]) -> Vectors:
+        hot = np.array([[float(str(value) == category) for category in categories] for value in values])
+        return hot[:, :1] if len(categories) <= 2 else hot / np.sqrt(2)
+
+    return fold.shared.get_or(("coded trait", name, categories), lambda: coded(others)), coded([own])[0]
+
+
+def _scaled(others: Vectors) -> tuple[Vectors, Any]:
+    """The columns scaled to 0..1, and what scales others alike."""
     from sklearn.preprocessing import MinMaxScaler
 
-    values = [table[participant][name] for participant in (*fold.others, fold.target)]
-    if not any(isinstance(value, str) for value in values):
-        numbers = np.array(values, dtype=np.float64)[:, None]
-        return np.asarray(MinMaxScaler().fit(numbers[:-1]).transform(numbers))
-    categories = sorted({str(value) for value in values})
-    hot = np.array([[float(str(value) == category) for category in categories] for value in values])
-    return hot[:, :1] if len(categories) <= 2 else hot / np.sqrt(2)
+    scaler = MinMaxScaler().fit(others)
+    return np.asarray(scaler.transform(others)), scaler
 
 
 def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
@@ -94,15 +120,20 @@ def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
     A participant is the mean and the SD, over their windows, of each window's statistics (``Fold.statistics``); the target over the first
     windows only (``unlabelled``).
     """
-    from sklearn.preprocessing import MinMaxScaler
 
     def describe(rows: RowIds) -> Vectors:
         of_windows = fold.statistics[rows].astype(np.float64)
         return np.concatenate([of_windows.mean(axis=0), of_windows.std(axis=0)])
 
-    others = np.stack([describe(fold.windows_of([participant])) for participant in fold.others])
-    scaler = MinMaxScaler().fit(others)
-    return np.asarray(scaler.transform(others)), np.asarray(scaler.transform(describe(unlabelled(fold))[None])[0])
+    kept: dict[str, Vectors] = fold.index.derived.setdefault(("people described", fold.label, fold.channels), {})
+
+    def described(participant: str) -> Vectors:
+        if participant not in kept:
+            kept[participant] = describe(fold.windows_of([participant]))
+        return kept[participant]
+
+    others, scaler = fold.shared.get_or("scaled statistics", lambda: _scaled(np.stack([described(name) for name in fold.others])))
+    return others, np.asarray(scaler.transform(describe(unlabelled(fold))[None])[0])
 
 
 def distances(fold: Fold, by: By) -> Vectors:
@@ -137,38 +168,59 @@ def cluster(fold: Fold, by: By, k: int | str) -> tuple[str, ...]:
         FoldError: if there are fewer different participants than clusters, or as ``vectors``.
     """
     others, target = vectors(fold, by)
-    seed = fold.draws.integer("k-means") % 2**32
-    points = tuple(map(tuple, others))
-    if isinstance(k, str):
-        k = _k_by_silhouette(points, seed, k)
-    labels, centres = _k_means(points, k, seed)
-    nearest_centre = int(np.argmin(np.linalg.norm(np.array(centres) - target, axis=1)))
-    return tuple(name for name, label in zip(fold.others, labels, strict=True) if label == nearest_centre)
+    clustering = fold.shared.get_or(("clusters", others.tobytes()), lambda: Clustering(others, fold.draws.integer("k-means") % 2**32))
+    labels, centres = clustering.k_means(clustering.k_by_silhouette(k) if isinstance(k, str) else k)
+    nearest_centre = int(np.argmin(np.linalg.norm(centres - target, axis=1)))
+    return tuple(fold.others[i] for i in np.flatnonzero(labels == nearest_centre))
 
 
-@lru_cache(maxsize=4096)
-def _k_means(points: tuple[tuple[float, ...], ...], k: int, seed: int) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
-    """Cluster number of each point, and the centres.
+class Clustering:
+    """The clusters of these points for several k, each computed once: several techniques and variants ask for them.
 
-    Cached, because planning asks for the same clustering once per technique and variant; hence tuples, which can be cache keys.
+    Args:
+        points: (n, n_dimensions).
+        seed: of k-means.
     """
-    from sklearn.cluster import KMeans
 
-    distinct = len(set(points))
-    if k > distinct:
-        raise FoldError(f"k={k} is larger than the {distinct} different people that can be clustered (of {len(points)})")
-    fitted = KMeans(k, init="k-means++", n_init=STARTS, random_state=seed).fit(np.array(points))
-    return tuple(int(label) for label in fitted.labels_), tuple(map(tuple, fitted.cluster_centers_))
+    def __init__(self, points: Vectors, seed: int) -> None:
+        self.points, self.seed = points, seed
+        self.n_distinct = len(set(map(tuple, points)))
+        self._clusters: dict[int, tuple[npt.NDArray[np.int32], Vectors]] = {}
+        self._k: dict[str, int] = {}
 
+    def k_means(self, k: int) -> tuple[npt.NDArray[np.int32], Vectors]:
+        """Cluster number of each point, and the centres (k, n_dimensions); k-means++ with ``STARTS`` starts.
 
-@lru_cache(maxsize=4096)
-def _k_by_silhouette(points: tuple[tuple[float, ...], ...], seed: int, rule: str) -> int:
-    """Of 2..5 clusters the number with the best mean silhouette by the rule. A silhouette needs at least one cluster of several points."""
-    from sklearn.metrics import silhouette_score
+        Raises:
+            FoldError: if there are fewer different points than clusters.
+        """
+        if k not in self._clusters:
+            import sklearn
+            from sklearn.cluster import KMeans
 
-    possible = [k for k in SILHOUETTE_K if k <= min(len(set(points)), len(points) - 1)]
-    if not possible:
-        raise FoldError(f"{len(set(points))} different people are too few to choose k by silhouette (2..5)")
-    scores = [float(silhouette_score(np.array(points), _k_means(points, k, seed)[0])) for k in possible]
-    best = np.argmin(scores) if rule == "silhouette_smallest" else np.argmax(scores)
-    return possible[int(best)]
+            if k > self.n_distinct:
+                raise FoldError(
+                    f"k={k} is larger than the {self.n_distinct} different people that can be clustered (of {len(self.points)})"
+                )
+            # the checks of its input, once a start, are a seventh of the time
+            with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+                fitted = KMeans(k, init="k-means++", n_init=STARTS, random_state=self.seed).fit(self.points)
+            self._clusters[k] = fitted.labels_, fitted.cluster_centers_
+        return self._clusters[k]
+
+    def k_by_silhouette(self, rule: str) -> int:
+        """Of 2..5 clusters the number with the best mean silhouette by the rule. A silhouette needs at least one cluster of several points.
+
+        Raises:
+            FoldError: if there are too few different points to choose.
+        """
+        if rule not in self._k:
+            from sklearn.metrics import silhouette_score
+
+            possible = [k for k in SILHOUETTE_K if k <= min(self.n_distinct, len(self.points) - 1)]
+            if not possible:
+                raise FoldError(f"{self.n_distinct} different people are too few to choose k by silhouette (2..5)")
+            scores = [float(silhouette_score(self.points, self.k_means(k)[0])) for k in possible]
+            best = np.argmin(scores) if rule == "silhouette_smallest" else np.argmax(scores)
+            self._k[rule] = possible[int(best)]
+        return self._k[rule]

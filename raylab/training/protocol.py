@@ -1,7 +1,7 @@
 """Hyperparameters of a training: those of Han et al. as defaults, overridden by a study and by a stage (docs/protocol.md, Training)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -72,8 +72,7 @@ class Hyperparameters:
         The keys ``augmentation`` and ``regularization`` are absent if there is none, so that stages keep the hashes that they had before
         these existed.
         """
-        values = asdict(replace(self, augmentation=None, regularization=None))
-        values = {name: value for name, value in values.items() if name not in SETTINGS}
+        values = {name: value for name, value in vars(self).items() if name not in SETTINGS}
         return values | {name: part.as_dict() for name in SETTINGS if (part := getattr(self, name))}
 
     def batch(self, count: int) -> int:

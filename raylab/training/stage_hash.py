@@ -17,8 +17,10 @@ from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
 from raylab.models.registry import batch_size
 from raylab.techniques.method import GRADIENT_DESCENT, Method
+from raylab.techniques.selection import chosen
 from raylab.techniques.stage import Asking, Stage
 from raylab.training.protocol import Hyperparameters, Protocol, resolve
+from raylab.windows.dataset import WindowIndex
 
 # The version of the computation. Raise it by hand if the training loop, a model or an initialization changes so that weights come out different:
 # code cannot be hashed in a way that survives a rename or a comment. Stages of older versions are then trained again.
@@ -120,8 +122,7 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     renaming one retrains every stage.
     """
     fold = context.fold
-    # Ids of windows, which are stored with the data, not row numbers, which are a matter of how the index is laid out.
-    window = fold.index.window
+    index = fold.index
     # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
     group: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
     if stage.asks:
@@ -129,15 +130,15 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     return hash_record(
         {
             **group,
-            **_beyond_gradient_descent(stage, window),
+            **_beyond_gradient_descent(stage, index.window),
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages
-            "data": fold.index.fingerprint,
-            "preprocessing": fold.index.card.preprocessing.as_dict(),
-            "classes": list(fold.index.classes(fold.label)),
+            "data": index.fingerprint,
+            "preprocessing": _preprocessing(index),
+            "classes": list(index.classes(fold.label)),
             "channels": [[name, *shape] for name, shape in context.shapes.items()],
-            "train": hash_array(window[stage.train]),
-            "validation": hash_array(window[stage.validation]),
+            "train": fold.digest(stage.train),
+            "validation": fold.digest(stage.validation),
             "model": context.model.architecture,
             "adapter": context.adapter,
             "frees": list(stage.trainable),
@@ -145,6 +146,14 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
             "draws": fold.as_dict(),  # initial weights, shuffles and dropout: the study's seed and what the fold holds out
         }
     )
+
+
+def _preprocessing(index: WindowIndex) -> dict[str, Any]:
+    """The settings of the windows; written once for all stages."""
+    if "preprocessing" not in index.derived:
+        index.derived["preprocessing"] = index.card.preprocessing.as_dict()
+    settings: dict[str, Any] = index.derived["preprocessing"]
+    return settings
 
 
 def _beyond_gradient_descent(stage: PlannedStage, window: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -174,7 +183,7 @@ def plan_stages(context: TrainingContext, stages: Sequence[Stage], protocol: Pro
     planned: list[PlannedStage] = []
     trained: dict[str, str] = {"": ""}  # name of a stage to its hash
     for stage in stages:
-        split = context.fold.matched_split(stage.windows.choose(context.fold))
+        split = chosen(stage.windows, context.fold)
         if not len(split.train) and not len(split.unlabelled):
             continue
         draft = PlannedStage(

@@ -6,6 +6,7 @@ docs/decisions/0002-stage-files.md; docs/architecture.md, Run folder.
 import json
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -68,6 +69,16 @@ class StageStore:
     def hashes(self) -> set[str]:
         """Hashes of all stages that have a file."""
         return {name.split(".")[0] for name in self.folder.names("stages", ".safetensors")}
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every stage's file, by hash."""
+        suffix = ".safetensors"
+        return {name.removesuffix(suffix): size for name, size in self.folder.sizes("stages", suffix).items()}
+
+    def forget(self, stages: Iterable[str]) -> None:
+        """Remove the weights of these stages; the account of their trainings stays."""
+        for stage in stages:
+            self.folder.remove(f"stages/{stage}.safetensors")
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""

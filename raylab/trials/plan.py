@@ -4,15 +4,15 @@ A plan is a list of plain records, made before anything is trained. It tells whi
 run will cost; the worker (``raylab.trials.run_trial``) is a function of one record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, product
+from itertools import chain
 
 from raylab.errors import StudyError
 from raylab.folds.calibration import RunCounts, run_counts
 from raylab.folds.fold import Fold, FoldError
-from raylab.folds.split_scheme import SplitScheme, held_out_key, labelled_participants
+from raylab.folds.split_scheme import Participants, SplitScheme, held_out_key, labelled_participants, without
 from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
@@ -59,9 +59,25 @@ class CheckedDataset:
     kind: SplitScheme
     source: str
 
-    def held_out_with(self, target: str, seed: int) -> tuple[str, ...]:
+    def held_out_together(self, seed: int) -> tuple[Participants, ...]:
+        """The candidates in the groups that are held out together, each in the order of its folds."""
+        if seed not in self._together:
+            self._together[seed] = self.kind.held_out_together(self.index, self.entry.label, seed, self.candidates)
+        return self._together[seed]
+
+    def held_out_with(self, target: str, seed: int) -> Participants:
         """Participants held out together with the target."""
-        return self.kind.held_out_with(self.index, self.entry.label, seed, target, self.candidates)
+        if seed not in self._group_of:
+            self._group_of[seed] = {name: group for group in self.held_out_together(seed) for name in group}
+        return without(self._group_of[seed][target], target)
+
+    @cached_property
+    def _together(self) -> dict[int, tuple[Participants, ...]]:
+        return {}
+
+    @cached_property
+    def _group_of(self) -> dict[int, dict[str, Participants]]:
+        return {}
 
     @cached_property
     def runs(self) -> RunCounts:
@@ -208,7 +224,7 @@ def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
             held_out_with=trial.held_out_with,
             shares=trial.shares,
             match=trial.match,
-        ),
+        ).known,
         model=trial.model,
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: shapes[name] for name in trial.channels},
@@ -250,13 +266,17 @@ def unsearched_name(model: ModelSpec, candidate: Candidate) -> str:
 def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
     """The trial with its key and the hashes of its stages; or with its problem, if its fold cannot be built."""
     try:
-        trial = replace(trial, stages=tuple(stage.hash for stage in stages_of(trial, index)[1]))
+        return trial.planned([stage.hash for stage in stages_of(trial, index)[1]])
     except FoldError as error:
-        trial = replace(trial, problem=str(error))
-    return replace(trial, key=trial.computed_key)
+        return trial.planned((), str(error))
 
 
-def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None = None) -> Iterator[Trial]:
+def plan(
+    study: Study,
+    indexes: Mapping[str, WindowIndex],
+    selected: SelectedHyperparameters | None = None,
+    known: Callable[[Trial], Trial | None] = lambda trial: None,
+) -> Iterator[Trial]:
     """Every trial of the study, in the study's order. A trial whose fold cannot be built is part of the plan, with its problem.
 
     Args:
@@ -264,6 +284,7 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
         indexes: the key of each dataset's windows (``Study.source``: their path, unless another corpus is trained on) to their index.
         selected: the result of the study's search (``raylab.trials.hyperparameter_search.choose``). Stage hashes hold the hyperparameters, so
             a study with a search has no plan before its search has ended.
+        known: gives a trial its stages if they were planned before (``raylab.runs.stored_plan``), or None.
 
     Raises:
         StudyError: with every problem of every dataset, or if the search has not run.
@@ -271,35 +292,68 @@ def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyp
     if study.search and selected is None:
         raise StudyError(["`search` is chosen while the study runs, so it has no plan before; leave it out here"])
     yielded: set[str] = set()
-    for dataset, (model, technique) in product(check_datasets(study, indexes), study.trained):
-        label = dataset.entry.label
-        for variant, target, seed in product(technique.variants, dataset.targets, study.seeds):
-            held_out_with = dataset.held_out_with(target, seed)
-            key: FoldKey = (dataset.name, label, model.spec, held_out_key(target, held_out_with), seed)
-            candidate = selected[key] if selected else {}
-            spec, protocol = with_candidate(model.spec, study.protocol, candidate)
-            trial = Trial(
-                dataset=dataset.name,
-                windows=dataset.source,
-                label=label,
-                channels=channels_of(spec, dataset.channels, dataset.index.card),
-                model=spec,
-                technique=technique.name,
-                variant=dataset.resolved(variant),
-                target=target,
-                seed=seed,
-                people=dataset.entry.n_people,
-                border_minutes=dataset.entry.border_minutes,
-                match=dataset.entry.match or "",
-                held_out_with=held_out_with,
-                shares=dataset.kind.shares,
-                model_name=f"{unsearched_name(model.spec, candidate)} (searched)" if candidate else "",
-                best_params=candidate,
-                protocol=protocol,
-                purge=study.purge,
-                workers=study.resources.workers,
-            )
-            trial = with_stage_hashes(trial, dataset.index)
+    for dataset in check_datasets(study, indexes):
+        for trial in _trials_of(study, dataset, selected, known):
             if trial.key not in yielded:  # a study may name a variant twice
                 yielded.add(trial.key)
                 yield trial
+
+
+def _trials_of(
+    study: Study,
+    dataset: CheckedDataset,
+    selected: SelectedHyperparameters | None,
+    known: Callable[[Trial], Trial | None],
+) -> list[Trial]:
+    """The trials of one dataset, in the study's order. They are planned fold by fold, so that what variants and models have in common is computed
+    once, and folds that hold out the same people follow each other."""
+    cells = [(model.spec, one.name, dataset.resolved(variant)) for model, one in study.trained for variant in one.variants]
+    targets, seeds = {name: place for place, name in enumerate(dataset.targets)}, study.seeds
+    trials: dict[int, Trial] = {}
+    for at_seed, seed in enumerate(seeds):
+        for target in (name for group in dataset.held_out_together(seed) for name in group if name in targets):
+            held_out_with = dataset.held_out_with(target, seed)
+            for at_cell, (model, technique, variant) in enumerate(cells):
+                trial = _trial(study, dataset, model, technique, variant, target, held_out_with, seed, selected)
+                place = (at_cell * len(targets) + targets[target]) * len(seeds) + at_seed
+                trials[place] = known(trial) or with_stage_hashes(trial, dataset.index)
+    return [trials[place] for place in range(len(trials))]
+
+
+def _trial(
+    study: Study,
+    dataset: CheckedDataset,
+    model: ModelSpec,
+    technique: str,
+    variant: Mapping[str, Value],
+    target: str,
+    held_out_with: Participants,
+    seed: int,
+    selected: SelectedHyperparameters | None,
+) -> Trial:
+    """One trial, without its stages."""
+    label, candidate = dataset.entry.label, {}
+    if selected:
+        candidate = selected[dataset.name, label, model, held_out_key(target, held_out_with), seed]
+    spec, protocol = with_candidate(model, study.protocol, candidate)
+    return Trial(
+        dataset=dataset.name,
+        windows=dataset.source,
+        label=label,
+        channels=channels_of(spec, dataset.channels, dataset.index.card),
+        model=spec,
+        technique=technique,
+        variant=variant,
+        target=target,
+        seed=seed,
+        people=dataset.entry.n_people,
+        border_minutes=dataset.entry.border_minutes,
+        match=dataset.entry.match or "",
+        held_out_with=held_out_with,
+        shares=dataset.kind.shares,
+        model_name=f"{unsearched_name(model, candidate)} (searched)" if candidate else "",
+        best_params=candidate,
+        protocol=protocol,
+        purge=study.purge,
+        workers=study.resources.workers,
+    )

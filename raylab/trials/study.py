@@ -1,7 +1,7 @@
 """The study file: all models, techniques, datasets and settings of a run, validated as a whole before anything starts."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
@@ -24,6 +24,8 @@ from raylab.windows.cross_corpus import AND, FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
+Keep = Literal["bases", "all", "none"]
+KEEP: tuple[Keep, ...] = get_args(Keep)
 MAX_BORDER_MINUTES = 24 * 60
 MAX_SEED = 2**63 - 1  # what a table holds
 Distinct = BeforeValidator(refuse_repeated)
@@ -218,6 +220,8 @@ class Study(StrictPart):
         primary_metric: the metric of the verdict; tables can show others too.
         primary: its primary comparison and the smallest effect of interest.
         resources: resources of one trial.
+        keep: whose weights stay in the run folder: ``bases`` (those that several trials need, and those of non_personalized), ``all``, or
+            ``none``; the others go when their trials are predicted, and are trained again if an export asks for them.
     """
 
     name: GivenName
@@ -232,6 +236,7 @@ class Study(StrictPart):
     primary_metric: Annotated[str, AfterValidator(lambda name: METRIC_ALIASES.get(name, name))] = "auroc"
     primary: Primary = Primary()
     resources: Resources = Resources()
+    keep: Keep = "bases"
 
     @model_validator(mode="after")
     def _primary_exists(self) -> "Study":

@@ -1,7 +1,7 @@
 """A trial as a record: dataset, label, model, technique, variant, target and seed, and the stages that it needs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raylab.hashing import hash_record
@@ -85,7 +85,14 @@ class Trial:
     @property
     def computed_key(self) -> str:
         """Hash of the trial's labels and of its stages' hashes. So a trial whose weights would differ is another trial, and runs again."""
-        return hash_record({**self.labels, "stages": list(self.stages), "purge": self.purge, "problem": self.problem}, 16)
+        return self._key_of(self.stages, self.problem)
+
+    def _key_of(self, stages: Sequence[str], problem: str) -> str:
+        return hash_record({**self.labels, "stages": list(stages), "purge": self.purge, "problem": problem}, 16)
+
+    def planned(self, stages: Sequence[str], problem: str = "") -> "Trial":
+        """The trial with the hashes of its stages, or the reason why it has none, and with its key."""
+        return replace(self, stages=tuple(stages), problem=problem, key=self._key_of(stages, problem))
 
     def as_config(self) -> dict[str, Any]:
         """Plain values, which Tune stores and from which a worker rebuilds the trial; the inverse of ``from_config``."""

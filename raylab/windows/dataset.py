@@ -8,6 +8,7 @@ in the card) has its valid steps in a column of its own, ``n_<channel>``, and ze
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from raylab.recordings.recording import OWN_COLUMNS, Trait
 from raylab.windows.card import REMEDY, LabelCard, WindowsCard, parse_card
 from raylab.windows.card_check import card_contradiction, rows_contradiction
 from raylab.windows.channel_card import ChannelCard
+from raylab.windows.person_rows import PersonRows
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
 
 CARD = "card.json"
@@ -80,6 +82,28 @@ class WindowIndex:
     joined: CrossCorpus | None = None
     border_minutes: float = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what is derived from them stays in its process."""
+        return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
+
+    @cached_property
+    def derived(self) -> dict[Any, Any]:
+        """What was computed from this index and is asked for again, by any key; it lives as long as the index."""
+        return {}
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Name of each participant to its position."""
+        return {name: number for number, name in enumerate(self.participants)}
+
+    def rows_with(self, label: str) -> PersonRows:
+        """The rows that carry the label, by participant."""
+        key = ("rows", label)
+        if key not in self.derived:
+            self.derived[key] = PersonRows.of(self.participant_index, self.labels[label], len(self.participants))
+        rows: PersonRows = self.derived[key]
+        return rows
+
     @property
     def name(self) -> str:
         """The dataset's name."""
@@ -114,11 +138,15 @@ class WindowIndex:
         what has no other channel is described by all signals."""
         signals = self.card.signal_channels
         names = [name for name in (self.statistics if channels is None else channels) if name in signals]
-        return np.concatenate([self.statistics[name] for name in names or signals], axis=1)
+        key = ("described", *(names or signals))
+        if key not in self.derived:
+            self.derived[key] = np.concatenate([self.statistics[name] for name in key[1:]], axis=1)
+        described: npt.NDArray[np.float32] = self.derived[key]
+        return described
 
     def traits(self, participant: str) -> Mapping[str, Trait]:
         """A participant's traits: numbers, or text for categories."""
-        return self.card.participant(participant).traits
+        return self.card.participants[self.position[participant]].traits
 
 
 @dataclass(frozen=True)

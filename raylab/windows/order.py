@@ -142,6 +142,14 @@ def restricted(index: WindowIndex, label: str, border_minutes: float) -> WindowI
     """
     if border_minutes == index.border_minutes:
         return index
+    key = ("restricted", label, border_minutes)
+    if key not in index.derived:
+        index.derived[key] = _restricted(index, label, border_minutes)
+    kept: WindowIndex = index.derived[key]
+    return kept
+
+
+def _restricted(index: WindowIndex, label: str, border_minutes: float) -> WindowIndex:
     order, y = window_order(index, label), np.full_like(index.labels[label], NO_LABEL)
     if order is not None:
         for person in np.unique(order.person):

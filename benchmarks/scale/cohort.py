@@ -1,0 +1,57 @@
+"""The index of a simulated cohort of any size, without signals: all that planning reads."""
+
+import numpy as np
+
+from raylab.windows.card import LabelCard, ParticipantCard, WindowsCard
+from raylab.windows.channel_card import ChannelCard
+from raylab.windows.dataset import PER_PARTICIPANT, WindowIndex
+from raylab.windows.preprocess import Preprocessing
+
+CHANNELS = ("BVP", "EDA")
+CLASSES = ("not stress", "stress")
+BLOCK = 10  # windows of a run of one class
+STEP_S = 5.0
+
+
+def _participant(number: int, windows: int, age: int) -> ParticipantCard:
+    stress = sum(place // BLOCK % 2 for place in range(windows))
+    return ParticipantCard(
+        name=f"P{number:05d}",
+        windows=windows,
+        duration_s=windows * STEP_S + 10,
+        counts={"stress": {CLASSES[0]: windows - stress, CLASSES[1]: stress}},
+        traits={"age": age, "gender": "fm"[number % 2]},
+        fingerprint=f"simulated {number}",
+    )
+
+
+def cohort_index(people: int, windows: int, seed: int = 0) -> WindowIndex:
+    """People of ``windows`` windows each, in runs of ``BLOCK`` windows of one class; ages 20 to 59, two genders; noise as statistics."""
+    rng = np.random.default_rng(seed)
+    channel = {"modality": "a.u.", "recorded_hz": 4.0, "rate_hz": 4.0, "unit": "a.u.", "length": 40, "n_features": 1}
+    card = WindowsCard(
+        format=1,
+        raylab="0",
+        dataset=f"cohort of {people}",
+        caution="Simulated, and without signals.",
+        licence="none",
+        citation="none",
+        options={},
+        preprocessing=Preprocessing(step_s=STEP_S),
+        labels=(LabelCard(name="stress", classes=CLASSES, decide="mode"),),
+        channels=tuple(ChannelCard(name=name, variable=False, **channel) for name in CHANNELS),
+        participants=tuple(_participant(k, windows, int(age)) for k, age in enumerate(rng.integers(20, 60, people))),
+        similarity_traits=("age", "gender"),
+        fingerprint=f"cohort {people} {windows} {seed}",
+    )
+    person, place = np.divmod(np.arange(people * windows), windows)
+    return WindowIndex(
+        card=card,
+        participants=tuple(entry.name for entry in card.participants),
+        window=person * PER_PARTICIPANT + place,
+        participant_index=person.astype(np.int32),
+        segment=np.zeros(len(person), np.int32),
+        start_s=place * STEP_S,
+        labels={"stress": (place // BLOCK % 2).astype(np.int8)},
+        statistics={name: rng.normal(size=(len(person), 3)).astype(np.float32) for name in CHANNELS},
+    )

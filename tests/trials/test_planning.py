@@ -1,0 +1,129 @@
+"""Planning: each fold once whatever the number of models and variants, the hashes that it always had, and a plan that is kept."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders.studies import study
+from builders.windows import make_windows, with_card, with_traits
+
+from raylab.folds import shared as shared_module
+from raylab.hashing import hash_record
+from raylab.runs import stored_plan as stored_plan_module
+from raylab.runs.folder import RunFolder, plan_table
+from raylab.runs.stored_plan import plan_identity, planned_trials
+from raylab.techniques.registry import TECHNIQUES
+from raylab.trials.plan import plan
+from raylab.trials.study import Study, parse_study
+from raylab.trials.trial import Trial
+from raylab.windows.dataset import Windows
+
+CLUSTERED = [
+    {"name": "multi_task", "by": "data", "task": "user"},
+    {"name": "cluster_specific", "by": "both", "k": 2},
+    {"name": "cluster_specific", "k": "silhouette"},
+]
+EVERY = [*(name for name in TECHNIQUES if name not in ("multi_task", "cluster_specific")), *CLUSTERED]
+SOME = ["non_personalized", "fine_tuning", "hybrid", "prototypes", "similarity_weighting", CLUSTERED[0]]
+
+
+def alternating(people: int) -> Windows:
+    """People of two orders of the classes, with gaps, and traits that are numbers and texts."""
+    rng = np.random.default_rng(0)
+    names = [f"P{i:02d}" for i in range(people)]
+    classes = {name: [int((j // 6 + i) % 2) if j % 17 else -1 for j in range(36 + i % 3)] for i, name in enumerate(names)}
+    traits = {n: {"age": int(rng.integers(20, 60)), "gender": "fm"[i % 2], "hand": "lrb"[i % 3]} for i, n in enumerate(names)}
+    return with_traits(make_windows(classes, traits=traits), traits, ["age", "gender", "hand"])
+
+
+def planned(windows: Windows, **changes: Any) -> list[Trial]:
+    return list(plan(parse_study(study(**changes), "s"), {"made": windows.index}))
+
+
+MADE = {"windows": "made", "label": "stress"}
+GOLDEN: dict[str, tuple[dict[str, Any], str]] = {
+    "everybody": ({"techniques": EVERY, "seeds": [7]}, "2f9b73caefc100e46196"),
+    "groups": ({"techniques": [*SOME, *CLUSTERED[1:], "when_to_personalize"], "folds": {"group_k_fold": 3}}, "5dc5a7dce5ba75df53e2"),
+    "split": ({"techniques": ["non_personalized"], "folds": {"split": [0.7, 0.15, 0.15]}}, "46928205d0c19e99dce7"),
+    "matched": ({"techniques": SOME, "datasets": [{**MADE, "match": "clock"}]}, "b7ca305756f97dc568c4"),
+    "restricted": ({"techniques": SOME, "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "893bd17d8e72b2e7797a"),
+    "few": ({"techniques": SOME, "datasets": [{**MADE, "people": [4], "channels": ["b"]}]}, "9a274771d83375aa2754"),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_trials_and_stages_keep_their_hashes(name: str) -> None:
+    """What is in stores is found again: keys, stages and problems as they were when every trial built its own fold."""
+    changes, expected = GOLDEN[name]
+    trials = planned(alternating(7), **changes)
+    assert expected == hash_record([[trial.key, list(trial.stages), trial.problem] for trial in trials])
+
+
+def test_windows_are_hashed_once_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three models and three variants of a base take no more digests than one of each."""
+    counts, count = [], 0
+    real = shared_module.hash_array
+
+    def counted(array: Any) -> str:
+        nonlocal count
+        count += 1
+        return real(array)
+
+    monkeypatch.setattr(shared_module, "hash_array", counted)
+    for models in ([1 / 64], [1 / 64, 1 / 32, 1 / 16]):
+        count = 0
+        planned(alternating(6), models=[{"encoder": "fcn", "width": width} for width in models])
+        counts.append(count)
+    assert counts[0] == counts[1] > 0
+
+
+def stored(folder: Path, windows: Windows, lines: list[str], **changes: Any) -> tuple[list[Trial], int]:
+    """The plan from this folder, into which it is written; and how many trials were planned for it."""
+    asked: Study = parse_study(study(**changes), "s")
+    run, indexes = RunFolder(str(folder)), {"made": windows.index}
+    identity, count = plan_identity(asked, indexes, None), 0
+    real = stored_plan_module.with_stage_hashes
+
+    def counted(trial: Trial, index: Any) -> Trial:
+        nonlocal count
+        count += 1
+        return real(trial, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_plan_module, "with_stage_hashes", counted)
+        trials = planned_trials(asked, indexes, run, None, identity, lines.append)
+    run.write_start("", {}, trials, [], identity=identity)
+    return trials, count
+
+
+def test_a_plan_is_taken_from_the_folder(tmp_path: Path) -> None:
+    """A second start of the same study gets the same trials from plan.parquet, problems too, and plans a sample alone."""
+    windows, budget = alternating(6), [{"name": "fine_tuning", "layers": "last", "budget": [0.2, 40]}]
+    lines: list[str] = []
+    first, none = stored(tmp_path, windows, lines, techniques=budget)
+    again, sample = stored(tmp_path, windows, lines, techniques=budget)
+    assert (first, 0, 12) == (again, none, sample)
+    assert any(trial.problem for trial in first) and not lines
+
+
+def test_a_plan_of_other_windows_or_another_study_is_made_anew(tmp_path: Path) -> None:
+    """The fingerprint, the card and the study are in the plan's identity: nothing is checked against a plan that cannot be right."""
+    windows = alternating(6)
+    stored(tmp_path, windows, [])
+    others = (with_card(windows, fingerprint="other"), with_card(windows, similarity_traits=("age",)))
+    assert [0, 0] == [stored(tmp_path, other, [])[1] for other in others]
+    assert 0 == stored(tmp_path, windows, [], seeds=[3])[1]
+
+
+def test_a_stored_plan_that_is_wrong_is_noticed(tmp_path: Path) -> None:
+    """A plan of other stages under this identity, as other code might leave it, is found by the sample and made anew."""
+    windows, lines = alternating(6), []  # type: ignore[var-annotated]  # of lines
+    right, _ = stored(tmp_path, windows, lines)
+    run = RunFolder(str(tmp_path))
+    identity = plan_identity(parse_study(study(), "s"), {"made": windows.index}, None)
+    wrong = [trial.planned(["0" * 20]) for trial in right]
+    run.folder.write_table("plan.parquet", plan_table(wrong, identity))
+    again, _ = stored(tmp_path, windows, lines)
+    assert right == again
+    assert "18 of 18 trials differ" in lines[0]
