@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from analysis.arrays import Floats, Ints, Probabilities
 from analysis.scores.scored_windows import ScoredWindows
@@ -47,10 +48,10 @@ def clock_probabilities(order: pd.DataFrame, n_classes: int) -> Floats:
         if len(classes) < 2:
             p[np.ix_(held_out, classes)] = 1.0
             continue
-        model = HistGradientBoostingClassifier(
-            max_iter=ROUNDS, max_leaf_nodes=LEAVES, early_stopping=False, random_state=0
-        ).fit(x[~held_out], y[~held_out])
-        p[np.ix_(held_out, classes)] = model.predict_proba(x[held_out])
+        model = HistGradientBoostingClassifier(max_iter=ROUNDS, max_leaf_nodes=LEAVES, early_stopping=False, random_state=0)
+        with threadpool_limits(1):  # trees this small wait for their threads: minutes in place of seconds on a busy machine
+            model.fit(x[~held_out], y[~held_out])
+            p[np.ix_(held_out, classes)] = model.predict_proba(x[held_out])
     return p
 
 
