@@ -25,6 +25,7 @@ EXPECTED = {
     "double": "a number",
     "bool": "true or false",
     "list<item: string>": "a list of texts",
+    "list<item: int64>": "a list of whole numbers",
 }
 
 
@@ -38,7 +39,7 @@ def _is_of(value: Any, kind: pa.DataType) -> bool:
         return isinstance(value, int) and abs(value) < 2**63
     if pa.types.is_floating(kind):
         return isinstance(value, int | float) and abs(value) < 1e300  # also no NaN
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and all(_is_of(item, kind.value_type) for item in value)
 
 
 class RecordStore:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from raylab.errors import InvalidValueError
 from raylab.files import Folder, join, within
 from raylab.record_store import RecordStore
+from raylab.runs.folder import TRIAL_COLUMNS
+from raylab.training.stage_store import TRAINING_COLUMNS
 
 SCHEMA = pa.schema([("key", pa.string()), ("status", pa.string()), ("n", pa.int64())])
 
@@ -118,3 +121,32 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(InvalidValueError, match=r"r\.json is damaged"):
         Folder(tmp_path).read_json("r.json")
+
+
+SAMPLES: dict[str, Any] = {
+    "string": "a",
+    "int64": 3,
+    "double": 0.5,
+    "bool": True,
+    "list<item: string>": ["a"],
+    "list<item: int64>": [1, 2],
+}
+
+
+@pytest.mark.parametrize("schema", [TRIAL_COLUMNS, TRAINING_COLUMNS], ids=["trials", "trainings"])
+def test_every_column_of_a_record_can_be_read_back_from_its_object(schema: pa.Schema, tmp_path: Path) -> None:
+    """A record whose object is skipped is a trial that never ends: it runs again at each start."""
+    store, row = (
+        RecordStore(Folder(tmp_path), "rows", schema),
+        {name: SAMPLES[str(schema.field(name).type)] for name in schema.names},
+    )
+    store.write("a", row)
+    assert {"a": row} == store.records()
+    assert not store.skipped
+    store.compact(lambda record: True)
+    assert {"a": row} == store.records()
+    wrong = {name: [value] if not isinstance(value, list) else [None] for name, value in row.items() if name != schema.names[0]}
+    for name, value in wrong.items():
+        store.write("b", {**row, schema.names[0]: "b", name: value})
+        assert ["a"] == list(store.records()), name
+        assert f"its {name} is" in store.skipped[0]

@@ -64,7 +64,11 @@ def test_clean_removes_what_no_trial_needs(root: Path) -> None:
     before = run.store.hashes()
     lines = clean(run.uri, "bases", dry=True)
     assert before == run.store.hashes()
-    assert f"{PEOPLE * 3} stages that their trials" in lines[0] and "1 stages of no trial" in lines[0] and "Tune, 1.0 MiB" in lines[0]
+    assert (
+        f"{PEOPLE * 3} stages that their trials" in lines[0]
+        and "1 stages of no trial" in lines[0]
+        and "Tune, 1.0 MiB" in lines[0]
+    )
     clean(run.uri, "bases")
     assert (PEOPLE, False) == (len(run.store.hashes()), (root / "run" / "tune").exists())
     clean(run.uri, "none")
