@@ -56,7 +56,7 @@ def test_what_is_written_is_read_as_one_recording(tmp_path: Path) -> None:
     for name, samples in segment.signals.items():
         assert np.sin(5) == pytest.approx(samples[0, 0], abs=1e-5) and 113 * RATES_HZ[name.upper()] == len(samples)
     track = segment.tracks["stress"]
-    assert [0.0, 60.0, 100.0] == track.times_s.tolist()
+    assert [0.0, 60.0, 100.0, 113.0] == track.times_s.tolist()
     assert [0.0, 1.0] == track.values[:2].tolist() and np.isnan(track.values[2])
     assert {"stress": ("calm", "stress")} == {label.name: label.classes for label in dataset.labels}
     assert "time_s,ibi_s\n5.5,0.75\n" == (tmp_path / "out" / "anna" / "ibi.csv").read_text()
