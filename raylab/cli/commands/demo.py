@@ -29,8 +29,11 @@ def demo(
     """
     windows = out / "windows"
     if not (windows / "simulated" / "card.json").is_file():
-        connect(None)
-        prepare(PrepareRequest("simulated", ".", str(windows / "simulated"), options=COHORT), True, say)
+        if not local:
+            connect(None)
+        prepare(
+            PrepareRequest("simulated", ".", str(windows / "simulated"), options=COHORT), True, say, "local" if local else "ray"
+        )
     run(STUDY, out=str(out / "run"), windows=str(windows), local=local)
     report(str(out / "run"))
     say("These people are simulated. Next, your own: raylab init my_study")
