@@ -1,4 +1,4 @@
-"""The pages as a site: `make docs`. They are written for a reader of the repository; the source folder is its root, so that every link holds in both."""
+"""The pages as a site (`make docs`). The source folder is the repository's root, so that every link holds in both."""
 
 import sys
 from pathlib import Path
