@@ -176,7 +176,8 @@ def _beats(path: Path, participant: str) -> npt.NDArray[np.float64]:
         raise RecordingError(
             "has a row without an interval", file=path, participant=participant, remedy="export the session again"
         )
-    return np.array(times) + np.array([start, 0.0])
+    beats: npt.NDArray[np.float64] = np.array(times) + np.array([start, 0.0])
+    return beats
 
 
 def _unix_times(path: Path, participant: str) -> npt.NDArray[np.float64]:
