@@ -14,7 +14,7 @@ import torch
 import analysis
 from raylab import __version__
 from raylab.errors import RaylabError
-from raylab.live.core.model_card import Estimate, ModelCard, ModelChannel
+from raylab.live.core.model_card import NewPersonEstimate, ModelCard, ModelChannel
 from raylab.live.core.model_file import LiveModel, write_model
 from raylab.live.export import calibration_of, is_wearers, require_causal, sentences_of
 from raylab.models.build import build_model
@@ -146,7 +146,7 @@ def trained_weights(context: TrainingContext, stage: PlannedStage, windows: Wind
         return dict(network.state_of(PARTS))
 
 
-def estimates_of(run: str, trial: Trial, metric: str) -> tuple[Estimate, ...]:
+def estimates_of(run: str, trial: Trial, metric: str) -> tuple[NewPersonEstimate, ...]:
     """How the study's models did on people whom they had not seen: without personalization, and with the trial's technique.
 
     Raises:
@@ -167,7 +167,7 @@ def estimates_of(run: str, trial: Trial, metric: str) -> tuple[Estimate, ...]:
                 "low": people.min(),
                 "high": people.max(),
             }
-            estimates.append(Estimate(technique=technique, variant=variant, metric=metric, n=len(people), **values))
+            estimates.append(NewPersonEstimate(technique=technique, variant=variant, metric=metric, n=len(people), **values))
     if not estimates:
         raise RaylabError(
             f"{run} has no score of {names['model']} on {names['dataset']} yet, so nothing tells how it will do: run the study first"
@@ -180,7 +180,7 @@ def _card(
     context: TrainingContext,
     stage: PlannedStage,
     windows: Windows,
-    estimates: tuple[Estimate, ...],
+    estimates: tuple[NewPersonEstimate, ...],
     study: str,
     commit: str,
 ) -> ModelCard:

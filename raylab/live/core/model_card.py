@@ -55,7 +55,7 @@ class CalibrationCard(_CardPart):
     hyper: dict[str, Any]
 
 
-class Estimate(_CardPart):
+class NewPersonEstimate(_CardPart):
     """How the models of a study did on people whom they had not seen, one score a person.
 
     Attributes:
@@ -126,7 +126,7 @@ class ModelCard(_CardPart):
     calibration: CalibrationCard | None
     no_calibration: str
     sentences: tuple[str, ...]
-    estimates: tuple[Estimate, ...] = ()
+    estimates: tuple[NewPersonEstimate, ...] = ()
 
     @field_validator("model")
     @classmethod
