@@ -14,7 +14,7 @@ import torch
 import analysis
 from raylab import __version__
 from raylab.errors import RaylabError
-from raylab.live.core.model_card import NewPersonEstimate, ModelCard, ModelChannel
+from raylab.live.core.model_card import ModelCard, ModelChannel, NewPersonEstimate
 from raylab.live.core.model_file import LiveModel, write_model
 from raylab.live.export import calibration_of, is_wearers, require_causal, sentences_of
 from raylab.models.build import build_model

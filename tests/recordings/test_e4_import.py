@@ -10,7 +10,7 @@ import pytest
 from raylab.errors import RaylabError, RecordingError
 from raylab.recordings import csv_folder
 from raylab.recordings.e4 import RATES_HZ
-from raylab.recordings.e4_import import LabelTimes, E4Session, participant_of, read_labels, read_session, write_folder
+from raylab.recordings.e4_import import E4Session, LabelTimes, participant_of, read_labels, read_session, write_folder
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 LATE_S = {"ACC": 0, "BVP": 0, "EDA": 3, "TEMP": 5}  # how long after the first sensor each begins
