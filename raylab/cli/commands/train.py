@@ -27,7 +27,7 @@ def train(
 ) -> None:
     """Train a model for new people: on everyone of a study, with the study's own estimate of how it will do.
 
-    Example: raylab train runs/wesad --model fcn --technique fine_tuning --variant 'layers=last budget=0.2' --out stress.raylab
+    Example: raylab train runs/wesad --model fcn --technique fine_tuning --out stress.raylab
     """
     wanted = {
         name: value for name, value in (("dataset", dataset), ("label", label), ("variant", variant)) if value is not None
