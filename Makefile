@@ -1,4 +1,4 @@
-# make demo | test | slow | fuzz | sbom: each makes its own environment first (.venv), so a fresh machine needs nothing but Python 3.11-3.13.
+# make demo | test | slow | fuzz | sbom | docs: each makes its own environment first (.venv), so a fresh machine needs nothing but Python 3.11-3.13.
 SHELL  := bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -13,7 +13,7 @@ SEED    ?= 0
 export OMP_NUM_THREADS = 1
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO = 0
 
-.PHONY: setup demo test lint types slow fuzz hashes sbom clean
+.PHONY: setup demo test lint types slow fuzz hashes sbom docs clean
 
 setup: $(VENV)/.ready
 
@@ -57,6 +57,12 @@ sbom: setup
 	build/sbom/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --mc-type application --output-reproducible \
 	    --output-format JSON --output-file build/raylab.cdx.json
 	@echo build/raylab.cdx.json
+
+# The pages as a site, build/site: static files that need no network. A warning (a link to a page, file or heading that is not there, a docstring that cannot
+# be read) is an error. Sphinx has an environment of its own and imports raylab's modules with what the other one has.
+docs: setup
+	test -x build/docs/bin/sphinx-build || { $(PYTHON) -m venv build/docs && build/docs/bin/python -m pip --quiet install --no-compile --require-hashes -r deploy/docs.txt; }
+	PYTHONPATH=$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])') build/docs/bin/sphinx-build -W --keep-going -q -c docs/site . build/site
 
 demo: setup
 	$(BIN)/raylab prepare simulated --out $(DEMO)/windows/simulated --option participants=8 --option minutes=8 --overwrite

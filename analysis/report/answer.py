@@ -4,6 +4,7 @@ It states the verdict's own tests (``analysis.statistics.variant_selection``) an
 (dataset, label, model), its variant chosen for each participant by the others, Holm over the techniques of that cell.
 """
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
@@ -86,10 +87,9 @@ def _sentences(report: ReportData, tested: pd.DataFrame, best: Row) -> list[str]
         f"{int(best['n_participants'])} people, {seeds} seed{'s' if seeds > 1 else ''}; without personalization "
         f"{number(best['baseline_mean'])}{ON_THE_SAME_WINDOWS.get(report.scoring, '')}.",
     ]
-    if pd.notna(best["detectable"]):
-        lines.append(
-            f"This study could have detected a difference of {number(best['detectable'])} in four of five repetitions."
-        )
+    detectable = float(best["detectable"])
+    if not math.isnan(detectable):
+        lines.append(f"This study could have detected a difference of {number(detectable)} in four of five repetitions.")
     if n > 1:
         counts = tested["outcome"].value_counts()
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts.get(outcome, 0))

@@ -65,8 +65,8 @@ def verdict_sentences(
     if tested.empty:
         first, *others = _untested(chosen) or [NO_PAIRS]
         return f"Nothing was compared: {first}", *others
-    first = tested["technique"].eq(primary)
-    if first.any() and not first.all():
+    tests_primary = tested["technique"].eq(primary)
+    if tests_primary.any() and not tests_primary.all():
         is_primary = chosen["technique"].eq(primary)
         answer, *more = verdict_sentences(chosen[is_primary], variants, smallest_effect)
         other, *others = verdict_sentences(chosen[~is_primary], variants, smallest_effect)

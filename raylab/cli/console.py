@@ -70,8 +70,9 @@ def say_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]
         Column(printable(heading), no_wrap=bool(names) and place >= names, overflow="fold", justify="left")
         for place, heading in enumerate(headings)
     ]
-    tight = {} if is_wide() else {"padding": (0, 1, 0, 0), "pad_edge": False}
-    table = Table(*columns, box=SIMPLE_HEAD, **tight, title=printable(title), title_justify="left")
+    table = Table(*columns, box=SIMPLE_HEAD, title=printable(title), title_justify="left")
+    if not is_wide():
+        table.padding, table.pad_edge = (0, 1, 0, 0), False
     for row in rows:
         table.add_row(*map(printable, row))
     console.print(table)

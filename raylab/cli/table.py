@@ -91,6 +91,11 @@ COMMANDS: dict[str, Command] = {
             CHECK,
         ),
         Command(
+            "train",
+            "Train a model for new people: on everyone of a study, with the study's own estimate of how it will do.",
+            STREAM,
+        ),
+        Command(
             "export",
             "Write a trial's model as one file: weights, preprocessing, labels, and a card that says where it comes from.",
             STREAM,

@@ -148,7 +148,7 @@ def _target_windows(stages: tuple[PlannedStage, ...], record: dict[str, Any], in
     return int((np.asarray(index.participants)[index.participant_index[rows]] == trial.target).sum())
 
 
-def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
+def calibration_of(trial: Trial) -> tuple[CalibrationCard | None, str]:
     """The stage that the wearer's marks can train, or None and the reason."""
     stages = TECHNIQUES[trial.technique].stages(trial.variant)
     classical = trial.model.encoder in CLASSICAL_MODELS
@@ -158,7 +158,7 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
             f"{trial.model.encoder} of {trial.technique} is fitted at once on the calibration windows of {trial.target}, and is nothing before; "
             "export a network of fine_tuning or non_personalized",
         )
-    if _is_wearers(stages[-1]):
+    if is_wearers(stages[-1]):
         return _calibration_card(trial, stages[-1], {str(trial.variant.get("layers", "all")): stages[-1].trainable}), ""
     if trial.technique != "non_personalized":
         return (
@@ -174,7 +174,7 @@ def _calibration(trial: Trial) -> tuple[CalibrationCard | None, str]:
     return _calibration_card(trial, last_stages["all"], trainable), ""
 
 
-def _is_wearers(stage: Stage) -> bool:
+def is_wearers(stage: Stage) -> bool:
     """Whether it is a stage that a wearer's marked windows can train: on nothing else (a subclass looks at others too), and whole parts."""
     return type(stage.windows) is Calibration and set(stage.trainable) <= set(PARTS)
 
@@ -184,7 +184,7 @@ def _calibration_card(trial: Trial, stage: Stage, trainable: dict[str, tuple[str
     return CalibrationCard(stage=stage.name, trainable=trainable, hyper=hyper.as_dict())
 
 
-def _sentences(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]:
+def sentences_of(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ...]:
     """The sentences that a recognizer may hear, if words are among the channels and the dataset declares them."""
     dataset = DATASETS.get(index.name)
     units = {channel.unit for channel in index.card.channels if channel.name in channels}
@@ -229,7 +229,7 @@ def _load_weights(
     """
     require_exportable(trial)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
-    calibrates = _is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
+    calibrates = is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
     with _stages_of_run(run, trial, root) as store:
         for stage in stages:
@@ -261,7 +261,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, trial, context, stages, root)
-    calibration, no_calibration = _calibration(trial)
+    calibration, no_calibration = calibration_of(trial)
     rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
@@ -294,7 +294,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         licence=index.card.licence,
         calibration=calibration,
         no_calibration=no_calibration,
-        sentences=_sentences(index, trial.channels),
+        sentences=sentences_of(index, trial.channels),
     )
     model = LiveModel(card, weights, weights_before)
     write_model(model, out)

@@ -38,7 +38,7 @@ By = Literal["file", "folder"]
 
 
 @dataclass(frozen=True)
-class Session:
+class E4Session:
     """One exported session.
 
     Attributes:
@@ -87,7 +87,7 @@ def participant_of(file: Path, by: By) -> str:
     return file.stem
 
 
-def read_session(file: Path, participant: str) -> Session:
+def read_session(file: Path, participant: str) -> E4Session:
     """One zip, strictly.
 
     Raises:
@@ -117,7 +117,7 @@ def read_session(file: Path, participant: str) -> Session:
     in_span = (beats[:, 0] >= start) & (beats[:, 0] < start + seconds)
     beats = beats[in_span] - np.array([start, 0.0])
     tags = tags[(tags >= start) & (tags < start + seconds)] - start
-    return Session(file, participant, start, seconds, samples, beats, tags, cut)
+    return E4Session(file, participant, start, seconds, samples, beats, tags, cut)
 
 
 def _unpack(file: Path, root: Path, participant: str) -> None:
@@ -176,7 +176,8 @@ def _beats(path: Path, participant: str) -> npt.NDArray[np.float64]:
         raise RecordingError(
             "has a row without an interval", file=path, participant=participant, remedy="export the session again"
         )
-    return np.array(times) + np.array([start, 0.0])
+    beats: npt.NDArray[np.float64] = np.array(times) + np.array([start, 0.0])
+    return beats
 
 
 def _unix_times(path: Path, participant: str) -> npt.NDArray[np.float64]:
@@ -239,7 +240,7 @@ def _unix_time(text: str, timezone: str | None, file: Path, row: int) -> float:
     return local.timestamp()
 
 
-def write_folder(sessions: Sequence[Session], labels: LabelTimes, out: Path, name: str) -> Iterator[str]:
+def write_folder(sessions: Sequence[E4Session], labels: LabelTimes, out: Path, name: str) -> Iterator[str]:
     """Write the folder and tell, a line each, what was cut and which labels each session has.
 
     Raises:
@@ -247,7 +248,7 @@ def write_folder(sessions: Sequence[Session], labels: LabelTimes, out: Path, nam
     """
     if out.exists() and any(out.iterdir()):
         raise RecordingError("is there already and not empty", file=out, remedy="give another folder with --out")
-    people: dict[str, list[Session]] = {}
+    people: dict[str, list[E4Session]] = {}
     for session in sorted(sessions, key=lambda each: each.start):
         people.setdefault(session.participant, []).append(session)
     if unknown := sorted(set(labels.rows) - set(people)):
@@ -295,7 +296,7 @@ def _description(name: str, labels: LabelTimes) -> str:
     return text if declared else f"{text}# labels: none were given; see docs/add-a-dataset.md\n"
 
 
-def _write_session(session: Session, labels: LabelTimes, folder: Path) -> str:
+def _write_session(session: E4Session, labels: LabelTimes, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     tables = {name.lower(): (COLUMNS[name], values) for name, values in session.samples.items()}
     tables |= {"ibi": (("time_s", "ibi_s"), session.beats), "tags": (("time_s",), session.tags[:, None])}
@@ -312,7 +313,7 @@ def _write_session(session: Session, labels: LabelTimes, folder: Path) -> str:
     )
 
 
-def _label_rows(session: Session, labels: LabelTimes) -> list[list[float | str]]:
+def _label_rows(session: E4Session, labels: LabelTimes) -> list[list[float | str]]:
     """Rows of labels.csv: the value that holds at second 0, then each change within the session."""
     own = labels.rows.get(session.participant, ())
     before = [values for time, values in own if time <= session.start]

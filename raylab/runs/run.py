@@ -208,7 +208,7 @@ class _RunContext:
         lifetime.tidy(trials)
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
-            earlier = [record for record in run.records() if record["trial"] in keys & finished]
+            earlier = [record for record in run.records() if record["trial"] in keys and record["trial"] in finished]
             progress = Progress(len(pending), self.log, earlier=earlier)
             if self.executor == "ray":
                 connect(self.address)

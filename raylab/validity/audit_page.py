@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from analysis.formatting import number, pipe_table
-from analysis.report.html import Page, Section, TableBlock, render
+from analysis.report.html import Answer, Page, Section, TableBlock, render
 from analysis.scores.channel_scores import ALL, CHANCE, NEAR, channel_sentences, score_cells
 from raylab.validity.audit import CLOCK, LabelAudit
 from raylab.windows.card import WindowsCard
@@ -164,12 +164,12 @@ def page(card: WindowsCard, audits: list[LabelAudit]) -> str:
         Page(
             title=f"{card.dataset}: emotion or the clock?",
             intro=f"{len(card.participants)} people, {card.preprocessing.description}.",
-            warnings=(("Caution.", card.caution),) if card.caution else (),
-            verdicts=tuple((section, " ".join(section.items[:3])) for section in sections),
+            answer=Answer("What the labels follow.", cautions=(("Caution.", card.caution),) if card.caution else ()),
+            verdicts=tuple((section, section.items[:3]) for section in sections),
             method=(
-                "No network: the clock is a boosted tree on the seconds since the recording and the segment began, all else linear discriminant "
-                "analysis on statistics of each window, or the mean of a channel without training. Fingerprint of the windows: "
-                f"{card.fingerprint}."
+                "No network: the clock is a boosted tree on the seconds since the recording and the segment began.",
+                "All else is linear discriminant analysis on statistics of each window, or the mean of a channel without training.",
+                f"Fingerprint of the windows: {card.fingerprint}.",
             ),
             sections=tuple(sections),
         )

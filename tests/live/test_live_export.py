@@ -10,7 +10,7 @@ from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
-from raylab.live.export import _sentences, require_exportable
+from raylab.live.export import require_exportable, sentences_of
 from raylab.trials.plan import plan
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import Windows
@@ -20,12 +20,12 @@ from raylab.windows.dataset import Windows
     ("dataset", "unit", "expected"),
     [("ravdess", ENGLISH, 2), ("ravdess", GERMAN, 0), ("emodb", GERMAN, 0), ("emodb", ENGLISH, 0), ("mine", ENGLISH, 0)],
 )
-def test_sentences_are_those_that_the_dataset_declares(made: Windows, dataset: str, unit: str, expected: int) -> None:
+def testsentences_of_are_those_that_the_dataset_declares(made: Windows, dataset: str, unit: str, expected: int) -> None:
     """Only for a model that sees these words, and only of a dataset that declares sentences for them."""
     a, b = made.index.card.channels
     index = with_card(made, dataset=dataset, channels=(a, b.changed(unit=unit))).index
-    assert expected == len(_sentences(index, ("a", "b")))
-    assert () == _sentences(index, ("a",))
+    assert expected == len(sentences_of(index, ("a", "b")))
+    assert () == sentences_of(index, ("a",))
 
 
 def test_techniques_that_a_model_file_cannot_hold_say_so(made: Windows) -> None:

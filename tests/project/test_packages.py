@@ -1,7 +1,22 @@
-"""The pins of the packages, and their hashes."""
+"""The pins of the packages, and their hashes; what raylab's own package holds, and what it is called."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
 from pathlib import Path
+
+import pytest
+
+from raylab import DISTRIBUTION
+from raylab.cli.commands.demo import STUDY
+from raylab.cli.commands.init import init
+from raylab.errors import RaylabError
+from raylab.features.optional_packages import INSTALL
+from raylab.recordings import csv_folder
+from raylab.trials.study import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,3 +35,81 @@ def test_the_tool_of_the_sbom_is_pinned_with_hashes() -> None:
     entries = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert [] == [line for line in entries if "==" not in line or "--hash=sha256:" not in line]
     assert any(line.startswith("cyclonedx-bom==") for line in entries)
+
+
+def test_the_distribution_has_one_name() -> None:
+    """pyproject.toml, the constant, and every hint at a missing part: the index has another project under the import's name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert DISTRIBUTION == project["name"]
+    assert all(f"'{DISTRIBUTION}[" in command for command in INSTALL.values())
+    extras = {name for command in INSTALL.values() for name in re.findall(r"\[([\w-]+)\]", command)}
+    assert extras <= set(project["optional-dependencies"])
+    own = [need for needs in project["optional-dependencies"].values() for need in needs if need.startswith("raylab")]
+    assert own and all(need.startswith(f"{DISTRIBUTION}[") for need in own)
+
+
+def test_the_page_of_the_package_has_no_link_into_a_checkout() -> None:
+    """An index shows it alone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / project["readme"]).read_text(encoding="utf-8")
+    assert [] == [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
+
+
+def test_studies_are_in_the_package() -> None:
+    """raylab/studies has those of studies/, and the demo's among them."""
+    assert (ROOT / "raylab" / "studies").resolve() == ROOT / "studies"
+    assert STUDY.resolve() == ROOT / "studies" / "demo.yaml"
+
+
+def test_a_new_study_fits_its_dataset(tmp_path: Path) -> None:
+    """The files of `raylab init` are read as they stand, and name each other's windows and label; a folder with content is left alone."""
+    init(tmp_path / "mine")
+    study, dataset = read_study(tmp_path / "mine" / "study.yaml"), csv_folder.describe(tmp_path / "mine" / "data")
+    (entry,) = study.entries
+    assert (dataset.name, True) == (entry.windows, entry.label in {label.name for label in dataset.labels})
+    assert study.primary.technique in {technique.name for technique in study.techniques}
+    with pytest.raises(RaylabError, match="is there already"):
+        init(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("is_package", [True, False])
+def test_a_file_in_the_way_is_a_sentence(tmp_path: Path, is_package: bool) -> None:
+    """A user's analysis.py, or folder analysis, beside the command is named with the remedy, and nothing of it is run."""
+    path = tmp_path / "analysis" / "__init__.py" if is_package else tmp_path / "analysis.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("raise SystemExit('it was run')\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "raylab.cli", "--version"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 1 == result.returncode and "" == result.stdout
+    assert f"{path} hides raylab's own package analysis" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_has_what_the_commands_read(tmp_path: Path) -> None:
+    """Built from the files that git knows: studies, templates and pages are inside."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, files):
+        target = tmp_path / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            target.symlink_to((ROOT / name).readlink())
+        else:
+            shutil.copyfile(ROOT / name, target)
+    build = f"import setuptools.build_meta as b; b.build_wheel({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=tmp_path / "source", capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("raylab_affect-*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    data = (
+        "raylab/studies/*.yaml",
+        "raylab/templates/*",
+        "raylab/live/dashboard/page.*",
+        "analysis/templates/*",
+        "analysis/published/*",
+    )
+    assert {str(path.relative_to(ROOT)) for pattern in data for path in ROOT.glob(pattern)} <= inside

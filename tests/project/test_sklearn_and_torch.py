@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import analysis
+from raylab import frame
 from raylab.errors import InvalidValueError
 from raylab.files import Folder
 from raylab.folds.fold import Fold
@@ -127,3 +128,22 @@ def test_loaders_have_the_windows_of_the_fold() -> None:
         for loaders in (fold_loaders(windows, "stress", "A", 3), again)
     ]
     assert torch.equal(*orders)
+
+
+def test_windows_as_a_table(made: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row per window with its person, class by name and traits; the statistics are those that an estimator gets, whatever the batch."""
+    monkeypatch.setattr(frame, "BATCH", 7)
+    table = frame.to_frame(made)
+    index = made.index
+    assert len(index.window) == len(table) and index.window.tolist() == table["window"].tolist()
+    data = labelled_windows(made, "stress")
+    labelled = table[table["stress"].notna()]
+    assert data.window.tolist() == labelled["window"].tolist()
+    assert data.participants.tolist() == labelled["participant"].tolist()
+    assert [index.classes("stress")[number] for number in data.y] == labelled["stress"].tolist()
+    statistics = [name for name in table.columns if name.split(" ")[0] in index.card.signal_channels]
+    np.testing.assert_array_equal(data.x, labelled[statistics].to_numpy())
+    assert "a mean" in statistics
+    person = index.card.participants[0]
+    own = table[table["participant"].eq(person.name)]
+    assert all({value} == set(own[f"trait_{name}"]) for name, value in person.traits.items())

@@ -10,7 +10,7 @@ import pytest
 from raylab.errors import RaylabError, RecordingError
 from raylab.recordings import csv_folder
 from raylab.recordings.e4 import RATES_HZ
-from raylab.recordings.e4_import import LabelTimes, Session, participant_of, read_labels, read_session, write_folder
+from raylab.recordings.e4_import import E4Session, LabelTimes, participant_of, read_labels, read_session, write_folder
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 LATE_S = {"ACC": 0, "BVP": 0, "EDA": 3, "TEMP": 5}  # how long after the first sensor each begins
@@ -37,7 +37,7 @@ def _zip(path: Path, start: int = START, seconds: int = 120, without: str = "", 
 
 
 def _import(files: list[Path], out: Path, labels: LabelTimes = LabelTimes()) -> list[str]:  # noqa: B008 - it is frozen
-    sessions: list[Session] = [read_session(file, participant_of(file, "file")) for file in files]
+    sessions: list[E4Session] = [read_session(file, participant_of(file, "file")) for file in files]
     return list(write_folder(sessions, labels, out, "mine"))
 
 
@@ -56,7 +56,7 @@ def test_what_is_written_is_read_as_one_recording(tmp_path: Path) -> None:
     for name, samples in segment.signals.items():
         assert np.sin(5) == pytest.approx(samples[0, 0], abs=1e-5) and 113 * RATES_HZ[name.upper()] == len(samples)
     track = segment.tracks["stress"]
-    assert [0.0, 60.0, 100.0] == track.times_s.tolist()
+    assert [0.0, 60.0, 100.0, 113.0] == track.times_s.tolist()
     assert [0.0, 1.0] == track.values[:2].tolist() and np.isnan(track.values[2])
     assert {"stress": ("calm", "stress")} == {label.name: label.classes for label in dataset.labels}
     assert "time_s,ibi_s\n5.5,0.75\n" == (tmp_path / "out" / "anna" / "ibi.csv").read_text()

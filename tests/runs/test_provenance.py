@@ -59,7 +59,7 @@ def test_each_dataset_says_how_it_became_windows(settings: Preprocessing | Utter
 def test_cautions_and_what_a_choice_of_channels_means_are_told() -> None:
     """The card's caution, and the note that WESAD declares for one device."""
     told = _notes(caution="Careful.", dataset="wesad")
-    assert "wesad: Careful." in told
+    assert "wesad: warning: Careful." in told
     assert "wesad: one device only, not the paper's input of 14 channels from chest and wrist." in told
     assert not [line for line in _notes() if "device" in line]
 

@@ -9,7 +9,7 @@ from raylab.cli.commands.report import report
 from raylab.cli.commands.run import run
 from raylab.cli.console import say
 from raylab.runs.cluster import connect
-from raylab.runs.prepare import PrepareRequest, prepare_dataset
+from raylab.runs.prepare import PrepareRequest, prepare
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "demo.yaml"
 COHORT = {"participants": 8, "minutes": 8}
@@ -29,8 +29,11 @@ def demo(
     """
     windows = out / "windows"
     if not (windows / "simulated" / "card.json").is_file():
-        connect(None)
-        prepare_dataset(PrepareRequest("simulated", ".", str(windows / "simulated"), options=COHORT), overwrite=True, log=say)
+        if not local:
+            connect(None)
+        prepare(
+            PrepareRequest("simulated", ".", str(windows / "simulated"), options=COHORT), True, say, "local" if local else "ray"
+        )
     run(STUDY, out=str(out / "run"), windows=str(windows), local=local)
     report(str(out / "run"))
     say("These people are simulated. Next, your own: raylab init my_study")

@@ -87,14 +87,16 @@ TableContext = Annotated[
     ),
 ]
 
+DatasetName = Annotated[
+    str,
+    typer.Argument(
+        callback=one_of(lambda: DATASETS), autocompletion=lambda: list(DATASETS), help="a name of `raylab datasets`"
+    ),
+]
+
 
 def prepare(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            callback=one_of(lambda: DATASETS), autocompletion=lambda: list(DATASETS), help="a name of `raylab datasets`"
-        ),
-    ],
+    dataset: DatasetName,
     out: Annotated[str | None, typer.Option(help="folder for the windows: a path or a URI")] = None,
     root: Annotated[str, typer.Option(help="folder of the dataset in its published layout")] = ".",
     label: Annotated[
