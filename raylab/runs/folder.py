@@ -15,7 +15,7 @@ from analysis.scores.stored_files import file_digest
 from analysis.scores.trial_records import STATUSES
 from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
-from raylab.record_store import RecordStore
+from raylab.record_store import Compaction, RecordStore
 from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
@@ -187,16 +187,18 @@ class RunFolder:
 
     def finished(self) -> dict[str, str]:
         """Status of every trial that ended in this folder, by its key."""
-        return {row["trial"]: row["status"] for row in self.records()}
+        return {key: row["status"] for key, row in self._trials.records(("status",)).items()}
 
-    def write_outcome(self, outcome: Outcome, node: str) -> None:
-        """Write the predictions first, then the record that says that they exist."""
+    def write_outcome(self, outcome: Outcome, node: str) -> dict[str, Any]:
+        """Write the predictions first, then the record that says that they exist; the record."""
         key, digests = outcome.record["trial"], {}
         if outcome.predictions is not None:
             digests[PREDICTIONS_DIGEST] = self._write_result(f"predictions/{key}.parquet", outcome.predictions)
         if outcome.attention is not None:
             digests[ATTENTION_DIGEST] = self._write_result(f"attention/{key}.parquet", outcome.attention)
-        self._trials.write(key, {**outcome.record, **digests, "node": node})
+        record = {**outcome.record, **digests, "node": node}
+        self._trials.write(key, record)
+        return record
 
     def _write_result(self, name: str, table: pa.Table) -> str:
         """Write a table of a trial's results; the digest of its file, for the trial's record."""
@@ -211,7 +213,8 @@ class RunFolder:
         them; a sentence on each. Results without a digest, of an older raylab, are only looked for.
         """
         damaged: dict[str, str] = {}
-        records = [row for row in self.records() if row["trial"] in keys and row["status"] == "ok"]
+        every = self._trials.records(("status", PREDICTIONS_DIGEST, ATTENTION_DIGEST)).values()
+        records = [row for row in every if row["trial"] in keys and row["status"] == "ok"]
         for part, column in (("predictions", PREDICTIONS_DIGEST), ("attention", ATTENTION_DIGEST)):
             digests = {f"{part}/{row['trial']}.parquet": row.get(column) for row in records}
             stored = {f"{part}/{name}" for name in self.folder.names(part, ".parquet")}
@@ -245,14 +248,15 @@ class RunFolder:
         """A sentence on each record of a trial or a training that the last reading left out."""
         return [*self._trials.skipped, *self.store.skipped]
 
-    def compact(self) -> None:
-        """Merge the records that will not change any more into one file each, so that the next reader needs few reads. Called during a run."""
-        self._trials.compact(lambda row: row["status"] in FINAL)
-        self.store.compact()
+    def compaction(self, alone: bool) -> Compaction:
+        """Merges the records of trials that will not change any more into one file, so that the next reader needs few reads; during a run."""
+        return Compaction(self._trials, alone)
 
     def finalize(self, keys: set[str]) -> None:
         """Write trials.parquet with one row per ended trial of the plan, whatever its status. Called at the end of a run."""
         self._trials.compact(lambda row: row["trial"] in keys)
+        while len(self._trials.gathered()) < len(keys & self.finished().keys()):  # another driver has gathered fewer meanwhile
+            self._trials.compact(lambda row: row["trial"] in keys)
         self.store.compact()
 
     def delete_failed(self, keys: set[str]) -> None:

@@ -15,9 +15,9 @@ def run_in_process(
     """Run the trials in the given order; their records and predictions are written to the run folder."""
     progress.running = 1
     for trial in trials:
+        run.store.hold(lifetime.leaves.get(trial.key, ()))
         outcome = run_trial(trial, windows[trial.windows], run.store)
         lease.check()
         run.write_outcome(outcome, "here")
-        lifetime.ended(trial.key, outcome.status)
         progress.add(outcome.record)
     progress.running = 0

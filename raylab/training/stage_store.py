@@ -60,6 +60,10 @@ class StageStore:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self._passing: frozenset[str] = frozenset()
+        self._held: dict[str, dict[str, Tensor]] = {}
+        self._looked: dict[str, bool] = {}  # by stage, whether there was a file when this process last read it
+        self._begun: dict[str, dict[str, Any]] = {}  # by attempt, the record of a training that this process began
         self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS, REQUIRED)
 
     def has(self, stage: str) -> bool:
@@ -82,9 +86,14 @@ class StageStore:
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
-        if not self.has(stage):
+        if stage in self._held:
+            return self._held[stage]
+        try:
+            data = self.folder.read(f"stages/{stage}.safetensors")
+        except FileNotFoundError:
+            self._looked[stage] = False
             return None
-        data = self.folder.read(f"stages/{stage}.safetensors")
+        self._looked[stage] = True
         try:
             state, expected = dict(load(data)), _stored_digest(data)
         except Exception:  # a damaged file can raise anything, and the remedy is always the same: to train again
@@ -98,7 +107,14 @@ class StageStore:
         Raises:
             OSError: if the file cannot be written; it names the file.
         """
+        if stage in self._passing:
+            self._held[stage] = {name: value.detach().clone() for name, value in state.items()}
+            return
         self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
+
+    def hold(self, stages: Iterable[str]) -> None:
+        """Keep the weights of these stages in this object alone: no other trial needs them. Those of the stages held so far are let go."""
+        self._passing, self._held = frozenset(stages), {}
 
     def begin(self, stage: str, columns: dict[str, Any]) -> str:
         """Record that a training starts, before it does; returns the name of the attempt.
@@ -109,13 +125,15 @@ class StageStore:
                 stage already, which must then be damaged.
         """
         attempt = f"{stage}.{uuid.uuid4().hex[:8]}"
-        status = {"stage": stage, "status": "started", "started": time.time(), "repairs": self.has(stage)}
-        self._trainings.write(attempt, {**columns, **status})
+        exists = self._looked.pop(stage) if stage in self._looked else self.has(stage)
+        status = {"stage": stage, "status": "started", "started": time.time(), "repairs": exists}
+        self._begun[attempt] = {**columns, **status}
+        self._trainings.write(attempt, self._begun[attempt])
         return attempt
 
     def complete(self, attempt: str, columns: dict[str, Any]) -> None:
         """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
-        started = self._trainings.read(attempt)
+        started = self._begun.pop(attempt, None) or self._trainings.read(attempt)
         self._trainings.write(attempt, {**started, **columns, "status": "completed", "ended": time.time()})
 
     def trainings(self) -> list[dict[str, Any]]:

@@ -44,7 +44,10 @@ def planned(windows: Windows, **changes: Any) -> list[Trial]:
 MADE = {"windows": "made", "label": "stress"}
 GOLDEN: dict[str, tuple[dict[str, Any], str]] = {
     "everybody": ({"techniques": EVERY, "seeds": [7]}, "2f9b73caefc100e46196"),
-    "groups": ({"techniques": [*SOME, *CLUSTERED[1:], "when_to_personalize"], "folds": {"group_k_fold": 3}}, "5dc5a7dce5ba75df53e2"),
+    "groups": (
+        {"techniques": [*SOME, *CLUSTERED[1:], "when_to_personalize"], "folds": {"group_k_fold": 3}},
+        "5dc5a7dce5ba75df53e2",
+    ),
     "split": ({"techniques": ["non_personalized"], "folds": {"split": [0.7, 0.15, 0.15]}}, "46928205d0c19e99dce7"),
     "matched": ({"techniques": SOME, "datasets": [{**MADE, "match": "clock"}]}, "b7ca305756f97dc568c4"),
     "restricted": ({"techniques": SOME, "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "893bd17d8e72b2e7797a"),
