@@ -231,12 +231,18 @@ class Compaction:
             self._new.put(record)
 
     def _gather(self) -> None:
-        names, rows = self.store.schema.names, []
+        names, rows = self.store.schema.names, list[Record]()
         table = self.store.gathered()
         while (record := self._new.get()) is not None:
             rows.append({name: record.get(name) for name in names})
             if len(rows) >= max(COMPACT_LEAST, COMPACT_SHARE * len(table)):
-                table = pa.concat_tables([table, pa.Table.from_pylist(rows, schema=self.store.schema)])
-                rows = []
-                with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
-                    self.store.folder.write_table(self.store.table, table)
+                table, rows = self._write(table, rows), []
+        if rows:
+            self._write(table, rows)
+
+    def _write(self, table: pa.Table, rows: list[Record]) -> pa.Table:
+        """The table with these rows, written."""
+        table = pa.concat_tables([table, pa.Table.from_pylist(rows, schema=self.store.schema)]).combine_chunks()
+        with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
+            self.store.folder.write_table(self.store.table, table)
+        return table

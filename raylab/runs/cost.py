@@ -16,8 +16,8 @@ from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.progress import Log, duration
 from raylab.runs.provenance import choices
 from raylab.runs.run import indexes_of
-from raylab.runs.store_size import store_lines
 from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, timings_in_process, timings_on_ray
+from raylab.runs.store_size import store_lines
 from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source

@@ -1,7 +1,9 @@
 """A run folder: the only module that names the paths of a run (docs/architecture.md, Run folder)."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from raylab.trials.trial import Trial
 SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
 PLAN_IDENTITY = b"raylab.plan"  # in the metadata of plan.parquet
 PROBE = ".writable"  # written and removed again on an object store, before any work
+AddRecords = Callable[[dict[str, Any], Iterable[dict[str, Any]]], None]  # the record of a trial, and of its trainings
 FINAL = ("ok", "missing")  # later starts do not try these again
 REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
     "status": STATUSES
@@ -248,14 +251,28 @@ class RunFolder:
         """A sentence on each record of a trial or a training that the last reading left out."""
         return [*self._trials.skipped, *self.store.skipped]
 
-    def compaction(self, alone: bool) -> Compaction:
-        """Merges the records of trials that will not change any more into one file, so that the next reader needs few reads; during a run."""
-        return Compaction(self._trials, alone)
+    @contextlib.contextmanager
+    def compaction(self, alone: bool) -> Iterator[AddRecords]:
+        """Inside the block records of trials, and of the trainings that they completed, are merged into one file each as they come, so that the next
+        reader needs few reads; those of failed trials are not, as they may change.
+
+        Args:
+            alone: whether nobody else writes these files meanwhile; if somebody may, nothing is merged.
+        """
+        with Compaction(self._trials, alone) as trials, self.store.compaction(alone) as trainings:
+
+            def add(record: dict[str, Any], completed: Iterable[dict[str, Any]]) -> None:
+                if record["status"] in FINAL:
+                    trials.add(record)
+                for row in completed:
+                    trainings.add(row)
+
+            yield add
 
     def finalize(self, keys: set[str]) -> None:
         """Write trials.parquet with one row per ended trial of the plan, whatever its status. Called at the end of a run."""
         self._trials.compact(lambda row: row["trial"] in keys)
-        while len(self._trials.gathered()) < len(keys & self.finished().keys()):  # another driver has gathered fewer meanwhile
+        if len(self._trials.gathered()) < len(keys & self.finished().keys()):  # another driver has gathered fewer meanwhile
             self._trials.compact(lambda row: row["trial"] in keys)
         self.store.compact()
 

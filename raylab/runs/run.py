@@ -221,7 +221,7 @@ class _RunContext:
                 connect(self.address)
                 sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
             else:
-                run_in_process(pending, windows, run, progress, self.lease, lifetime)
+                run_in_process(pending, windows, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
         self.lease.check()
         run.finalize(keys)
         lifetime.tidy(trials)

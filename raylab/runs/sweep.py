@@ -64,7 +64,17 @@ def trainable(
     except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
         outcome.fail(error)
     fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**fields, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
+    tune.report(
+        {
+            **fields,
+            "row": trial.labels,
+            "stage": "",
+            "stage_done": "",
+            "curve": [],
+            "finished": True,
+            "trainings": folder.store.completed,
+        }
+    )
 
 
 def report_interval(running: int) -> float:
@@ -113,7 +123,7 @@ def sweep(
     function = tune.with_parameters(
         trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)
     )
-    with noted() as stop, run.compaction(alone) as compaction, boundary("the sweep over the trials"):
+    with noted() as stop, run.compaction(alone) as add, boundary("the sweep over the trials"):
         tuner = tune.Tuner(
             tune.with_resources(function, SUPERVISOR_RESOURCES if resources.workers > 1 else per_worker),
             tune_config=tune.TuneConfig(
@@ -131,7 +141,7 @@ def sweep(
                 storage_filesystem=run.folder.system,
                 callbacks=[
                     progress_callback,
-                    LeaseAndCompaction(compaction, lease, stop),
+                    LeaseAndCompaction(add, lease, stop),
                     TensorBoardLogger(run.folder.sub(f"tune/{start}")),
                 ],
                 failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),

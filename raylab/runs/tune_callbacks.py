@@ -8,8 +8,7 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 
-from raylab.record_store import Compaction
-from raylab.runs.folder import FINAL
+from raylab.runs.folder import AddRecords
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
@@ -95,8 +94,8 @@ class ProgressCallback(tune.Callback):
 class LeaseAndCompaction(tune.Callback):
     """Stops this driver if it lost the run folder or the user stops it, and hands the records of finished trials on to be compacted."""
 
-    def __init__(self, compaction: Compaction, lease: Lease, stop: StopRequest) -> None:
-        self.compaction, self.lease, self.stop = compaction, lease, stop
+    def __init__(self, add: AddRecords, lease: Lease, stop: StopRequest) -> None:
+        self.add, self.lease, self.stop = add, lease, stop
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its callbacks for a restore that raylab does not use, and a lease belongs to its process."""
@@ -108,5 +107,4 @@ class LeaseAndCompaction(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         result = trial.last_result
-        if result["status"] in FINAL:
-            self.compaction.add({**result["row"], **result})
+        self.add({**result["row"], **result}, result["trainings"])

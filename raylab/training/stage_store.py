@@ -15,7 +15,7 @@ from torch import Tensor
 
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
-from raylab.record_store import RecordStore
+from raylab.record_store import Compaction, RecordStore
 
 # The columns of trainings.parquet. The curve of losses stays in the small object: nothing that counts trainings needs it.
 TRAINING_COLUMNS = pa.schema(
@@ -60,6 +60,7 @@ class StageStore:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.completed: list[dict[str, Any]] = []  # rows of trainings.parquet, since the last `hold`
         self._passing: frozenset[str] = frozenset()
         self._held: dict[str, dict[str, Tensor]] = {}
         self._looked: dict[str, bool] = {}  # by stage, whether there was a file when this process last read it
@@ -86,8 +87,8 @@ class StageStore:
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
-        if stage in self._held:
-            return self._held[stage]
+        if stage in self._passing:
+            return self._held.get(stage)
         try:
             data = self.folder.read(f"stages/{stage}.safetensors")
         except FileNotFoundError:
@@ -113,8 +114,9 @@ class StageStore:
         self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
 
     def hold(self, stages: Iterable[str]) -> None:
-        """Keep the weights of these stages in this object alone: no other trial needs them. Those of the stages held so far are let go."""
-        self._passing, self._held = frozenset(stages), {}
+        """Keep the weights of these stages in this object alone, and look for none of them: no other trial needs them. What was held so far, and
+        the trainings completed so far, are let go."""
+        self._passing, self._held, self.completed = frozenset(stages), {}, []
 
     def begin(self, stage: str, columns: dict[str, Any]) -> str:
         """Record that a training starts, before it does; returns the name of the attempt.
@@ -134,7 +136,9 @@ class StageStore:
     def complete(self, attempt: str, columns: dict[str, Any]) -> None:
         """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
         started = self._begun.pop(attempt, None) or self._trainings.read(attempt)
-        self._trainings.write(attempt, {**started, **columns, "status": "completed", "ended": time.time()})
+        record = {**started, **columns, "status": "completed", "ended": time.time()}
+        self._trainings.write(attempt, record)
+        self.completed.append({name: record.get(name) for name in TRAINING_COLUMNS.names} | {"attempt": attempt})
 
     def trainings(self) -> list[dict[str, Any]]:
         """One record for each training that was ever started, in any order. What cannot be read is left out (``skipped``)."""
@@ -144,6 +148,10 @@ class StageStore:
     def skipped(self) -> list[str]:
         """A sentence on each training that the last reading left out."""
         return self._trainings.skipped
+
+    def compaction(self, alone: bool) -> Compaction:
+        """Gathers completed trainings while a run goes on, as ``RunFolder.compaction`` does its records."""
+        return Compaction(self._trainings, alone)
 
     def compact(self) -> None:
         """Gather the completed trainings into one table, so that counting them needs few reads of an object store."""
