@@ -20,6 +20,7 @@ from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import plugin_changes, provenance
 from raylab.runs.shard import WHOLE, Shard
+from raylab.runs.shared_windows import shared_windows
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
@@ -215,13 +216,15 @@ class _RunContext:
         lifetime = StageLifetime.of(run, trials, self.study.keep)
         lifetime.tidy(trials)
         if pending:
-            windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
+            sources = {trial.windows for trial in pending}
             progress = Progress(len(pending), self.log)
             if self.executor == "ray":
                 connect(self.address)
+                windows = shared_windows(self.root, sources)
                 sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
             else:
-                run_in_process(pending, windows, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
+                read = {source: read_source(self.root, source) for source in sources}
+                run_in_process(pending, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
         self.lease.check()
         run.finalize(keys)
         lifetime.tidy(trials)

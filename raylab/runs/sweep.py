@@ -18,7 +18,7 @@ from raylab.runs.lease import Lease
 from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_workers
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
-from raylab.runs.ray_errors import boundary, shared
+from raylab.runs.ray_errors import boundary
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
@@ -27,7 +27,6 @@ from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, Pr
 from raylab.trials.run_trial import REPORT_EVERY_S, Outcome, run_trial
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
-from raylab.windows.dataset import Windows
 
 REPORT_CPU_S = 0.0014  # of the driver for one report (docs/results/scale.md)
 REPORT_SHARE = 0.25  # of the driver's time, at most, for the reports of trainings
@@ -98,7 +97,7 @@ def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
 
 def sweep(
     trials: list[Trial],
-    windows: dict[str, Windows],
+    refs: dict[str, Any],
     run: RunFolder,
     resources: Resources,
     progress: Progress,
@@ -109,9 +108,9 @@ def sweep(
     """Run the trials on the connected cluster; their records and predictions are written to the run folder.
 
     Args:
+        refs: by the path of each dataset's windows, their reference in the object store (``raylab.runs.shared_windows``).
         alone: whether this is the folder's one driver, who alone may gather records into a table meanwhile.
     """
-    refs = {name: shared(name, data) for name, data in windows.items()}
     if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))

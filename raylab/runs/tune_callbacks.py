@@ -105,6 +105,6 @@ class LeaseAndCompaction(tune.Callback):
         self.stop.check()
         self.lease.check()
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        result = trial.last_result
-        self.add({**result["row"], **result}, result["trainings"])
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        if result.get("finished"):
+            self.add({**result["row"], **result}, result["trainings"])
