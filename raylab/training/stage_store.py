@@ -88,6 +88,7 @@ class StageStore:
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
         if stage in self._passing:
+            self._looked[stage] = False
             return self._held.get(stage)
         try:
             data = self.folder.read(f"stages/{stage}.safetensors")
