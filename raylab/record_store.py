@@ -7,11 +7,15 @@ gathering loses nothing.
 A record is checked when it is read. One that is damaged or that another version of raylab wrote in another way is skipped, with a sentence.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raylab.errors import InvalidValueError, shown
 from raylab.files import Folder
@@ -78,10 +82,14 @@ class RecordStore:
             raise InvalidValueError(f"{self.folder.uri}/{name}: {problem}")
         return dict(record)
 
-    def records(self) -> dict[str, Record]:
-        """All records by key: those of the table, and the objects that are not in it. What cannot be read counts as not written (``skipped``)."""
+    def records(self, columns: Sequence[str] = ()) -> dict[str, Record]:
+        """All records by key: those of the table, and the objects that are not in it. What cannot be read counts as not written (``skipped``).
+
+        Args:
+            columns: beside the key, those that the caller looks at; all if none is named. A large table is read in a fraction of the time.
+        """
         self.skipped = []
-        records = self._compacted()
+        records = self._compacted(columns)
         names = [name for name in self.folder.names(self.name, ".json") if name.removesuffix(".json") not in records]
         for name, content in self.folder.read_all(f"{self.name}/{name}" for name in names).items():
             key = name.removeprefix(f"{self.name}/").removesuffix(".json")
@@ -131,17 +139,36 @@ class RecordStore:
         removed = set(keys)
         if not removed:
             return
-        if removed & self._compacted().keys():
+        if removed & self._compacted((self.key,)).keys():
             self.compact(lambda row: row[self.key] not in removed)
         for key in removed:
             self.folder.remove(f"{self.name}/{key}.json")
 
-    def _compacted(self) -> dict[str, Record]:
+    def _is_sound(self, table: pa.Table) -> bool:
+        """Whether every row of a table is a record of this store, by looking at its columns; if not, each row is asked what is wrong."""
+        if not table.schema.equals(self.schema) or table[self.key].null_count:
+            return False
+        required = {name: allowed for name, allowed in self.required.items() if name in table.column_names}
+        if len(required) < len(self.required) or any(table[name].null_count for name in required):
+            return False
+        allowed = all(
+            pc.all(pc.is_in(table[name], value_set=pa.array(list(texts), pa.string()))).as_py() is not False
+            for name, texts in required.items()
+            if texts
+        )
+        numbers = [table[column.name] for column in self.schema if pa.types.is_floating(column.type)]
+        return allowed and all(pc.all(pc.less(pc.abs(values), 1e300)).as_py() is not False for values in numbers)
+
+    def _compacted(self, columns: Sequence[str] = ()) -> dict[str, Record]:
         """The records of the table by key."""
         if not self.folder.exists(self.table):
             return {}
         records = {}
-        for row in self._table().to_pylist():
+        table = self._table()
+        if self._is_sound(table):
+            rows = (table.select(list(dict.fromkeys([self.key, *columns]))) if columns else table).to_pylist()
+            return {row[self.key]: row for row in rows}
+        for row in table.to_pylist():
             if problem := self._problem(row) or ("" if isinstance(row.get(self.key), str) else f"it has no {self.key}"):
                 self.skipped.append(
                     f"a record of {self.table} is skipped: {problem}. Another version of raylab may have written it"
@@ -149,6 +176,13 @@ class RecordStore:
             else:
                 records[row[self.key]] = row
         return records
+
+    def gathered(self) -> pa.Table:
+        """The table with what is sound of it; empty if there is none."""
+        if not self.folder.exists(self.table):
+            return self.schema.empty_table()
+        table = self._table()
+        return table if self._is_sound(table) else pa.Table.from_pylist(list(self._compacted().values()), schema=self.schema)
 
     def _table(self) -> pa.Table:
         """The table.
@@ -162,3 +196,54 @@ class RecordStore:
             raise InvalidValueError(
                 f"{str(error).split('. What to do')[0]}; remove it: the same records are in {self.name}/, and the next start gathers them again"
             ) from error
+
+
+COMPACT_LEAST = 500  # records
+COMPACT_SHARE = 0.1  # of those that the table has: so the work of all compactions together grows with the number of records
+
+
+class Compaction:
+    """Gathers records into a store's table while other records are still being written; a thread does it, so that nobody waits.
+
+    Nothing is read again: the table is kept as it was written, and a record is handed over when its object exists. What is lost with this process is
+    found by the next reader, in the objects.
+
+    Args:
+        store: the store.
+        alone: whether nobody else writes its table meanwhile; if somebody may, nothing is gathered.
+    """
+
+    def __init__(self, store: RecordStore, alone: bool = True) -> None:
+        self.store, self.alone = store, alone
+        self._new: SimpleQueue[Record | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._gather, daemon=True, name="compaction")
+
+    def __enter__(self) -> "Compaction":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._new.put(None)
+        self._thread.join()
+
+    def add(self, record: Record) -> None:
+        """Hand over a record that is written and will not change; fields that are no columns are left out."""
+        if self.alone:
+            self._new.put(record)
+
+    def _gather(self) -> None:
+        names, rows = self.store.schema.names, list[Record]()
+        table = self.store.gathered()
+        while (record := self._new.get()) is not None:
+            rows.append({name: record.get(name) for name in names})
+            if len(rows) >= max(COMPACT_LEAST, COMPACT_SHARE * len(table)):
+                table, rows = self._write(table, rows), []
+        if rows:
+            self._write(table, rows)
+
+    def _write(self, table: pa.Table, rows: list[Record]) -> pa.Table:
+        """The table with these rows, written."""
+        table = pa.concat_tables([table, pa.Table.from_pylist(rows, schema=self.store.schema)]).combine_chunks()
+        with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
+            self.store.folder.write_table(self.store.table, table)
+        return table

@@ -1,11 +1,14 @@
 """`python -m benchmarks.scale planning --people 60`: one row of a growth law, as JSON (docs/results/scale.md)."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.scale.planning import measure
+from benchmarks.scale.records import gather, resume
+from benchmarks.scale.requests import count
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -26,6 +29,32 @@ def planning(
 ) -> None:
     """Processor time and memory of a plan."""
     typer.echo(json.dumps(measure(people, windows, techniques, models, seeds, groups)))
+
+
+@app.command()
+def gathering(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    records: Annotated[int, typer.Option(help="ended trials")] = 1000,
+    whole: Annotated[bool, typer.Option(help="all records after every 500, as it was")] = False,
+) -> None:
+    """Processor time of gathering records while a run goes on."""
+    typer.echo(json.dumps(gather(out, records, whole)))
+
+
+@app.command()
+def resuming(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    records: Annotated[int, typer.Option(help="ended trials")] = 1000,
+) -> None:
+    """Time in which a start learns what is done."""
+    typer.echo(json.dumps(resume(out, records)))
+
+
+@app.command()
+def requests(out: Annotated[Path, typer.Option(help="an empty folder")]) -> None:
+    """Requests a trial to an S3 server on loopback."""
+    for row in count(out):
+        typer.echo(json.dumps(row))
 
 
 if __name__ == "__main__":

@@ -25,10 +25,15 @@ def _participant(number: int, windows: int, age: int) -> ParticipantCard:
     )
 
 
+def _channel(name: str) -> ChannelCard:
+    return ChannelCard(
+        name=name, modality="a.u.", recorded_hz=4.0, rate_hz=4.0, unit="a.u.", length=40, n_features=1, variable=False
+    )
+
+
 def cohort_index(people: int, windows: int, seed: int = 0) -> WindowIndex:
     """People of ``windows`` windows each, in runs of ``BLOCK`` windows of one class; ages 20 to 59, two genders; noise as statistics."""
     rng = np.random.default_rng(seed)
-    channel = {"modality": "a.u.", "recorded_hz": 4.0, "rate_hz": 4.0, "unit": "a.u.", "length": 40, "n_features": 1}
     card = WindowsCard(
         format=1,
         raylab="0",
@@ -39,7 +44,7 @@ def cohort_index(people: int, windows: int, seed: int = 0) -> WindowIndex:
         options={},
         preprocessing=Preprocessing(step_s=STEP_S),
         labels=(LabelCard(name="stress", classes=CLASSES, decide="mode"),),
-        channels=tuple(ChannelCard(name=name, variable=False, **channel) for name in CHANNELS),
+        channels=tuple(_channel(name) for name in CHANNELS),
         participants=tuple(_participant(k, windows, int(age)) for k, age in enumerate(rng.integers(20, 60, people))),
         similarity_traits=("age", "gender"),
         fingerprint=f"cohort {people} {windows} {seed}",

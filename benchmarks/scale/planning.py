@@ -36,7 +36,9 @@ def planned_study(techniques: str, models: int, seeds: int, groups: int) -> Stud
 def measure(people: int, windows: int, techniques: str, models: int, seeds: int, groups: int) -> dict[str, float]:
     """Plan once in this process: trials, processor seconds, and MiB that the plan added to the peak of memory."""
     study, index = planned_study(techniques, models, seeds, groups), cohort_index(people, windows)
-    list(plan(study, {"cohort": cohort_index(5, windows)}))  # imports of scikit-learn and the like are no part of the law
+    list(
+        plan(study, {"cohort": cohort_index(5 + 2 * groups, windows)})
+    )  # imports of scikit-learn and the like are no part of the law
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     trials = list(plan(study, {"cohort": index}))

@@ -88,7 +88,16 @@ class Fold:
     @property
     def known(self) -> "Fold":
         """This fold as it was asked for before, with what it has computed; itself the first time."""
-        own = (self.label, self.target, self.seed, self.n_participants, self.channels, self.held_out_with, self.shares, self.match)
+        own = (
+            self.label,
+            self.target,
+            self.seed,
+            self.n_participants,
+            self.channels,
+            self.held_out_with,
+            self.shares,
+            self.match,
+        )
         return latest(self.index, "folds").get_or(own, lambda: self)
 
     @cached_property

@@ -16,7 +16,9 @@ from raylab.hashing import hash_array
 from raylab.windows.dataset import WindowIndex
 
 Value = TypeVar("Value")
-KEPT_ROWS = 2**22  # of folds: each keeps about twice as many row numbers as the index has, so 64 MiB however large the cohort is
+KEPT_ROWS = (
+    2**22
+)  # of folds: each keeps about twice as many row numbers as the index has, so 64 MiB however large the cohort is
 KEPT_FEWEST, KEPT_MOST = 4, 32  # folds
 
 

@@ -62,7 +62,9 @@ class SplitScheme:
         groups = self.held_out_together(index, label, seed, candidates)
         return next(without(group, target) for group in groups if target in group)
 
-    def held_out_together(self, index: WindowIndex, label: str, seed: int, candidates: Participants) -> tuple[Participants, ...]:
+    def held_out_together(
+        self, index: WindowIndex, label: str, seed: int, candidates: Participants
+    ) -> tuple[Participants, ...]:
         """The candidates in the groups that are held out together; one of each by default."""
         if self.corpus:
             return (candidates,)

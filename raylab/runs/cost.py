@@ -17,6 +17,7 @@ from raylab.runs.progress import Log, duration
 from raylab.runs.provenance import choices
 from raylab.runs.run import indexes_of
 from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, timings_in_process, timings_on_ray
+from raylab.runs.store_size import store_lines
 from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source
@@ -40,6 +41,7 @@ class Estimate:
         shares: by stage name, the mean share of their epochs that its trainings in the run folder took, and the number of these.
         slots: number of trials that run at the same time.
         choices: sentences on what the study leaves to the data (``raylab.runs.provenance.choices``).
+        store: sentences on the room that its weights take (``raylab.runs.store_size``).
     """
 
     trials: int
@@ -50,6 +52,7 @@ class Estimate:
     shares: dict[str, tuple[float, int]]
     slots: int
     choices: tuple[str, ...] = ()
+    store: tuple[str, ...] = ()
 
     def seconds(self, epochs: Callable[[DistinctStage], float]) -> float:
         """Seconds if each training takes ``epochs(stage)``: all work divided by the slots, or the longest training if that is more."""
@@ -72,6 +75,7 @@ class Estimate:
                 f"  {counts[shape]:>5} x {shape}: {1000 * timing.step_s:.1f} ms per step"
                 for shape, timing in self.timings.items()
             ),
+            *self.store,
             *self._time_lines(),
             f"steps were timed in processor time; load of this machine meanwhile {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         ]
@@ -133,4 +137,5 @@ def estimate(
     for trial in pending:
         counts[trial.dataset, trial.model.name] += predicted.get(trial.key, 0)
     shares = _epoch_shares(run, stages) if run else {}
-    return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots, chosen)
+    store = store_lines(stages, trials, indexes, study.keep)
+    return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots, chosen, store)

@@ -1,7 +1,9 @@
 """A run folder: the only module that names the paths of a run (docs/architecture.md, Run folder)."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from analysis.scores.stored_files import file_digest
 from analysis.scores.trial_records import STATUSES
 from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
-from raylab.record_store import RecordStore
+from raylab.record_store import Compaction, RecordStore
 from raylab.training.stage_store import StageStore
 from raylab.trials.run_trial import Outcome
 from raylab.trials.trial import Trial
@@ -23,6 +25,7 @@ from raylab.trials.trial import Trial
 SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder inside the run folder
 PLAN_IDENTITY = b"raylab.plan"  # in the metadata of plan.parquet
 PROBE = ".writable"  # written and removed again on an object store, before any work
+AddRecords = Callable[[dict[str, Any], Iterable[dict[str, Any]]], None]  # the record of a trial, and of its trainings
 FINAL = ("ok", "missing")  # later starts do not try these again
 REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
     "status": STATUSES
@@ -187,16 +190,18 @@ class RunFolder:
 
     def finished(self) -> dict[str, str]:
         """Status of every trial that ended in this folder, by its key."""
-        return {row["trial"]: row["status"] for row in self.records()}
+        return {key: row["status"] for key, row in self._trials.records(("status",)).items()}
 
-    def write_outcome(self, outcome: Outcome, node: str) -> None:
-        """Write the predictions first, then the record that says that they exist."""
+    def write_outcome(self, outcome: Outcome, node: str) -> dict[str, Any]:
+        """Write the predictions first, then the record that says that they exist; the record."""
         key, digests = outcome.record["trial"], {}
         if outcome.predictions is not None:
             digests[PREDICTIONS_DIGEST] = self._write_result(f"predictions/{key}.parquet", outcome.predictions)
         if outcome.attention is not None:
             digests[ATTENTION_DIGEST] = self._write_result(f"attention/{key}.parquet", outcome.attention)
-        self._trials.write(key, {**outcome.record, **digests, "node": node})
+        record = {**outcome.record, **digests, "node": node}
+        self._trials.write(key, record)
+        return record
 
     def _write_result(self, name: str, table: pa.Table) -> str:
         """Write a table of a trial's results; the digest of its file, for the trial's record."""
@@ -211,7 +216,8 @@ class RunFolder:
         them; a sentence on each. Results without a digest, of an older raylab, are only looked for.
         """
         damaged: dict[str, str] = {}
-        records = [row for row in self.records() if row["trial"] in keys and row["status"] == "ok"]
+        every = self._trials.records(("status", PREDICTIONS_DIGEST, ATTENTION_DIGEST)).values()
+        records = [row for row in every if row["trial"] in keys and row["status"] == "ok"]
         for part, column in (("predictions", PREDICTIONS_DIGEST), ("attention", ATTENTION_DIGEST)):
             digests = {f"{part}/{row['trial']}.parquet": row.get(column) for row in records}
             stored = {f"{part}/{name}" for name in self.folder.names(part, ".parquet")}
@@ -245,14 +251,29 @@ class RunFolder:
         """A sentence on each record of a trial or a training that the last reading left out."""
         return [*self._trials.skipped, *self.store.skipped]
 
-    def compact(self) -> None:
-        """Merge the records that will not change any more into one file each, so that the next reader needs few reads. Called during a run."""
-        self._trials.compact(lambda row: row["status"] in FINAL)
-        self.store.compact()
+    @contextlib.contextmanager
+    def compaction(self, alone: bool) -> Iterator[AddRecords]:
+        """Inside the block records of trials, and of the trainings that they completed, are merged into one file each as they come, so that the next
+        reader needs few reads; those of failed trials are not, as they may change.
+
+        Args:
+            alone: whether nobody else writes these files meanwhile; if somebody may, nothing is merged.
+        """
+        with Compaction(self._trials, alone) as trials, self.store.compaction(alone) as trainings:
+
+            def add(record: dict[str, Any], completed: Iterable[dict[str, Any]]) -> None:
+                if record["status"] in FINAL:
+                    trials.add(record)
+                for row in completed:
+                    trainings.add(row)
+
+            yield add
 
     def finalize(self, keys: set[str]) -> None:
         """Write trials.parquet with one row per ended trial of the plan, whatever its status. Called at the end of a run."""
         self._trials.compact(lambda row: row["trial"] in keys)
+        if len(self._trials.gathered()) < len(keys & self.finished().keys()):  # another driver has gathered fewer meanwhile
+            self._trials.compact(lambda row: row["trial"] in keys)
         self.store.compact()
 
     def delete_failed(self, keys: set[str]) -> None:

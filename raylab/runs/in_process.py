@@ -10,14 +10,25 @@ from raylab.windows.dataset import Windows
 
 
 def run_in_process(
-    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease, lifetime: StageLifetime
+    trials: list[Trial],
+    windows: dict[str, Windows],
+    run: RunFolder,
+    progress: Progress,
+    lease: Lease,
+    lifetime: StageLifetime,
+    alone: bool = True,
 ) -> None:
-    """Run the trials in the given order; their records and predictions are written to the run folder."""
+    """Run the trials in the given order; their records and predictions are written to the run folder.
+
+    Args:
+        alone: see ``RunFolder.compaction``.
+    """
     progress.running = 1
-    for trial in trials:
-        outcome = run_trial(trial, windows[trial.windows], run.store)
-        lease.check()
-        run.write_outcome(outcome, "here")
-        lifetime.ended(trial.key, outcome.status)
-        progress.add(outcome.record)
+    with run.compaction(alone) as add:
+        for trial in trials:
+            run.store.hold(lifetime.leaves.get(trial.key, ()))
+            outcome = run_trial(trial, windows[trial.windows], run.store)
+            lease.check()
+            add(run.write_outcome(outcome, "here"), run.store.completed)
+            progress.add(outcome.record)
     progress.running = 0

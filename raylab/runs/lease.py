@@ -123,49 +123,69 @@ def _this_process() -> LeaseOwner:
     )
 
 
-def _path(number: int) -> str:
-    return f"{FOLDER}/{number:06d}.json"
+def _path(number: int, where: str = FOLDER) -> str:
+    return f"{where}/{number:06d}.json"
 
 
-def _numbers(folder: Folder) -> list[int]:
+def _numbers(folder: Folder, where: str = FOLDER) -> list[int]:
     """Numbers of the leases in a folder; files of other names are no leases."""
-    stems = [name.removesuffix(".json") for name in folder.names(FOLDER, ".json")]
+    stems = [name.removesuffix(".json") for name in folder.names(where, ".json")]
     return [int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and f"{int(stem):06d}" == stem]
 
 
-def _read(folder: Folder) -> tuple[int, LeaseOwner | None, str]:
+def _read(folder: Folder, where: str = FOLDER) -> tuple[int, LeaseOwner | None, str]:
     """The highest lease number, its owner, and what is wrong with its file if that cannot be read."""
-    number = max(_numbers(folder), default=0)
+    number = max(_numbers(folder, where), default=0)
     try:
-        return number, LeaseOwner.from_json(folder.read(_path(number))), ""
+        return number, LeaseOwner.from_json(folder.read(_path(number, where))), ""
     except FileNotFoundError:
         return number, None, ""
     except (ValueError, RecursionError) as error:  # also of a file that is being written
         return number, None, str(error)
 
 
-def latest(folder: Folder) -> tuple[int, LeaseOwner | None]:
+def latest(folder: Folder, where: str = FOLDER) -> tuple[int, LeaseOwner | None]:
     """The highest lease number and its owner.
 
     The number is 0 if there is no lease; the owner is None then, while the file is being written, and if it is no lease that this raylab reads.
     """
-    return _read(folder)[:2]
+    return _read(folder, where)[:2]
 
 
-def driver(folder: Folder) -> LeaseOwner | None:
+def driver(folder: Folder, where: str = FOLDER) -> LeaseOwner | None:
     """The driver of this folder, according to its lease; None if its last driver released it or is known to have ended."""
-    holder = latest(folder)[1]
+    holder = latest(folder, where)[1]
     return None if holder is None or holder.released or holder.has_ended else holder
 
 
-def describe_holder(folder: Folder) -> str:
+def _place(name: str) -> str:
+    """Folder of the lease of this name; of a shard ``3-of-8`` it is ``lease-3-of-8``."""
+    return f"{FOLDER}-{name}" if name else FOLDER
+
+
+def _excluded(place: str, other: str) -> bool:
+    """Whether drivers with leases in these folders would do the same work: all but two different shards of as many."""
+    shards = [name.removeprefix(f"{FOLDER}-").partition("-of-")[::2] for name in (place, other)]
+    return shards[0][1] != shards[1][1] or not shards[0][1]
+
+
+def lease_places(folder: Folder) -> list[str]:
+    """Folders of leases in a run folder: of the whole run, and of each shard."""
+    return [name for name in folder.folders("") if name == FOLDER or name.startswith(f"{FOLDER}-")]
+
+
+def describe_holder(folder: Folder, where: str = FOLDER) -> str:
     """The driver of this folder and its last sign of life, as a line to print. Reads only."""
-    number, holder, problem = _read(folder)
+    number, holder, problem = _read(folder, where)
     if problem:
-        return f"driver: unknown, {_path(number)} cannot be read ({problem}); another version of raylab may have written it"
+        return (
+            f"driver: unknown, {_path(number, where)} cannot be read ({problem}); another version of raylab may have written it"
+        )
     if holder is None or holder.released or holder.has_ended:
         return NO_DRIVER
-    return f"driver: {holder}, last sign of life {max(0.0, time.time() - folder.changed(_path(number))):.0f} s ago"
+    shard = where.removeprefix(FOLDER).lstrip("-").replace("-of-", "/")
+    age = max(0.0, time.time() - folder.changed(_path(number, where)))
+    return f"driver{f' of shard {shard}' if shard else ''}: {holder}, last sign of life {age:.0f} s ago"
 
 
 class Lease:
@@ -176,6 +196,7 @@ class Lease:
         timeout_s: time without a sign of life, by the storage's clock, after which a holder has lost the folder.
         heartbeat_s: time between this holder's signs of life.
         settle_s: on an object store, time that a rival's write may take to become visible.
+        name: of the shard of the run that is held (``raylab.runs.shard``); empty for the whole run.
 
     Attributes:
         owner: this process.
@@ -187,10 +208,15 @@ class Lease:
     """
 
     def __init__(
-        self, folder: Folder, timeout_s: float = LEASE_TIMEOUT_S, heartbeat_s: float = HEARTBEAT_S, settle_s: float = SETTLE_S
+        self,
+        folder: Folder,
+        timeout_s: float = LEASE_TIMEOUT_S,
+        heartbeat_s: float = HEARTBEAT_S,
+        settle_s: float = SETTLE_S,
+        name: str = "",
     ) -> None:
         self.folder, self.timeout_s, self.heartbeat_s, self.settle_s = folder, timeout_s, heartbeat_s, settle_s
-        self.owner = _this_process()
+        self.place, self.owner = _place(name), _this_process()
         self.number = 0
         self.replaced: LeaseOwner | None = None
         self._lost = False
@@ -201,9 +227,10 @@ class Lease:
 
     def __enter__(self) -> "Lease":
         for _ in range(ATTEMPTS):
-            number, holder = latest(self.folder)
+            number, holder = latest(self.folder, self.place)
             self._refuse_if_held(number, holder)
             if self._claim(number + 1):
+                self._refuse_beside_others()
                 self.replaced = holder if holder and not holder.released else None
                 self._thread.start()
                 return self
@@ -216,7 +243,7 @@ class Lease:
         if self._lost:
             raise LeaseLostError(self._loss_message()) from error
         with contextlib.suppress(OSError):  # a full disk, a store out of reach: the lease runs out by itself
-            self.folder.write_json(_path(self.number), {**asdict(self.owner), "released": True})
+            self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": True})
 
     def check(self) -> None:
         """Raise if the folder was lost. To be called before anything is written; costs nothing while the lease is renewed in time."""
@@ -229,7 +256,7 @@ class Lease:
         if number == 0 or (holder and (holder.released or holder.has_ended)):
             return
         try:
-            age = self.folder.age(_path(number))
+            age = self.folder.age(_path(number, self.place))
         except FileNotFoundError:  # another driver took over a moment ago and removed it: the claim will notice
             return
         if age > self.timeout_s:
@@ -240,23 +267,44 @@ class Lease:
             "sign of life the same command takes over"
         )
 
+    def _refuse_beside_others(self) -> None:
+        """Give the lease back if a driver of the whole run, or of shards of another number, is at work. It is claimed first: of two that start
+        at once at least one sees the other.
+
+        Raises:
+            RunHeldError: naming that driver.
+        """
+        for place in lease_places(self.folder):
+            number, holder = latest(self.folder, place)
+            if place == self.place or not _excluded(self.place, place) or not number:
+                continue
+            if holder and (holder.released or holder.has_ended):
+                continue
+            if self.folder.age(_path(number, place)) > self.timeout_s:
+                continue
+            self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": True})
+            raise RunHeldError(
+                f"{self.folder.uri} is held by {holder or UNREAD}, of {place.removeprefix(FOLDER).lstrip('-') or 'the whole run'}; all drivers of a "
+                "run folder have to have shards of one number. What to do: stop that process, or give this driver a shard beside it"
+            )
+
     def _claim(self, number: int) -> bool:
         """Write the lease of this number, and remove the older ones; False if another driver has written it."""
-        if not self.folder.create(_path(number), json.dumps(asdict(self.owner)).encode()):
+        if not self.folder.create(_path(number, self.place), json.dumps(asdict(self.owner)).encode()):
             return False
         if not self.folder.is_local:
             time.sleep(self.settle_s)
         self.number = number
         if not self._is_held():
             return False
-        for older in _numbers(self.folder):
+        for older in _numbers(self.folder, self.place):
             if older < number:
-                self.folder.remove(_path(older))
+                self.folder.remove(_path(older, self.place))
         return True
 
     def _is_held(self) -> bool:
         """Whether the highest lease is still this one."""
-        number, holder = latest(self.folder)
+        number, holder = latest(self.folder, self.place)
         return number == self.number and holder is not None and holder.id == self.owner.id
 
     def _renew_until_stopped(self) -> None:
@@ -272,13 +320,13 @@ class Lease:
             try:
                 self._lost = self._lost or not self._is_held()
                 if not self._lost:
-                    self.folder.touch(_path(self.number))
+                    self.folder.touch(_path(self.number, self.place))
                 self._renewed_at = time.time()
             except OSError:
                 return
 
     def _loss_message(self) -> str:
-        holder = latest(self.folder)[1]
+        holder = latest(self.folder, self.place)[1]
         return (
             f"{self.folder.uri} was taken over by {holder or 'somebody who removed its lease'}; this driver (process {self.owner.pid}) had not been "
             "heard of and has stopped. Nothing is lost: what its workers finished stays, and the other driver goes on"

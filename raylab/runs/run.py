@@ -19,6 +19,8 @@ from raylab.runs.lease import LEASE_TIMEOUT_S, Lease
 from raylab.runs.participants import participants, transcripts_table
 from raylab.runs.progress import Log, Progress, duration, failure_line, is_failure
 from raylab.runs.provenance import plugin_changes, provenance
+from raylab.runs.shard import WHOLE, Shard
+from raylab.runs.shared_windows import shared_windows
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
@@ -112,6 +114,7 @@ def start(
     log: Log = print,
     reorder: Callable[[list[Trial]], list[Trial]] = list,
     lease_timeout_s: float = LEASE_TIMEOUT_S,
+    shard: Shard = WHOLE,
 ) -> Summary:
     """Run the trials of the study that the run folder lacks.
 
@@ -125,6 +128,7 @@ def start(
         log: called with each line to print.
         reorder: changes the order of the trials, on which results do not depend.
         lease_timeout_s: time without a sign of life after which another driver loses the run folder to this one.
+        shard: the part of the trials that this driver runs; other drivers run the others in the same folder.
 
     Raises:
         StudyError: with every problem of the study, before anything starts.
@@ -133,6 +137,8 @@ def start(
         LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
+    if study.search and shard.of > 1:
+        raise StudyError(["`search` chooses from all inner trials, so it has no shards; leave out --shard"])
     if executor == "local" and study.resources.workers > 1:
         raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
     run = RunFolder(out)
@@ -140,13 +146,13 @@ def start(
     indexes = indexes_of(study, root)
     datasets = check_datasets(study, indexes)
     origin, records = provenance(study, datasets, {"windows": root}), participants(datasets)
-    with Lease(run.folder, lease_timeout_s) as lease:
+    with Lease(run.folder, lease_timeout_s, name=shard.lease) as lease:
         if lease.replaced:
             log(f"the run folder is taken over from {lease.replaced}")
         for line in plugin_changes(run.provenance(), origin):
             log(line)
         tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets), channel_scores(datasets)
-        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables)
+        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables, shard)
         best_params = None
         if study.search:
             log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
@@ -160,7 +166,7 @@ def start(
         identity = plan_identity(study, indexes, best_params)
         trials = planned_trials(study, indexes, run, best_params, identity, log)
         context.run(trials, run, identity)
-    return summarize(run, trials, time.monotonic() - began)
+    return summarize(run, shard.trials(trials), time.monotonic() - began, trials)
 
 
 @dataclass(frozen=True)
@@ -180,18 +186,21 @@ class _RunContext:
     summaries: pa.Table
     orders: pa.Table
     channels: pa.Table
+    shard: Shard = WHOLE
 
     def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> None:
         """Run the trials that this folder lacks."""
-        keys = {trial.key for trial in trials}
-        run.delete_failed(keys)
-        for line in run.delete_damaged(keys):
+        keys, own = {trial.key for trial in trials}, self.shard.trials(trials)
+        own_keys = {trial.key for trial in own}
+        run.delete_failed(own_keys)
+        for line in run.delete_damaged(own_keys):
             self.log(line)
         finished = run.finished()
-        pending = self.reorder([trial for trial in trials if trial.key not in finished])
+        pending = self.reorder([trial for trial in own if trial.key not in finished])
         stages = len({stage for trial in trials for stage in trial.stages})
         self.log(
-            f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(trials) - len(pending)} done already"
+            f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(own) - len(pending)} done already"
+            + (f"; {self.shard} of them: {len(own)} trials" if self.shard.of > 1 else "")
         )
         run.write_start(
             yaml.safe_dump(self.study.as_dict(), sort_keys=False),
@@ -207,14 +216,16 @@ class _RunContext:
         lifetime = StageLifetime.of(run, trials, self.study.keep)
         lifetime.tidy(trials)
         if pending:
-            windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
-            earlier = [record for record in run.records() if record["trial"] in keys and record["trial"] in finished]
+            sources = {trial.windows for trial in pending}
+            earlier = [record for record in run.records() if record["trial"] in own_keys and record["trial"] in finished]
             progress = Progress(len(pending), self.log, earlier=earlier)
             if self.executor == "ray":
                 connect(self.address)
-                sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime)
+                windows = shared_windows(self.root, sources)
+                sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
             else:
-                run_in_process(pending, windows, run, progress, self.lease, lifetime)
+                read = {source: read_source(self.root, source) for source in sources}
+                run_in_process(pending, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
         self.lease.check()
         run.finalize(keys)
         lifetime.tidy(trials)
@@ -229,11 +240,16 @@ def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{variant}: {', '.join(sorted(names))}" for variant, names in sorted(participants_by_variant.items()))
 
 
-def summarize(run: RunFolder, trials: list[Trial], seconds: float) -> Summary:
-    """Compare the records in the folder with the plan."""
+def summarize(run: RunFolder, trials: list[Trial], seconds: float, plan: list[Trial] | None = None) -> Summary:
+    """Compare the records in the folder with the plan.
+
+    Args:
+        trials: of which the statuses are counted.
+        plan: all trials of the study, if these are some of them.
+    """
     records = {row["trial"]: row for row in run.records()}
     needed = {stage for trial in trials for stage in trial.stages}
-    planned = {trial.key for trial in trials}
+    planned = {trial.key for trial in plan or trials}
     ended = [records[trial.key] for trial in trials if trial.key in records]
     statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
     for record in ended:

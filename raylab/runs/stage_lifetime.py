@@ -1,7 +1,8 @@
 """How long the weights of a stage are kept in a run folder (docs/decisions/0031-scale.md).
 
-Weights are stored so that trials can share them. A stage that one trial alone needs has served when that trial is predicted; it is removed then, and
-trained again from the plan if an export asks for it. Predictions and records say all that tables need.
+Weights are stored so that trials can share them. A stage that one trial alone needs has served when that trial is predicted: its weights stay in
+the memory of the process that trains it, and are trained again from the plan if an export asks for them. Predictions and records say all that
+tables need.
 """
 
 from collections import Counter
@@ -37,11 +38,11 @@ def bases(trials: Iterable[tuple[str, Iterable[str]]]) -> set[str]:
 
 @dataclass(frozen=True)
 class StageLifetime:
-    """Which stages go when a trial has ended.
+    """Which stages are stored, and how long.
 
     Attributes:
         run: the run folder.
-        leaves: by the key of a trial the stages that go with it.
+        leaves: by the key of a trial the stages that no other trial needs; they are not stored (``StageStore.hold``).
         spent: whether at the end all stages go whose trials have all ended.
     """
 
@@ -58,13 +59,8 @@ class StageLifetime:
         leaves = {trial.key: tuple(stage for stage in trial.stages if stage not in kept) for trial in plan}
         return cls(run, {key: stages for key, stages in leaves.items() if stages}, keep == "none")
 
-    def ended(self, key: str, status: str) -> None:
-        """A trial has ended: if it was predicted, its leaves go."""
-        if status == "ok" and key in self.leaves:
-            self.run.store.forget(self.leaves[key])
-
     def tidy(self, plan: list[Trial]) -> None:
-        """Remove what trials that ended earlier have left, as a killed driver does; with ``keep: none`` also bases that nobody needs any more."""
+        """Remove leaves that an earlier start has stored; with ``keep: none`` also bases that nobody needs any more."""
         stored, ended = self.run.store.hashes(), self.run.finished()
         gone = {stage for key, stages in self.leaves.items() if ended.get(key) == "ok" for stage in stages}
         if self.spent:
@@ -96,7 +92,13 @@ def clean(uri: str, keep: Keep | None = None, dry: bool = False) -> list[str]:
     with Lease(run.folder):
         trials = [(row["technique"], row["trial"], row["stages"]) for row in plan.to_pylist()]
         status, sizes = run.finished(), run.store.sizes()
-        kept = set(sizes) if keep == "all" else bases((technique, stages) for technique, _, stages in trials) if keep == "bases" else set()
+        kept = (
+            set(sizes)
+            if keep == "all"
+            else bases((technique, stages) for technique, _, stages in trials)
+            if keep == "bases"
+            else set()
+        )
         waiting = {stage for _, key, stages in trials if status.get(key) not in FINAL for stage in stages}
         planned = {stage for _, _, stages in trials for stage in stages}
         done, orphans = (planned - kept - waiting) & sizes.keys(), sizes.keys() - planned

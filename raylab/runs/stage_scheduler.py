@@ -2,6 +2,7 @@
 
 import heapq
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -22,11 +23,13 @@ class StageScheduler(Searcher):
 
     Attributes:
         trials: by key.
+        leaves: by key the stages that no other trial needs, so that nobody has to store them.
         blocked: cause by the key of each blocked trial.
     """
 
-    def __init__(self, trials: list[Trial], stored: set[str]) -> None:
+    def __init__(self, trials: list[Trial], stored: set[str], leaves: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__()
+        self.leaves = leaves or {}
         self.trials = {trial.key: trial for trial in trials}
         self.blocked: dict[str, str] = {}
         self._owned: dict[str, set[str]] = defaultdict(set)
@@ -58,7 +61,7 @@ class StageScheduler(Searcher):
             key = heapq.heappop(self._runnable)[2]
             self._running[trial_id] = key
             self._n_pending -= 1
-            return {"trial": self.trials[key].as_config()}
+            return {"trial": self.trials[key].as_config(), "leaves": list(self.leaves.get(key, ()))}
         return None if self._n_pending or self._running else Searcher.FINISHED  # a running trial may be retried
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

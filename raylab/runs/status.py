@@ -6,7 +6,7 @@ from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.lease import NO_DRIVER, describe_holder, driver
+from raylab.runs.lease import FOLDER, NO_DRIVER, describe_holder, driver, lease_places
 from raylab.runs.progress import FAILURES, duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
@@ -31,12 +31,15 @@ def status_lines(uri: str) -> list[str]:
     planned, stages = run.planned()
     records = run.records()
     ended = [row for row in records if row["trial"] in planned]
-    holder, holder_line = driver(run.folder), describe_holder(run.folder)
+    places = lease_places(run.folder) or [FOLDER]
+    holders = [holder for place in places if (holder := driver(run.folder, place))]
+    holder, holder_lines = next(iter(holders), None), [describe_holder(run.folder, place) for place in places]
+    held = [line for line in holder_lines if line != NO_DRIVER]
     counts = Counter(row["status"] for row in ended)
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
-        state_line(holder_line, len(planned) - len(ended), sum(counts[name] for name in FAILURES), uri),
-        *([] if holder_line == NO_DRIVER and len(ended) == len(planned) else _training_lines(run, stages, ended, bool(holder))),
+        *(held or [state_line(len(planned) - len(ended), sum(counts[name] for name in FAILURES), uri)]),
+        *([] if not held and len(ended) == len(planned) else _training_lines(run, stages, ended, bool(holder))),
         *(_rate_lines(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
         *_average_lines(ended),
         *(f"  {failure_line(row)}" for row in ended if row["error"]),
@@ -49,10 +52,8 @@ def status_lines(uri: str) -> list[str]:
     ]
 
 
-def state_line(holder_line: str, n_left: int, n_failed: int, uri: str) -> str:
-    """Whether the run goes on, waits for the same command, or has finished."""
-    if holder_line != NO_DRIVER:
-        return holder_line
+def state_line(n_left: int, n_failed: int, uri: str) -> str:
+    """Whether a run without a driver waits for the same command, or has finished."""
     if n_left:
         return "no driver: the same command runs what is missing"
     if n_failed:

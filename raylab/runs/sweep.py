@@ -18,20 +18,27 @@ from raylab.runs.lease import Lease
 from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_workers
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
-from raylab.runs.ray_errors import boundary, shared
+from raylab.runs.ray_errors import boundary
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
-from raylab.trials.run_trial import Outcome, run_trial
+from raylab.trials.run_trial import REPORT_EVERY_S, Outcome, run_trial
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
-from raylab.windows.dataset import Windows
+
+REPORT_CPU_S = 0.0014  # of the driver for one report (docs/results/scale.md)
+REPORT_SHARE = 0.25  # of the driver's time, at most, for the reports of trainings
 
 
 def trainable(
-    config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float], plugins: tuple[Plugin, ...] = ()
+    config: dict[str, Any],
+    windows: dict[str, Any],
+    run: str,
+    per_worker: dict[str, float],
+    plugins: tuple[Plugin, ...] = (),
+    report_every_s: float = REPORT_EVERY_S,
 ) -> None:
     """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
 
@@ -41,26 +48,45 @@ def trainable(
         run: URI of the run folder.
         per_worker: resources of each worker of a trial: cpu, gpu.
         plugins: that the driver has entered.
+        report_every_s: seconds between two reports of a training.
     """
     enter_same(plugins)
     trial = Trial.from_config(config["trial"])
     folder = RunFolder(run)
+    folder.store.hold(config.get("leaves", ()))
     if trial.workers > 1:
         outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins)
     else:
-        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"])
+        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"], report_every_s)
     try:
-        folder.write_outcome(outcome, ray.util.get_node_ip_address())
+        outcome.record = folder.write_outcome(outcome, ray.util.get_node_ip_address())
     except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
         outcome.fail(error)
     fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**fields, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
+    tune.report(
+        {
+            **fields,
+            "row": trial.labels,
+            "stage": "",
+            "stage_done": "",
+            "curve": [],
+            "finished": True,
+            "trainings": folder.store.completed,
+        }
+    )
 
 
-def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
+def report_interval(running: int) -> float:
+    """Seconds between two reports of each of so many running trials: together they take at most ``REPORT_SHARE`` of the driver."""
+    return max(REPORT_EVERY_S, running * REPORT_CPU_S / REPORT_SHARE)
+
+
+def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float, report_every_s: float) -> Outcome:
     cuda = bool(gpu) and torch.cuda.is_available()
     with limit_gpu_memory(gpu if cuda else 0):
-        return run_trial(trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report)
+        return run_trial(
+            trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report, report_every_s=report_every_s
+        )
 
 
 def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
@@ -71,31 +97,39 @@ def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
 
 def sweep(
     trials: list[Trial],
-    windows: dict[str, Windows],
+    refs: dict[str, Any],
     run: RunFolder,
     resources: Resources,
     progress: Progress,
     lease: Lease,
     lifetime: StageLifetime,
+    alone: bool = True,
 ) -> None:
-    """Run the trials on the connected cluster; their records and predictions are written to the run folder."""
-    refs = {name: shared(name, data) for name, data in windows.items()}
+    """Run the trials on the connected cluster; their records and predictions are written to the run folder.
+
+    Args:
+        refs: by the path of each dataset's windows, their reference in the object store (``raylab.runs.shared_windows``).
+        alone: whether this is the folder's one driver, who alone may gather records into a table meanwhile.
+    """
     if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
-    stage_scheduler = StageScheduler(trials, run.store.hashes())
+    stage_scheduler = StageScheduler(trials, run.store.hashes(), lifetime.leaves)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
-    function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered())
-    with noted() as stop, boundary("the sweep over the trials"):
+    at_once = min(slots(per_trial), len(trials))  # a cluster may claim to grow without limit
+    function = tune.with_parameters(
+        trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)
+    )
+    with noted() as stop, run.compaction(alone) as add, boundary("the sweep over the trials"):
         tuner = tune.Tuner(
             tune.with_resources(function, SUPERVISOR_RESOURCES if resources.workers > 1 else per_worker),
             tune_config=tune.TuneConfig(
                 search_alg=stage_scheduler,
                 scheduler=FIFO(),
                 num_samples=-1,
-                max_concurrent_trials=min(slots(per_trial), len(trials)),  # a cluster may claim to grow without limit
+                max_concurrent_trials=at_once,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.config["trial"]["key"],
                 trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
@@ -106,7 +140,7 @@ def sweep(
                 storage_filesystem=run.folder.system,
                 callbacks=[
                     progress_callback,
-                    LeaseAndCompaction(run, lease, stop, lifetime),
+                    LeaseAndCompaction(add, lease, stop),
                     TensorBoardLogger(run.folder.sub(f"tune/{start}")),
                 ],
                 failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),

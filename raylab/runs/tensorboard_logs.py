@@ -29,6 +29,7 @@ DROPPED_FIELDS = (
     "row",
     "stages",
     "curve",
+    "trainings",
     "checkpoint_dir_name",
     "date",
     "hostname",

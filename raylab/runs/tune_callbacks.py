@@ -1,6 +1,5 @@
 """Tune's events in the driver: how many trials run, how they end, why one is retried or given up; the lease, and compaction."""
 
-import contextlib
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -9,18 +8,16 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 
-from raylab.runs.folder import RunFolder
+from raylab.runs.folder import AddRecords
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import death_of
-from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import StopRequest
 from raylab.trials.trial import Trial
 
 MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
-COMPACT_EVERY = 500  # trials
 MAX_CAUSE_LENGTH = 300  # characters: Ray's explanations take pages
 
 
@@ -95,12 +92,10 @@ class ProgressCallback(tune.Callback):
 
 
 class LeaseAndCompaction(tune.Callback):
-    """Stops this driver if it lost the run folder or the user stops it, and compacts the records of finished trials after every
-    ``COMPACT_EVERY`` of them."""
+    """Stops this driver if it lost the run folder or the user stops it, and hands the records of finished trials on to be compacted."""
 
-    def __init__(self, run: RunFolder, lease: Lease, stop: StopRequest, lifetime: StageLifetime) -> None:
-        self.run, self.lease, self.stop, self.lifetime = run, lease, stop, lifetime
-        self.n_ended = 0
+    def __init__(self, add: AddRecords, lease: Lease, stop: StopRequest) -> None:
+        self.add, self.lease, self.stop = add, lease, stop
 
     def __getstate__(self) -> dict[str, Any]:
         """Empty: Tune pickles its callbacks for a restore that raylab does not use, and a lease belongs to its process."""
@@ -110,9 +105,6 @@ class LeaseAndCompaction(tune.Callback):
         self.stop.check()
         self.lease.check()
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.n_ended += 1
-        self.lifetime.ended(trial.config["trial"]["key"], trial.last_result["status"])
-        if self.n_ended % COMPACT_EVERY == 0:
-            with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
-                self.run.compact()
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        if result.get("finished"):
+            self.add({**result["row"], **result}, result["trainings"])

@@ -92,7 +92,9 @@ def _trait(fold: Fold, name: str) -> tuple[Vectors, Vectors]:
     index = fold.index
     others: list[Any] = fold.shared.get_or(("trait", name), lambda: [index.traits(other)[name] for other in fold.others])
     own = index.traits(fold.target)[name]
-    known: frozenset[str] = fold.shared.get_or(("categories", name), lambda: frozenset(str(v) for v in others if isinstance(v, str)))
+    known: frozenset[str] = fold.shared.get_or(
+        ("categories", name), lambda: frozenset(str(v) for v in others if isinstance(v, str))
+    )
     if not known and not isinstance(own, str):
         fitted = fold.shared.get_or(("scaled trait", name), lambda: _scaled(np.array(others, dtype=np.float64)[:, None]))
         return fitted[0], np.asarray(fitted[1].transform(np.array([[own]], dtype=np.float64))[0])
@@ -132,7 +134,9 @@ def _statistics(fold: Fold) -> tuple[Vectors, Vectors]:
             kept[participant] = describe(fold.windows_of([participant]))
         return kept[participant]
 
-    others, scaler = fold.shared.get_or("scaled statistics", lambda: _scaled(np.stack([described(name) for name in fold.others])))
+    others, scaler = fold.shared.get_or(
+        "scaled statistics", lambda: _scaled(np.stack([described(name) for name in fold.others]))
+    )
     return others, np.asarray(scaler.transform(describe(unlabelled(fold))[None])[0])
 
 
@@ -168,7 +172,9 @@ def cluster(fold: Fold, by: By, k: int | str) -> tuple[str, ...]:
         FoldError: if there are fewer different participants than clusters, or as ``vectors``.
     """
     others, target = vectors(fold, by)
-    clustering = fold.shared.get_or(("clusters", others.tobytes()), lambda: Clustering(others, fold.draws.integer("k-means") % 2**32))
+    clustering = fold.shared.get_or(
+        ("clusters", others.tobytes()), lambda: Clustering(others, fold.draws.integer("k-means") % 2**32)
+    )
     labels, centres = clustering.k_means(clustering.k_by_silhouette(k) if isinstance(k, str) else k)
     nearest_centre = int(np.argmin(np.linalg.norm(centres - target, axis=1)))
     return tuple(fold.others[i] for i in np.flatnonzero(labels == nearest_centre))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
-from raylab.record_store import RecordStore
+from raylab.record_store import Compaction, RecordStore
 
 # The columns of trainings.parquet. The curve of losses stays in the small object: nothing that counts trainings needs it.
 TRAINING_COLUMNS = pa.schema(
@@ -60,6 +60,11 @@ class StageStore:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+        self.completed: list[dict[str, Any]] = []  # rows of trainings.parquet, since the last `hold`
+        self._passing: frozenset[str] = frozenset()
+        self._held: dict[str, dict[str, Tensor]] = {}
+        self._looked: dict[str, bool] = {}  # by stage, whether there was a file when this process last read it
+        self._begun: dict[str, dict[str, Any]] = {}  # by attempt, the record of a training that this process began
         self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS, REQUIRED)
 
     def has(self, stage: str) -> bool:
@@ -82,9 +87,15 @@ class StageStore:
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
-        if not self.has(stage):
+        if stage in self._passing:
+            self._looked[stage] = False
+            return self._held.get(stage)
+        try:
+            data = self.folder.read(f"stages/{stage}.safetensors")
+        except FileNotFoundError:
+            self._looked[stage] = False
             return None
-        data = self.folder.read(f"stages/{stage}.safetensors")
+        self._looked[stage] = True
         try:
             state, expected = dict(load(data)), _stored_digest(data)
         except Exception:  # a damaged file can raise anything, and the remedy is always the same: to train again
@@ -98,7 +109,15 @@ class StageStore:
         Raises:
             OSError: if the file cannot be written; it names the file.
         """
+        if stage in self._passing:
+            self._held[stage] = {name: value.detach().clone() for name, value in state.items()}
+            return
         self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
+
+    def hold(self, stages: Iterable[str]) -> None:
+        """Keep the weights of these stages in this object alone, and look for none of them: no other trial needs them. What was held so far, and
+        the trainings completed so far, are let go."""
+        self._passing, self._held, self.completed = frozenset(stages), {}, []
 
     def begin(self, stage: str, columns: dict[str, Any]) -> str:
         """Record that a training starts, before it does; returns the name of the attempt.
@@ -109,14 +128,18 @@ class StageStore:
                 stage already, which must then be damaged.
         """
         attempt = f"{stage}.{uuid.uuid4().hex[:8]}"
-        status = {"stage": stage, "status": "started", "started": time.time(), "repairs": self.has(stage)}
-        self._trainings.write(attempt, {**columns, **status})
+        exists = self._looked.pop(stage) if stage in self._looked else self.has(stage)
+        status = {"stage": stage, "status": "started", "started": time.time(), "repairs": exists}
+        self._begun[attempt] = {**columns, **status}
+        self._trainings.write(attempt, self._begun[attempt])
         return attempt
 
     def complete(self, attempt: str, columns: dict[str, Any]) -> None:
         """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
-        started = self._trainings.read(attempt)
-        self._trainings.write(attempt, {**started, **columns, "status": "completed", "ended": time.time()})
+        started = self._begun.pop(attempt, None) or self._trainings.read(attempt)
+        record = {**started, **columns, "status": "completed", "ended": time.time()}
+        self._trainings.write(attempt, record)
+        self.completed.append({name: record.get(name) for name in TRAINING_COLUMNS.names} | {"attempt": attempt})
 
     def trainings(self) -> list[dict[str, Any]]:
         """One record for each training that was ever started, in any order. What cannot be read is left out (``skipped``)."""
@@ -126,6 +149,10 @@ class StageStore:
     def skipped(self) -> list[str]:
         """A sentence on each training that the last reading left out."""
         return self._trainings.skipped
+
+    def compaction(self, alone: bool) -> Compaction:
+        """Gathers completed trainings while a run goes on, as ``RunFolder.compaction`` does its records."""
+        return Compaction(self._trainings, alone)
 
     def compact(self) -> None:
         """Gather the completed trainings into one table, so that counting them needs few reads of an object store."""

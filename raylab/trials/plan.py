@@ -332,9 +332,8 @@ def _trial(
     selected: SelectedHyperparameters | None,
 ) -> Trial:
     """One trial, without its stages."""
-    label, candidate = dataset.entry.label, {}
-    if selected:
-        candidate = selected[dataset.name, label, model, held_out_key(target, held_out_with), seed]
+    label = dataset.entry.label
+    candidate = selected[dataset.name, label, model, held_out_key(target, held_out_with), seed] if selected else {}
     spec, protocol = with_candidate(model, study.protocol, candidate)
     return Trial(
         dataset=dataset.name,

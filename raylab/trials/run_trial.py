@@ -40,7 +40,7 @@ from raylab.windows.dataset import WindowIndex, Windows
 Report = Callable[[dict[str, Any]], None]
 OnStageBatch = Callable[[PlannedStage, RowIds], None]
 StagePlanner = Callable[[Trial, WindowIndex], tuple[TrainingContext, tuple[PlannedStage, ...]]]
-REPORT_EVERY_S = 2.0
+REPORT_EVERY_S = 2.0  # at least
 
 
 @dataclass
@@ -103,6 +103,7 @@ def run_trial(
     on_batch: OnStageBatch = lambda stage, rows: None,
     planner: StagePlanner = stages_of,
     group: WorkerGroup = ALONE,
+    report_every_s: float = REPORT_EVERY_S,
 ) -> Outcome:
     """Train the stages that the store lacks, then predict all windows of the target that were not trained on.
 
@@ -117,6 +118,7 @@ def run_trial(
         on_batch: called with the stage and the rows of every batch that an optimizer receives; tests look for leaks with it.
         planner: gives the context and the stages. The label flip probe plans on true labels and gives the worker flipped ones.
         group: the workers that run this trial together; the leader stores and predicts, the others only train.
+        report_every_s: seconds between two reports of a training.
 
     Returns:
         The outcome. An error never leaves this function: the trial is the unit of failure, and the status is then ``failed``.
@@ -128,7 +130,9 @@ def run_trial(
     if not trial.problem:
         try:
             with one_thread():
-                _Worker(trial, windows, store, torch.device(device), report, on_batch, planner, outcome, group).run()
+                _Worker(
+                    trial, windows, store, torch.device(device), report, on_batch, planner, outcome, group, report_every_s
+                ).run()
             outcome.status = "ok"
         except Exception as error:  # it is stored with this trial, and other trials go on
             outcome.fail(error)
@@ -150,6 +154,7 @@ class _Worker:
     planner: StagePlanner
     outcome: Outcome
     group: WorkerGroup
+    report_every_s: float
 
     @cached_property
     def signals(self) -> Signals:
@@ -195,7 +200,7 @@ class _Worker:
             nonlocal last_report
             unsent.append(epoch)
             # The leader's clock decides: reports of a group are collective calls in Ray Train.
-            if self.group.broadcast_from_leader(lambda: time.monotonic() - last_report > REPORT_EVERY_S):
+            if self.group.broadcast_from_leader(lambda: time.monotonic() - last_report > self.report_every_s):
                 self.emit(stage, unsent.copy(), done=False)
                 unsent.clear()
                 last_report = time.monotonic()

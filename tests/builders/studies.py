@@ -28,6 +28,7 @@ def small(**changes: Any) -> Study:
         "models": [{"encoder": "fcn", "width": 1 / 64}],
         "techniques": ["non_personalized", {"name": "fine_tuning", "layers": ["all", "last"], "budget": 0.2, "unit": "window"}],
         "protocol": {"epochs": 2, "batch_size": 16},
+        "keep": "all",  # trainings are counted: none is repeated with its trial
         **changes,
     }
     return parse_study(content, "test")

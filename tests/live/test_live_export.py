@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from builders.live import TUNED, key_of
 from builders.windows import with_card
 
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
-from raylab.live.export import require_exportable, sentences_of
+from raylab.live.export import export, require_exportable, sentences_of
+from raylab.runs.folder import RunFolder
+from raylab.runs.run import start
 from raylab.trials.plan import plan
 from raylab.trials.study import parse_study
 from raylab.windows.dataset import Windows
@@ -20,7 +24,7 @@ from raylab.windows.dataset import Windows
     ("dataset", "unit", "expected"),
     [("ravdess", ENGLISH, 2), ("ravdess", GERMAN, 0), ("emodb", GERMAN, 0), ("emodb", ENGLISH, 0), ("mine", ENGLISH, 0)],
 )
-def testsentences_of_are_those_that_the_dataset_declares(made: Windows, dataset: str, unit: str, expected: int) -> None:
+def test_sentences_are_those_that_the_dataset_declares(made: Windows, dataset: str, unit: str, expected: int) -> None:
     """Only for a model that sees these words, and only of a dataset that declares sentences for them."""
     a, b = made.index.card.channels
     index = with_card(made, dataset=dataset, channels=(a, b.changed(unit=unit))).index
@@ -77,3 +81,20 @@ def test_a_models_declaration_of_other_types_is_refused(change: dict[str, Any]) 
     """A width that is a text was accepted, and failed where it was printed."""
     with pytest.raises(ValueError, match="of a model"):
         ModelCard._known_model({"encoder": "svm", "fusion": "late", "width": 1.0, **change})
+
+
+def test_weights_that_were_not_kept_are_trained_again(live_run: Path, tmp_path: Path) -> None:
+    """A run keeps bases alone, and gives the model file of a run that keeps everything, to the bit; it is only read."""
+    keeps = parse_study({**TUNED, "keep": "all"}, "keeps")
+    start(keeps, str(live_run / "windows"), str(tmp_path / "run"), "local", log=lambda line: None)
+    asked = {"model": "fcn w0.0625", "technique": "fine_tuning", "variant": "layers=all budget=3"}
+    stores = [RunFolder(str(run)).store for run in (live_run / "tuned", tmp_path / "run")]
+    assert (1, 4) == tuple(len(store.hashes()) for store in stores)
+    runs = (live_run / "tuned", tmp_path / "run")
+    models = [
+        export(str(run), key_of(run, **asked), tmp_path / f"{n}.raylab", str(live_run / "windows"))
+        for n, run in enumerate(runs)
+    ]
+    assert 1 == len(stores[0].hashes())
+    for name, value in models[0].weights.items():
+        assert torch.equal(value, models[1].weights[name])

@@ -26,6 +26,7 @@ def study_of(budgets: list[float], layers: list[str], seeds: list[int]) -> dict[
         "techniques": ["non_personalized", {"name": "fine_tuning", "layers": layers, "budget": budgets}],
         "seeds": seeds,
         "protocol": {"epochs": 2, "batch_size": 16},
+        "keep": "all",  # trainings are counted: none is repeated with its trial
     }
 
 

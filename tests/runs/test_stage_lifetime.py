@@ -1,6 +1,5 @@
 """The weights of a stage go when its trials are predicted, as the study says; bases stay, and a killed driver's leaves are found."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,9 @@ PEOPLE = 4
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+def root(tmp_path: Path) -> Path:
     store(make_windows({f"P{i}": [0] * 6 + [1] * 6 + [0] * 6 + [1] * 6 for i in range(PEOPLE)}), tmp_path / "windows" / "made")
-    yield tmp_path
+    return tmp_path
 
 
 def run_with(root: Path, keep: str, out: str = "run") -> RunFolder:

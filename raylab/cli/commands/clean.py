@@ -11,7 +11,9 @@ from raylab.trials.study import KEEP, Keep
 
 def clean(
     run: Annotated[str, typer.Argument(help="a run folder")],
-    keep: Annotated[Keep | None, typer.Option(help=f"which stages to keep, {', '.join(KEEP)}; the study's own unless given")] = None,
+    keep: Annotated[
+        Keep | None, typer.Option(help=f"which stages to keep, {', '.join(KEEP)}; the study's own unless given")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
 ) -> None:
     """Remove from a run folder the weights that nobody needs any more, and the state of Tune. Tables and predictions stay.

@@ -11,6 +11,7 @@ from raylab.errors import RaylabError
 from raylab.runs.cluster import Executor
 from raylab.runs.cost import estimate
 from raylab.runs.run import start
+from raylab.runs.shard import Shard
 from raylab.trials.study import read_study
 
 
@@ -23,6 +24,9 @@ def run(
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise")] = None,
     local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="run nothing: what it would cost, timed on a few steps")] = False,
+    shard: Annotated[
+        str, typer.Option(help="the part of the study for this driver, such as 3/8: several drivers share one run folder")
+    ] = "1/1",
     plugin: PluginFiles = None,
 ) -> None:
     """Run what is missing of a study; the same command resumes it.
@@ -38,7 +42,7 @@ def run(
     if out is None:
         raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
     with live_progress() as log:
-        summary = start(read_study(study), root, out, executor, address, log)
+        summary = start(read_study(study), root, out, executor, address, log, shard=Shard.parse(shard))
     for line in summary.lines():
         say(line)
     if not summary.complete:
