@@ -2,7 +2,6 @@
 
 import pytest
 
-from raylab.runs.lease import NO_DRIVER
 from raylab.runs.progress import Progress
 from raylab.runs.status import state_line
 
@@ -32,5 +31,4 @@ def test_means_and_counts_have_the_earlier_starts_in_them() -> None:
 )
 def test_a_run_that_ended_says_so(n_left: int, n_failed: int, line: str) -> None:
     """Finished, finished with failures, and not finished are told apart; a driver at work is told as it is."""
-    assert line == state_line(NO_DRIVER, n_left, n_failed, "runs/a")
-    assert "driver: x" == state_line("driver: x", n_left, n_failed, "runs/a")
+    assert line == state_line(n_left, n_failed, "runs/a")
