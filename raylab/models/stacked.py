@@ -134,5 +134,6 @@ def _encoder_layer(layer: nn.TransformerEncoderLayer, members: Members, base: in
             setattr(stacked, name, attention)
         else:
             setattr(stacked, name, child)
+    stacked.dropout1 = StackedDropout(layer.dropout1.p, members, (1,), base, steps_first=True)
     _convert(stacked, members, base, (1,))
     return stacked

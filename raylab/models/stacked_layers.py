@@ -199,11 +199,14 @@ class StackedDropout(Layer):
     Args:
         time: the axes of the input that are steps of the window.
         base: factor by which the tower shortens windows before it (``Members.own_lengths``).
+        steps_first: whether the ordinary layer draws with the first two axes exchanged, as behind torch's attention, whose output lies so in memory.
     """
 
-    def __init__(self, share: float, members: Members, time: tuple[int, ...] = (), base: int = 1) -> None:
+    def __init__(
+        self, share: float, members: Members, time: tuple[int, ...] = (), base: int = 1, steps_first: bool = False
+    ) -> None:
         super().__init__()
-        self.share, self.members, self.time, self.base = share, members, time, base
+        self.share, self.members, self.time, self.base, self.steps_first = share, members, time, base, steps_first
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch x K, ...)."""
@@ -217,7 +220,9 @@ class StackedDropout(Layer):
     def _drawn(self, x: Tensor, shape: list[int], length: int, generator: torch.Generator) -> Tensor:
         """Factors of one member's rows; 1 at steps that its own batch would not have, which count nowhere."""
         drawn = [length if axis in self.time else n for axis, n in enumerate(shape)]
-        kept = x.new_empty(drawn).bernoulli_(1 - self.share, generator=generator).div_(1 - self.share)
+        kept = x.new_empty([drawn[1], drawn[0], *drawn[2:]] if self.steps_first else drawn)
+        kept.bernoulli_(1 - self.share, generator=generator).div_(1 - self.share)
+        kept = kept.transpose(0, 1) if self.steps_first else kept
         if drawn == shape:
             return kept
         full = x.new_ones(shape)

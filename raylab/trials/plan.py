@@ -17,12 +17,13 @@ from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
 from raylab.techniques.stage import AUTO, Value
-from raylab.training.protocol import Protocol
+from raylab.training.protocol import REFERENCE, Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, declared_regularization, regularization_problems
 from raylab.trials.pseudo_targets import plan_pseudo_targets
 from raylab.trials.restriction import restriction_problems, suffix
 from raylab.trials.split_config import WIDTH, Candidate
+from raylab.trials.stacks import StageKind, stage_kinds, with_stacked_hashes, with_stacks
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
@@ -232,7 +233,7 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[
     stages = plan_stages(context, declared, trial.protocol)
     if technique.pseudo_groups and len(stages) > 1:  # with a budget of 0 there is nothing to decide
         stages += plan_pseudo_targets(context, declared, trial.protocol, technique.pseudo_groups)
-    return context, stages
+    return context, with_stacked_hashes(stages, trial.stacks) if trial.unit else stages
 
 
 def with_candidate(model: ModelSpec, protocol: Protocol, candidate: Candidate) -> tuple[ModelSpec, Protocol]:
@@ -257,6 +258,21 @@ def with_stage_hashes(trial: Trial, index: WindowIndex) -> Trial:
 
 
 def plan(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None = None) -> Iterator[Trial]:
+    """Every trial of the study, as ``plan_alone`` gives them, with their stacks if the study's numerics ask for some."""
+    trials = plan_alone(study, indexes, selected)
+    if study.protocol.numerics == REFERENCE or study.resources.stack == 1:
+        yield from trials
+        return
+
+    def kinds_of(trial: Trial) -> list[StageKind]:
+        return stage_kinds(*stages_of(trial, indexes[trial.windows]), trial.windows)
+
+    yield from with_stacks(trials, kinds_of, study.resources.stack)
+
+
+def plan_alone(
+    study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None = None
+) -> Iterator[Trial]:
     """Every trial of the study, in the study's order. A trial whose fold cannot be built is part of the plan, with its problem.
 
     Args:

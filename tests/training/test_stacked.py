@@ -87,3 +87,71 @@ def test_every_encoder_and_fusion(encoder: str, fusion: str) -> None:
     """With unequal numbers of windows, short last batches, plateau, and early stopping."""
     spec = ModelSpec(encoder, fusion, 0.05)
     compare(jobs(spec, signals(), epochs=5, patience=1, plateau_patience=1, batch_size=6, learning_rate=0.01))
+
+
+@pytest.mark.parametrize("encoder", [name for name, encoder in ENCODERS.items() if encoder.variable])
+def test_windows_of_variable_length(encoder: str) -> None:
+    """Members whose batches end at other steps draw other dropout masks, and a window may lack the channel."""
+    compare(jobs(ModelSpec(encoder, "late", 0.05), signals(lengths=True), epochs=2, batch_size=6))
+
+
+@pytest.mark.parametrize(
+    ("trainable", "adapter"),
+    [(("head",), False), (("trunk", "head"), True), (("adapter", "head"), True), (("norm_affine", "head"), False)],
+)
+def test_frozen_parts(trainable: tuple[str, ...], adapter: bool) -> None:
+    """As in fine-tuning: without validation windows, two windows a batch; parts that are not freed do not move."""
+    made = jobs(ModelSpec("fcn", width=0.05), signals(), adapter, trainable, validate=False, epochs=2, batch_size=2)
+    before = [copied(job.network) for job in made]
+    compare(made)
+    for job, old in zip(made, before, strict=True):
+        moved = {name for name, value in job.network.state_dict().items() if not torch.equal(value, old[name])}
+        assert moved
+        assert moved <= set(job.network.state_of(trainable))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"augmentation": Augmentation(noise=0.1, gain=0.1, shift=0.1, mask_time=0.2)},
+        {"regularization": Regularization(weight_decay=0.1, dropout=0.2, label_smoothing=0.1, mixup=0.5)},
+        {"regularization": Regularization(channel_dropout=0.3)},
+    ],
+)
+def test_what_changes_steps(settings: dict[str, Any]) -> None:
+    """Augmentation and regularization draw from each member's own streams."""
+    compare(jobs(ModelSpec("fcn", "stacked", 0.05), signals(), epochs=2, batch_size=6, **settings))
+
+
+def test_weighted_windows() -> None:
+    """Importance weights are a member's own."""
+    made = jobs(ModelSpec("fcn", "weighted", 0.05), signals(), epochs=2, batch_size=6)
+    rng = np.random.default_rng(0)
+    weighted = [replace(job.stage, weights=rng.random(len(job.stage.train) + len(job.stage.validation))) for job in made]
+    compare([replace(job, stage=stage) for job, stage in zip(made, weighted, strict=True)])
+
+
+def test_members_end_at_their_own_epochs() -> None:
+    """The cases above are no test of stopping if all members stop together."""
+    made = jobs(ModelSpec("fcn", width=0.05), signals(), epochs=12, patience=2, plateau_patience=1, batch_size=6, learning_rate=0.02)
+    accounts = compare(made)
+    assert len({len(account.curve) for account in accounts}) > 1
+    assert len({account.steps for account in accounts}) > 1
+    assert any(account.curve[-1]["learning_rate"] < account.curve[0]["learning_rate"] for account in accounts)
+
+
+def test_a_nan_ends_its_member_alone() -> None:
+    """The others go on as if nothing had happened."""
+    made, ended = jobs(ModelSpec("fcn", width=0.05), signals(), epochs=3, batch_size=6), []
+    train_stack(made, lambda number, end: ended.append((number, type(end))))
+    broken = jobs(ModelSpec("fcn", width=0.05), signals(), epochs=3, batch_size=6)
+    with torch.no_grad():
+        next(broken[1].network.parameters()).fill_(torch.nan)
+    found = train_stack(broken, lambda number, end: ended.append((number, type(end))))
+    assert isinstance(found[1], TrainingError)
+    assert "loss is nan in epoch 1" in str(found[1])
+    for number in (0, 2):
+        for name, value in broken[number].network.state_dict().items():
+            assert (made[number].network.state_dict()[name] - value).abs().max() < WITHOUT_EFFECT
+    assert ended[3] == (1, TrainingError)
+    assert {number for number, _ in ended[4:]} == {0, 2}
