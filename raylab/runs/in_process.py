@@ -3,17 +3,21 @@
 from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress
-from raylab.trials.run_trial import run_trial
-from raylab.trials.trial import Trial
+from raylab.trials.run_stack import run_stack
+from raylab.trials.run_trial import Outcome
+from raylab.trials.stacks import Unit
 from raylab.windows.dataset import Windows
 
 
-def run_in_process(trials: list[Trial], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
-    """Run the trials in the given order; their records and predictions are written to the run folder."""
-    progress.running = 1
-    for trial in trials:
-        outcome = run_trial(trial, windows[trial.windows], run.store)
+def run_in_process(units: list[Unit], windows: dict[str, Windows], run: RunFolder, progress: Progress, lease: Lease) -> None:
+    """Run the units in the given order; records and predictions of their trials are written to the run folder."""
+
+    def ended(outcome: Outcome) -> None:
         lease.check()
         run.write_outcome(outcome, "here")
         progress.add(outcome.record)
+
+    for unit in units:
+        progress.running = len(unit.trials)
+        run_stack(unit, windows[unit.trials[0].windows], run.store, ended)
     progress.running = 0

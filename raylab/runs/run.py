@@ -24,6 +24,7 @@ from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets, plan
+from raylab.trials.stacks import units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
@@ -202,12 +203,13 @@ class _RunContext:
         )
         if pending:
             windows = {source: read_source(self.root, source) for source in {trial.windows for trial in pending}}
-            progress = Progress(len(pending), self.log)
+            progress, units = Progress(len(pending), self.log), units_of(trials, pending)
+            run.store.forget_failures({stage for trial in pending for stage in trial.stages})
             if self.executor == "ray":
                 connect(self.address)
-                sweep(pending, windows, run, self.study.resources, progress, self.lease)
+                sweep(units, windows, run, self.study.resources, progress, self.lease)
             else:
-                run_in_process(pending, windows, run, progress, self.lease)
+                run_in_process(units, windows, run, progress, self.lease)
         self.lease.check()
         run.finalize(keys)
 

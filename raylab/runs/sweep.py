@@ -23,7 +23,9 @@ from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
-from raylab.trials.run_trial import Outcome, run_trial
+from raylab.trials.run_stack import run_stack
+from raylab.trials.run_trial import Outcome
+from raylab.trials.stacks import Unit, unit_key
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
@@ -32,34 +34,36 @@ from raylab.windows.dataset import Windows
 def trainable(
     config: dict[str, Any], windows: dict[str, Any], run: str, per_worker: dict[str, float], plugins: tuple[Plugin, ...] = ()
 ) -> None:
-    """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
+    """Run a trial, or a stack of trials; Tune calls this function (a "trainable" in its words) with the unit as ``config``.
+
+    Each trial's end is a report of its own, with ``finished``; so is every other event, with the key of its ``trial``.
 
     Args:
-        config: ``trial``, made by the trial's ``as_config``.
+        config: made by the unit's ``as_config``.
         windows: by the path of each dataset's windows, their reference in the object store.
         run: URI of the run folder.
         per_worker: resources of each worker of a trial: cpu, gpu.
         plugins: that the driver has entered.
     """
     enter_same(plugins)
-    trial = Trial.from_config(config["trial"])
-    folder = RunFolder(run)
+    unit = Unit.from_config(config)
+    folder, trial = RunFolder(run), unit.trials[0]
+
+    def ended(outcome: Outcome) -> None:
+        try:
+            folder.write_outcome(outcome, ray.util.get_node_ip_address())
+        except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
+            outcome.fail(error)
+        fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
+        row = {name: fields[name] for name in trial.labels}
+        tune.report({**fields, "row": row, "stage": "", "stage_done": "", "curve": [], "finished": True})
+
     if trial.workers > 1:
-        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins)
-    else:
-        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"])
-    try:
-        folder.write_outcome(outcome, ray.util.get_node_ip_address())
-    except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
-        outcome.fail(error)
-    fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report({**fields, "row": trial.labels, "stage": "", "stage_done": "", "curve": [], "finished": True})
-
-
-def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float) -> Outcome:
-    cuda = bool(gpu) and torch.cuda.is_available()
-    with limit_gpu_memory(gpu if cuda else 0):
-        return run_trial(trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report)
+        ended(run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins))
+        return
+    cuda = bool(per_worker["gpu"]) and torch.cuda.is_available()
+    with limit_gpu_memory(per_worker["gpu"] if cuda else 0):
+        run_stack(unit, ray.get(windows[trial.windows]), folder.store, ended, "cuda" if cuda else "cpu", tune.report)
 
 
 def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
@@ -69,15 +73,16 @@ def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
 
 
 def sweep(
-    trials: list[Trial], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
+    units: list[Unit], windows: dict[str, Windows], run: RunFolder, resources: Resources, progress: Progress, lease: Lease
 ) -> None:
-    """Run the trials on the connected cluster; their records and predictions are written to the run folder."""
+    """Run the units on the connected cluster; records and predictions of their trials are written to the run folder."""
+    trials = [trial for unit in units for trial in unit.trials]
     refs = {name: shared(name, data) for name, data in windows.items()}
     if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
-    stage_scheduler = StageScheduler(trials, run.store.hashes())
+    stage_scheduler = StageScheduler(units, run.store.hashes())
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
     function = tune.with_parameters(trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered())
@@ -88,10 +93,10 @@ def sweep(
                 search_alg=stage_scheduler,
                 scheduler=FIFO(),
                 num_samples=-1,
-                max_concurrent_trials=min(slots(per_trial), len(trials)),  # a cluster may claim to grow without limit
+                max_concurrent_trials=min(slots(per_trial), len(units)),  # a cluster may claim to grow without limit
                 reuse_actors=True,
-                trial_name_creator=lambda trial: trial.config["trial"]["key"],
-                trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
+                trial_name_creator=lambda trial: unit_key(trial.config),
+                trial_dirname_creator=lambda trial: unit_key(trial.config),
             ),
             run_config=tune.RunConfig(
                 name=start,

@@ -205,10 +205,26 @@ class Unit:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Unit":
         """The unit from the values that ``as_config`` gave."""
-        if "trial" in config:
-            return cls((Trial.from_config(config["trial"]),))
-        company = tuple(Trial.from_config(trial) for trial in config["stack"]["trials"])
-        return cls(tuple(trial for trial in company if trial.key in config["stack"]["run"]), company)
+        trials = tuple(Trial.from_config(trial) for trial in configs_of(config))
+        return cls(trials, tuple(Trial.from_config(trial) for trial in config.get("stack", {}).get("trials", ())))
+
+
+def configs_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The configs of the trials that a unit's config runs."""
+    if "trial" in config:
+        return [config["trial"]]
+    return [trial for trial in config["stack"]["trials"] if trial["key"] in config["stack"]["run"]]
+
+
+def is_stack(config: dict[str, Any]) -> bool:
+    """Whether a unit's config is that of several trials."""
+    return "stack" in config
+
+
+def unit_key(config: dict[str, Any]) -> str:
+    """``Unit.key`` from a unit's config."""
+    trial = configs_of(config)[0]
+    return str(trial.get("unit") or trial["key"])
 
 
 def units_of(plan: Sequence[Trial], pending: Sequence[Trial]) -> list[Unit]:

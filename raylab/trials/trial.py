@@ -1,7 +1,7 @@
 """A trial as a record: dataset, label, model, technique, variant, target and seed, and the stages that it needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raylab.hashing import hash_record
@@ -80,6 +80,11 @@ class Trial:
             "participant": self.target,
             "seed": self.seed,
         }
+
+    @property
+    def without_stacks(self) -> "Trial":
+        """The trial as it would be planned alone."""
+        return replace(self, stacks=(), unit="")
 
     @property
     def best_params_text(self) -> str:
