@@ -1,6 +1,7 @@
 """Which stages share a stack, and that a stack of trials gives what its plan says however it is run."""
 
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def stacked(**changes: Any) -> Study:
     return small(**{"protocol": STACKED, "resources": {"stack": 3}, **changes})
 
 
+def reference(**changes: Any) -> Study:
+    """The same study without stacks."""
+    return small(**{"protocol": {**STACKED, "numerics": "reference"}, **changes})
+
+
 def planned(study: Study, cohort: Path) -> list[Trial]:
     return list(plan(study, indexes_of(study, str(cohort))))
 
@@ -44,24 +50,21 @@ def test_stages_of_one_shape_share_a_stack(cohort: Path) -> None:
 
 def test_a_composition_is_part_of_a_stages_hash(cohort: Path) -> None:
     """Another size, or another numerics, gives other hashes; the reference's are what they are without any of this."""
-    reference, three = planned(small(), cohort), planned(stacked(), cohort)
+    alone, three = planned(reference(), cohort), planned(stacked(), cohort)
     two, one = planned(stacked(resources={"stack": 2}), cohort), planned(stacked(resources={"stack": 1}), cohort)
-    sets = [{stage for trial in trials for stage in trial.stages} for trials in (reference, three, two)]
+    sets = [{stage for trial in trials for stage in trial.stages} for trials in (alone, three, two)]
     assert not sets[0] & sets[1]
     assert not sets[1] & sets[2]
-    assert [trial.stages for trial in one] == [trial.stages for trial in reference]
+    assert [trial.stages for trial in one] == [trial.stages for trial in alone]
 
 
 def test_what_cannot_be_stacked_keeps_its_hash(cohort: Path) -> None:
     """A classical model, and a stage of another method: the first has its reference hashes, the second follows a stacked base."""
-    techniques = ["non_personalized", "head_map"]
-    given = {"models": [{"encoder": "fcn", "width": 1 / 64}], "techniques": techniques}
-    alone = [trial for trial in planned(stacked(models=[{"encoder": "lda"}], techniques=["non_personalized"]), cohort)]
-    assert [trial.stages for trial in alone] == [
-        trial.stages for trial in planned(small(models=[{"encoder": "lda"}], techniques=["non_personalized"]), cohort)
-    ]
-    trials = [trial for trial in planned(stacked(**given), cohort) if trial.technique == "head_map"]
-    assert all(trial.stacks[0] and not trial.stacks[1] for trial in trials)
+    lda: dict[str, Any] = {"models": [{"encoder": "lda"}], "techniques": ["non_personalized"]}
+    expected = planned(reference(**lda), cohort)
+    assert [trial.stages for trial in planned(stacked(**lda), cohort)] == [trial.stages for trial in expected]
+    trials = planned(stacked(techniques=["non_personalized", "head_map"]), cohort)
+    assert all(trial.stacks[0] and not trial.stacks[1] for trial in trials if trial.technique == "head_map")
 
 
 def run(study: Study, cohort: Path, out: Path, **more: Any) -> Any:
@@ -103,7 +106,7 @@ def test_another_order_gives_the_same_bits(finished: Path, cohort: Path, tmp_pat
 def test_what_is_lost_or_damaged_comes_back_to_the_bit(finished: Path, cohort: Path, tmp_path: Path) -> None:
     """A fold's base is damaged, its trials are lost: its stack is trained again, and only what was lost is stored."""
     out = tmp_path / "lost"
-    run(stacked(), cohort, out)
+    shutil.copytree(finished, out)
     trial = planned(stacked(), cohort)[1]
     base = out / "stages" / f"{trial.stages[0]}.safetensors"
     content = base.read_bytes()
@@ -129,8 +132,8 @@ def test_a_run_that_ends_in_the_middle_goes_on(finished: Path, cohort: Path, tmp
 
 def test_a_fold_that_fails_leaves_its_stack(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss that is not finite in one fold's base: its trials fail, each with the cause, and the others of the stack end well."""
-    out, broken = tmp_path / "nan", planned(stacked(), cohort)[1]
-    study, index = stacked(), next(iter(indexes_of(stacked(), str(cohort)).values()))
+    out, study = tmp_path / "nan", stacked(techniques=["non_personalized", "head_map", {"name": "fine_tuning", "layers": "last", "budget": 0.2}])
+    broken, index = planned(study, cohort)[1], next(iter(indexes_of(study, str(cohort)).values()))
     stage = stages_of(broken, index)[1][0]
     plain = loop.refuse_nonfinite
 
