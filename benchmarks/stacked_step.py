@@ -6,6 +6,7 @@ of a step does not depend on what is in them.
 
 import time
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def _jobs(spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[st
     signals = Signals({name: rng.standard_normal((WINDOWS, n, 1), dtype=np.float32) for name, n in WRIST.items()})
     classes = rng.integers(0, 2, WINDOWS).astype(np.int8)
     shapes = {name: (n, 1) for name, n in WRIST.items()}
-    hyper = Hyperparameters(epochs=1, batch_size=batch, batch_share=1.0)
+    hyper = Hyperparameters(epochs=2, batch_size=batch, batch_share=1.0)
     jobs = []
     for member in range(members):
         draws = FoldSeeds(member, "made", "stress", "P")
@@ -44,8 +45,20 @@ def _jobs(spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[st
     return jobs
 
 
-def _alone(job: Job, network: Network) -> None:
-    train(network, job.signals, job.classes.astype(np.int8), job.stage, job.draws, CPU)
+def _epoch_of_one(job: Job, network: Network) -> float:
+    """CPU seconds of the second epoch: the first one warms up, and what comes before it is done once a stage."""
+    ends: list[float] = []
+    classes = job.classes.astype(np.int8)
+    train(network, job.signals, classes, job.stage, job.draws, CPU, on_epoch=lambda epoch: ends.append(time.process_time()))
+    return ends[1] - ends[0]
+
+
+def _epoch_of_all(jobs: list[Job]) -> float:
+    """The same of a stack."""
+    ends: list[float] = []
+    first = replace(jobs[0], on_epoch=lambda epoch: ends.append(time.process_time()))
+    train_stack([first, *jobs[1:]])
+    return ends[1] - ends[0]
 
 
 def measure(spec: ModelSpec, members: int, batch: int, steps: int, repeats: int, frees: tuple[str, ...] = ("trunk", "head")) -> dict[str, float]:
@@ -56,18 +69,14 @@ def measure(spec: ModelSpec, members: int, batch: int, steps: int, repeats: int,
     """
     alone, stacked, difference = [], [], 0.0
     with one_thread():
-        for repeat in range(repeats + 1):  # the first is not counted: it warms up
+        for repeat in range(repeats + (repeats > 1)):  # the first is not counted: it warms up
             jobs = _jobs(spec, members, batch, steps, frees)
             networks = [deepcopy(job.network) for job in jobs]
-            began = time.process_time()
-            for job, network in zip(jobs, networks, strict=True):
-                _alone(job, network)
-            middle = time.process_time()
-            train_stack(jobs)
-            ended = time.process_time()
-            if repeat:
-                alone.append((middle - began) * 1e3 / members / steps)
-                stacked.append((ended - middle) * 1e3 / members / steps)
+            one_by_one = sum(_epoch_of_one(job, network) for job, network in zip(jobs, networks, strict=True))
+            at_once = _epoch_of_all(jobs)
+            if repeat or repeats == 1:
+                alone.append(one_by_one * 1e3 / members / steps)
+                stacked.append(at_once * 1e3 / members / steps)
             difference = max(difference, *(_difference(job.network, network) for job, network in zip(jobs, networks, strict=True)))
     return {**paired(alone, stacked), "difference": difference}
 

@@ -52,7 +52,8 @@ class StackedNetwork:
         self.members = Members(list(generators))
         self.network = deepcopy(networks[0])
         _convert(self.network, self.members)
-        self._hold({name: torch.stack([n.state_dict()[name] for n in networks]) for name in networks[0].state_dict()})
+        states = [network.state_dict() for network in networks]
+        self._hold({name: torch.stack([state[name] for state in states]) for name in states[0]})
         towers = getattr(self.network.trunk, "towers", {})
         for name, tower in towers.items():
             tower.register_forward_pre_hook(partial(_enter, self.members, name))

@@ -155,17 +155,12 @@ class _StackedLoop:
         """Copy the weights of these members: the next step changes them."""
         if not positions:
             return
-        state = {name: value for name, value in self.network.state_dict().items() if name in self._trained}
+        state = self.network.state_of(self.stage.trainable)
         if not self.best:
             self.best = {name: value.clone() for name, value in state.items()}
-        index = torch.tensor(positions, device=self.device)
+        index = torch.tensor(positions)
         for name, value in state.items():
             self.best[name][index] = value[index]
-
-    @property
-    def _trained(self) -> set[str]:
-        """Full names of what the stage stores."""
-        return set(self.members[0].job.network.state_of(self.stage.trainable))
 
     def _end(self, positions: list[int]) -> None:
         """Take members out of the stack: their networks get their best weights, and the others go on in a smaller one."""
@@ -178,10 +173,11 @@ class _StackedLoop:
         self.members = [self.members[k] for k in rest]
         if not positions or not rest:
             return
-        index = torch.tensor(rest, device=self.device)
+        index = torch.tensor(rest)
         self.stacked.keep(rest)
         self.inputs = self.inputs.keep(rest)
-        self.best = {name: value[index] for name, value in self.best.items()}
+        self.best = {name: value[index] for name, value in self.best.items()}  # on the processor
+        index = index.to(self.device)
         self._take_parameters([(m[index], v[index]) for m, v in self.moments])
 
     def _finish(self, member: _Member, best: dict[str, Tensor]) -> End:
