@@ -8,13 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import typer
+
 PACKAGES = ("torch", "numpy", "ray")
 
 
 def processor() -> str:
     """The processor's name, as Linux gives it."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return f"{names[0]} x {len(names)}" if names else platform.processor()
 
 
@@ -43,4 +49,4 @@ def append(path: Path, benchmark: str, settings: dict[str, Any], measured: dict[
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    print(json.dumps({**settings, **measured}))
+    typer.echo(json.dumps({**settings, **measured}))

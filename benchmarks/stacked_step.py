@@ -22,8 +22,8 @@ from raylab.training.batches import Signals
 from raylab.training.job import CPU, Job
 from raylab.training.loop import job_of, train
 from raylab.training.protocol import Hyperparameters
-from raylab.training.stage_hash import PlannedStage
 from raylab.training.stacked import train_stack
+from raylab.training.stage_hash import PlannedStage
 from raylab.trials.run_trial import one_thread
 
 WRIST = {"ACC x": 320, "ACC y": 320, "ACC z": 320, "BVP": 640, "EDA": 40, "TEMP": 40}
@@ -61,7 +61,9 @@ def _epoch_of_all(jobs: list[Job]) -> float:
     return ends[1] - ends[0]
 
 
-def measure(spec: ModelSpec, members: int, batch: int, steps: int, repeats: int, frees: tuple[str, ...] = ("trunk", "head")) -> dict[str, float]:
+def measure(
+    spec: ModelSpec, members: int, batch: int, steps: int, repeats: int, frees: tuple[str, ...] = ("trunk", "head")
+) -> dict[str, float]:
     """CPU milliseconds of a fold's step, alone (``plain``) and stacked (``ours``), and how far their weights are apart.
 
     Returns:
@@ -77,7 +79,9 @@ def measure(spec: ModelSpec, members: int, batch: int, steps: int, repeats: int,
             if repeat or repeats == 1:
                 alone.append(one_by_one * 1e3 / members / steps)
                 stacked.append(at_once * 1e3 / members / steps)
-            difference = max(difference, *(_difference(job.network, network) for job, network in zip(jobs, networks, strict=True)))
+            difference = max(
+                difference, *(_difference(job.network, network) for job, network in zip(jobs, networks, strict=True))
+            )
     return {**paired(alone, stacked), "difference": difference}
 
 
@@ -102,7 +106,14 @@ def step(
     torch.set_num_threads(1)
     for name in encoder.split(","):
         for factor in width.split(","):
-            settings = {"encoder": name, "fusion": fusion, "width": float(factor), "members": members, "batch": batch, "steps": steps}
+            settings = {
+                "encoder": name,
+                "fusion": fusion,
+                "width": float(factor),
+                "members": members,
+                "batch": batch,
+                "steps": steps,
+            }
             frees = ("head",) if head else ("trunk", "head")
             measured = measure(ModelSpec(name, fusion, float(factor)), members, batch, steps, repeats, frees)
             append(results, "step", {**settings, "repeats": repeats, "frees": "+".join(frees)}, measured)

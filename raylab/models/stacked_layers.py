@@ -189,7 +189,9 @@ class StackedLayerNorm(Layer, nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(batch x K, ..., features)."""
         weight, bias = self.members.of(self.weight), self.members.of(self.bias)
-        normalized = F.layer_norm(x, self.normalized_shape, eps=self.eps).view(-1, len(weight), x[0, ..., 0].numel(), x.shape[-1])
+        normalized = F.layer_norm(x, self.normalized_shape, eps=self.eps).view(
+            -1, len(weight), x[0, ..., 0].numel(), x.shape[-1]
+        )
         return (normalized * weight[:, None] + bias[:, None]).view(x.shape)
 
 
@@ -263,7 +265,9 @@ class StackedLSTM(Layer):
             inputs.append(steps.flip(2) if suffix else steps)
             recurrent.append(of(getattr(self, f"weight_hh_l0{suffix}")).transpose(1, 2))
         valid_steps = None if mask is None else mask.view(-1, k, length, 1).transpose(0, 1)
-        out = _recurrence(torch.cat(inputs), torch.cat(recurrent), None if valid_steps is None else self._directions(valid_steps))
+        out = _recurrence(
+            torch.cat(inputs), torch.cat(recurrent), None if valid_steps is None else self._directions(valid_steps)
+        )
         parts = [part.flip(2) if i else part for i, part in enumerate(out.split(k))]
         return torch.cat(parts, dim=3).transpose(0, 1).reshape(len(x), length, -1), None
 

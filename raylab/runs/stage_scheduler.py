@@ -87,7 +87,9 @@ class StageScheduler(Searcher):
         """
         unit = self.units[self._running.pop(trial_id)]
         for stage in list(self._owned[unit.key]):
-            trial = next((trial for trial in unit.trials if stage in trial.stages and trial.key in self._causes), unit.trials[0])
+            trial = next(
+                (trial for trial in unit.trials if stage in trial.stages and trial.key in self._causes), unit.trials[0]
+            )
             why = self._causes.get(trial.key, cause)
             self._block(stage, f"stage {stage} was not trained: trial {trial.key} failed ({why})")
 

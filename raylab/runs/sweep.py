@@ -52,7 +52,9 @@ def trainable(
     def ended(outcome: Outcome) -> None:
         try:
             folder.write_outcome(outcome, ray.util.get_node_ip_address())
-        except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
+        except (
+            OSError
+        ) as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
             outcome.fail(error)
         fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
         row = {name: fields[name] for name in trial.labels}

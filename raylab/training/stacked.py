@@ -3,8 +3,8 @@
 What ``raylab.training.gradient.Loop`` does for one training is done here for K, with the same draws: every member has its own windows, shuffles,
 dropout, number of steps, learning rate, plateau, early stopping and best weights. Members differ in which windows they see, never in the shape
 of what is computed, so one operation serves all. Nothing flows between members: a member's sums are its own, in an order that the stack's
-composition decides. So the weights equal those of a training alone up to the order of summation (1e-10 in double precision, tests/training/test_stacked.py), and are
-equal to the bit for equal compositions.
+composition decides. So the weights equal those of a training alone up to the order of summation (1e-10 in double precision:
+``tests/training/test_stacked.py``), and are equal to the bit for equal compositions.
 """
 
 from collections import defaultdict
@@ -244,7 +244,11 @@ class _StackedLoop:
         used = [i for i, parameter in enumerate(self.parameters) if parameter.grad is not None]
         grads = [grad for parameter in self.parameters if (grad := parameter.grad) is not None]
         if alike:
-            whole = [parameter.detach() for parameter in self.parameters], [m for m, _ in self.moments], [v for _, v in self.moments]
+            whole = (
+                [parameter.detach() for parameter in self.parameters],
+                [m for m, _ in self.moments],
+                [v for _, v in self.moments],
+            )
             self._adam(members[0], grads, *([column[i] for i in used] for column in whole))
             for member in members[1:]:
                 member.step += 1
@@ -253,13 +257,25 @@ class _StackedLoop:
         for k, member in zip(positions, members, strict=True):
             self._adam(member, list(by_member[k]), *([column[i] for i in used] for column in self.views[k]))
 
-    def _adam(self, member: _Member, grads: list[Tensor], values: list[Tensor], first: list[Tensor], second: list[Tensor]) -> None:
+    def _adam(
+        self, member: _Member, grads: list[Tensor], values: list[Tensor], first: list[Tensor], second: list[Tensor]
+    ) -> None:
         """torch's fused Adam, or AdamW if weights decay, as ``torch.optim`` calls it for an ordinary training."""
         update = torch._fused_adamw_ if self.decay else torch._fused_adam_
         member.step += 1
         steps, settings = [member.step] * len(values), {"lr": member.rate, "beta1": BETAS[0], "beta2": BETAS[1]}
         update(
-            values, grads, first, second, [], steps, weight_decay=self.decay, eps=ADAM_EPSILON, amsgrad=False, maximize=False, **settings
+            values,
+            grads,
+            first,
+            second,
+            [],
+            steps,
+            weight_decay=self.decay,
+            eps=ADAM_EPSILON,
+            amsgrad=False,
+            maximize=False,
+            **settings,
         )
 
     def _validation_losses(self) -> list[float]:

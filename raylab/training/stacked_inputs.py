@@ -30,7 +30,9 @@ class StackedInputs:
         self.y = torch.stack([own.y for own in self.inputs])
         weights = [own.weights for own in self.inputs if own.weights is not None]
         self.weights = torch.stack(weights) if weights else None
-        self.features = None if first.features is None else torch.cat([own.features for own in self.inputs if own.features is not None])
+        self.features = (
+            None if first.features is None else torch.cat([own.features for own in self.inputs if own.features is not None])
+        )
         counts = [0 if own.features is None else len(own.features) for own in self.inputs]
         self.offsets = np.concatenate([[0], np.cumsum(counts)])[:-1]
 
@@ -38,16 +40,16 @@ class StackedInputs:
         """Those of some of the members."""
         return StackedInputs([self.inputs[k] for k in positions], self.resident)
 
-    def for_step(self, positions: Sequence[int], rows: RowIds, members: Members) -> tuple[Tensor | Batch, Targets, Tensor | None]:
+    def for_step(
+        self, positions: Sequence[int], rows: RowIds, members: Members
+    ) -> tuple[Tensor | Batch, Targets, Tensor | None]:
         """As ``Inputs.for_step``; tells the dropout how long each member's own batch is."""
         if self.changed:
             return self._each_by_itself(positions, rows, members)
         inputs = self.of(positions, rows)
         if isinstance(inputs, Batch) and inputs.lengths:
             shape = rows.shape
-            members.longest = {
-                name: n.view(shape).amax(dim=0).clamp(min=1).tolist() for name, n in inputs.lengths.items()
-            }
+            members.longest = {name: n.view(shape).amax(dim=0).clamp(min=1).tolist() for name, n in inputs.lengths.items()}
         return inputs, Targets(self._of_rows(self.y, positions, rows), weight=self._weights(positions, rows)), None
 
     def of(self, positions: Sequence[int], rows: RowIds) -> Tensor | Batch:
@@ -74,7 +76,12 @@ class StackedInputs:
     def _each_by_itself(
         self, positions: Sequence[int], rows: RowIds, members: Members
     ) -> tuple[Tensor | Batch, Targets, Tensor | None]:
-        parts = [self.inputs[k].for_step(rows[:, j].copy(), ) for j, k in enumerate(positions)]
+        parts = [
+            self.inputs[k].for_step(
+                rows[:, j].copy(),
+            )
+            for j, k in enumerate(positions)
+        ]
         inputs, targets, kept = zip(*parts, strict=True)
         first = targets[0]
         together = Targets(

@@ -17,14 +17,14 @@ from raylab.training.batches import Signals
 from raylab.training.job import Epoch, Job, TrainingError
 from raylab.training.loop import job_of
 from raylab.training.resident import Resident
+from raylab.training.stacked import End, train_stack
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.training.stage_store import StageStore
 from raylab.training.stage_tree import Stages, path_to
-from raylab.training.stacked import End, train_stack
 from raylab.training.staged_model import StagedModel
 from raylab.training.worker_group import ALONE
 from raylab.trials.plan import stages_of
-from raylab.trials.run_trial import REPORT_EVERY_S, Outcome, OnStageBatch, Report, one_thread, run_trial, without_result
+from raylab.trials.run_trial import REPORT_EVERY_S, OnStageBatch, Outcome, Report, one_thread, run_trial, without_result
 from raylab.trials.stacks import Unit, compositions_of, with_stacked_hashes
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
@@ -102,7 +102,9 @@ class _Stack:
     trained: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, unit: Unit, windows: Windows, store: StageStore, device: torch.device, report: Report, on_batch: OnStageBatch) -> "_Stack":
+    def of(
+        cls, unit: Unit, windows: Windows, store: StageStore, device: torch.device, report: Report, on_batch: OnStageBatch
+    ) -> "_Stack":
         planned = []
         for trial in unit.company:
             context, alone = stages_of(trial.without_stacks, windows.index)
@@ -132,7 +134,9 @@ class _Stack:
         signals = Signals(self.windows.signals, self.windows.lengths).channels(self.unit.trials[0].channels)
         resident = Resident.of(signals, self.device) if to_train else None
         for members, missing in to_train:
-            _Composition(self, [(self.planned[number], place) for number, place in members], missing, run, signals, resident).train()
+            _Composition(
+                self, [(self.planned[number], place) for number, place in members], missing, run, signals, resident
+            ).train()
 
     def _is_missing(self, stage: str) -> bool:
         """Whether the store lacks the stage, or has a damaged file; not if its training is known to fail."""
@@ -264,6 +268,11 @@ class _Recorder:
 
     def _emit(self, done: bool) -> None:
         assert self.trial is not None
-        event = {"trial": self.trial.key, "stage": self.stage.name, "stage_done": self.stage.hash if done else "", "reused": False}
+        event = {
+            "trial": self.trial.key,
+            "stage": self.stage.name,
+            "stage_done": self.stage.hash if done else "",
+            "reused": False,
+        }
         self.stack.report({**event, "curve": self.unsent, "windows": len(self.unsent) * len(self.stage.received)})
         self.unsent = []

@@ -70,7 +70,14 @@ class Outcome:
 
 def without_result(trial: Trial, error: Exception, device: str) -> Outcome:
     """The failed outcome of a trial that this error, not its own code, ended."""
-    record = {**trial.labels, "trial": trial.key, "device": device, "epochs": 0, "windows_trained": 0, "stages": list(trial.stages)}
+    record = {
+        **trial.labels,
+        "trial": trial.key,
+        "device": device,
+        "epochs": 0,
+        "windows_trained": 0,
+        "stages": list(trial.stages),
+    }
     outcome = Outcome("failed", {**record, "stages_reused": 0, "seconds": 0.0, "ended": time.time()})
     outcome.fail(error)
     outcome.record["traceback"] = "".join(traceback.format_exception(error))

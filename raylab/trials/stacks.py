@@ -10,6 +10,7 @@ have alone.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from raylab.hashing import hash_record
@@ -106,7 +107,9 @@ def with_stacks(trials: Iterable[Trial], kinds_of: Callable[[Trial], list[StageK
             at = [(kinds[depth], own) for (_, kinds), own in zip(members, hashes, strict=True) if depth < len(kinds)]
             _compose(at, compositions)
             for kind, own in at:
-                own[kind.hash] = stacked_hash(kind.hash, kind.parent, own[kind.parent], compositions[kind.hash, own[kind.parent]])
+                own[kind.hash] = stacked_hash(
+                    kind.hash, kind.parent, own[kind.parent], compositions[kind.hash, own[kind.parent]]
+                )
         unit = hash_record([planned[position].key for position in positions], 16)
         for (position, kinds), own in zip(members, hashes, strict=True):
             digests = tuple(compositions[kind.hash, own[kind.parent]] for kind in kinds)
@@ -128,7 +131,7 @@ def _units_of(trials: Sequence[Trial], size: StackSize) -> list[list[int]]:
     for positions in cells.values():
         count = -(-len(positions) // stack_size(size, trials[positions[0]].model))
         bounds = [len(positions) * k // count for k in range(count + 1)]
-        units += [positions[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        units += [positions[low:high] for low, high in pairwise(bounds)]
     return units
 
 
@@ -262,9 +265,7 @@ def _company(unit: Sequence[Trial], composed: dict[str, dict[str, Trial]]) -> li
     return company
 
 
-def compositions_of(
-    company: Sequence[Trial], alone: Sequence[Sequence[PlannedStage]]
-) -> dict[str, list[tuple[int, int]]]:
+def compositions_of(company: Sequence[Trial], alone: Sequence[Sequence[PlannedStage]]) -> dict[str, list[tuple[int, int]]]:
     """The compositions of these trials' stages: for each its members, as (trial, place among its stages); earlier stages first.
 
     Args:
@@ -281,5 +282,7 @@ def compositions_of(
                 found.setdefault(trial.stacks[place], {}).setdefault((stages[place].hash, stage.parent), (number, place))
     for composition, members in found.items():
         if _digest(members) != composition:
-            raise TrainingError("this worker's plan of a stack differs from the driver's: raylab versions or windows differ between machines")
+            raise TrainingError(
+                "this worker's plan of a stack differs from the driver's: raylab versions or windows differ between machines"
+            )
     return {composition: [members[identity] for identity in sorted(members)] for composition, members in found.items()}

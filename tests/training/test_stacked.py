@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-from builders.training import CPU, TRUNK_HEAD, context_of, copied, staged
+from builders.training import CPU, TRUNK_HEAD, copied, staged
 from builders.windows import make_windows
+
 from raylab.folds.fold import Fold
 from raylab.models.network import ModelSpec, Network, build
 from raylab.models.registry import ENCODERS, FUSIONS
@@ -24,7 +24,7 @@ from raylab.training.stacked import train_stack
 
 WINDOWS = make_windows({f"P{i}": [0] * (9 + i) + [1] * (12 - i) for i in range(1, 7)}, length=16)
 EQUAL = 1e-10  # of weights of about 1
-# A convolution's bias before batch norm changes no output, so its gradient is rounding alone, of which Adam makes steps of about 1e-10; the running mean follows it.
+# A bias before batch norm changes no output, so its gradient is rounding alone, of which Adam makes steps of about 1e-10; the running mean follows.
 WITHOUT_EFFECT = 1e-8
 
 
@@ -37,7 +37,12 @@ def signals(lengths: bool = False) -> Signals:
 
 
 def jobs(
-    spec: ModelSpec, given: Signals, adapter: bool = False, trainable: Sequence[str] = TRUNK_HEAD, validate: bool = True, **hyper: Any
+    spec: ModelSpec,
+    given: Signals,
+    adapter: bool = False,
+    trainable: Sequence[str] = TRUNK_HEAD,
+    validate: bool = True,
+    **hyper: Any,
 ) -> list[Job]:
     """Three folds: other targets, unequal numbers of windows to train and to validate on, other draws."""
     made = []
@@ -46,7 +51,12 @@ def jobs(
         fold = Fold(WINDOWS.index, "stress", f"P{number + 1}", number)
         rows = fold.windows_of([f"P{k}" for k in range(1, 7) if k != number + 1])
         rows = rows[np.random.default_rng(number).permutation(len(rows))]
-        stage = staged(np.sort(rows[15 : 41 + 3 * number]), np.sort(rows[: 7 + number]) if validate else rows[:0], tuple(trainable), **hyper)
+        stage = staged(
+            np.sort(rows[15 : 41 + 3 * number]),
+            np.sort(rows[: 7 + number]) if validate else rows[:0],
+            tuple(trainable),
+            **hyper,
+        )
         network = build(spec, shapes, 2, adapter, fold.draws).double()
         people = WINDOWS.index.participant_index
         made.append(job_of(network, given, fold.y, stage, fold.draws, CPU, people=people))
@@ -133,7 +143,9 @@ def test_weighted_windows() -> None:
 
 def test_members_end_at_their_own_epochs() -> None:
     """The cases above are no test of stopping if all members stop together."""
-    made = jobs(ModelSpec("fcn", width=0.05), signals(), epochs=12, patience=2, plateau_patience=1, batch_size=6, learning_rate=0.02)
+    made = jobs(
+        ModelSpec("fcn", width=0.05), signals(), epochs=12, patience=2, plateau_patience=1, batch_size=6, learning_rate=0.02
+    )
     accounts = compare(made)
     assert len({len(account.curve) for account in accounts}) > 1
     assert len({account.steps for account in accounts}) > 1

@@ -132,7 +132,10 @@ def test_a_run_that_ends_in_the_middle_goes_on(finished: Path, cohort: Path, tmp
 
 def test_a_fold_that_fails_leaves_its_stack(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss that is not finite in one fold's base: its trials fail, each with the cause, and the others of the stack end well."""
-    out, study = tmp_path / "nan", stacked(techniques=["non_personalized", "head_map", {"name": "fine_tuning", "layers": "last", "budget": 0.2}])
+    out, study = (
+        tmp_path / "nan",
+        stacked(techniques=["non_personalized", "head_map", {"name": "fine_tuning", "layers": "last", "budget": 0.2}]),
+    )
     broken, index = planned(study, cohort)[1], next(iter(indexes_of(study, str(cohort)).values()))
     stage = stages_of(broken, index)[1][0]
     plain = loop.refuse_nonfinite
