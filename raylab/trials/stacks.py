@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from raylab.hashing import hash_record
 from raylab.models.network import ModelSpec
-from raylab.models.registry import ENCODERS, VERSIONS
+from raylab.models.registry import can_stack
 from raylab.training.job import TrainingError
 from raylab.training.stage_hash import PlannedStage, TrainingContext
 from raylab.trials.trial import Trial
@@ -48,19 +48,14 @@ def stage_kinds(context: TrainingContext, stages: Sequence[PlannedStage], window
     Args:
         windows: the trial's: members of a stack gather from the same windows.
     """
-    kinds: dict[str, str] = {"": "initial weights"}
+    kinds, model = {"": "initial weights"}, context.model
     for stage in stages:
-        can = bool(kinds[stage.parent]) and can_stack(context.model) and context.workers == 1 and _by_steps_alone(stage)
+        can = bool(kinds[stage.parent]) and can_stack(model.encoder, model.fusion) and context.workers == 1
+        can = (
+            can and not model.chooses_channels and _by_steps_alone(stage)
+        )  # networks of other channels are no groups of one operation
         kinds[stage.hash] = _kind(context, stage, windows) if can else ""
     return [StageKind(stage.hash, stage.parent, kinds[stage.hash]) for stage in stages]
-
-
-def can_stack(model: ModelSpec) -> bool:
-    """Whether networks of this model can be trained side by side: those of raylab's encoders and fusions can.
-
-    Of a plugin's code nothing is known, and networks that chose different channels are no groups of one operation.
-    """
-    return model.encoder in ENCODERS and not {model.encoder, model.fusion} & VERSIONS.keys() and not model.chooses_channels
 
 
 def _by_steps_alone(stage: PlannedStage) -> bool:
