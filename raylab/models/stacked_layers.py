@@ -70,6 +70,9 @@ class Layer(nn.Module):
 class StackedConv1d(Layer):
     """K convolutions as the groups of one."""
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, conv: nn.Conv1d, members: Members) -> None:
         super().__init__()
         self.members = members
@@ -150,6 +153,9 @@ class StackedBatchNorm(OwnNorm, Layer):
 
 class StackedLinear(Layer):
     """K dense layers as one batched product."""
+
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(self, linear: nn.Linear, members: Members) -> None:
         super().__init__()
@@ -245,6 +251,8 @@ class StackedAverage(WeightedAverage):
 class StackedLSTM(Layer):
     """K LSTMs of one layer: a batched product for each step, of both directions together if there are two."""
 
+    weight_ih_l0: Tensor
+
     def __init__(self, lstm: nn.LSTM, members: Members) -> None:
         super().__init__()
         self.members, self.units = members, lstm.hidden_size
@@ -265,10 +273,10 @@ class StackedLSTM(Layer):
             inputs.append(steps.flip(2) if suffix else steps)
             recurrent.append(of(getattr(self, f"weight_hh_l0{suffix}")).transpose(1, 2))
         valid_steps = None if mask is None else mask.view(-1, k, length, 1).transpose(0, 1)
-        out = _recurrence(
+        out = recurrence(
             torch.cat(inputs), torch.cat(recurrent), None if valid_steps is None else self._directions(valid_steps)
         )
-        parts = [part.flip(2) if i else part for i, part in enumerate(out.split(k))]
+        parts = [part.flip(2) if i else part for i, part in enumerate(torch.split(out, k))]
         return torch.cat(parts, dim=3).transpose(0, 1).reshape(len(x), length, -1), None
 
     def _directions(self, mask: Tensor) -> Tensor:
@@ -276,31 +284,8 @@ class StackedLSTM(Layer):
         return torch.cat([mask.flip(2) if suffix else torch.ones_like(mask) for suffix in self.suffixes])
 
 
-def _recurrence(inputs: Tensor, recurrent: Tensor, mask: Tensor | None) -> Tensor:
-    """Outputs (n, batch, length, units) of n LSTMs; the state stays 0 where the mask (n, batch, length, 1) is false.
-
-    Args:
-        inputs: (n, batch, length, 4 units), the gates' inputs with their biases: input, forget, cell, output.
-        recurrent: (n, units, 4 units).
-    """
-    n, batch, length, _ = inputs.shape
-    h = c = inputs.new_zeros(n, batch, recurrent.shape[1])
-    outputs = []
-    for step in range(length):
-        gates = inputs[:, :, step] if step == 0 else torch.baddbmm(inputs[:, :, step], h, recurrent)
-        i, f, g, o = gates.chunk(4, dim=2)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        if mask is not None:
-            h, c = h * mask[:, :, step], c * mask[:, :, step]
-        outputs.append(h)
-    return torch.stack(outputs, dim=2)
-
-
 class StackedBothWays(BothWays):
     """A bidirectional LSTM by masks: torch's packed sequences know nothing of members."""
-
-    lstm: nn.Module
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         mask = None if lengths is None else valid(x.shape[1], lengths.clamp(min=1))
@@ -312,6 +297,10 @@ class StackedBothWays(BothWays):
 
 class StackedAttention(Layer):
     """K self-attentions (``nn.MultiheadAttention`` with one packed weight), for the encoder layer below."""
+
+    in_proj_weight: Tensor
+    in_proj_bias: Tensor
+    out_proj: nn.Module
 
     def __init__(self, attention: nn.MultiheadAttention, members: Members, base: int) -> None:
         super().__init__()
@@ -333,6 +322,15 @@ class StackedAttention(Layer):
 
 class StackedEncoderLayer(nn.Module):
     """``nn.TransformerEncoderLayer`` with layer norm first and ReLU, out of stacked layers of the same names."""
+
+    self_attn: nn.Module
+    norm1: nn.Module
+    norm2: nn.Module
+    linear1: nn.Module
+    linear2: nn.Module
+    dropout: nn.Module
+    dropout1: nn.Module
+    dropout2: nn.Module
 
     def forward(self, x: Tensor, src_key_padding_mask: Tensor | None = None) -> Tensor:
         """(batch x K, length, units)."""

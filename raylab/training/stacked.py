@@ -263,19 +263,20 @@ class _StackedLoop:
         """torch's fused Adam, or AdamW if weights decay, as ``torch.optim`` calls it for an ordinary training."""
         update = torch._fused_adamw_ if self.decay else torch._fused_adam_
         member.step += 1
-        steps, settings = [member.step] * len(values), {"lr": member.rate, "beta1": BETAS[0], "beta2": BETAS[1]}
         update(
             values,
             grads,
             first,
             second,
             [],
-            steps,
+            [member.step] * len(values),
+            lr=member.rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
             weight_decay=self.decay,
             eps=ADAM_EPSILON,
             amsgrad=False,
             maximize=False,
-            **settings,
         )
 
     def _validation_losses(self) -> list[float]:
