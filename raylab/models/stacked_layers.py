@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from raylab.models.batch import valid
 from raylab.models.fusions import WeightedAverage
 from raylab.models.layers import BothWays, OwnNorm, mean_over_steps, silenced
+from raylab.models.recurrence import recurrence
 
 _unsafe_view = torch.ops.aten._unsafe_view  # a view that may be changed in place without a copy in the backward pass
 
