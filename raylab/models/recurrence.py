@@ -21,7 +21,7 @@ class _Recurrence(torch.autograd.Function):
         h, c = (gates.new_zeros(length + 1, n, batch, units) for _ in range(2))
         tanh_c = gates.new_empty(length, n, batch, units)
         steps = None if mask is None else mask.permute(2, 0, 1, 3).to(gates.dtype).contiguous()
-        by_step = [part.unbind(0) for part in gates.split(units, dim=3)]
+        by_step = [part.unbind(0) for part in torch.split(gates, units, dim=3)]
         open_gates, hs, cs, tanhs = gates[..., : 2 * units].unbind(0), h.unbind(0), c.unbind(0), tanh_c.unbind(0)
         for t, all_gates in enumerate(gates.unbind(0)):
             all_gates.baddbmm_(hs[t], recurrent)
@@ -38,11 +38,11 @@ class _Recurrence(torch.autograd.Function):
         return h[1:].permute(1, 2, 0, 3)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]  # torch types it for any function
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         gates, h, c, tanh_c, recurrent, *steps = ctx.saved_tensors
         length, n, batch, units = tanh_c.shape
         of_h = grads[0].permute(2, 0, 1, 3).contiguous()
-        i, f, g, o = gates.split(units, dim=3)
+        i, f, g, o = torch.split(gates, units, dim=3)
         # of the gates' inputs, as factors of the gradient of the cell (i, f, g) and of the output (o)
         by_cell = torch.stack([g * i * (1 - i), c[:-1] * f * (1 - f), i * (1 - g * g)], dim=3)
         by_output, cell_by_output = (tanh_c * o * (1 - o)).unbind(0), (o * (1 - tanh_c * tanh_c)).unbind(0)

@@ -77,7 +77,7 @@ class StackedConv1d(Layer):
     def __init__(self, conv: nn.Conv1d, members: Members) -> None:
         super().__init__()
         self.members = members
-        self.settings = (conv.stride, conv.padding, conv.dilation)
+        self.padding = int(conv.padding[0])  # a number in raylab's encoders, and neither stride nor dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch x K, maps, length)."""
@@ -85,7 +85,7 @@ class StackedConv1d(Layer):
         bias = None if self.bias is None else self.members.of(self.bias).flatten()
         k, n_out, n_in, _ = weight.shape
         grouped = x.reshape(-1, k * n_in, x.shape[2])
-        out = F.conv1d(grouped, weight.flatten(0, 1), bias, *self.settings, groups=k)
+        out = F.conv1d(grouped, weight.flatten(0, 1), bias, padding=self.padding, groups=k)
         return torch.as_tensor(_unsafe_view(out, (len(x), n_out, out.shape[2])))
 
 

@@ -134,7 +134,13 @@ def test_a_fold_that_fails_leaves_its_stack(cohort: Path, tmp_path: Path, monkey
     """A loss that is not finite in one fold's base: its trials fail, each with the cause, and the others of the stack end well."""
     out, study = (
         tmp_path / "nan",
-        stacked(techniques=["non_personalized", "head_map", {"name": "fine_tuning", "layers": "last", "budget": 0.2}]),
+        stacked(
+            techniques=[
+                "non_personalized",
+                {"name": "head_map", "budget": 0.2},
+                {"name": "fine_tuning", "layers": "last", "budget": 0.2},
+            ]
+        ),
     )
     broken, index = planned(study, cohort)[1], next(iter(indexes_of(study, str(cohort)).values()))
     stage = stages_of(broken, index)[1][0]
