@@ -179,7 +179,7 @@ class _Votes(_Towers):
         return features[:, : len(self.channels) * self.n_classes].reshape(len(features), len(self.channels), self.n_classes)
 
 
-class _Average(nn.Module):
+class WeightedAverage(nn.Module):
     """Head of ``weighted``: the average of the channels' probabilities, with one learned weight per channel (equal at the start).
 
     Its outputs are the logarithms of the averaged probabilities. A softmax leaves them as they are, so the loss and the prediction need no
@@ -194,9 +194,13 @@ class _Average(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         votes, present = torch.split(features, [self.n_channels * self.n_classes, self.n_channels], dim=1)
         log_p = F.log_softmax(votes.reshape(len(votes), self.n_channels, self.n_classes), dim=2)
-        weights = masked_softmax(self.scores.expand_as(present), present > 0)
+        weights = masked_softmax(self.scores_of(present), present > 0)
         # A missing channel has weight 0, whose logarithm has no gradient: 1e-30 takes its place and is negligible next to any other weight.
         return torch.logsumexp(log_p + torch.log(weights.clamp(min=1e-30))[:, :, None], dim=1)
+
+    def scores_of(self, present: Tensor) -> Tensor:
+        """The channels' scores for each row of ``present`` (batch, n_channels)."""
+        return self.scores.expand_as(present)
 
 
 @implements(FUSIONS["weighted"])
@@ -204,7 +208,7 @@ class Weighted(_Votes):
     """Decision fusion by a weighted average of the channels' probabilities; there is no feature vector for an adapter to adapt."""
 
     def head(self, units: int, n_classes: int) -> nn.Module:
-        return _Average(len(self.channels), n_classes)
+        return WeightedAverage(len(self.channels), n_classes)
 
 
 @implements(FUSIONS["stacked"])

@@ -37,12 +37,21 @@ def mean_over_steps(x: Tensor, mask: Tensor | None) -> Tensor:
     return silenced(x, mask).sum(dim=2) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+class OwnNorm(nn.BatchNorm1d):
+    """Batch norm that does by itself what ``normalized`` does."""
+
+    def normalized(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+
 def normalized(norm: nn.BatchNorm1d, x: Tensor, mask: Tensor | None) -> Tensor:
     """Batch norm of x (batch, maps, length) with statistics of the valid steps alone; 0 beyond them.
 
     A training batch with fewer than two values of a map has no variance. It is normalized by the running statistics and does not move them;
     torch would raise an error.
     """
+    if isinstance(norm, OwnNorm):
+        return norm.normalized(x, mask)
     count = x.shape[0] * x.shape[2] if mask is None else int(mask.sum())
     if norm.training and count < 2:
         by_running = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)

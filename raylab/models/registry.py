@@ -179,6 +179,11 @@ CLASSICAL_MODELS: dict[str, ClassicalModel] = {
 }
 
 
+def can_stack(encoder: str = "fcn", fusion: str = "late") -> bool:
+    """Whether networks of these can be trained side by side (``raylab.training.stacked``): raylab's own can, of a plugin's code nothing is known."""
+    return encoder in ENCODERS and not {encoder, fusion} & VERSIONS.keys()
+
+
 def model_names() -> tuple[str, ...]:
     """What a study may write as ``encoder``."""
     return (*ENCODERS, *CLASSICAL_MODELS)

@@ -18,7 +18,7 @@ STEPS = 128  # at most so many steps are read by recurrence and attention
 HEADS = 4  # of attention
 
 
-class _Pooled(nn.Module):
+class Pooled(nn.Module):
     """Convolutions, each with batch norm, ReLU, max pooling and dropout.
 
     The pooling size is the same after every convolution: the smallest, and at least 2, that shortens a full window to about ``STEPS`` steps.
@@ -57,7 +57,7 @@ class CNN(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         maps = [n_features, *[scaled(units, width) for units in (64, 128, 256)]]
-        self.pooled = _Pooled(length, maps, (5, 5, 3), 0.2)
+        self.pooled = Pooled(length, maps, (5, 5, 3), 0.2)
         self.n_out = maps[-1]
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -97,7 +97,7 @@ class CNNRNN(nn.Module):
     def __init__(self, length: int, n_features: int, width: float) -> None:
         super().__init__()
         maps = [n_features, *[scaled(units, width) for units in (64, 128)]]
-        self.pooled = _Pooled(length, maps, (5, 5), 0.2)
+        self.pooled = Pooled(length, maps, (5, 5), 0.2)
         self.recurrent = BothWays(maps[-1], scaled(64, width))
         self.n_out = self.recurrent.n_out
 

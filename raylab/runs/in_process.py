@@ -4,13 +4,14 @@ from raylab.runs.folder import RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress
 from raylab.runs.stage_lifetime import StageLifetime
-from raylab.trials.run_trial import run_trial
-from raylab.trials.trial import Trial
+from raylab.trials.run_stack import run_stack
+from raylab.trials.run_trial import Outcome
+from raylab.trials.stacks import Unit
 from raylab.windows.dataset import Windows
 
 
 def run_in_process(
-    trials: list[Trial],
+    units: list[Unit],
     windows: dict[str, Windows],
     run: RunFolder,
     progress: Progress,
@@ -18,17 +19,20 @@ def run_in_process(
     lifetime: StageLifetime,
     alone: bool = True,
 ) -> None:
-    """Run the trials in the given order; their records and predictions are written to the run folder.
+    """Run the units in the given order; records and predictions of their trials are written to the run folder.
 
     Args:
         alone: see ``RunFolder.compaction``.
     """
-    progress.running = 1
     with run.compaction(alone) as add:
-        for trial in trials:
-            run.store.hold(lifetime.leaves.get(trial.key, ()))
-            outcome = run_trial(trial, windows[trial.windows], run.store)
+
+        def ended(outcome: Outcome) -> None:
             lease.check()
-            add(run.write_outcome(outcome, "here"), run.store.completed)
+            add(run.write_outcome(outcome, "here"), run.store.take_completed())
             progress.add(outcome.record)
+
+        for unit in units:
+            progress.running = len(unit.trials)
+            run.store.hold(lifetime.leaves_of(unit.trials))
+            run_stack(unit, windows[unit.trials[0].windows], run.store, ended)
     progress.running = 0

@@ -11,6 +11,7 @@ from raylab import __version__
 from raylab.plugins import Plugin, entered
 from raylab.recordings import DATASETS
 from raylab.techniques.registry import TECHNIQUES
+from raylab.training.protocol import REFERENCE
 from raylab.trials.choices import calibration_sentences, circumstances, window_sentences
 from raylab.trials.plan import CheckedDataset
 from raylab.trials.study import Study
@@ -93,7 +94,7 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """Departures from the paper, and the limits of the data."""
     lines = [line for dataset in datasets for line in _dataset_notes(dataset)] + choices(study, datasets)
     lines += [f"{dataset.name}: {line}" for dataset in datasets for line in circumstances(study, dataset)]
-    changed = study.protocol.model_dump(exclude_none=True, exclude={"stages"})
+    changed = study.protocol.model_dump(exclude_none=True, exclude={"stages", "numerics"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
     if changed:
         values = ", ".join(f"{name}={value}" for name, value in changed.items())
@@ -102,6 +103,11 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     lines += [f"warning: {text}" for text in warnings.values() if text]
     if not study.purge:
         lines.append("purge: false: test windows may share 5 s of signal with calibration windows.")
+    if study.protocol.numerics != REFERENCE:
+        lines.append(
+            f"numerics: {study.protocol.numerics} (stack: {study.resources.stack}): folds were trained side by side, in other "
+            "orders of summation than alone, and so to other bits."
+        )
     if study.resources.workers > 1:
         lines.append(
             f"Each stage was trained by {study.resources.workers} workers together: batch norm and dropout act on each one's share "

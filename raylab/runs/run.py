@@ -28,6 +28,7 @@ from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets
+from raylab.trials.stacks import units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
@@ -216,16 +217,17 @@ class _RunContext:
         lifetime = StageLifetime.of(run, trials, self.study.keep)
         lifetime.tidy(trials)
         if pending:
-            sources = {trial.windows for trial in pending}
+            sources, units = {trial.windows for trial in pending}, units_of(trials, pending)
             earlier = [record for record in run.records() if record["trial"] in own_keys and record["trial"] in finished]
             progress = Progress(len(pending), self.log, earlier=earlier)
+            run.store.forget_failures({stage for trial in pending for stage in trial.stages})
             if self.executor == "ray":
                 connect(self.address)
                 windows = shared_windows(self.root, sources)
-                sweep(pending, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
+                sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
             else:
                 read = {source: read_source(self.root, source) for source in sources}
-                run_in_process(pending, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
+                run_in_process(units, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
         self.lease.check()
         run.finalize(keys)
         lifetime.tidy(trials)

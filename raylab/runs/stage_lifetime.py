@@ -59,6 +59,10 @@ class StageLifetime:
         leaves = {trial.key: tuple(stage for stage in trial.stages if stage not in kept) for trial in plan}
         return cls(run, {key: stages for key, stages in leaves.items() if stages}, keep == "none")
 
+    def leaves_of(self, trials: Iterable[Trial]) -> list[str]:
+        """The leaves of these trials."""
+        return [stage for trial in trials for stage in self.leaves.get(trial.key, ())]
+
     def tidy(self, plan: list[Trial]) -> None:
         """Remove leaves that an earlier start has stored; with ``keep: none`` also bases that nobody needs any more."""
         stored, ended = self.run.store.hashes(), self.run.finished()

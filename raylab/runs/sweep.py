@@ -24,7 +24,9 @@ from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
-from raylab.trials.run_trial import REPORT_EVERY_S, Outcome, run_trial
+from raylab.trials.run_stack import run_stack
+from raylab.trials.run_trial import REPORT_EVERY_S, Outcome
+from raylab.trials.stacks import Unit, unit_key
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 
@@ -40,10 +42,12 @@ def trainable(
     plugins: tuple[Plugin, ...] = (),
     report_every_s: float = REPORT_EVERY_S,
 ) -> None:
-    """Run one trial; Tune calls this function (a "trainable" in its words) with the trial as ``config``.
+    """Run a trial, or a stack of trials; Tune calls this function (a "trainable" in its words) with the unit as ``config``.
+
+    Each trial's end is a report of its own, with ``finished``; so is every other event, with the key of its ``trial``.
 
     Args:
-        config: ``trial``, made by the trial's ``as_config``.
+        config: made by the unit's ``as_config``.
         windows: by the path of each dataset's windows, their reference in the object store.
         run: URI of the run folder.
         per_worker: resources of each worker of a trial: cpu, gpu.
@@ -51,42 +55,35 @@ def trainable(
         report_every_s: seconds between two reports of a training.
     """
     enter_same(plugins)
-    trial = Trial.from_config(config["trial"])
-    folder = RunFolder(run)
+    unit = Unit.from_config(config)
+    folder, trial = RunFolder(run), unit.trials[0]
     folder.store.hold(config.get("leaves", ()))
+
+    def ended(outcome: Outcome) -> None:
+        try:
+            outcome.record = folder.write_outcome(outcome, ray.util.get_node_ip_address())
+        except OSError as error:
+            outcome.fail(
+                error
+            )  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
+        fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
+        row, trainings = {name: fields[name] for name in trial.labels}, folder.store.take_completed()
+        tune.report(
+            {**fields, "row": row, "stage": "", "stage_done": "", "curve": [], "finished": True, "trainings": trainings}
+        )
+
     if trial.workers > 1:
-        outcome = run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins)
-    else:
-        outcome = _run_alone(trial, windows[trial.windows], folder, per_worker["gpu"], report_every_s)
-    try:
-        outcome.record = folder.write_outcome(outcome, ray.util.get_node_ip_address())
-    except OSError as error:  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
-        outcome.fail(error)
-    fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
-    tune.report(
-        {
-            **fields,
-            "row": trial.labels,
-            "stage": "",
-            "stage_done": "",
-            "curve": [],
-            "finished": True,
-            "trainings": folder.store.completed,
-        }
-    )
+        ended(run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins))
+        return
+    cuda = bool(per_worker["gpu"]) and torch.cuda.is_available()
+    device, data = "cuda" if cuda else "cpu", ray.get(windows[trial.windows])
+    with limit_gpu_memory(per_worker["gpu"] if cuda else 0):
+        run_stack(unit, data, folder.store, ended, device, tune.report, report_every_s=report_every_s)
 
 
 def report_interval(running: int) -> float:
     """Seconds between two reports of each of so many running trials: together they take at most ``REPORT_SHARE`` of the driver."""
     return max(REPORT_EVERY_S, running * REPORT_CPU_S / REPORT_SHARE)
-
-
-def _run_alone(trial: Trial, windows: Any, folder: RunFolder, gpu: float, report_every_s: float) -> Outcome:
-    cuda = bool(gpu) and torch.cuda.is_available()
-    with limit_gpu_memory(gpu if cuda else 0):
-        return run_trial(
-            trial, ray.get(windows), folder.store, "cuda" if cuda else "cpu", tune.report, report_every_s=report_every_s
-        )
 
 
 def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
@@ -96,7 +93,7 @@ def _outcome_without_run(trial: Trial, status: str, error: str) -> Outcome:
 
 
 def sweep(
-    trials: list[Trial],
+    units: list[Unit],
     refs: dict[str, Any],
     run: RunFolder,
     resources: Resources,
@@ -105,20 +102,21 @@ def sweep(
     lifetime: StageLifetime,
     alone: bool = True,
 ) -> None:
-    """Run the trials on the connected cluster; their records and predictions are written to the run folder.
+    """Run the units on the connected cluster; records and predictions of their trials are written to the run folder.
 
     Args:
         refs: by the path of each dataset's windows, their reference in the object store (``raylab.runs.shared_windows``).
         alone: whether this is the folder's one driver, who alone may gather records into a table meanwhile.
     """
+    trials = [trial for unit in units for trial in unit.trials]
     if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
-    stage_scheduler = StageScheduler(trials, run.store.hashes(), lifetime.leaves)
+    stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
-    at_once = min(slots(per_trial), len(trials))  # a cluster may claim to grow without limit
+    at_once = min(slots(per_trial), len(units))  # a cluster may claim to grow without limit
     function = tune.with_parameters(
         trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)
     )
@@ -131,8 +129,8 @@ def sweep(
                 num_samples=-1,
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
-                trial_name_creator=lambda trial: trial.config["trial"]["key"],
-                trial_dirname_creator=lambda trial: trial.config["trial"]["key"],
+                trial_name_creator=lambda trial: unit_key(trial.config),
+                trial_dirname_creator=lambda trial: unit_key(trial.config),
             ),
             run_config=tune.RunConfig(
                 name=start,

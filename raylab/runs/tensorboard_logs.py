@@ -8,6 +8,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from numbers import Number
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from raylab.files import Folder
+from raylab.trials.stacks import is_stack
 
 HARMLESS = (OSError, ValueError, TypeError, RuntimeError)  # ValueError: also of text that cannot be encoded
 PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
@@ -46,6 +48,8 @@ class FIFO(FIFOScheduler):
 class TensorBoardLogger(LoggerCallback):
     """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
 
+    Of a stack it is one folder, and in it one with the events of each of its trials, named by their keys.
+
     A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: if they cannot
     be written (a full disk, a text or a number that TensorBoard does not take), the run goes on without them.
 
@@ -56,7 +60,7 @@ class TensorBoardLogger(LoggerCallback):
     def __init__(self, experiment: Folder) -> None:
         self.experiment = experiment
         self._local_root = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
-        self._writers: dict[Any, SummaryWriter] = {}
+        self._writers: dict[Any, dict[str, SummaryWriter]] = defaultdict(dict)
         self._uploads: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(PARALLEL_UPLOADS)
 
@@ -72,15 +76,15 @@ class TensorBoardLogger(LoggerCallback):
                 file.write(json.dumps(result, default=str) + "\n")
             for epoch in result.get("curve", []):
                 for name in sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"}):
-                    self._writer(trial).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
+                    self._writer(trial, result).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
         if result.get("finished"):
             self._write_hyperparameters(trial, result)
         _drop_unneeded(result)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         with contextlib.suppress(*HARMLESS):
-            if trial in self._writers:
-                self._writers.pop(trial).close()
+            for writer in self._writers.pop(trial, {}).values():
+                writer.close()
             if not self.experiment.is_local:
                 self._uploads = [upload for upload in self._uploads if not upload.done()]
                 self._uploads.append(self._pool.submit(self._upload, self._trial_folder(trial).name))
@@ -95,10 +99,13 @@ class TensorBoardLogger(LoggerCallback):
     def _trial_folder(self, trial: Any) -> Path:
         return self._local_root / Path(trial.local_path).name
 
-    def _writer(self, trial: Any) -> SummaryWriter:
-        if trial not in self._writers:
-            self._writers[trial] = SummaryWriter(str(self._trial_folder(trial)), flush_secs=10)
-        return self._writers[trial]
+    def _writer(self, trial: Any, result: dict[str, Any]) -> SummaryWriter:
+        """Of the trial that a report is of: a stack's reports are of several."""
+        key, writers = result.get("trial", ""), self._writers[trial]
+        if key not in writers:
+            folder = self._trial_folder(trial)
+            writers[key] = SummaryWriter(str(folder / key if is_stack(trial.config) else folder), flush_secs=10)
+        return writers[key]
 
     def _write_hyperparameters(self, trial: Any, result: dict[str, Any]) -> None:
         row = {name: value for name, value in result["row"].items() if isinstance(value, str | int | float)}
@@ -106,9 +113,9 @@ class TensorBoardLogger(LoggerCallback):
         final = {name: float(value) for name, value in metrics.items() if value is not None}
         with contextlib.suppress(*HARMLESS):
             for summary in hparams(row, final):
-                self._writer(trial).file_writer.add_summary(summary)
+                self._writer(trial, result).file_writer.add_summary(summary)
             for name, value in final.items():
-                self._writer(trial).add_scalar(name, value)
+                self._writer(trial, result).add_scalar(name, value)
 
     def _upload(self, name: str) -> None:
         with contextlib.suppress(*HARMLESS):

@@ -1,7 +1,7 @@
 """Tune's events in the driver: how many trials run, how they end, why one is retried or given up; the lease, and compaction."""
 
 import pickle
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import death_of
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import StopRequest
+from raylab.trials.stacks import configs_of, unit_key
 from raylab.trials.trial import Trial
 
 MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
@@ -45,7 +46,8 @@ class ProgressCallback(tune.Callback):
     def __init__(self, progress: Progress, metrics: Metrics, stage_scheduler: StageScheduler) -> None:
         self.progress, self.metrics, self.stage_scheduler = progress, metrics, stage_scheduler
         self.causes: dict[str, str] = {}
-        self._running: set[str] = set()
+        self._ended: set[str] = set()
+        self._running: dict[str, set[str]] = defaultdict(set)  # Tune's trial to the keys of its trials that have not ended
         self._deaths: Counter[str] = Counter()  # of trials that Tune gave up
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,15 +59,17 @@ class ProgressCallback(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         self.metrics.add_report(result)
+        if result.get("finished"):
+            self._count_end(trial, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._count_retry(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._count_end(trial, trial.last_result)
+        self._set_running(trial, running=False)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        key = trial.config["trial"]["key"]
+        key = unit_key(trial.config)
         self._deaths[key] += trial.num_failures
         if self._deaths[key] <= MAX_WORKER_DEATHS:
             self.stage_scheduler.retry(trial.trial_id)
@@ -73,21 +77,39 @@ class ProgressCallback(tune.Callback):
             return
         cause = f"{cause_of(trial)}, {self._deaths[key]} times"
         self.stage_scheduler.give_up(trial.trial_id, cause)
-        self._count_end(trial, {"status": "failed", "error": cause})
+        for one in self._left(trial):
+            self._count_end(trial, {**one.labels, "trial": one.key, "status": "failed", "error": cause})
+        self._set_running(trial, running=False)
+
+    def _left(self, trial: Any) -> list[Trial]:
+        """The trials of a unit that have not ended."""
+        configs = configs_of(trial.config)
+        return [Trial.from_config(config) for config in configs if config["key"] not in self._ended]
 
     def _count_retry(self, trial: Any) -> None:
-        self.progress.log(f"run again: {trial_label(Trial.from_config(trial.config['trial']).labels)}: {cause_of(trial)}")
+        left = self._left(trial)
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        self.progress.log(f"run again: {trial_label(left[0].labels) if left else trial}{more}: {cause_of(trial)}")
         self._set_running(trial, running=False)
 
     def _count_end(self, trial: Any, result: dict[str, Any]) -> None:
+        """Count the end of one trial of a unit; one that a repeated unit ends again counts once."""
+        key = result["trial"]
+        if key in self._ended:
+            return
+        self._ended.add(key)
         if result["status"] == "failed":
-            self.causes[trial.config["trial"]["key"]] = result["error"]
-        self.progress.add({**Trial.from_config(trial.config["trial"]).labels, **result})
-        self._set_running(trial, running=False)
+            self.causes[key] = result["error"]
+        self.progress.add(result)
+        self._running[trial.trial_id] -= {key}
+        self._show_running()
 
     def _set_running(self, trial: Any, running: bool) -> None:
-        (self._running.add if running else self._running.discard)(trial.trial_id)
-        self.progress.running = len(self._running)
+        self._running[trial.trial_id] = {one.key for one in self._left(trial)} if running else set()
+        self._show_running()
+
+    def _show_running(self) -> None:
+        self.progress.running = sum(map(len, self._running.values()))
         self.metrics.set_trials(self.progress)
 
 

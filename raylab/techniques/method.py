@@ -24,6 +24,7 @@ class Method:
         classical: whether a fitted classical model, which has no gradient, can go on by this method.
         loops: whether there are epochs of optimizer steps; else everything is computed at once, and hyperparameters have no effect.
         one_worker: why several workers cannot carry it out together; empty if they can.
+        stacks: whether trainings of several folds can be carried out as one (``raylab.training.stacked``); the others are trained alone.
         learns_unlabelled: whether the weights depend on the stage's unlabelled windows. If not, they are looked at when windows are predicted.
         steps_on_unlabelled: whether the optimizer receives these windows.
         reads_at_prediction: whether a prediction looks at more than the window itself; then a model file cannot hold the model.
@@ -34,6 +35,7 @@ class Method:
     classical: ClassVar[bool] = False
     loops: ClassVar[bool] = True
     one_worker: ClassVar[str] = ""
+    stacks: ClassVar[bool] = False
     steps_on_unlabelled: ClassVar[bool] = False
 
     @property
@@ -58,6 +60,7 @@ class GradientDescent(Method):
     """Steps of Adam on the cross-entropy. It leaves no trace in the hash."""
 
     says: ClassVar[str] = "steps on the cross-entropy"
+    stacks: ClassVar[bool] = True
 
     def as_dict(self) -> dict[str, Any]:
         return {}

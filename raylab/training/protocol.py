@@ -1,8 +1,8 @@
 """Hyperparameters of a training: those of Han et al. as defaults, overridden by a study and by a stage (docs/protocol.md, Training)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.training.augment import Augmentation
 from raylab.training.regularize import Regularization
 
+REFERENCE: Final = "reference"
 SETTINGS = ("augmentation", "regularization")  # hyperparameters that are sets of settings, not single values
 
 
@@ -33,8 +34,13 @@ class StageProtocol(StrictPart):
 
 
 class Protocol(StageProtocol):
-    """The ``protocol:`` of a study: hyperparameters for all of its stages, and under ``stages`` for single ones by name."""
+    """The ``protocol:`` of a study: hyperparameters for all of its stages, and under ``stages`` for single ones by name.
 
+    ``numerics``: ``reference`` trains every stage by itself; ``stacked`` trains stages of one shape side by side, in other orders of summation and so
+    to other bits (``raylab.training.stacked``).
+    """
+
+    numerics: Literal["reference", "stacked"] = REFERENCE
     stages: dict[str, StageProtocol] = Field({})
 
 

@@ -88,11 +88,19 @@ class Targets:
 
         A missing channel's vote is the constant 0 for all classes: it has no gradient and only adds a constant to the loss.
         """
-        n = votes.shape[1]
+        return self._of_votes(votes.shape[1]).loss(votes.flatten(0, 1))
+
+    def each_vote(self, votes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The cross-entropy of each vote, (batch x n_channels,), and its weight."""
+        targets = self._of_votes(votes.shape[1])
+        return targets.losses(votes.flatten(0, 1)), targets.weight
+
+    def _of_votes(self, n: int) -> "Targets":
+        """The targets of ``n`` votes for each window."""
         partner, share, weight = (
             None if x is None else x.repeat_interleave(n) for x in (self.partner, self.share, self.weight)
         )
-        return Targets(self.y.repeat_interleave(n), partner, share, self.smoothing, weight).loss(votes.flatten(0, 1))
+        return Targets(self.y.repeat_interleave(n), partner, share, self.smoothing, weight)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,26 @@ class StageStore:
         the trainings completed so far, are let go."""
         self._passing, self._held, self.completed = frozenset(stages), {}, []
 
+    def take_completed(self) -> list[dict[str, Any]]:
+        """Rows of trainings.parquet of what was completed since the last call."""
+        rows, self.completed = self.completed, []
+        return rows
+
+    def note_failure(self, stage: str, message: str) -> None:
+        """Remember that a training in a stack ends in an error, which it does again: others of its stack need not be repeated to find out."""
+        self.folder.write_json(f"stages/{stage}.failed.json", {"error": message})
+
+    def failure(self, stage: str) -> str:
+        """The error that a stage of a stack ended in; empty if none is known."""
+        name = f"stages/{stage}.failed.json"
+        return str(self.folder.read_json(name)["error"]) if self.folder.exists(name) else ""
+
+    def forget_failures(self, stages: set[str]) -> None:
+        """Try these stages again."""
+        for name in self.folder.names("stages", ".failed.json"):
+            if name.split(".")[0] in stages:
+                self.folder.remove(f"stages/{name}")
+
     def begin(self, stage: str, columns: dict[str, Any]) -> str:
         """Record that a training starts, before it does; returns the name of the attempt.
 

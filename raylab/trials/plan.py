@@ -17,12 +17,13 @@ from raylab.models.network import ModelSpec
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import TRAITS
 from raylab.techniques.stage import AUTO, Value
-from raylab.training.protocol import Protocol
+from raylab.training.protocol import REFERENCE, Protocol
 from raylab.training.stage_hash import PlannedStage, TrainingContext, plan_stages
 from raylab.trials.compatibility import channels_of, dataset_problems, declared_regularization, regularization_problems
 from raylab.trials.pseudo_targets import plan_pseudo_targets
 from raylab.trials.restriction import restriction_problems, suffix
 from raylab.trials.split_config import WIDTH, Candidate
+from raylab.trials.stacks import StageKind, stage_kinds, with_stacked_hashes, with_stacks
 from raylab.trials.study import DatasetEntry, Study
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
@@ -30,6 +31,7 @@ from raylab.windows.order import restricted
 
 FoldKey = tuple[str, str, ModelSpec, str, int]  # dataset, label, model, all held-out participants (``held_out_key``), seed
 SelectedHyperparameters = Mapping[FoldKey, Candidate]  # the result of a search
+Known = Callable[[Trial], Trial | None]  # gives a trial its stages if they were planned before
 
 LEAVE_ONE_OUT = SplitScheme()
 MIN_PARTICIPANTS = 3  # a target, one to train on, one to validate on
@@ -248,7 +250,7 @@ def stages_of(trial: Trial, index: WindowIndex) -> tuple[TrainingContext, tuple[
     stages = plan_stages(context, declared, trial.protocol)
     if technique.pseudo_groups and len(stages) > 1:  # with a budget of 0 there is nothing to decide
         stages += plan_pseudo_targets(context, declared, trial.protocol, technique.pseudo_groups)
-    return context, stages
+    return context, with_stacked_hashes(stages, trial.stacks) if trial.unit else stages
 
 
 def with_candidate(model: ModelSpec, protocol: Protocol, candidate: Candidate) -> tuple[ModelSpec, Protocol]:
@@ -275,7 +277,27 @@ def plan(
     study: Study,
     indexes: Mapping[str, WindowIndex],
     selected: SelectedHyperparameters | None = None,
-    known: Callable[[Trial], Trial | None] = lambda trial: None,
+    known: Known = lambda trial: None,
+) -> Iterator[Trial]:
+    """Every trial of the study, as ``plan_alone`` gives them, with their stacks if the study's numerics ask for some.
+
+    Stacks need the windows of every stage, so a plan with stacks is made whole: ``known`` is asked for the others alone.
+    """
+    if study.protocol.numerics == REFERENCE or study.resources.stack == 1:
+        yield from plan_alone(study, indexes, selected, known)
+        return
+
+    def kinds_of(trial: Trial) -> list[StageKind]:
+        return stage_kinds(*stages_of(trial, indexes[trial.windows]), trial.windows)
+
+    yield from with_stacks(plan_alone(study, indexes, selected), kinds_of, study.resources.stack)
+
+
+def plan_alone(
+    study: Study,
+    indexes: Mapping[str, WindowIndex],
+    selected: SelectedHyperparameters | None = None,
+    known: Known = lambda trial: None,
 ) -> Iterator[Trial]:
     """Every trial of the study, in the study's order. A trial whose fold cannot be built is part of the plan, with its problem.
 
@@ -303,7 +325,7 @@ def _trials_of(
     study: Study,
     dataset: CheckedDataset,
     selected: SelectedHyperparameters | None,
-    known: Callable[[Trial], Trial | None],
+    known: Known,
 ) -> list[Trial]:
     """The trials of one dataset, in the study's order. They are planned fold by fold, so that what variants and models have in common is computed
     once, and folds that hold out the same people follow each other."""

@@ -68,6 +68,22 @@ class Outcome:
         self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
 
 
+def without_result(trial: Trial, error: Exception, device: str) -> Outcome:
+    """The failed outcome of a trial that this error, not its own code, ended."""
+    record = {
+        **trial.labels,
+        "trial": trial.key,
+        "device": device,
+        "epochs": 0,
+        "windows_trained": 0,
+        "stages": list(trial.stages),
+    }
+    outcome = Outcome("failed", {**record, "stages_reused": 0, "seconds": 0.0, "ended": time.time()})
+    outcome.fail(error)
+    outcome.record["traceback"] = "".join(traceback.format_exception(error))
+    return outcome
+
+
 def participants_bitmap(positions: npt.NDArray[np.int32]) -> str:
     """Who a stage trains on, as a hexadecimal number: bit k is set if ``positions`` has the participant at position k of the index."""
     return f"{sum(1 << int(k) for k in np.unique(positions)):x}"

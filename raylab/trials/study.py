@@ -15,7 +15,7 @@ from raylab.names import checked_name, nfc
 from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
-from raylab.training.protocol import Protocol, StageProtocol
+from raylab.training.protocol import REFERENCE, Protocol, StageProtocol
 from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem, workers_problem
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
@@ -24,6 +24,7 @@ from raylab.windows.cross_corpus import AND, FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
 MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
+MAX_STACK = 1024
 Keep = Literal["bases", "all", "none"]
 KEEP: tuple[Keep, ...] = get_args(Keep)
 MAX_BORDER_MINUTES = 24 * 60
@@ -175,11 +176,14 @@ class Resources(StrictPart):
     Attributes:
         workers: number of processes that train each of its stages together; each gets ``cpu`` and ``gpu``.
         cpu: number of CPUs.
+        stack: how many folds are trained side by side at most, with ``protocol: {numerics: stacked}``; ``auto``: by the model's width. It decides
+            which stages share a stack, and so belongs to what is computed.
         gpu: number of GPUs or a fraction of one; ``auto`` is a measured fraction if the cluster has GPUs, and none if it has not.
     """
 
     workers: int = Field(1, ge=1, le=MAX_WORKERS)
     cpu: float = Field(1, gt=0, le=MAX_CPUS)
+    stack: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_STACK)] = "auto"
     gpu: Literal["auto"] | Annotated[float, Field(ge=0, le=MAX_GPUS)] = "auto"
 
 
@@ -297,6 +301,11 @@ class Study(StrictPart):
             for model, technique in self.trained
             for variant in technique.variants
         ]
+        if self.resources.workers > 1 and self.protocol.numerics != REFERENCE:
+            problems.append(
+                "protocol.numerics: stacked trains several folds in one worker, and resources.workers asks for several workers for one fold; "
+                "leave one of them out"
+            )
         if self.resources.workers > 1:
             problems += [workers_problem(entry.name, variant) for entry in self.techniques for variant in entry.variants]
         if self.search:

@@ -37,6 +37,8 @@ class Trial:
         purge: whether target windows that overlap calibration windows are left out of the scores.
         workers: number of workers that train each of its stages together.
         stages: hashes of its stages, in order; empty if the fold cannot be built.
+        stacks: for each stage the composition that it is trained in, empty if alone; and the unit of trials that a worker runs at once
+            (``raylab.trials.stacks``). Both are empty for a trial without stacks.
         problem: the reason why the fold cannot be built, as a sentence; else empty.
         key: the trial's identity, ``computed_key``; empty before it is planned.
     """
@@ -61,6 +63,8 @@ class Trial:
     purge: bool = True
     workers: int = 1
     stages: tuple[str, ...] = ()
+    stacks: tuple[str, ...] = ()
+    unit: str = ""
     problem: str = ""
     key: str = field(default="")
 
@@ -76,6 +80,11 @@ class Trial:
             "participant": self.target,
             "seed": self.seed,
         }
+
+    @property
+    def without_stacks(self) -> "Trial":
+        """The trial as it would be planned alone."""
+        return replace(self, stacks=(), unit="")
 
     @property
     def best_params_text(self) -> str:
@@ -115,6 +124,7 @@ class Trial:
                     "key",
                 )
             },
+            **({"stacks": list(self.stacks), "unit": self.unit} if self.unit else {}),
             "problem": self.problem,
             "model": self.model.as_dict(),
             "variant": dict(self.variant),
@@ -135,7 +145,7 @@ class Trial:
                 **config,
                 "model": ModelSpec.from_dict(config["model"]),
                 **{name: tuple(config[name]) for name in ("channels", "held_out_with", "shares")},
-                "stages": tuple(config["stages"]),
+                **{name: tuple(config.get(name, ())) for name in ("stages", "stacks")},
                 "protocol": Protocol.model_validate(config["protocol"]),
             }
         )

@@ -1,16 +1,14 @@
 """A driver that is killed: the same command runs what is missing, once, and the result is the same to the bit."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import yaml
+from builders.running import killed_at_half
 
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
@@ -42,30 +40,13 @@ def predictions(run: Path) -> dict[str, pa.Table]:
     }
 
 
-def ended(run: Path) -> int:
-    """Trials with a record, while another process writes them."""
-    return len(list((run / "trials").glob("*.json"))) if (run / "trials").exists() else 0
-
-
-def kill_at_half(command: list[str], run: Path, total: int) -> None:
-    """Start the command in a process of its own, and kill -9 it when half of its trials have a record."""
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    try:
-        while ended(run) < total // 2:
-            assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()
-            time.sleep(0.02)
-    finally:
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.communicate()
-
-
 def killed_and_resumed(content: dict[str, Any], how: list[str], total: int, cohort: Path, tmp_path: Path) -> None:
     """Kill the command at half, run it again, and compare with a run that nobody interrupted."""
     study, run = tmp_path / "study.yaml", tmp_path / "run"
     study.write_text(yaml.safe_dump(content))
     command = [sys.executable, "-c", "from raylab.cli import main; main()", "run", str(study)]
     command += ["--windows", str(cohort), "--out", str(run), *how]
-    kill_at_half(command, run, total)
+    killed_at_half(command, run, total)
     at_kill = {row["trial"]: row for row in RunFolder(str(run)).records()}
     assert total // 2 <= len(at_kill) < total
     before = files(run)

@@ -22,6 +22,7 @@ from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import Summary, start
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.status import status_lines
+from raylab.trials.stacks import Unit
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.validity.validate import jobs_of, validate
@@ -194,6 +195,10 @@ def _trials(*stages: tuple[str, ...]) -> list[Trial]:
     ]
 
 
+def _units(*stages: tuple[str, ...]) -> list[Unit]:
+    return [Unit((trial,)) for trial in _trials(*stages)]
+
+
 def _asked(searcher: StageScheduler, name: str) -> Any:
     config = searcher.suggest(name)
     return config["trial"]["key"] if isinstance(config, dict) else config
@@ -201,7 +206,7 @@ def _asked(searcher: StageScheduler, name: str) -> Any:
 
 def test_searcher_holds_dependents_until_the_stage_is_stored() -> None:
     """The base that most wait for goes first; its dependents start when the stage is reported, before its own trial ends."""
-    searcher = StageScheduler(_trials(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
+    searcher = StageScheduler(_units(("x",), ("a", "b"), ("a", "c"), ("a", "d")), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t1", "t0", None]
     searcher.on_trial_result("p", {"stage_done": "a"})
     assert [_asked(searcher, name) for name in "rst"] == ["t2", "t3", None]
@@ -213,7 +218,7 @@ def test_searcher_holds_dependents_until_the_stage_is_stored() -> None:
 
 def test_searcher_hands_out_again_what_came_back() -> None:
     """A trial that Tune gave up on goes first again, its dependents still wait for it and are not blocked."""
-    searcher = StageScheduler(_trials(("a",), ("a", "b"), ("x",)), set())
+    searcher = StageScheduler(_units(("a",), ("a", "b"), ("x",)), set())
     assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t2", None]
     searcher.on_trial_complete("p", error=True)
     searcher.retry("p")
@@ -225,7 +230,7 @@ def test_searcher_hands_out_again_what_came_back() -> None:
 
 def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
     """A base whose worker died too often blocks its dependents with that cause."""
-    searcher = StageScheduler(_trials(("a",), ("a", "b")), set())
+    searcher = StageScheduler(_units(("a",), ("a", "b")), set())
     assert _asked(searcher, "p") == "t0"
     searcher.on_trial_complete("p", error=True)
     searcher.give_up("p", "its worker died, 4 times")
@@ -235,13 +240,13 @@ def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
 
 def test_searcher_knows_what_is_stored() -> None:
     """With the base in the store nothing waits."""
-    searcher = StageScheduler(_trials(("a", "b"), ("a", "c")), {"a"})
+    searcher = StageScheduler(_units(("a", "b"), ("a", "c")), {"a"})
     assert [_asked(searcher, name) for name in "pqr"] == ["t0", "t1", None]
 
 
 def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
     """A base that fails blocks its dependents and theirs, each with the cause; the rest goes on."""
-    searcher = StageScheduler(_trials(("a",), ("a", "b"), ("b", "c"), ("x",)), set())
+    searcher = StageScheduler(_units(("a",), ("a", "b"), ("b", "c"), ("x",)), set())
     assert _asked(searcher, "p") == "t0"
     searcher.on_trial_complete("p", {"error": "loss is nan"})
     assert {"t1", "t2"} == searcher.blocked.keys()
@@ -251,7 +256,7 @@ def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
 
 def test_an_owner_that_fails_after_its_stage_blocks_nobody() -> None:
     """The base was stored, then the trial's own calibration failed: the others run."""
-    searcher = StageScheduler(_trials(("a", "b"), ("a", "c")), set())
+    searcher = StageScheduler(_units(("a", "b"), ("a", "c")), set())
     assert [_asked(searcher, name) for name in "pq"] == ["t0", None]
     searcher.on_trial_result("p", {"stage_done": "a"})
     searcher.on_trial_complete("p", {"error": "boom"})

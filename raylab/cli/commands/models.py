@@ -2,7 +2,7 @@
 
 from raylab.cli.console import say
 from raylab.cli.plugin_option import PluginFiles
-from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS
+from raylab.models.registry import CLASSICAL_MODELS, ENCODERS, FUSIONS, can_stack
 from raylab.plugins import shown_origin
 
 
@@ -14,11 +14,15 @@ def models(plugin: PluginFiles = None) -> None:
     say("encoder:")
     for encoder in ENCODERS.values():
         short = "" if encoder.variable else "; not for channels of variable length"
+        short += "" if can_stack(encoder.name) else "; each fold trained alone (no stacks)"
         origin = shown_origin("ENCODERS", encoder.name)
         say(f"  {encoder.name}: {encoder.description}; batch {encoder.batch_size} unless a study says otherwise{short}{origin}")
     for model in CLASSICAL_MODELS.values():
         missing = f" ({model.missing})" if model.missing else ""
-        say(f"  {model.name}: {model.description}; no network{missing}{shown_origin('CLASSICAL_MODELS', model.name)}")
+        say(
+            f"  {model.name}: {model.description}; no network, each fold fitted alone{missing}{shown_origin('CLASSICAL_MODELS', model.name)}"
+        )
     say("fusion:")
     for fusion in FUSIONS.values():
-        say(f"  {fusion.name}: {fusion.description}{shown_origin('FUSIONS', fusion.name)}")
+        short = "" if can_stack(fusion=fusion.name) else "; each fold trained alone (no stacks)"
+        say(f"  {fusion.name}: {fusion.description}{short}{shown_origin('FUSIONS', fusion.name)}")
