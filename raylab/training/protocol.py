@@ -1,7 +1,7 @@
 """Hyperparameters of a training: those of Han et al. as defaults, overridden by a study and by a stage (docs/protocol.md, Training)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import Field
