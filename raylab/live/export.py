@@ -31,7 +31,9 @@ from raylab.training.staged_model import without_asked
 from raylab.trials.compatibility import technique_problem
 from raylab.trials.hyperparameter_search import choose
 from raylab.trials.plan import plan, stages_of
-from raylab.trials.run_trial import run_trial
+from raylab.trials.run_stack import run_stack
+from raylab.trials.run_trial import Outcome
+from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import read_source
@@ -65,8 +67,8 @@ def _finished_record(run: RunFolder, prefix: str) -> dict[str, Any]:
     raise RaylabError("\n".join([f"{problem}; give one of:", *listed, *more]))
 
 
-def _planned_trial(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key: str) -> Trial:
-    """The trial as the study plans it.
+def _planned_unit(run: RunFolder, study: Study, indexes: dict[str, WindowIndex], key: str) -> Unit:
+    """The trial as the study plans it, with those that its stages are trained beside.
 
     Raises:
         RaylabError: if it is no longer in the plan: windows or study have changed since it ran.
@@ -75,9 +77,9 @@ def _planned_trial(run: RunFolder, study: Study, indexes: dict[str, WindowIndex]
     if study.search:
         scores = analysis.score(analysis.load(run.folder.sub(SEARCH).uri), "published")
         hyperparameters = choose(study, study.search, indexes, scores)
-    for trial in plan(study, indexes, hyperparameters):
-        if trial.key == key:
-            return trial
+    trials = list(plan(study, indexes, hyperparameters))
+    if own := [trial for trial in trials if trial.key == key]:
+        return units_of(trials, own)[0]
     raise RaylabError(
         f"trial {key} is not in the plan of {run.uri} and its windows: they were prepared anew or raylab has changed since; run the study again"
     )
@@ -192,16 +194,18 @@ def sentences_of(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ..
 
 
 @contextmanager
-def _stages_of_run(run: RunFolder, trial: Trial, root: str) -> Iterator[StageStore]:
+def _stages_of_run(run: RunFolder, unit: Unit, root: str) -> Iterator[StageStore]:
     """A store with all stages of the trial: the run's own if it has them, else one in which those that it did not keep are trained again. The run
     folder is only read.
 
     Args:
+        unit: of the trial alone.
         root: folder of the study's windows.
 
     Raises:
         RaylabError: if a stage cannot be trained again.
     """
+    (trial,) = unit.trials
     stored = {stage: run.store.load(stage) for stage in trial.stages}
     if all(state is not None for state in stored.values()):
         yield run.store
@@ -211,7 +215,9 @@ def _stages_of_run(run: RunFolder, trial: Trial, root: str) -> Iterator[StageSto
         for stage, state in stored.items():
             if state is not None:
                 store.save(stage, state)
-        outcome = run_trial(trial, read_source(root, trial.windows), store)
+        outcomes: list[Outcome] = []
+        run_stack(unit, read_source(root, trial.windows), store, outcomes.append)
+        (outcome,) = outcomes
         if outcome.status != "ok":
             raise RaylabError(
                 f"{run.uri}: the weights of trial {trial.key} were not kept, and training them again failed: {outcome.record['error']}"
@@ -220,18 +226,19 @@ def _stages_of_run(run: RunFolder, trial: Trial, root: str) -> Iterator[StageSto
 
 
 def _load_weights(
-    run: RunFolder, trial: Trial, context: TrainingContext, stages: tuple[PlannedStage, ...], root: str
+    run: RunFolder, unit: Unit, context: TrainingContext, stages: tuple[PlannedStage, ...], root: str
 ) -> tuple[Any, Any]:
     """The model's weights, and the weights of the parts that its calibration trained, before that calibration.
 
     Raises:
         RaylabError: if a model file cannot hold the model, or if the weights of a stage are gone and cannot be trained again.
     """
+    (trial,) = unit.trials
     require_exportable(trial)
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     calibrates = is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
-    with _stages_of_run(run, trial, root) as store:
+    with _stages_of_run(run, unit, root) as store:
         for stage in stages:
             if calibrates and stage is stages[-1]:
                 weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
@@ -256,11 +263,12 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     study = parse_study(parse_yaml(decode(run.folder.read("study.yaml"), source), source), source)
     root = windows or str(provenance["windows"])
     indexes = indexes_of(study, root)
-    trial = _planned_trial(run, study, indexes, record["trial"])
+    unit = _planned_unit(run, study, indexes, record["trial"])
+    (trial,) = unit.trials
     index = indexes[trial.windows]
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
-    weights, weights_before = _load_weights(run, trial, context, stages, root)
+    weights, weights_before = _load_weights(run, unit, context, stages, root)
     calibration, no_calibration = calibration_of(trial)
     rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     channels = {channel.name: channel for channel in index.card.channels}
@@ -296,6 +304,5 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
         no_calibration=no_calibration,
         sentences=sentences_of(index, trial.channels),
     )
-    model = LiveModel(card, weights, weights_before)
-    write_model(model, out)
+    write_model(model := LiveModel(card, weights, weights_before), out)
     return model

@@ -138,10 +138,7 @@ def start(
         LeaseLostError: if another driver took it over meanwhile.
     """
     began = time.monotonic()
-    if study.search and shard.of > 1:
-        raise StudyError(["`search` chooses from all inner trials, so it has no shards; leave out --shard"])
-    if executor == "local" and study.resources.workers > 1:
-        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
+    _refuse(study, executor, shard)
     run = RunFolder(out)
     run.require_writable()
     indexes = indexes_of(study, root)
@@ -168,6 +165,14 @@ def start(
         trials = planned_trials(study, indexes, run, best_params, identity, log)
         context.run(trials, run, identity)
     return summarize(run, shard.trials(trials), time.monotonic() - began, trials)
+
+
+def _refuse(study: Study, executor: Executor, shard: Shard) -> None:
+    """Refuse what a study asks for and these options cannot give."""
+    if study.search and shard.of > 1:
+        raise StudyError(["`search` chooses from all inner trials, so it has no shards; leave out --shard"])
+    if executor == "local" and study.resources.workers > 1:
+        raise StudyError([f"resources.workers: {study.resources.workers} needs Ray; leave out --local, or ask for one worker"])
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ def status_lines(uri: str) -> list[str]:
     holder, holder_lines = next(iter(holders), None), [describe_holder(run.folder, place) for place in places]
     held = [line for line in holder_lines if line != NO_DRIVER]
     counts = Counter(row["status"] for row in ended)
+    trainings = _training_lines(run, stages, ended, bool(holder))  # read in any case, so that what cannot be read is told
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
         *(held or [state_line(len(planned) - len(ended), sum(counts[name] for name in FAILURES), uri)]),
-        *([] if not held and len(ended) == len(planned) else _training_lines(run, stages, ended, bool(holder))),
+        *(trainings if held or len(ended) < len(planned) else []),
         *(_rate_lines(ended, len(planned), datetime.fromisoformat(holder.since).timestamp()) if holder else []),
         *_average_lines(ended),
         *(f"  {failure_line(row)}" for row in ended if row["error"]),

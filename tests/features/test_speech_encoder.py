@@ -120,7 +120,7 @@ def _without_network(monkeypatch: pytest.MonkeyPatch, place: tuple[str, str, str
 def test_a_missing_package_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it, before a file is looked for; without the option nothing is said."""
     _without_network(monkeypatch, ("no_such_package", "a.onnx", "0" * 64))
-    message = r"no_such_package is not installed; run: pip install 'raylab\[speech-embedding\]' && pip install --no-deps pipecat-ai==1"
+    message = r"no_such_package is not installed; run: pip install 'raylab-affect\[speech-embedding\]' && pip install --no-deps pipecat-ai==1"
     with pytest.raises(RaylabError, match=message):
         EMODB.participants(tmp_path / "absent", OPTIONS)
     assert EMODB.participants(write_emodb(tmp_path), {**OPTIONS, "acoustic": "mfcc"})

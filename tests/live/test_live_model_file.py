@@ -116,14 +116,17 @@ def test_windows_that_saw_the_future_are_refused(cohort: Path, tmp_path: Path) -
         export(str(tmp_path / "run"), key_of(tmp_path / "run"), tmp_path / "m")
 
 
-def test_missing_weights_are_named(live_run: Path, tmp_path: Path) -> None:
-    """A stage whose file is gone."""
+def test_missing_weights_are_trained_again(live_run: Path, tmp_path: Path) -> None:
+    """A stage whose file is gone: the model file is the same, and the run folder stays as it is."""
     shutil.copytree(live_run / "run", tmp_path / "run")
-    key = key_of(tmp_path / "run", model="svm", technique="non_personalized")
+    export(
+        str(tmp_path / "run"), key := key_of(tmp_path / "run", model="svm", technique="non_personalized"), tmp_path / "before"
+    )
     for path in (tmp_path / "run/stages").glob("*"):
         path.unlink()
-    with pytest.raises(RaylabError, match=r"weights of stage everyone_else .* are missing or damaged"):
-        export(str(tmp_path / "run"), key, tmp_path / "m")
+    export(str(tmp_path / "run"), key, tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+    assert not list((tmp_path / "run/stages").glob("*"))
 
 
 def _rewritten(model: LiveModel, changes: dict[str, Any]) -> bytes:

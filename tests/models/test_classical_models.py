@@ -206,7 +206,7 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     """Without hmmlearn a study with hmm_gmm is refused with the line that installs it; others are not."""
     monkeypatch.setattr(raylab.models.registry, "find_spec", lambda name: None)
 
-    with pytest.raises(StudyError, match=r"hmm_gmm needs hmmlearn.*pip install 'raylab\[speech\]'"):
+    with pytest.raises(StudyError, match=r"hmm_gmm needs hmmlearn.*pip install 'raylab-affect\[speech\]'"):
         _study({"encoder": "hmm_gmm"}, "non_personalized")
     assert _study({"encoder": "svm"}, "non_personalized")
 

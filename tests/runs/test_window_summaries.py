@@ -129,7 +129,8 @@ def test_the_primary_question_reaches_the_verdict(run: Path) -> None:
     report = report_data(run)
     chosen = report.frames["chosen"].set_index("technique")
     assert {1} == set(chosen.loc[["user_dependent"], "family_size"]) and 3 == chosen.loc["hybrid", "family_size"]
-    (_, text), *_ = report_page(report, report_parts()).verdicts
+    (_, sentences), *_ = report_page(report, report_parts()).verdicts
+    text = " ".join(sentences)
     assert text.startswith("Primary comparison: ") and "Secondary: " in text
     assert "user_dependent" in text.split("Secondary:")[0] and "hybrid" in text.split("Secondary:")[1]
 
