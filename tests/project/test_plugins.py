@@ -52,6 +52,7 @@ def _prepared(folder: Path) -> Path:
     return folder / "windows"
 
 
+@pytest.mark.slow
 def test_the_page_works_from_a_folder_and_on_ray(cluster: None, tmp_path: Path) -> None:
     """docs/extend.md: its technique, encoder, csv reader and metric prepare, run on Ray's workers, resume and report; and in this process with
     the same bits."""

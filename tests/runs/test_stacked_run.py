@@ -51,6 +51,7 @@ def test_every_way_to_run_gives_the_same_bits(in_process: Path, on_ray: Path, co
     assert equal(in_process, tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(in_process: Path, cohort: Path, tmp_path: Path) -> None:
     """kill -9 when half of the trials have a record; the same command again ends the study, and trains no stage twice but an interrupted one."""
     out, file = tmp_path / "killed", tmp_path / "study.yaml"
