@@ -98,3 +98,19 @@ def test_weights_that_were_not_kept_are_trained_again(live_run: Path, tmp_path: 
     assert 1 == len(stores[0].hashes())
     for name, value in models[0].weights.items():
         assert torch.equal(value, models[1].weights[name])
+
+
+def test_what_a_stack_did_not_keep_is_trained_again_in_its_stack(live_run: Path, tmp_path: Path) -> None:
+    """To the bit the weights that a run which keeps all has; a training alone would give others."""
+    models = []
+    for keep in ("all", "bases"):
+        study = {**TUNED, "keep": keep, "datasets": [{"windows": "simulated", "label": "stress"}]}
+        study["protocol"] = {"epochs": 2, "batch_size": 16, "numerics": "stacked"}
+        run = tmp_path / keep
+        assert start(parse_study(study, keep), str(live_run / "windows"), str(run), "local", log=lambda line: None).complete
+        key = key_of(run, technique="user_dependent", participant="P02")
+        models.append(export(str(run), key, tmp_path / f"{keep}.raylab"))
+    kept, again = models
+    assert kept.card.stages == again.card.stages
+    assert not RunFolder(str(tmp_path / "bases")).store.has(kept.card.stages[-1])
+    assert all(torch.equal(value, again.weights[name]) for name, value in kept.weights.items())
