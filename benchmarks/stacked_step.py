@@ -20,7 +20,7 @@ from raylab.folds.seeding import FoldSeeds
 from raylab.models.network import ModelSpec, Network, build
 from raylab.training.batches import Signals
 from raylab.training.job import CPU, Job
-from raylab.training.loop import job_of, train
+from raylab.training.loop import known_classes, train
 from raylab.training.protocol import Hyperparameters
 from raylab.training.stacked import train_stack
 from raylab.training.stage_hash import PlannedStage
@@ -41,7 +41,8 @@ def _jobs(spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[st
         draws = FoldSeeds(member, "made", "stress", "P")
         rows = np.sort(rng.permutation(WINDOWS)[: batch * steps])
         stage = PlannedStage("everyone_else", rows, NO_ROWS, NO_ROWS, frees, hyper, "", "")
-        jobs.append(job_of(build(spec, shapes, 2, False, draws), signals, classes, stage, draws, CPU))
+        network = build(spec, shapes, 2, False, draws)
+        jobs.append(Job(network, signals, known_classes(classes, stage), stage, draws, CPU))
     return jobs
 
 

@@ -7,12 +7,13 @@ word says too. Files have a white ground, so they are readable wherever they are
 import io
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
@@ -90,6 +91,14 @@ def panels(count: int, height: float, across: int = 3, **options: Any) -> tuple[
     return figure, axes[:count]
 
 
+def _interval_line(axes: Axes, y: int, row: dict[Hashable, Any], techniques: list[str]) -> None:
+    """A difference with its interval at height ``y``; filled if it is significant after Holm."""
+    colour, marker, _ = style_of(row["technique"], techniques)
+    axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+    face = colour if row["p_adjusted"] < ALPHA else "white"
+    axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
+
+
 def forest(frame: pd.DataFrame) -> Figure:
     """Mean differences to the reference technique with their intervals, one line a variant.
 
@@ -101,10 +110,7 @@ def forest(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     techniques = frame["technique"].unique().tolist()
     for y, row in enumerate(frame.to_dict("records")):
-        colour, marker, _ = style_of(row["technique"], techniques)
-        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
-        face = colour if row["p_adjusted"] < ALPHA else "white"
-        axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=5.5)
+        _interval_line(axes, y, row, techniques)
         text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
         axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False)
     axes.axvline(0, color=INK, linewidth=0.9)
@@ -129,10 +135,7 @@ def answer(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     techniques = frame["technique"].unique().tolist()
     for y, row in enumerate(frame.to_dict("records")):
-        colour, marker, _ = style_of(row["technique"], techniques)
-        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
-        face = colour if row["p_adjusted"] < ALPHA else "white"
-        axes.plot(row["difference"], y, marker, color=colour, markerfacecolor=face, markersize=6)
+        _interval_line(axes, y, row, techniques)
         name = truncate(f"{row['technique']}, {row['where']}" if row["where"] else row["technique"], 34)
         text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
         for x, content, side in ((0, name, "left"), (1, text, "right")):

@@ -246,6 +246,33 @@ def _load_weights(
     return network.state_of(PARTS), weights_before
 
 
+def windows_fields(index: WindowIndex, trial: Trial, context: TrainingContext) -> dict[str, Any]:
+    """What a card says of the windows, the model's form and its calibration, whoever trained it."""
+    channels = {channel.name: channel for channel in index.card.channels}
+    calibration, no_calibration = calibration_of(trial)
+    return {
+        "format": 1,
+        "raylab": __version__,
+        "dataset": trial.dataset,
+        "reader": index.name,
+        "label": trial.label,
+        "classes": index.classes(trial.label),
+        "model": trial.model.as_dict(),
+        "adapter": context.adapter,
+        "seed": trial.seed,
+        "draws": asdict(context.fold.draws),
+        "channels": tuple(ModelChannel(**channels[name].model_dump()) for name in trial.channels),  # in the order of the towers
+        "preprocessing": index.card.preprocessing.as_dict(),
+        "options": index.card.options,
+        "fingerprint": index.fingerprint,
+        "caution": index.card.caution,
+        "licence": index.card.licence,
+        "calibration": calibration,
+        "no_calibration": no_calibration,
+        "sentences": sentences_of(index, trial.channels),
+    }
+
+
 def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> LiveModel:
     """Write the model of a finished trial to a file.
 
@@ -269,40 +296,20 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
     weights, weights_before = _load_weights(run, unit, context, stages, root)
-    calibration, no_calibration = calibration_of(trial)
     rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
-    channels = {channel.name: channel for channel in index.card.channels}
     card = ModelCard(
-        format=1,
-        raylab=__version__,
+        **windows_fields(index, trial, context),
         commit=str(provenance.get("commit") or ""),
         study=study.name,
         trial=trial.key,
-        dataset=trial.dataset,
-        reader=index.name,
-        label=trial.label,
-        classes=index.classes(trial.label),
-        model=trial.model.as_dict(),
         technique=trial.technique,
         variant=str(trial.labels["variant"]),
-        adapter=context.adapter,
         participant=trial.target,
         people=len(np.unique(index.participant_index[rows])),
         target_windows=_target_windows(stages, record, index, trial),
-        seed=trial.seed,
-        draws=asdict(context.fold.draws),
         stages=trial.stages,
-        channels=tuple(ModelChannel(**channels[name].model_dump()) for name in trial.channels),  # in the order of the towers
-        preprocessing=index.card.preprocessing.as_dict(),
-        options=index.card.options,
-        fingerprint=index.fingerprint,
         n_test=int(record["n_test"]),
         auroc=record["auroc"],
-        caution=index.card.caution,
-        licence=index.card.licence,
-        calibration=calibration,
-        no_calibration=no_calibration,
-        sentences=sentences_of(index, trial.channels),
     )
     write_model(model := LiveModel(card, weights, weights_before), out)
     return model

@@ -5,18 +5,17 @@ is trained in the same way on all people, nobody held out, and so on slightly mo
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import analysis
-from raylab import __version__
 from raylab.errors import RaylabError
-from raylab.live.core.model_card import ModelCard, ModelChannel, NewPersonEstimate
+from raylab.live.core.model_card import ModelCard, NewPersonEstimate
 from raylab.live.core.model_file import LiveModel, write_model
-from raylab.live.export import calibration_of, is_wearers, require_causal, sentences_of
+from raylab.live.export import is_wearers, require_causal, windows_fields
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
 from raylab.runs.folder import RunFolder
@@ -184,39 +183,18 @@ def _card(
     study: str,
     commit: str,
 ) -> ModelCard:
-    index = windows.index
-    channels = {channel.name: channel for channel in index.card.channels}
-    calibration, no_calibration = calibration_of(trial)
     return ModelCard(
-        format=1,
-        raylab=__version__,
+        **windows_fields(windows.index, trial, context),
         commit=commit,
         study=study,
         trial=stage.hash,
-        dataset=trial.dataset,
-        reader=index.name,
-        label=trial.label,
-        classes=index.classes(trial.label),
-        model=trial.model.as_dict(),
         technique=REFERENCE_TECHNIQUE,
         variant="-",
-        adapter=context.adapter,
         participant=NOBODY,
         people=len(np.unique(context.fold.index.participant_index[stage.learned_from])),
         target_windows=0,
-        seed=trial.seed,
-        draws=asdict(context.fold.draws),
         stages=(stage.hash,),
-        channels=tuple(ModelChannel(**channels[name].model_dump()) for name in trial.channels),
-        preprocessing=index.card.preprocessing.as_dict(),
-        options=index.card.options,
-        fingerprint=index.fingerprint,
         n_test=0,
         auroc=None,
-        caution=index.card.caution,
-        licence=index.card.licence,
-        calibration=calibration,
-        no_calibration=no_calibration,
-        sentences=sentences_of(index, trial.channels),
         estimates=estimates,
     )

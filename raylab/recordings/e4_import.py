@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -140,7 +140,13 @@ def _unpack(file: Path, root: Path, participant: str) -> None:
                     )
                 with packed.open(name) as source, (root / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:  # the last two: other packing, a password
         raise RecordingError(
             f"is no zip that can be read ({error})", file=file, participant=participant, remedy="export the session again"
         ) from error
@@ -284,14 +290,14 @@ def _description(name: str, labels: LabelTimes) -> str:
         }
         for file in RATES_HZ
     }
-    declared = {}
+    declared: dict[str, dict[str, Any]] = {}
     for place, label in enumerate(labels.names):
         values = sorted({row[place] for rows in labels.rows.values() for _, row in rows} - {""})
         declared[label] = {
             "decide": "majority",
             "classes": [f"{label} {value}" if value.isdigit() else value for value in values],
         }
-        declared[label]["codes"] = {int(value) if value.isdigit() else value: index for index, value in enumerate(values)}  # type: ignore[assignment]
+        declared[label]["codes"] = {int(value) if value.isdigit() else value: index for index, value in enumerate(values)}
     text = yaml.safe_dump({"name": name, "channels": channels} | ({"labels": declared} if declared else {}), sort_keys=False)
     return text if declared else f"{text}# labels: none were given; see docs/add-a-dataset.md\n"
 

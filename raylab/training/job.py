@@ -17,7 +17,7 @@ from raylab.models.estimators import Estimator, People
 from raylab.models.network import Network
 from raylab.training.batches import Signals
 from raylab.training.stage_hash import PlannedStage
-from raylab.training.worker_group import WorkerGroup
+from raylab.training.worker_group import ALONE, WorkerGroup
 
 EVALUATION_BATCH = 256  # windows per batch in inference mode, which bounds the memory of predictions
 CPU = torch.device("cpu")
@@ -65,10 +65,10 @@ class Job:
     stage: PlannedStage
     draws: FoldSeeds
     device: torch.device
-    on_batch: OnBatch
-    on_epoch: OnEpoch
-    group: WorkerGroup
-    people: People | None
+    on_batch: OnBatch = lambda rows: None
+    on_epoch: OnEpoch = lambda epoch: None
+    group: WorkerGroup = ALONE
+    people: People | None = None
 
     @property
     def network(self) -> Network:

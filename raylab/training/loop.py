@@ -138,27 +138,16 @@ def train(
             return _fit(model, signals, classes, stage, people, on_batch, on_epoch)
     else:
         add_parts(model, stage, draws)
-    job = job_of(model, signals, classes, stage, draws, device, on_batch, on_epoch, group, people)
+    job = Job(model, signals, known_classes(classes, stage), stage, draws, device, on_batch, on_epoch, group, people)
     with threadpool_limits(1) if isinstance(model, Estimator) else contextlib.nullcontext():
         return METHODS[type(stage.method)](job)
 
 
-def job_of(
-    model: Model,
-    signals: Signals,
-    classes: npt.NDArray[np.int8],
-    stage: PlannedStage,
-    draws: FoldSeeds,
-    device: torch.device,
-    on_batch: OnBatch = lambda rows: None,
-    on_epoch: OnEpoch = lambda epoch: None,
-    group: WorkerGroup = ALONE,
-    people: People | None = None,
-) -> Job:
-    """The job of ``train``. A method cannot read a label that the stage does not give: all others are not there."""
+def known_classes(classes: npt.NDArray[np.int8], stage: PlannedStage) -> npt.NDArray[np.int64]:
+    """The class of every row as a method may see it: a label that the stage does not give is not there."""
     known = np.full(len(classes), NO_LABEL, dtype=np.int64)
     known[stage.labelled] = classes[stage.labelled]
-    return Job(model, signals, known, stage, draws, device, on_batch, on_epoch, group, people)
+    return known
 
 
 def add_parts(model: Model, stage: PlannedStage, draws: FoldSeeds) -> None:

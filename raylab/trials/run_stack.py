@@ -15,7 +15,7 @@ from raylab.folds.fold import RowIds
 from raylab.models.network import Network
 from raylab.training.batches import Signals
 from raylab.training.job import Epoch, Job, TrainingError
-from raylab.training.loop import job_of
+from raylab.training.loop import known_classes
 from raylab.training.resident import Resident
 from raylab.training.stacked import End, train_stack
 from raylab.training.stage_hash import PlannedStage, TrainingContext
@@ -241,9 +241,9 @@ class _Recorder:
             columns = {"trial": self.trial.key, "name": stage.name, **self.trial.labels}
             self.attempt = stack.store.begin(stage.hash, columns)
         fold = context.fold
-        return job_of(
-            model, self.composition.signals, fold.y, stage, fold.draws, stack.device, self._on_batch, self._on_epoch, ALONE,
-            fold.index.participant_index,
+        return Job(
+            model, self.composition.signals, known_classes(fold.y, stage), stage, fold.draws, stack.device, self._on_batch, self._on_epoch,
+            ALONE, fold.index.participant_index,
         )  # fmt: skip
 
     def _on_batch(self, rows: RowIds) -> None:

@@ -64,7 +64,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "train_general": (
         "analysis",
-        "raylab.__version__",
         "raylab.errors",
         "raylab.live.core",
         "raylab.live.export",

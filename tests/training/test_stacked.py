@@ -18,7 +18,7 @@ from raylab.models.registry import ENCODERS, FUSIONS
 from raylab.training.augment import Augmentation
 from raylab.training.batches import Signals
 from raylab.training.job import Job, TrainingError, TrainingResult
-from raylab.training.loop import job_of, train
+from raylab.training.loop import known_classes, train
 from raylab.training.regularize import Regularization
 from raylab.training.stacked import train_stack
 
@@ -59,7 +59,7 @@ def jobs(
         )
         network = build(spec, shapes, 2, adapter, fold.draws).double()
         people = WINDOWS.index.participant_index
-        made.append(job_of(network, given, fold.y, stage, fold.draws, CPU, people=people))
+        made.append(Job(network, given, known_classes(fold.y, stage), stage, fold.draws, CPU, people=people))
     return made
 
 
