@@ -140,7 +140,9 @@ def answer(frame: pd.DataFrame) -> Figure:
         text = f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}"
         for x, content, side in ((0, name, "left"), (1, text, "right")):
             axes.text(x, y - 0.36, content, transform=axes.get_yaxis_transform(), ha=side, va="center", fontsize=8)
-    axes.axvline(0, color=INK, linewidth=0.9)
+    # in pieces, which leave out the text above each line
+    axes.vlines([0] * len(frame), np.arange(len(frame)) - 0.2, np.arange(len(frame)) + 0.42, color=INK, linewidth=0.9)
+    axes.grid(visible=False)
     axes.set_yticks([])
     axes.set_ylim(len(frame) - 0.6, -0.7)
     axes.spines["left"].set_visible(False)
