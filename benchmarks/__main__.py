@@ -2,12 +2,17 @@
 
 import typer
 
+from benchmarks.analysis import analysis
+from benchmarks.gpu import gpu
+from benchmarks.order_of_sums import sums
+from benchmarks.prepare import prepare
 from benchmarks.stacked_step import step
 from benchmarks.stacked_study import study
+from benchmarks.sweep import sweep
 
 application = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-application.command()(step)
-application.command()(study)
+for command in (step, study, sums, gpu, prepare, sweep, analysis):
+    application.command()(command)
 
 if __name__ == "__main__":
     application()

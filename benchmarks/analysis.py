@@ -1,6 +1,8 @@
-"""Speed of the analysis: ``python -m benchmarks.analysis --rows 10_000_000`` times it on a simulated run (Linux only)."""
+"""``python -m benchmarks analysis``: the analysis of a simulated run of ten million predictions, and the plain way (Linux only).
 
-import argparse
+The plain way is a loop over pandas' groups that calls scikit-learn's metrics. It is timed on some of the trials; its scores are compared with ours.
+"""
+
 import json
 import os
 import sys
@@ -8,17 +10,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
+from sklearn import metrics
 
 from analysis.scores.keys import REFERENCE_TECHNIQUE
-from analysis.scores.run_folder import load
+from analysis.scores.run_folder import RunTables, load
+from analysis.scores.scored_windows import scored_windows
 from analysis.scores.scores import score, score_common
 from analysis.statistics.comparison import compare
+from benchmarks.results import append
 
 T = TypeVar("T")
 
@@ -87,8 +93,53 @@ def _measured(name: str, call: Callable[[], T]) -> T:
     return result
 
 
-def bench(rows: int, cells: int = CELLS, variants: int = VARIANTS, participants: int = PARTICIPANTS) -> None:
-    """Time every step of the analysis on a simulated run in a temporary folder."""
+def plain_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row of scores for each trial (the index), each metric by a call of scikit-learn's."""
+    rows = {}
+    for trial, of_trial in predictions[~predictions["purged"]].groupby("trial", observed=True, sort=False):
+        y, p = of_trial["y_true"].to_numpy(), of_trial[["p_0", "p_1"]].to_numpy(dtype=np.float64)
+        guess, macro = (p[:, 1] > p[:, 0]).astype(int), {"average": "macro", "zero_division": 0}
+        rows[str(trial)] = {
+            "accuracy": metrics.accuracy_score(y, guess),
+            "f1_macro": metrics.f1_score(y, guess, **macro),
+            "precision_macro": metrics.precision_score(y, guess, **macro),
+            "recall_macro": metrics.recall_score(y, guess, **macro),
+            "auroc": metrics.roc_auc_score(y, p[:, 1]),
+            "balanced_accuracy": metrics.balanced_accuracy_score(y, guess),
+            "mcc": metrics.matthews_corrcoef(y, guess),
+            "brier": metrics.brier_score_loss(y, p[:, 1]),
+            "log_loss": metrics.log_loss(y, p / p.sum(axis=1, keepdims=True)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def against_plain(tables: RunTables, n_trials: int) -> dict[str, float]:
+    """Milliseconds of processor time for a trial's scores in the plain way (measured on ``n_trials`` of them) and in ours (on all), their ratio, and
+    the largest difference of any score.
+
+    Ours are all metrics, more than the plain way's, and the checks of every prediction.
+    """
+    trials = tables.trials
+    chosen = trials["trial"].iloc[:: max(1, len(trials) // n_trials)]
+    sample = tables.predictions[tables.predictions["trial"].isin(chosen)]
+    began = time.process_time()
+    plain = plain_scores(sample)
+    plain_ms = 1e3 * (time.process_time() - began) / len(plain)
+    began = time.process_time()
+    ours = pd.DataFrame(scored_windows(tables.predictions, trials).scores(len(trials)), index=trials["trial"])
+    ours_ms = 1e3 * (time.process_time() - began) / len(trials)
+    apart = (plain - ours.loc[plain.index, plain.columns]).abs().to_numpy().max()
+    return {"plain": plain_ms, "ours": ours_ms, "ratio": plain_ms / ours_ms, "largest_difference": float(apart)}
+
+
+def bench(
+    rows: int,
+    cells: int = CELLS,
+    variants: int = VARIANTS,
+    participants: int = PARTICIPANTS,
+    sample: int = 300,
+) -> dict[str, float]:
+    """Time every step of the analysis on a simulated run in a temporary folder; what ``against_plain`` found."""
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
         write_run(run, rows, cells, variants, participants)
@@ -98,14 +149,13 @@ def bench(rows: int, cells: int = CELLS, variants: int = VARIANTS, participants:
         scores = _measured("score", lambda: score(tables))
         _measured("score_common", lambda: score_common(tables))
         _measured("compare", lambda: compare(scores))
+        return against_plain(tables, sample)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000, help="predictions, about")
-    bench(parser.parse_args().rows)
-
-
-if __name__ == "__main__":
-    main()
+def analysis(
+    rows: Annotated[int, typer.Option(help="predictions, about")] = 10_000_000,
+    sample: Annotated[int, typer.Option(help="trials that the plain way is timed on")] = 300,
+    results: Annotated[Path, typer.Option(help="a line is added")] = Path("build/benchmarks.jsonl"),
+) -> None:
+    """Reading, scoring and comparing a simulated run; a trial's scores against pandas' groups with scikit-learn's metrics."""
+    append(results, "analysis", {"rows": rows, "sample": sample}, bench(rows, sample=sample))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.sweep --trials 10000 --out DIR`: the driver's cost per trial, and whether it grows with the number of trials.
+"""`python -m benchmarks sweep --trials 10000 --out DIR`: the driver's cost per trial, and whether it grows with the number of trials.
 
 The trials go through the same code as in `raylab run` and have nothing to train: every stage is stored beforehand, as a resumed run finds it.
 Each trial still plans its fold, loads weights, predicts its target and writes its record and predictions. On a machine without GPUs, 4
@@ -116,7 +116,7 @@ def max_concurrent(records: list[dict[str, Any]]) -> int:
     return max(accumulate(step for _, step in changes))
 
 
-def main(
+def sweep(
     out: Annotated[Path, typer.Option(help="an empty folder for the windows and the run")],
     trials: Annotated[int, typer.Option(help="how many; more than 1,000", min=LATE + 2)] = 10_000,
     gpus: Annotated[int, typer.Option(help="simulated GPUs")] = 4,
@@ -134,7 +134,3 @@ def main(
     report = [*summary.lines(), *lines(sorted(row["ended"] for row in records), driver)]
     for line in [*report, f"at once: at most {max_concurrent(records)} trials", f"load after: {os.getloadavg()[0]:.1f}"]:
         typer.echo(line)
-
-
-if __name__ == "__main__":
-    typer.run(main)

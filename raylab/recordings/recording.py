@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -85,7 +86,7 @@ class LabelTrack:
     times_s: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
 
-    @property
+    @cached_property
     def step_s(self) -> float:
         """Seconds that the last value is taken to hold: the median of the first steps; 0 if there is only one value."""
         return float(np.median(np.diff(self.times_s[:1000]))) if len(self.times_s) > 1 else 0.0

@@ -24,7 +24,7 @@ from raylab.windows.cross_corpus import read_source
 
 START_S = 20.0  # until the first trial runs: Ray's start, the windows' way into the object store, the workers' import of torch
 TRIAL_S = (
-    0.1  # of a trial beyond training and prediction: Tune's and the files' share (`python -m benchmarks.sweep` measures it)
+    0.1  # of a trial beyond training and prediction: Tune's and the files' share (`python -m benchmarks sweep` measures it)
 )
 
 
