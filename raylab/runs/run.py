@@ -51,6 +51,7 @@ class Summary:
         failures: one line per trial that failed or is blocked: its participant, technique and cause.
         repaired: trainings that were completed again because a stage's file was damaged.
         skipped: a sentence on each record in the folder that cannot be read.
+        trainings_cpu_s: processor seconds of the completed trainings, as far as their records say it.
     """
 
     statuses: dict[str, int]
@@ -62,6 +63,7 @@ class Summary:
     failures: tuple[str, ...] = ()
     repaired: int = 0
     skipped: tuple[str, ...] = ()
+    trainings_cpu_s: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -76,6 +78,7 @@ class Summary:
             *(f"  {line}" for line in self.failures[:FAILURES_SHOWN]),
             *([f"  and {len(self.failures) - FAILURES_SHOWN} more"] if len(self.failures) > FAILURES_SHOWN else []),
             f"trainings completed {self.trainings_completed}, interrupted {self.trainings_interrupted}; distinct stages needed {self.stages_needed}",
+            f"processor time of these trainings: {duration(self.trainings_cpu_s)}",
             *([f"stages trained again because their file was damaged: {self.repaired}"] if self.repaired else []),
             *(
                 ["trials in the folder that this plan does not ask for are kept there and left out of the tables:"]
@@ -273,4 +276,5 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float, plan: list[Tr
         seconds=seconds,
         failures=tuple(failure_line(record) for record in ended if is_failure(record)),
         skipped=tuple(run.skipped),
+        trainings_cpu_s=sum(record.get("cpu_s") or 0.0 for record in completed),
     )

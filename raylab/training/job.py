@@ -42,6 +42,7 @@ class TrainingResult:
         steps: number of optimizer steps.
         seen: row numbers of the windows that the optimizer received, each once, rising.
         augmented: row numbers of the windows that were augmented before that, each once, rising.
+        cpu_s: processor seconds of this worker's process in the training; of a stack, this training's share.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -49,6 +50,7 @@ class TrainingResult:
     steps: int = 0
     seen: RowIds = field(default_factory=lambda: NO_ROWS)
     augmented: RowIds = field(default_factory=lambda: NO_ROWS)
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ of a stage: a stage that continues from stored weights trains as one that follow
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -133,14 +134,16 @@ def train(
     Raises:
         TrainingError: if a loss is not finite, or if the optimizers received other windows than planned; on every worker of the group.
     """
-    if isinstance(model, Estimator):
-        if stage.method == declared.GRADIENT_DESCENT:
-            return _fit(model, signals, classes, stage, people, on_batch, on_epoch)
+    began = time.process_time()
+    if isinstance(model, Estimator) and stage.method == declared.GRADIENT_DESCENT:
+        result = _fit(model, signals, classes, stage, people, on_batch, on_epoch)
     else:
         add_parts(model, stage, draws)
-    job = Job(model, signals, known_classes(classes, stage), stage, draws, device, on_batch, on_epoch, group, people)
-    with threadpool_limits(1) if isinstance(model, Estimator) else contextlib.nullcontext():
-        return METHODS[type(stage.method)](job)
+        job = Job(model, signals, known_classes(classes, stage), stage, draws, device, on_batch, on_epoch, group, people)
+        with threadpool_limits(1) if isinstance(model, Estimator) else contextlib.nullcontext():
+            result = METHODS[type(stage.method)](job)
+    result.cpu_s = time.process_time() - began
+    return result
 
 
 def known_classes(classes: npt.NDArray[np.int8], stage: PlannedStage) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ composition decides. So the weights equal those of a training alone up to the or
 ``tests/training/test_stacked.py``), and are equal to the bit for equal compositions.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ class _StackedLoop:
     """The state of one stack."""
 
     def __init__(self, jobs: Sequence[Job], resident: Resident, on_end: OnEnd) -> None:
+        self.counted_until = time.process_time()
         self.stage, self.device, self.on_end = jobs[0].stage, jobs[0].device, on_end
         generators = [torch.Generator(self.device).manual_seed(job.draws.integer("dropout")) for job in jobs]
         self.members = [_Member.of(number, job) for number, job in enumerate(jobs)]
@@ -120,8 +122,10 @@ class _StackedLoop:
             rates = [member.plateau.rate for member in self.members]
             losses = self._epoch()
             validation = self._validation_losses() if len(self.stage.validation) else None
+            share = self._cpu_s() / len(self.members)
             ended, better = [], []
             for k, member in enumerate(self.members):
+                member.result.cpu_s += share
                 record: Epoch = {"epoch": epoch, "loss": losses[k], "learning_rate": rates[k]}
                 if validation is not None:
                     record["val_loss"] = validation[k]
@@ -132,6 +136,12 @@ class _StackedLoop:
                     ended.append(k)
             self._keep_best(better)
             self._end(ended)
+
+    def _cpu_s(self) -> float:
+        """Processor seconds since the last call, or since the stack was made."""
+        now = time.process_time()
+        since, self.counted_until = now - self.counted_until, now
+        return since
 
     def _take_in(self, member: _Member, record: Epoch) -> tuple[bool, bool]:
         """An epoch of one member: whether its weights are the ones to keep, and whether it ends here."""

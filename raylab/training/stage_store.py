@@ -22,7 +22,7 @@ TRAINING_COLUMNS = pa.schema(
     [
         ("attempt", pa.string()), ("stage", pa.string()), ("trial", pa.string()), ("name", pa.string()), ("model", pa.string()),
         ("dataset", pa.string()), ("status", pa.string()), ("started", pa.float64()), ("ended", pa.float64()),
-        ("epochs", pa.int64()), ("steps", pa.int64()), ("windows", pa.int64()), ("repairs", pa.bool_()),
+        ("epochs", pa.int64()), ("steps", pa.int64()), ("windows", pa.int64()), ("repairs", pa.bool_()), ("cpu_s", pa.float64()),
     ]
 )  # fmt: skip
 

@@ -266,7 +266,7 @@ class _Recorder:
             return
         store.save(stage.hash, network.state_of(stage.trainable))
         counts = {"epochs": len(end.curve), "best_epoch": end.best_epoch, "steps": end.steps, "windows": len(end.seen)}
-        store.complete(self.attempt, {**counts, "curve": end.curve})
+        store.complete(self.attempt, {**counts, "curve": end.curve, "cpu_s": round(end.cpu_s, 3)})
         self.stack.trained.setdefault(self.trial.key, {})[stage.hash] = (len(end.curve), len(end.seen))
         self._emit(done=True)
 

@@ -240,7 +240,7 @@ class _Worker:
             self.store.save(stage.hash, model.state_of(stage.trainable) | order)
             self.note_asked(stage, order.get(ASKED))
             counts = {"epochs": epochs, "best_epoch": result.best_epoch, "steps": result.steps, "windows": n_windows}
-            self.store.complete(attempt, {**counts, "curve": result.curve})
+            self.store.complete(attempt, {**counts, "curve": result.curve, "cpu_s": round(result.cpu_s, 3)})
         self.outcome.trained.append(stage.hash)
         record["epochs"] += epochs
         record["windows_trained"] += epochs * n_windows

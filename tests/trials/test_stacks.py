@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,11 @@ def run(study: Study, cohort: Path, out: Path, **more: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def finished(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stacked study, run in this process in the plan's order."""
+    """The stacked study, run in this process in the plan's order; beside it the processor seconds that it took."""
     out = tmp_path_factory.mktemp("stacked") / "run"
+    began = time.process_time()
     summary = run(stacked(), cohort, out)
+    (out.parent / "cpu_s").write_text(str(time.process_time() - began), encoding="ascii")
     assert (summary.statuses, summary.stages_needed, summary.trainings_completed) == ({"ok": 15}, 15, 15)
     return out
 
@@ -95,6 +98,14 @@ def test_records_are_those_of_single_trials(finished: Path) -> None:
     assert all(row["windows_trained"] > 0 and row["seconds"] > 0 for row in records)
     curves = [folder.folder.read_json(f"trainings/{name}") for name in folder.folder.names("trainings", ".json")]
     assert all(len(training["curve"]) == 2 for training in curves)
+
+
+def test_every_training_says_what_it_cost(finished: Path) -> None:
+    """Each member of a stack its share of the processor time, so that the sum is what the trainings took, not a multiple of it."""
+    trainings = RunFolder(str(finished)).store.trainings()
+
+    assert all(row["cpu_s"] > 0 for row in trainings)
+    assert sum(row["cpu_s"] for row in trainings) < float((finished.parent / "cpu_s").read_text(encoding="ascii"))
 
 
 def test_another_order_gives_the_same_bits(finished: Path, cohort: Path, tmp_path: Path) -> None:
