@@ -50,7 +50,7 @@ def _windows(member: int, batch: int) -> tuple[dict[str, Tensor], Tensor]:
     return values, torch.randint(0, CLASSES, (batch,), generator=draws)
 
 
-class _Stack:
+class _Stepper:
     """K networks that step together on one batch, of which each has its own rows; or one that is in no stack."""
 
     def __init__(self, networks: list[Network], batch: int, device: torch.device, alone: bool) -> None:
@@ -91,7 +91,7 @@ def _captured(step: Callable[[], None]) -> Callable[[], None]:
 
 def _run(networks: list[Network], way: str, batch: int, device: torch.device) -> tuple[float, dict[str, Tensor]]:
     """Milliseconds of a fold's step (of a GPU by the clock, of a processor in its own time), and the weights after all steps."""
-    stack = _Stack(networks, batch, device, way == ALONE)
+    stack = _Stepper(networks, batch, device, way == ALONE)
     bf16 = "bf16" in way
     clock = time.perf_counter if device.type == "cuda" else time.process_time
 
