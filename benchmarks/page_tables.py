@@ -20,8 +20,9 @@ CELL = ["dataset", "label", "model", "technique", "variant"]
 def _order(report: Path) -> pd.DataFrame:
     """Both halves of each cell and the balanced score; empty where no order is known."""
     path = report / "order.csv"
-    columns = [*CELL, "later", "earlier", "balanced", "difference_balanced"]
-    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.exists() else pd.DataFrame(columns=columns)
+    if path.exists() and path.read_text(encoding="utf-8").strip():
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return pd.DataFrame(columns=[*CELL, "later", "earlier", "balanced", "difference_balanced"])
 
 
 def _by(rows: pd.DataFrame, key: list[str]) -> dict[tuple[object, ...], dict[Any, Any]]:

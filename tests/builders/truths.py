@@ -205,6 +205,7 @@ TUNED: tuple[Mapping[str, Any], ...] = tuple(
 )
 PRETRAINED = {"name": "pretrain", "unlabelled": "none", **BUDGET}
 WORST_PERSON = {"name": "robust", "penalty": "groupdro", "strength": 100}
+EQUAL_LOSSES = {"name": "robust", "penalty": "vrex", "strength": 10}
 LOOKING = ({"name": "adabn"}, {"name": "tent", "unlabelled": "all"})
 HISTORY, SIMILAR = {"name": "history", "unlabelled": "past"}, {"name": "similarity_weighting"}
 # a truth, the techniques that must win in it; in `alike` none may
@@ -213,7 +214,7 @@ CASES: tuple[tuple[Truth, tuple[Mapping[str, Any], ...]], ...] = (
     (shifted, LOOKING),
     (two_types, (SIMILAR,)),
     (hidden_types, (HISTORY,)),
-    (misled, (WORST_PERSON,)),
+    (misled, (WORST_PERSON, EQUAL_LOSSES)),
     (alike, (*TUNED, PRETRAINED, {"name": "adabn", "unlabelled": "all"}, LOOKING[1], HISTORY, SIMILAR, {"name": "robust"})),
 )
 # Eight windows against the ten that the training people's statistics count for: it is told and not demanded.
