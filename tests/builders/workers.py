@@ -49,7 +49,7 @@ def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
         try:
             done = train(
                 network, signals, context.fold.y, case.stage, context.fold.draws, torch.device("cpu"),
-                on_batch=lambda rows: batches.append(rows.tolist()), group=group,
+                on_batch=lambda rows: batches.append(rows.tolist()), group=group, people=case.windows.index.participant_index,
             )  # fmt: skip
         except TrainingError as error:
             return {"error": str(error)}

@@ -1,6 +1,7 @@
 """Several workers that train one stage together: real processes on gloo, against one worker at the same global batch."""
 
 import pickle
+from dataclasses import replace
 from functools import cache
 from multiprocessing import set_forkserver_preload
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders.training import context_of, people, staged
+from builders.training import a_stage, context_of, people, staged
 from builders.windows import make_windows
 from builders.workers import Case, trained, worker
 from torch.multiprocessing import start_processes
 
+from raylab.techniques.method import GRADIENT_DESCENT, AnchoredHead, ClassMeans, EntropyMinimization, History, Method
 from raylab.training.worker_group import ALONE, WorkerGroup
 
 WINDOWS = make_windows({f"P{i}": [0] * 10 + [1] * 10 for i in range(1, 6)})
@@ -28,6 +30,14 @@ def _case(encoder: str, trainable: tuple[str, ...] = ("trunk", "head"), rows: in
     return Case(
         WINDOWS, context, staged(people(context, "P2", "P3")[:rows], *validation, trainable=trainable, **hyper), **kinds
     )
+
+
+def _by(method: Method, trainable: tuple[str, ...] = ("head",), **more: Any) -> Case:
+    """P2 and P3 train a narrow fcn by this method, which looks at P1's windows if it looks at any."""
+    context = context_of(WINDOWS, width=0.05)
+    rows, others, target = people(context, "P2", "P3"), people(context, "P4", "P5"), people(context, "P1")
+    stage = a_stage(method, rows, source=others, trainable=trainable, epochs=3, batch_size=8, learning_rate=0.01, **more)
+    return Case(WINDOWS, context, replace(stage, unlabelled=target) if method.steps_on_unlabelled else stage)
 
 
 def _with_nan(case: Case) -> Case:
@@ -48,6 +58,15 @@ EQUAL = {
     "head": _case("fcn", ("head",), rows=35),
     "adapter and head": _case("resnet", ("adapter", "head"), rows=35),
 }
+# Methods that several workers may carry out together: trunk and statistics stand still, so they too give one worker's weights.
+OF_METHODS = {
+    "low rank": _by(GRADIENT_DESCENT, ("low_rank", "head"), adds={"low_rank": 2}),
+    "scale and shift": _by(GRADIENT_DESCENT, ("norm_affine", "head")),
+    "history": _by(History("all"), ("film", "head"), adds={"film": 8}),
+    "entropy": _by(EntropyMinimization(), ("head",)),
+    "anchored head": _by(AnchoredHead(0.1)),
+    "class means": _by(ClassMeans()),
+}
 OTHER = {"batch norm": _case("fcn"), "batch norm, last of 1": _case("resnet", rows=33), "dropout": _case("mlp_lstm")}
 NAN = {"a NaN": _with_nan(_case("fcn"))}
 
@@ -55,7 +74,7 @@ NAN = {"a NaN": _with_nan(_case("fcn"))}
 @cache
 def alone(name: str) -> dict[str, Any]:
     """What one worker gets for a case."""
-    return trained((EQUAL | OTHER)[name], ALONE)
+    return trained((EQUAL | OF_METHODS | OTHER)[name], ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +83,18 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     out = tmp_path_factory.mktemp("group")
     # torch and what its optimizers load take most of the time: loaded once, in the process that the two are forked from
     set_forkserver_preload(["raylab.training.loop", "torch._dynamo"])
-    start_processes(worker, (WORKERS, {**EQUAL, **OTHER, **NAN}, str(out)), nprocs=WORKERS, start_method="forkserver")
+    start_processes(
+        worker, (WORKERS, {**EQUAL, **OF_METHODS, **OTHER, **NAN}, str(out)), nprocs=WORKERS, start_method="forkserver"
+    )
     return [pickle.loads((Path(out) / f"{rank}.pickle").read_bytes()) for rank in range(WORKERS)]
 
 
-@pytest.mark.parametrize("name", EQUAL)
+@pytest.mark.parametrize("name", [*EQUAL, *OF_METHODS])
 def test_two_workers_get_one_workers_weights(workers: list[dict[str, Any]], name: str) -> None:
     """Without dropout and batch norm the same global batches give the same weights and losses, but for the order of sums."""
     expected, actual = alone(name), workers[0][name]
 
-    exact = EQUAL[name].double
+    exact = (EQUAL | OF_METHODS)[name].double
     losses = [[epoch[part] for epoch in run["curve"]] for run in (expected, actual) for part in expected["curve"][0]]
     np.testing.assert_allclose(losses[: len(losses) // 2], losses[len(losses) // 2 :], rtol=1e-12 if exact else 1e-5)
     assert (expected["best_epoch"], expected["steps"]) == (actual["best_epoch"], actual["steps"])
@@ -81,7 +102,7 @@ def test_two_workers_get_one_workers_weights(workers: list[dict[str, Any]], name
         np.testing.assert_allclose(value, actual["state"][key], rtol=0, atol=1e-12 if exact else 1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize("name", [*EQUAL, *OTHER])
+@pytest.mark.parametrize("name", [*EQUAL, *OF_METHODS, *OTHER])
 def test_all_workers_agree(workers: list[dict[str, Any]], name: str) -> None:
     """Weights, statistics, losses, the best epoch and the end of training are the same to the bit on every worker."""
     first, second = (found[name] for found in workers)
