@@ -86,12 +86,15 @@ def _problem(training: dict[str, Any], curve: Any) -> str:
 def loss_quartiles(curves: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of the loss over the trainings of a stage (participants, seeds, variants), epoch by epoch.
 
+    What was fitted at once (classical models, class means) is recorded as one epoch without a learning rate, has no curve, and is left out.
+
     Args:
         curves: as ``training_curves`` gives them.
 
     Returns:
         dataset, label, model, technique, stage, part (training or validation), epoch, median, low, high, trainings (that got so far).
     """
+    curves = curves[~curves["learning_rate"].eq(0)] if "learning_rate" in curves else curves
     keys = [name for name in NAMES if name not in ("variant", *FOLD)]
     parts = [
         curves[[*keys, "epoch"]].assign(part=part, value=curves[column])
