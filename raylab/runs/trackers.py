@@ -62,7 +62,8 @@ def variant_summaries(records: Sequence[dict[str, Any]]) -> Iterator[VariantSumm
             parts = tuple(map(str, names))
             axes = {name: _parameter(value) for name, _, value in (axis.partition("=") for axis in parts[-1].split()) if value}
             metrics = {"auroc": people.mean(), "participants": float(len(people)), "seconds": float(part["seconds"].sum())}
-            yield VariantSummary(parts, dict(zip(CELL, parts, strict=True)) | axes, metrics)
+            parameters: dict[str, str | float] = {**dict(zip(CELL, parts, strict=True)), **axes}
+            yield VariantSummary(parts, parameters, metrics)
 
 
 def _write_tensorboard(run: RunFolder, summaries: Sequence[VariantSummary]) -> None:
