@@ -59,10 +59,12 @@ sbom: setup
 	@echo build/raylab.cdx.json
 
 # The pages as a site, build/site: static files that need no network. A warning (a link to a page, file or heading that is not there, a docstring that cannot
-# be read) is an error. Sphinx has an environment of its own and imports raylab's modules with what the other one has.
+# be read) is an error, and so is a link of the built pages that leads nowhere, or a file that they load from elsewhere. Sphinx has an environment of its own and
+# imports raylab's modules with what the other one has.
 docs: setup
 	test -x build/docs/bin/sphinx-build || { $(PYTHON) -m venv build/docs && build/docs/bin/python -m pip --quiet install --no-compile --require-hashes -r deploy/docs.txt; }
 	PYTHONPATH=$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])') build/docs/bin/sphinx-build -W --keep-going -q -c docs/site . build/site
+	$(PYTHON) docs/site/check_links.py build/site
 
 demo: setup
 	$(BIN)/raylab prepare simulated --out $(DEMO)/windows/simulated --option participants=8 --option minutes=8 --overwrite

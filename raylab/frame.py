@@ -14,11 +14,21 @@ BATCH = 1024  # windows whose statistics are computed at once, which bounds the 
 def to_frame(windows: Windows) -> pd.DataFrame:
     """The windows as a table, in the order of the index.
 
+    Args:
+        windows: prepared windows, as ``raylab.windows.dataset.read_windows`` gives them.
+
     Returns:
         one row per window: ``participant``, ``window`` (id, as in a run's predictions), ``segment``, ``start_s``; the participant's traits as
         ``trait_NAME``; each label by the name of its class, missing for a window without one; and of each channel of signals ten statistics
         per feature (``raylab.models.window_statistics``) as ``CHANNEL STATISTIC``, of the preprocessed signal, NaN if the window lacks the
         channel.
+
+    Units:
+        ``start_s`` in seconds since the start of the recording; statistics in those of the preprocessed signal, which is without a unit if the
+        card says that it was normalized; traits as the dataset has them.
+
+    Source:
+        the statistics are those of raylab's linear models: docs/protocol.md, Models.
     """
     index = windows.index
     traits = {participant.name: participant.traits for participant in index.card.participants}

@@ -97,6 +97,9 @@ class Plugin:
         version: digest of the file's bytes, or the distribution's version.
         source: text of the file; empty for a distribution.
         adds: attribute of a kind to the names that it added.
+
+    Source:
+        docs/extend.md, What holds.
     """
 
     name: str
@@ -116,7 +119,14 @@ _ENTERED: dict[str, Plugin] = {}
 
 
 def entered() -> tuple[Plugin, ...]:
-    """The plugins of this process, in the order in which they were entered."""
+    """The plugins of this process.
+
+    Returns:
+        one each, in the order in which they were entered.
+
+    Source:
+        docs/extend.md, What holds.
+    """
     return tuple(_ENTERED.values())
 
 
@@ -134,8 +144,14 @@ def shown_origin(attribute: str, name: str) -> str:
 def enter_files(paths: Iterable[Path]) -> None:
     """Enter plugin files; one that is entered already, with the same bytes, is passed over.
 
+    Args:
+        paths: Python files. They are run: they have your rights.
+
     Raises:
-        RaylabError: naming the file, the problem and the remedy.
+        RaylabError: naming the file, the problem and the remedy. Nothing of that file is entered then.
+
+    Source:
+        docs/extend.md, A file.
     """
     for path in paths:
         try:
@@ -152,6 +168,9 @@ def enter_installed() -> None:
 
     Raises:
         RaylabError: naming the distribution, the entry point, the problem and the remedy.
+
+    Source:
+        docs/extend.md, A package.
     """
     found: dict[str, tuple[str, dict[str, list[Any]]]] = {}
     for kind in KINDS.values():

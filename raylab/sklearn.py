@@ -8,7 +8,7 @@
 ``cross_val_predict`` refuses folds that leave windows untested (those that calibrate, or are purged); loop over ``split`` then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,12 @@ class LabelledWindows:
         y: (n,) class indexes.
         participants: (n,) who each window is of.
         window: (n,) window ids, as in a run's predictions.
+
+    Units:
+        statistics in those of the preprocessed signal, which is without a unit if the card says that it was normalized.
+
+    Source:
+        docs/own-estimator.md.
     """
 
     x: npt.NDArray[np.float64]
@@ -44,14 +50,28 @@ class LabelledWindows:
     window: npt.NDArray[np.int64]
 
 
-def labelled_windows(windows: Windows, label: str, channels: tuple[str, ...] | None = None) -> LabelledWindows:
+def labelled_windows(windows: Windows, label: str, channels: Sequence[str] | None = None) -> LabelledWindows:
     """The windows that carry a label, as numbers for an estimator.
 
     Args:
+        windows: prepared windows, as ``raylab.windows.dataset.read_windows`` gives them.
+        label: one of the windows' labels.
         channels: names of channels; every channel of signals if None.
+
+    Returns:
+        the (n, n_statistics) numbers, their (n,) classes and whose they are.
+
+    Raises:
+        InvalidValueError: if the windows have no such label or channel; it names those that they have.
+
+    Units:
+        as ``LabelledWindows``.
+
+    Source:
+        docs/protocol.md, Models.
     """
-    index, rows = windows.index, _labelled(windows.index, label)
-    names = list(channels or index.card.signal_channels)
+    index, rows = windows.index, labelled_rows(windows.index, label)
+    names = known_channels(windows, channels)
     signals = Signals(windows.signals, windows.lengths).channels(names)
     parts = [extended_statistics(signals.padded(rows[i : i + BATCH]), names) for i in range(0, len(rows), BATCH)]
     people = np.array(index.participants)[index.participant_index[rows]]
@@ -77,6 +97,12 @@ class LeaveOneParticipantOut:
 
     Raises:
         InvalidValueError: on ``alone`` without calibration.
+
+    Units:
+        ``calibration`` is a share below 1 and a number of windows from 1 on; positions count labelled windows from 0.
+
+    Source:
+        docs/protocol.md, Folds; the interface is scikit-learn's, of a cross-validation splitter.
     """
 
     index: WindowIndex
@@ -94,23 +120,49 @@ class LeaveOneParticipantOut:
             raise InvalidValueError("alone=True trains on calibration windows alone; give a calibration above 0")
 
     def get_n_splits(self, x: Any = None, y: Any = None, groups: Any = None) -> int:
-        """The number of participants to hold out."""
+        """The number of participants to hold out.
+
+        Args:
+            x, y, groups: not read; scikit-learn gives them.
+
+        Returns:
+            the number of folds.
+
+        Raises:
+            InvalidValueError: if the windows have no such label.
+
+        Source:
+            scikit-learn's interface of a splitter.
+        """
         return len(self.participants)
 
     @property
     def participants(self) -> tuple[str, ...]:
         """The participants who are held out in turn, in the order of the folds: all who have the label."""
-        with_label = np.unique(self.index.participant_index[_labelled(self.index, self.label)])
+        with_label = np.unique(self.index.participant_index[labelled_rows(self.index, self.label)])
         return tuple(name for k, name in enumerate(self.index.participants) if k in with_label and name in self.index.tested)
 
     def split(self, x: Any = None, y: Any = None, groups: Any = None) -> Iterator[tuple[RowIds, RowIds]]:
-        """For each fold, positions among the labelled windows (``labelled_windows``): those trained on, and those tested.
+        """The folds, in the order of ``participants``.
+
+        Args:
+            x: the labelled windows or anything as long, to compare its length; not read otherwise.
+            y, groups: not read; scikit-learn gives them.
+
+        Yields:
+            for each fold, positions among the labelled windows (``labelled_windows``): those trained on (n_train,), and those tested (n_test,).
 
         Raises:
             FoldError: if a participant has too few windows to calibrate with.
-            InvalidValueError: if ``x`` has another number of rows than there are labelled windows.
+            InvalidValueError: if ``x`` has another number of rows than there are labelled windows, or the windows have no such label.
+
+        Units:
+            positions count labelled windows from 0.
+
+        Source:
+            docs/protocol.md, Folds.
         """
-        rows = _labelled(self.index, self.label)
+        rows = labelled_rows(self.index, self.label)
         if x is not None and len(x) != len(rows):
             raise InvalidValueError(
                 f"x has {len(x)} rows, {len(rows)} windows carry {self.label}: give labelled_windows(...).x, or rows like it"
@@ -131,7 +183,52 @@ class LeaveOneParticipantOut:
         return (Calibration if self.alone else EveryoneElseAndCalibration)(self.calibration, self.draw, self.unit)
 
 
-def _labelled(index: WindowIndex, label: str) -> RowIds:
+def known_channels(windows: Windows, channels: Sequence[str] | None) -> list[str]:
+    """These channels, or every channel of signals if None.
+
+    Args:
+        windows: prepared windows.
+        channels: names, or None.
+
+    Returns:
+        the names, in their order.
+
+    Raises:
+        InvalidValueError: naming what the windows lack, and what they have.
+
+    Units:
+        none: names alone.
+
+    Source:
+        docs/own-estimator.md.
+    """
+    names = list(windows.index.card.signal_channels if channels is None else channels)
+    unknown = [name for name in names if name not in windows.signals]
+    if unknown or not names:
+        asked = f"has no channel {', '.join(unknown)}" if unknown else "is asked for no channel at all"
+        raise InvalidValueError(f"{windows.index.name} {asked}; it has {', '.join(windows.signals)}")
+    return names
+
+
+def labelled_rows(index: WindowIndex, label: str) -> RowIds:
+    """The windows that carry a label.
+
+    Args:
+        index: of prepared windows.
+        label: one of their labels.
+
+    Returns:
+        (n,) row numbers of the index, ascending.
+
+    Raises:
+        InvalidValueError: if there is no such label.
+
+    Units:
+        rows count from 0.
+
+    Source:
+        docs/own-estimator.md.
+    """
     if label not in index.labels:
         raise InvalidValueError(f"{index.name} has no label {label}; it has {', '.join(index.labels)}")
     return np.flatnonzero(index.labels[label] != NO_LABEL)

@@ -45,6 +45,16 @@ def simulated_windows(people: int = 8, seed: int = 0, runs: int = 2, run: int = 
         people: participants, named P1, P2, ...
         runs: runs of each of the two classes, in turn.
         run: windows of a run; one starts every 5 s and lasts 10 s.
+        seed: of the noise.
+
+    Returns:
+        windows of the label ``stress`` with the channels ``a`` (n, 8, 1) and ``b`` (n, 16, 1).
+
+    Units:
+        signals have none; times in seconds, age in years.
+
+    Source:
+        ours, for tests: nothing in it is of a person.
     """
     rng = np.random.default_rng(seed)
     names = [f"P{i}" for i in range(1, people + 1)]
@@ -110,11 +120,18 @@ def check_technique(technique: Technique, encoders: Sequence[str] = ("fcn",), wi
     trained on, or shares samples with one that was.
 
     Args:
+        technique: as it is in the table.
         encoders: the first variant's stages are trained with each of them.
         windows: other windows, with traits and the label ``stress``.
 
     Raises:
         AssertionError: saying what was expected.
+
+    Units:
+        as the windows'.
+
+    Source:
+        docs/extend.md, Test it.
     """
     assert TECHNIQUES.get(technique.name) is technique, f"{technique.name} is not in the table; enter the plugin first"
     data = windows or simulated_windows()

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from raylab.errors import InvalidValueError
 from raylab.folds.fold import Fold, RowIds
+from raylab.sklearn import known_channels, labelled_rows
 from raylab.techniques.selection import EveryoneElse
 from raylab.windows.dataset import Windows
 from raylab.windows.segmentation import NO_LABEL
@@ -29,17 +30,19 @@ class WindowsDataset(Dataset[Item]):
 
     Raises:
         InvalidValueError: if there is no such label or channel, or a row has no label.
+
+    Units:
+        signals in those of the preprocessed signal, which is without a unit if the card says that it was normalized; lengths in steps.
+
+    Source:
+        docs/own-estimator.md; the interface is PyTorch's, of a map-style dataset.
     """
 
     def __init__(self, windows: Windows, label: str, rows: RowIds | None = None, channels: Sequence[str] | None = None) -> None:
         index = windows.index
-        if label not in index.labels:
-            raise InvalidValueError(f"{index.name} has no label {label}; it has {', '.join(index.labels)}")
-        names = list(channels or index.card.signal_channels)
-        if unknown := [name for name in names if name not in windows.signals]:
-            raise InvalidValueError(f"{index.name} has no channel {', '.join(unknown)}; it has {', '.join(windows.signals)}")
+        labelled, names = labelled_rows(index, label), known_channels(windows, channels)
         y = index.labels[label]
-        self.rows = np.flatnonzero(y != NO_LABEL) if rows is None else np.asarray(rows)
+        self.rows = labelled if rows is None else np.asarray(rows)
         if (y[self.rows] == NO_LABEL).any():
             raise InvalidValueError(f"{int((y[self.rows] == NO_LABEL).sum())} of the rows carry no {label}")
         self.signals = {name: windows.signals[name] for name in names}
@@ -59,12 +62,30 @@ class WindowsDataset(Dataset[Item]):
 def fold_loaders(
     windows: Windows, label: str, participant: str, batch_size: int = 32, seed: int = 0
 ) -> tuple[DataLoader[Item], DataLoader[Item], DataLoader[Item]]:
-    """Loaders of training (shuffled), validation and test windows of the fold that holds out a participant, as ``non_personalized`` has it.
+    """Loaders of the fold that holds out a participant, as ``non_personalized`` has it.
+
+    Args:
+        windows: prepared windows, as ``raylab.windows.dataset.read_windows`` gives them.
+        label: one of the windows' labels.
+        participant: who is held out.
+        batch_size: windows of a batch; the last one may have fewer.
+        seed: of the study; it draws who validates and the order of the training windows.
+
+    Returns:
+        loaders of training (shuffled), validation and test windows. A batch is a dictionary of channel to tensor (batch_size, length, n_features)
+        float32, and a tensor (batch_size,) of class indexes.
 
     Raises:
-        InvalidValueError: if nobody is called so.
+        InvalidValueError: if there is no such label, or nobody is called so.
         FoldError: if there are too few others.
+
+    Units:
+        as ``WindowsDataset``.
+
+    Source:
+        docs/protocol.md, Folds.
     """
+    labelled_rows(windows.index, label)
     if participant not in windows.index.tested:
         raise InvalidValueError(
             f"{windows.index.name} has no participant {participant}; it has {', '.join(windows.index.tested)}"

@@ -61,6 +61,7 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
     """The table as numbers.
 
     Args:
+        comparison: as ``analysis.compare`` makes it.
         chosen: as ``analysis.statistics.variant_selection.select_variants`` makes it, one row per (dataset, label, model, technique).
         best: the variant with the best mean on the test windows instead; no p and no markers then.
 
@@ -68,6 +69,12 @@ def build(comparison: pd.DataFrame, chosen: pd.DataFrame, best: bool = False) ->
         one row per (dataset, label, model) with metric, scoring, choice (how a variant was chosen) and, for each technique T of any
         row, ``T n``, ``T mean``, ``T sd``, how many ``T variants`` it has, and of the choice ``T reference`` (the mean of non_personalized on the
         same windows), ``T difference``, ``T p`` (adjusted by Holm over the techniques) and ``T outcome``.
+
+    Units:
+        those of the comparison's metric; ``T n`` in participants.
+
+    Source:
+        the layout of the results table of Han et al. (2024); a variant is chosen by the other participants, docs/decisions/0019-verdict.md.
     """
     techniques = sorted(comparison["technique"].unique(), key=_order)
     rows_of_cells = []

@@ -2,14 +2,26 @@
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound, variant_label
-from analysis.scores.metrics import LESS_IS_BETTER
+from analysis.scores.metrics import LESS_IS_BETTER, METRICS
 
 
 def gain_sign(metric: str) -> int:
     """1 if more of the metric is better, -1 if less is (expected calibration error)."""
     return -1 if metric in LESS_IS_BETTER else 1
+
+
+def refuse_unknown_metric(scores: pd.DataFrame, metric: str) -> None:
+    """Refuse a metric that scores do not have.
+
+    Raises:
+        AnalysisError: naming those that they have.
+    """
+    if metric not in scores.columns:
+        offered = ", ".join(name for name in METRICS if name in scores.columns)
+        raise AnalysisError(f"the scores have no metric {metric!r}; there are {offered}")
 
 
 def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -21,12 +33,23 @@ def paired_scores(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     Args:
         scores: as ``analysis.score`` makes them. In paired scoring the reference technique has one row per variant (``against``); if it
             has none for a variant, its one row per participant serves.
+        metric: a column of ``scores``, such as ``auroc``.
 
     Returns:
         one row per dataset, label, model, technique, variant and participant, with ``score``, ``baseline`` and ``difference`` (score -
         baseline) over the ``n_seeds`` seeds that both sides have; if they have none in common, over those that each has, and
         ``difference`` is missing. ``seed_variance``: of the score over these seeds; missing under two.
+
+    Raises:
+        AnalysisError: if the scores have no such metric.
+
+    Units:
+        scores and differences in those of the metric, ``seed_variance`` in their square.
+
+    Source:
+        docs/protocol.md, Scores.
     """
+    refuse_unknown_metric(scores, metric)
     scores = scores if "against" in scores.columns else scores.assign(against="")
     scores = scores if "seed" in scores.columns else scores.assign(seed=0)
     scores = scores.assign(against=scores["against"].fillna(""))

@@ -63,6 +63,12 @@ class RunTables:
             run that stored none.
         sources: dataset to the windows that it is of; entries of a study may have several names for one.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
+
+    Units:
+        ``seconds``, ``start_s`` and ``segment_s`` in seconds, ``ended`` in Unix seconds, ``trait_age`` in years, probabilities from 0 to 1.
+
+    Source:
+        docs/read-a-run.md, Frames.
     """
 
     plan: pd.DataFrame
@@ -80,7 +86,20 @@ class RunTables:
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def with_trials(self, trials: pd.DataFrame) -> "RunTables":
-        """The same run with these trials only, and their predictions."""
+        """The same run with these trials only, and their predictions.
+
+        Args:
+            trials: rows of ``trials``.
+
+        Returns:
+            the other tables are as they were.
+
+        Units:
+            as this run's.
+
+        Source:
+            docs/read-a-run.md, Frames.
+        """
         ids = set(trials["trial"])
         return replace(self, trials=trials, predictions=self.predictions[self.predictions["trial"].isin(ids)])
 
@@ -186,9 +205,21 @@ def _without_digest(trials: pd.DataFrame) -> list[str]:
 def load(run: str | os.PathLike[str]) -> RunTables:
     """The frames of a run, finished or still going.
 
+    Args:
+        run: the run folder: a path, or a URI that ``pyarrow.fs`` knows.
+
+    Returns:
+        the tables of the folder, one row per trial, per window of a trial, and so on.
+
     Raises:
         RunNotFoundError: if the folder is not a run's.
         AnalysisError: if a file of it is damaged or was changed; it names the trials and the remedy.
+
+    Units:
+        ``seconds`` and ``start_s`` in seconds, ``ended`` in Unix seconds, probabilities from 0 to 1.
+
+    Source:
+        docs/read-a-run.md, Frames.
     """
     system, path = open_run(run)
     if system.get_file_info(f"{path}/plan.parquet").type == fs.FileType.NotFound:

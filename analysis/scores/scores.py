@@ -66,8 +66,23 @@ def _sorted_scores(parts: list[pd.DataFrame], scoring: str) -> pd.DataFrame:
 
 
 def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
-    """One row per trial that came to an end (scores missing unless it is ``ok``); in ``paired`` scoring one more of the reference
-    technique per variant (column ``against``); and the chance levels for each row of the reference technique."""
+    """The metrics of every trial.
+
+    Args:
+        frames: as ``analysis.load`` gives them.
+        scoring: ``paired``: the reference technique is scored on the windows of each variant; ``published``: once, on all its windows.
+
+    Returns:
+        one row per trial that came to an end (scores missing unless it is ``ok``); in ``paired`` scoring one more of the reference
+        technique per variant (column ``against``); and the chance levels for each row of the reference technique. No rows for a run in
+        which nothing ended.
+
+    Units:
+        ``n_test`` in windows; shares from 0 to 1, but ``mcc`` (-1 to 1) and ``log_loss`` (nats).
+
+    Source:
+        docs/protocol.md, Scores.
+    """
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=columns())
@@ -149,10 +164,17 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     variants that have any were tested, the reference technique included. Ranking variants against each other needs these.
 
     Args:
+        frames: as ``analysis.load`` gives them.
         across: ``model`` or ``dataset``: windows are then common to all of these as well. Datasets must be of the same windows.
 
     Returns:
         columns as ``score``'s, one row per trial that came to an end; ``scoring`` is ``common``.
+
+    Units:
+        as ``score``'s.
+
+    Source:
+        docs/protocol.md, Scores.
     """
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():

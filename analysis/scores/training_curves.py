@@ -20,10 +20,25 @@ SKIPPED = "skipped"  # in the attributes of the frame: a sentence on each traini
 
 
 def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
-    """One row per epoch of every completed training of a run: its stage, ``loss`` and ``val_loss`` (NaN if nothing validates).
+    """The losses of every completed training of a run.
 
     A stage that several variants share was trained once and has its rows under the variant that trained it. A run without trainings has no
     rows. A training that is damaged, or that another version of raylab wrote, is left out; ``attrs["skipped"]`` has a sentence on each.
+
+    Args:
+        run: the run folder: a path, or a URI that ``pyarrow.fs`` knows.
+
+    Returns:
+        one row per epoch: its stage, ``loss`` and ``val_loss`` (NaN if nothing validates), and ``learning_rate``.
+
+    Raises:
+        AnalysisError: if ``run`` is no path or URI that can be opened.
+
+    Units:
+        losses in nats (cross-entropy) unless the stage's method has another; epochs count from 1.
+
+    Source:
+        docs/protocol.md, Training.
     """
     system, path = open_run(run)
     infos = system.get_file_info(fs.FileSelector(f"{path}/trainings", allow_not_found=True))
@@ -71,12 +86,15 @@ def _problem(training: dict[str, Any], curve: Any) -> str:
 def loss_quartiles(curves: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of the loss over the trainings of a stage (participants, seeds, variants), epoch by epoch.
 
+    What was fitted at once (classical models, class means) is recorded as one epoch without a learning rate, has no curve, and is left out.
+
     Args:
         curves: as ``training_curves`` gives them.
 
     Returns:
         dataset, label, model, technique, stage, part (training or validation), epoch, median, low, high, trainings (that got so far).
     """
+    curves = curves[~curves["learning_rate"].eq(0)] if "learning_rate" in curves else curves
     keys = [name for name in NAMES if name not in ("variant", *FOLD)]
     parts = [
         curves[[*keys, "epoch"]].assign(part=part, value=curves[column])

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.constants import SMALLEST_EFFECT
 from analysis.scores.keys import REFERENCE_TECHNIQUE
-from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
+from analysis.scores.paired_scores import gain_sign, paired_scores, refuse_unknown_metric, seed_sd
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scores import score_against_models, score_common
 from analysis.statistics.comparison import adjust_family, paired_statistics
@@ -135,7 +135,9 @@ def compare_with_best_reference(
     """Each technique of each model against the best model without personalization, which the other participants choose.
 
     Args:
+        tables: as ``analysis.load`` gives them.
         scores: as ``analysis.score`` makes them; they choose the technique's variant for each participant, as in chosen.csv.
+        metric: a column of ``scores``.
         smallest_effect: of interest; differences that are surely smaller are called equivalent.
 
     Returns:
@@ -143,7 +145,17 @@ def compare_with_best_reference(
         ``references``: how often each model was chosen; ``own_difference``: to the technique's own model without personalization. ``inflation`` is
         the bound for models that are trained anew, since no surrogate tells models apart, times that of the choices (``choice_inflation``). p is
         adjusted by Holm over all techniques of all models of the dataset and label.
+
+    Raises:
+        AnalysisError: if the scores have no such metric.
+
+    Units:
+        those of the metric; p from 0 to 1.
+
+    Source:
+        docs/decisions/0025-second-reference.md.
     """
+    refuse_unknown_metric(scores, metric)
     rows: list[dict[str, Any]] = []
     for family, named in _families(tables, scores, metric):
         tested = adjust_family([row for _, row in named], " / ".join(family), metric, smallest_effect)

@@ -11,11 +11,9 @@ import pandas as pd
 
 from analysis.arrays import Floats
 from analysis.constants import SMALLEST_EFFECT
-from analysis.errors import AnalysisError
 from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound
-from analysis.scores.metrics import METRICS
-from analysis.scores.paired_scores import gain_sign, paired_scores, seed_sd
+from analysis.scores.paired_scores import gain_sign, paired_scores, refuse_unknown_metric, seed_sd
 from analysis.statistics import columns
 from analysis.statistics.dependence import BOUND, retrained_bound
 from analysis.statistics.outcome import BETTER, WORSE, outcome_of
@@ -147,6 +145,7 @@ def compare(
 
     Args:
         scores: as ``analysis.score`` makes them; without the column ``against`` the one row of non_personalized of a fold is used.
+        metric: a column of ``scores``; the study's own is ``RunTables.primary_metric``.
         inflations: as ``analysis.variance_inflations`` makes them; a variant without one is tested with the bound for models that are trained
             anew for every participant, which is never too small and finds less.
         smallest_effect: of interest; differences that are surely smaller are called equivalent.
@@ -157,10 +156,14 @@ def compare(
 
     Raises:
         AnalysisError: if the scores have no such metric.
+
+    Units:
+        means, differences and their intervals in those of the metric; p from 0 to 1; ``effect_size`` from -1 to 1.
+
+    Source:
+        docs/decisions/0019-verdict.md; Holm, Scandinavian Journal of Statistics 6 (1979); Nadeau and Bengio, Machine Learning 52 (2003).
     """
-    if metric not in scores.columns:
-        offered = ", ".join(name for name in METRICS if name in scores.columns)
-        raise AnalysisError(f"the scores have no metric {metric!r}; there are {offered}")
+    refuse_unknown_metric(scores, metric)
     defaults = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in defaults.items() if name not in scores.columns})
     rows = []

@@ -35,8 +35,17 @@ def class_names(classes: ClassNames, dataset: str, label: str, count: int) -> tu
 def confusion_counts(frames: RunTables) -> pd.DataFrame:
     """How many tested windows of each class were guessed as each class.
 
+    Args:
+        frames: as ``analysis.load`` gives them.
+
     Returns:
         dataset, label, model, technique, variant, true, guessed, windows (of all participants and seeds): one row for each pair of classes.
+
+    Units:
+        windows.
+
+    Source:
+        scikit-learn's ``confusion_matrix``, pooled over participants.
     """
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
@@ -74,7 +83,13 @@ def per_class(confused: pd.DataFrame, by: Sequence[str] = tuple(VARIANT)) -> pd.
         by: the columns that, with the class, name a row; variants are pooled if they are not among these.
 
     Returns:
-        ``by``, class, windows (of the class), guessed (windows taken for it), precision, recall, f1.
+        one row per class and combination of ``by``: class, windows (of the class), guessed (windows taken for it), precision, recall, f1.
+
+    Units:
+        windows; shares from 0 to 1.
+
+    Source:
+        scikit-learn's ``precision_recall_fscore_support``; it has 0 if nothing was guessed, we have a missing value.
     """
     parts = []
     for names, part in confused.groupby(list(by), sort=False):
@@ -93,6 +108,15 @@ def class_means(scores: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         scores: as ``analysis.score`` makes them; each variant on its own windows.
+
+    Returns:
+        one row per variant and metric: ``n_participants``, ``mean``, ``sd``, ``ci_low``, ``ci_high``.
+
+    Units:
+        shares from 0 to 1.
+
+    Source:
+        docs/protocol.md, Scores; the interval is Student's.
     """
     own_windows = scores[scores["against"].eq("")]
     participants = own_windows.groupby([*VARIANT, "participant"], sort=False, observed=True)[list(MEANS)].mean()

@@ -195,9 +195,21 @@ def _cell(cohorts: _Cohorts, names: tuple[str, ...], cell: pd.DataFrame) -> list
 
 
 def variance_inflations(tables: RunTables) -> pd.DataFrame:
-    """One row per (dataset, label, model, technique, variant) with its ``inflation`` and ``inflation_source``.
+    """How far the training that participants' scores share makes the variance of a mean difference larger than s^2 / n.
 
     The plan of the lowest seed stands for all seeds: means over seeds share their training as much as those of one seed do.
+
+    Args:
+        tables: as ``analysis.load`` gives them.
+
+    Returns:
+        one row per (dataset, label, model, technique, variant) with its ``inflation`` and ``inflation_source``.
+
+    Units:
+        ``inflation`` is a ratio of variances, 1 for scores that share nothing.
+
+    Source:
+        docs/decisions/0019-verdict.md; docs/error_rates.md.
     """
     trials = tables.trials
     rows: list[dict[str, Any]] = []

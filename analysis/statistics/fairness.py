@@ -15,7 +15,7 @@ from analysis.arrays import Floats
 from analysis.constants import INTERVAL_QUANTILES, RESAMPLES
 from analysis.formatting import bullets, escape, interval, metric_name, number, pipe_table
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
-from analysis.scores.paired_scores import paired_scores
+from analysis.scores.paired_scores import paired_scores, refuse_unknown_metric
 from analysis.statistics.participant_groups import UNKNOWN, groupings
 
 MIN_GROUP_SIZE = 3  # participants in a group that is scored: under it a mean says more of a participant than of a group
@@ -89,6 +89,8 @@ def group_gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) ->
     """Means of groups, the gap between them, and its change against non_personalized, for every variant.
 
     Args:
+        scores: as ``analysis.score`` makes them.
+        metric: a column of ``scores``.
         participants: as ``analysis.load`` gives them; no rows give no rows.
 
     Returns:
@@ -96,7 +98,17 @@ def group_gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) ->
         smallest mean of more; ``gap of non_personalized`` for the same participants and windows; ``change of the gap``: of its size, negative
         if personalization narrows it; ``not scored``: a group of under ``MIN_GROUP_SIZE`` participants. ``n`` participants; 95% percentile
         bootstrap interval over participants, drawn within their groups.
+
+    Raises:
+        AnalysisError: if the scores have no such metric.
+
+    Units:
+        those of the metric.
+
+    Source:
+        ours, descriptive; the bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
+    refuse_unknown_metric(scores, metric)
     rows = []
     for names, cell in _pairs_with_reference(scores, metric).groupby(CELL, sort=True, observed=True):
         members = participants[(participants[CELL[:2]] == list(names[:2])).all(axis=1)].set_index("participant")

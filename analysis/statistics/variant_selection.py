@@ -121,12 +121,23 @@ def select_variants(
 
     Args:
         scores: as ``analysis.score`` makes them.
+        metric: a column of ``scores``.
         inflations, smallest_effect: as ``analysis.compare`` takes them; of the chosen variants the largest inflation counts.
         primary: the technique that the study's primary comparison is about: its p stands alone, Holm is over the others.
 
     Returns:
+        one row per technique, in columns as ``analysis.compare`` has them.
         ``n_missing`` participants have no variant with a score that others have too; ``choices`` says how often each variant was chosen;
         ``best_variant``, ``best_mean`` and ``best_sd`` are of the variant that is best on test: optimistic, and without p.
+
+    Raises:
+        AnalysisError: if the scores have no such metric.
+
+    Units:
+        those of the metric; p from 0 to 1.
+
+    Source:
+        docs/decisions/0019-verdict.md; docs/error_rates.md.
     """
     table, rows = inflation_table(inflations), []
     for cell, cell_pairs in paired_scores(scores, metric).groupby(CELL, sort=True, observed=True):

@@ -55,10 +55,19 @@ def auroc_interval(auroc: Floats, positive: Floats, negative: Floats) -> tuple[F
 def within_person(tables: RunTables) -> pd.DataFrame:
     """Windows and AUROC of each participant under each variant, the reference technique included.
 
+    Args:
+        tables: as ``analysis.load`` gives them.
+
     Returns:
         one row per (dataset, label, model, technique, variant, participant) with a trial that ended well. ``windows`` that were scored, the mean
         over ``n_seeds`` seeds; ``auroc``, the mean over seeds, with the 95% interval ``auroc_low`` to ``auroc_high`` at that mean: more seeds are
         not more windows. These and ``windows_of_class_1`` are missing for labels of more than two classes.
+
+    Units:
+        windows; AUROC from 0 to 1.
+
+    Source:
+        Newcombe, Statistics in Medicine 25 (2006), part 2, method 5.
     """
     trials = tables.trials
     if trials.empty or not trials["status"].eq("ok").any():

@@ -72,10 +72,27 @@ if (filters) {
   filters.addEventListener("submit", (event) => event.preventDefault());
 }
 
-// a table or figure that is wider than the page says so
+// a table that is wider than the page is folded: a row is a block of its cells, each behind its heading, and the headings stand above it to sort by;
+// what cannot be folded (shaded cells, figures) says that it goes on
+const isWide = (region) => region.scrollWidth > region.clientWidth + 1;
+function fold(table) {
+  const head = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => {
+    cell.dataset.column = head[i];
+    cell.classList.toggle("none", ["", "-"].includes(cell.textContent.trim()));
+  });
+  // cells that are blocks lose what they are, unless they say it
+  const roles = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", "thead th": "columnheader", "tbody th": "rowheader", td: "cell" };
+  table.setAttribute("role", "table");
+  for (const [name, role] of Object.entries(roles)) table.querySelectorAll(name).forEach((part) => part.setAttribute("role", role));
+  table.classList.add("folded");
+}
 function hint() {
+  const tables = [...document.querySelectorAll(".scroll table:not(.heat)")];
+  tables.forEach((table) => table.classList.remove("folded"));
+  tables.filter((table) => isWide(table.parentElement)).forEach(fold);
   for (const region of document.querySelectorAll(".scroll")) {
-    const wide = region.scrollWidth > region.clientWidth + 1;
+    const wide = isWide(region);
     const said = region.previousElementSibling?.classList.contains("more") ? region.previousElementSibling : null;
     if (wide && !said) {
       const line = document.createElement("p");

@@ -18,5 +18,6 @@ html_last_updated_fmt = None  # the same pages give the same site
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 napoleon_use_ivar, napoleon_attr_annotations = True, False
+napoleon_custom_sections = ["Units", "Source"]
 autodoc_typehints = "none"  # the signature has them
 autodoc_default_options = {"members": True, "undoc-members": False}

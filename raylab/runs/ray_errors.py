@@ -128,7 +128,7 @@ def _end_what_started() -> None:
 
 
 def _starting_failed(error: Exception, address: str | None) -> str:
-    text = first_line(error)
+    text = first_line(error).rstrip(".")
     if address:
         remedy = "check the address (`ray status` on the cluster), that Ray and Python are of the same version there, and RAY_AUTH_TOKEN"
         return f"Ray at {address} could not be reached: {text}. What to do: {remedy}"

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from raylab.runs.shared_windows import shared_windows
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
+from raylab.runs.trackers import Tracker, track
 from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
@@ -119,6 +120,7 @@ def start(
     reorder: Callable[[list[Trial]], list[Trial]] = list,
     lease_timeout_s: float = LEASE_TIMEOUT_S,
     shard: Shard = WHOLE,
+    trackers: Sequence[Tracker] = (),
 ) -> Summary:
     """Run the trials of the study that the run folder lacks.
 
@@ -133,6 +135,7 @@ def start(
         reorder: changes the order of the trials, on which results do not depend.
         lease_timeout_s: time without a sign of life after which another driver loses the run folder to this one.
         shard: the part of the trials that this driver runs; other drivers run the others in the same folder.
+        trackers: that get each variant's mean at the end (``raylab.runs.trackers``), beside TensorBoard.
 
     Raises:
         StudyError: with every problem of the study, before anything starts.
@@ -167,6 +170,7 @@ def start(
         identity = plan_identity(study, indexes, best_params)
         trials = planned_trials(study, indexes, run, best_params, identity, log)
         context.run(trials, run, identity)
+        track(study.name, run, trackers, log)
     return summarize(run, shard.trials(trials), time.monotonic() - began, trials)
 
 

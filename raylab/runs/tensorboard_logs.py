@@ -18,10 +18,10 @@ from pyarrow import fs
 from ray.tune.logger import LoggerCallback
 from ray.tune.schedulers import FIFOScheduler
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from raylab.files import Folder
-from raylab.trials.stacks import is_stack
+from raylab.names import folder_part
+from raylab.trials.stacks import Unit
 
 HARMLESS = (OSError, ValueError, TypeError, RuntimeError)  # ValueError: also of text that cannot be encoded
 PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
@@ -38,6 +38,14 @@ DROPPED_FIELDS = (
 )  # written to result.json, not needed in memory
 
 
+NAMED_BY = ("dataset", "label", "model", "technique", "variant", "participant", "seed")
+
+
+def _is_of_epochs(epoch: dict[str, Any]) -> bool:
+    """Whether this is an epoch of a training by gradients: what is fitted at once is recorded as one epoch without a learning rate."""
+    return epoch.get("learning_rate") != 0
+
+
 class FIFO(FIFOScheduler):
     """Starts trials in their order, as Tune does by itself; Tune's default scheduler searches all trials so far at every step."""
 
@@ -48,7 +56,8 @@ class FIFO(FIFOScheduler):
 class TensorBoardLogger(LoggerCallback):
     """A folder per trial with ``result.json`` (a line per report, for ResultGrid) and TensorBoard's events.
 
-    Of a stack it is one folder, and in it one with the events of each of its trials, named by their keys.
+    The events are in a folder of the folder, named dataset/label/model/technique/variant/participant/seed: of a stack one for each of its trials.
+    What is fitted at once, without epochs, has no curve. Hyperparameters and means are of variants (``raylab.runs.trackers``).
 
     A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: if they cannot
     be written (a full disk, a text or a number that TensorBoard does not take), the run goes on without them.
@@ -74,11 +83,11 @@ class TensorBoardLogger(LoggerCallback):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "result.json").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result, default=str) + "\n")
-            for epoch in result.get("curve", []):
+            for epoch in filter(_is_of_epochs, result.get("curve", [])):
                 for name in sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"}):
                     self._writer(trial, result).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
         if result.get("finished"):
-            self._write_hyperparameters(trial, result)
+            self._write_final(trial, result)
         _drop_unneeded(result)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
@@ -100,22 +109,20 @@ class TensorBoardLogger(LoggerCallback):
         return self._local_root / Path(trial.local_path).name
 
     def _writer(self, trial: Any, result: dict[str, Any]) -> SummaryWriter:
-        """Of the trial that a report is of: a stack's reports are of several."""
+        """Of the trial that a report is of: a stack's reports are of several. Its folder has the name that TensorBoard shows."""
         key, writers = result.get("trial", ""), self._writers[trial]
         if key not in writers:
-            folder = self._trial_folder(trial)
-            writers[key] = SummaryWriter(str(folder / key if is_stack(trial.config) else folder), flush_secs=10)
+            labels = next((own.labels for own in Unit.from_config(trial.config).trials if own.key == key), {})
+            parts = [folder_part(str(labels[name])) for name in NAMED_BY if name in labels]
+            writers[key] = SummaryWriter(str(self._trial_folder(trial).joinpath(*parts)), flush_secs=10)
         return writers[key]
 
-    def _write_hyperparameters(self, trial: Any, result: dict[str, Any]) -> None:
-        row = {name: value for name, value in result["row"].items() if isinstance(value, str | int | float)}
+    def _write_final(self, trial: Any, result: dict[str, Any]) -> None:
         metrics = {"final/auroc": result.get("auroc"), "final/seconds": result.get("seconds")}
-        final = {name: float(value) for name, value in metrics.items() if value is not None}
         with contextlib.suppress(*HARMLESS):
-            for summary in hparams(row, final):
-                self._writer(trial, result).file_writer.add_summary(summary)
-            for name, value in final.items():
-                self._writer(trial, result).add_scalar(name, value)
+            for name, value in metrics.items():
+                if value is not None:
+                    self._writer(trial, result).add_scalar(name, float(value))
 
     def _upload(self, name: str) -> None:
         with contextlib.suppress(*HARMLESS):

@@ -370,8 +370,17 @@ def _statistics_follow(folder: Folder, table: pa.Table, card: WindowsCard) -> bo
 def read_windows(folder: Folder) -> Windows:
     """Everything, in the card's participant order, checked against the card's fingerprints.
 
+    Args:
+        folder: that ``raylab prepare`` wrote.
+    Returns:
+        the index and, of each channel, (n, length, n_features) float32.
     Raises:
+        NoWindowsError: if nothing is prepared there.
         RaylabError: naming the participant, if its rows are not those that were prepared.
+    Units:
+        as the card says of each channel; times in seconds since the start of the recording.
+    Source:
+        docs/protocol.md, Windows.
     """
     card = read_card(folder)
     columns = stored_columns(card.labels, card.channels)

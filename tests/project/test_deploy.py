@@ -1,6 +1,10 @@
 """What an operator applies: cluster.yaml, the KubeRay manifests, the SLURM script. Read as those read them who use them, as far as that goes here."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +204,39 @@ def test_studies_and_modules_that_the_files_name_exist() -> None:
             assert (ROOT / "docs" / link).exists(), link
         for name in re.findall(r"(?:^|[ `/(])(studies/\w+\.yaml|deploy/[\w.]+|tests/\w+\.py)", text):
             assert (ROOT / name).exists(), name
+
+
+def test_the_image_is_built_of_what_the_package_needs_alone(tmp_path: Path) -> None:
+    """What the Dockerfile copies has the page and the licence that pyproject.toml names, every package, and what the link to studies leads to; its
+    list of what the build may see is the same, without compiled files."""
+    copied = [
+        name
+        for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+        for name in line.split()
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = [project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"]
+    packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    links = [str(path.resolve().relative_to(ROOT)) for path in (ROOT / "raylab").iterdir() if path.is_symlink()]
+    assert sorted([*named, *packages, *links]) == sorted(copied)
+    rules = [
+        line for line in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("#", "")
+    ]
+    assert ["*", *(f"!{name}" for name in copied)] == [
+        *rules[:1],
+        *sorted(rules[1:-2], key=lambda rule: copied.index(rule[1:])),
+    ]
+    assert ["**/__pycache__", "**/*.py[cod]"] == rules[-2:]
+    for name in copied:  # with these files alone, setuptools makes the metadata
+        target = tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    make = "import sys; from setuptools.build_meta import prepare_metadata_for_build_wheel as make; print(make(sys.argv[1]))"
+    made = subprocess.run(
+        [sys.executable, "-c", make, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "raylab" / "studies" / "demo.yaml").exists()

@@ -82,10 +82,16 @@ def test_every_column_that_the_page_names_is_there(names: dict[str, Any]) -> Non
 def test_tensorboard_shows_what_the_page_says(finished: Path) -> None:
     """The curves named on the page are tags of the event files under run/tune."""
     tags: set[str] = set()
-    for folder in next((finished / "run" / "tune").iterdir()).iterdir():
-        if folder.is_dir():
-            events = EventAccumulator(str(folder))
-            events.Reload()
-            tags |= set(events.Tags()["scalars"])
+    for file in (finished / "run" / "tune").rglob("events.*"):
+        events = EventAccumulator(str(file.parent))
+        events.Reload()
+        tags |= set(events.Tags()["scalars"])
+    variants = [file.parent for file in (finished / "run" / "tensorboard").rglob("events.*")]
+    assert variants
+    for folder in variants:
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        assert "_hparams_/session_start_info" in events.summary_metadata
+        assert {"auroc", "participants", "seconds"} == set(events.Tags()["scalars"])
     assert {"everyone_else/loss", "everyone_else/val_loss", "calibration/loss", "final/auroc", "final/seconds"} <= tags
     assert "`everyone_else/loss`, `everyone_else/val_loss`, `calibration/loss`" in PAGE

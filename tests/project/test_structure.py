@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = {
     "raylab": [
         "errors", "hashing", "names", "yaml_file", "strict_part", "files", "record_store", "features", "recordings", "windows", "folds",
-        "models", "techniques", "plugins", "training", "sklearn", "torch", "frame", "trials", "testing", "runs", "live", "validity", "cli",
+        "models", "techniques", "plugins", "training", "sklearn", "torch", "frame", "exchange", "trials", "testing", "runs", "live",
+        "validity", "cli",
     ],
     "analysis": ["errors", "constants", "arrays", "plain_text", "formatting", "scores", "statistics", "figures", "report", "validation"],
 }  # fmt: skip

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from builders.running import killed_at_half, predictions, quiet
 from builders.studies import small
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import analysis
 from raylab.runs.run import start
 from raylab.trials.study import Study
 
@@ -82,12 +84,13 @@ def test_tunes_results_have_a_row_for_each_fold(on_ray: Path, tmp_path: Path, mo
 def test_tensorboard_has_the_curves_of_each_fold(on_ray: Path) -> None:
     """A folder for each fold in its stack's, with every epoch of its own trainings."""
     found = {}
-    for folder in next((on_ray / "tune").iterdir()).glob("*/*"):
-        events = EventAccumulator(str(folder))
+    plan = analysis.load(on_ray).plan
+    for file in next((on_ray / "tune").iterdir()).rglob("events.*"):
+        events = EventAccumulator(str(file.parent))
         events.Reload()
-        found[folder.name] = {tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
-    found = {name: tags for name, tags in found.items() if tags}
-    assert set(predictions(on_ray)) == set(found)
+        found[tuple(map(unquote, file.parts[-8:-1]))] = {tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
+    names = ["dataset", "label", "model", "technique", "variant", "participant", "seed"]
+    assert set(plan[names].astype(str).itertuples(index=False, name=None)) == set(found)
     for tags in found.values():
         assert "final/auroc" in tags
         assert {2} == {tags[name] for name in tags if name.endswith("/loss")}

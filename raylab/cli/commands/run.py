@@ -12,6 +12,7 @@ from raylab.runs.cluster import Executor
 from raylab.runs.cost import estimate
 from raylab.runs.run import start
 from raylab.runs.shard import Shard
+from raylab.runs.trackers import tracker
 from raylab.trials.study import read_study
 
 
@@ -27,6 +28,12 @@ def run(
     shard: Annotated[
         str, typer.Option(help="the part of the study for this driver, such as 3/8: several drivers share one run folder")
     ] = "1/1",
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="also give each variant's parameters and mean to mlflow:URI or wandb:offline; TensorBoard has them always"
+        ),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Run what is missing of a study; the same command resumes it.
@@ -41,8 +48,9 @@ def run(
         return
     if out is None:
         raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
+    trackers = [tracker(text) for text in track or ()]
     with live_progress() as log:
-        summary = start(read_study(study), root, out, executor, address, log, shard=Shard.parse(shard))
+        summary = start(read_study(study), root, out, executor, address, log, shard=Shard.parse(shard), trackers=trackers)
     for line in summary.lines():
         say(line)
     if not summary.complete:
