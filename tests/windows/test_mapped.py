@@ -1,0 +1,194 @@
+"""The index in one file, and signals that are mapped from a node's copy."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from builders.windows import make_windows, store, with_card
+
+from raylab.errors import RaylabError
+from raylab.files import Folder
+from raylab.windows.cross_corpus import join_windows, map_source, read_source, source
+from raylab.windows.dataset import Windows, fingerprint_of, read_card, read_index, read_windows, write_index
+from raylab.windows.index_file import DIGEST, INDEX
+from raylab.windows.mapped import copies_folder, is_checked, map_windows
+from raylab.windows.segmentation import valid_statistics
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of copies that has none yet."""
+    monkeypatch.setenv("RAYLAB_WINDOWS_CACHE", str(tmp_path / "copies"))
+    return copies_folder()
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Folder:
+    """Windows of the old layout, without an index file."""
+    return Folder(store(_made("AB", 8, 1), tmp_path / "windows"))
+
+
+def _made(people: str, longest: int, seed: int) -> Windows:
+    """Windows of people; channel ``a`` has windows of 0 to ``longest`` valid steps."""
+    windows = make_windows({name: [0, 0, 1, 1, -1, 0] for name in people}, length=longest, seed=seed)
+    a, b = windows.index.card.channels
+    steps = (np.arange(len(windows.index.window)) % (longest + 1)).astype(np.int32)
+    signals = {**windows.signals, "a": windows.signals["a"] * (np.arange(longest)[None, :, None] < steps[:, None, None])}
+    windows = replace(with_card(windows, channels=(a.changed(variable=True), b)), signals=signals, lengths={"a": steps})
+    index = windows.index
+    return replace(
+        windows,
+        index=replace(index, statistics={name: valid_statistics(x, windows.lengths.get(name)) for name, x in signals.items()}),
+    )
+
+
+def _equal(one: Windows, other: Windows) -> None:
+    assert list(one.signals) == list(other.signals)
+    for name, values in one.signals.items():
+        np.testing.assert_array_equal(values, other.signals[name], strict=True)
+    assert list(one.lengths) == list(other.lengths)
+    for name, steps in one.lengths.items():
+        np.testing.assert_array_equal(steps, other.lengths[name], strict=True)
+    np.testing.assert_array_equal(one.index.window, other.index.window, strict=True)
+    np.testing.assert_array_equal(one.index.participant_index, other.index.participant_index, strict=True)
+
+
+def _is_mapped(values: np.ndarray) -> bool:
+    base = values
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    return isinstance(base, np.memmap)
+
+
+def test_mapped_windows_are_those_that_were_prepared(stored: Folder, copies: Path) -> None:
+    """Signals and index are equal to the bit to those read into memory; they are mapped, and nothing can write to them."""
+    mapped, name = map_windows(stored)
+    _equal(mapped, read_windows(stored))
+    assert all(_is_mapped(values) and not values.flags.writeable for values in mapped.signals.values())
+    assert name.place.parent.parent == copies
+
+
+def test_a_copy_serves_again_and_is_made_anew_when_it_or_the_windows_change(stored: Folder, copies: Path) -> None:
+    """A second reading changes nothing; a damaged copy is replaced; rewritten windows get another copy, and the old one goes."""
+    before, name = map_windows(stored)
+    files = {path: path.stat().st_mtime_ns for path in name.place.iterdir()}
+    assert map_windows(stored)[1] == name
+    assert files == {path: path.stat().st_mtime_ns for path in name.place.iterdir()}
+    damaged = name.place / "0.npy"
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 1
+    damaged.unlink()
+    damaged.write_bytes(content)
+    _equal(map_windows(stored)[0], before)
+    part = next(Path(stored.path).glob("participant=*/*.parquet"))
+    pq.write_table(pq.read_table(part), part, compression="zstd")
+    again, other = map_windows(stored)
+    assert other != name
+    assert not name.place.exists()
+    _equal(again, before)
+
+
+def test_a_check_is_made_once_for_a_start(stored: Folder, copies: Path) -> None:
+    """A copy that was checked under a start's name is not read again for it, and is for the next start."""
+    _, name = map_windows(stored, "one")
+    assert is_checked(name, "one")
+    assert not is_checked(name, "two")
+    assert not is_checked(name, "")
+    damaged = name.place / "0.npy"
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 1
+    damaged.write_bytes(content)
+    changed, _ = map_windows(stored, "one")
+    assert not np.array_equal(changed.signals["a"], read_windows(stored).signals["a"])
+    _equal(map_windows(stored, "two")[0], read_windows(stored))
+
+
+def test_changed_windows_are_refused(stored: Folder, copies: Path) -> None:
+    """By the participant's name, and no copy stays."""
+    part = next(Path(stored.path).glob("participant=B*/*.parquet"))
+    table = pq.read_table(part)
+    start = table.column_names.index("start_s")
+    pq.write_table(table.set_column(start, "start_s", [[x + 1 for x in table["start_s"].to_pylist()]]), part)
+    with pytest.raises(RaylabError, match="the windows of participant B are not the ones its card describes"):
+        map_windows(stored)
+    assert [] == [path for path in copies.rglob("*") if path.suffix == ".npy"]
+
+
+def test_joined_windows_are_mapped(tmp_path: Path, copies: Path) -> None:
+    """Two datasets together are equal to the two joined in memory."""
+    for name, people, longest in (("here", "AB", 8), ("there", "ACD", 5)):
+        made = _made(people, longest, longest)
+        a, b = made.index.card.channels
+        channels = (a.changed(recorded_hz=4.0, rate_hz=4.0), *((b,) if name == "here" else ()))
+        signals = {channel.name: made.signals[channel.name] for channel in channels}
+        store(with_card(replace(made, signals=signals), dataset=name, channels=channels), tmp_path / name)
+    one, two = (read_windows(Folder(tmp_path / name)) for name in ("here", "there"))
+    mapped = read_source(str(tmp_path), source("here", "there"))
+    _equal(mapped, join_windows(one, two))
+    assert all(_is_mapped(values) for values in mapped.signals.values())
+    assert map_source(str(tmp_path), source("here", "there"))[1].place.is_dir()
+
+
+def test_a_place_that_cannot_be_written_is_named(stored: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that gives another one."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RAYLAB_WINDOWS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        RaylabError, match=r"cannot be copied to .*name another folder on a disk of this node: RAYLAB_WINDOWS_CACHE=DIR"
+    ):
+        map_windows(stored)
+
+
+def test_the_index_file_is_the_index(stored: Folder) -> None:
+    """It gives the same index as the rows of the participants, and alone is opened."""
+    rows, card = read_index(stored), read_card(stored)
+    write_index(stored, card)
+    for part in Path(stored.path).glob("participant=*"):
+        part.rename(Path(stored.path) / f"gone-{part.name}")
+    found = read_index(stored)
+    assert (rows.card, rows.participants) == (found.card, found.participants)
+    for name in ("window", "participant_index", "segment", "start_s"):
+        np.testing.assert_array_equal(getattr(rows, name), getattr(found, name), strict=True)
+    for name in rows.labels:
+        np.testing.assert_array_equal(rows.labels[name], found.labels[name], strict=True)
+    for name in rows.statistics:
+        np.testing.assert_array_equal(rows.statistics[name], found.statistics[name], strict=True)
+
+
+def _edit(folder: Folder, column: str, keep: bool) -> None:
+    """Add 1 to a column of the index file; ``keep``: with the digest made anew, as who wants to deceive would."""
+    path = Path(folder.path) / INDEX
+    table = pq.read_table(path)
+    values = [value + 1 for value in table[column].to_pylist()]
+    at = table.column_names.index(column)
+    edited = table.set_column(at, table.schema.field(column), [values])
+    if keep:
+        digest = fingerprint_of(edited, table.column_names).encode()
+        edited = edited.replace_schema_metadata({**table.schema.metadata, DIGEST: digest})
+    pq.write_table(edited, path)
+
+
+def test_an_index_file_that_was_changed_is_refused(stored: Folder, copies: Path) -> None:
+    """By its digest; one with a digest made anew when the signals are mapped, since the rows say otherwise."""
+    write_index(stored, read_card(stored))
+    _edit(stored, "start_s", keep=False)
+    with pytest.raises(
+        RaylabError, match=r"index.parquet was changed after it was written. What to do: remove .*index.parquet"
+    ):
+        read_index(stored)
+    write_index(stored, read_card(stored))
+    _edit(stored, "start_s", keep=True)
+    read_index(stored)
+    with pytest.raises(RaylabError, match=r"index.parquet is not that of the windows of participant A. What to do: remove"):
+        map_windows(stored)
+    (Path(stored.path) / INDEX).unlink()
+    _equal(map_windows(stored)[0], read_windows(stored))
+
+
+def test_an_index_of_other_windows_is_passed_over(stored: Folder) -> None:
+    """Left over beside windows that were prepared again by an older raylab: the rows themselves are read."""
+    card = read_card(stored)
+    write_index(stored, card.changed(fingerprint="of others"))
+    assert len(read_index(stored).window) == sum(entry.windows for entry in card.participants)
