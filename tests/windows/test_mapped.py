@@ -1,5 +1,8 @@
 """The index in one file, and signals that are mapped from a node's copy."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from builders.windows import make_windows, store, with_card
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.hashing import hash_array
 from raylab.windows.cross_corpus import join_windows, map_source, read_source, source
 from raylab.windows.dataset import Windows, fingerprint_of, read_card, read_index, read_windows, write_index
 from raylab.windows.index_file import DIGEST, INDEX
@@ -192,3 +196,49 @@ def test_an_index_of_other_windows_is_passed_over(stored: Folder) -> None:
     card = read_card(stored)
     write_index(stored, card.changed(fingerprint="of others"))
     assert len(read_index(stored).window) == sum(entry.windows for entry in card.participants)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import pyarrow.dataset, pyarrow.parquet
+from raylab.files import Folder
+from raylab.hashing import hash_array
+from raylab.windows.dataset import read_windows
+from raylab.windows.mapped import map_windows
+
+large, small, allowed_mib = sys.argv[1], sys.argv[2], int(sys.argv[3])
+read_windows(Folder(small)), map_windows(Folder(small))  # what is loaded at the first use
+status = Path("/proc/self/status").read_text()
+baseline = int(next(line for line in status.splitlines() if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (baseline + allowed_mib * 2**20,) * 2)
+signals = map_windows(Folder(large))[0].signals["a"]
+print(hash_array(np.array([x.sum(dtype=np.float64) for x in np.array_split(signals, len(signals) // 64)])), signals.nbytes)
+try:
+    read_windows(Folder(large))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_windows_three_times_larger_than_the_memory_allowed(tmp_path: Path, copies: Path) -> None:
+    """A process that may allocate 32 MiB copies, checks and maps 96 MiB of windows, and sums what this process sums; it cannot hold them."""
+    allowed_mib, length, people = 32, 1024, 48
+    count = 3 * allowed_mib * 2**20 // (4 * length * people)
+    for name, windows in (("large", count), ("small", 4)):
+        made = make_windows({f"P{k:02d}": [0, 1] * (windows // 2) for k in range(people)}, length=length)
+        a = made.index.card.channels[0]
+        store(with_card(replace(made, signals={"a": made.signals["a"]}), channels=(a,)), tmp_path / name)
+    expected = read_windows(Folder(tmp_path / "large")).signals["a"]
+    sums = hash_array(np.array([x.sum(dtype=np.float64) for x in np.array_split(expected, len(expected) // 64)]))
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "large"), str(tmp_path / "small"), str(allowed_mib)]
+    # Arrow's own allocator reserves a GiB at once, and each thread a stack of 8 MiB: both count although nothing uses them
+    own = {"ARROW_DEFAULT_MEMORY_POOL": "system", "ARROW_IO_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    environment = {**os.environ, **own}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    digest, size, held = done.stdout.split()
+    assert (sums, expected.nbytes) == (digest, int(size))
+    assert 3 * allowed_mib * 2**20 <= int(size)
+    assert held in ("ArrowMemoryError", "MemoryError", "RaylabError")
