@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from raylab.windows.index_file import INDEX, remedy
 
 LAYOUT = 1  # raised if a copy's files mean something else
 DIGESTS = "copy.json"  # written last
+LOCK = "lock"  # in the folder of the copies of some windows; its time says when they were last opened
+UNUSED_S = 30 * 86400.0  # after which copies are removed when another is made
 FOLDER = "RAYLAB_WINDOWS_CACHE"  # the environment variable that names the folder of copies
 
 Array = npt.NDArray[Any]
@@ -212,6 +215,7 @@ def ensure_copy(name: CopyName, index: WindowIndex, write: WriteSignals, check: 
 
 
 def _replace(name: CopyName, index: WindowIndex, write: WriteSignals) -> None:
+    _remove_unused()
     for older in [path for path in name.place.parent.iterdir() if path.is_dir()]:
         shutil.rmtree(older)  # of files that have changed since, or left half written; who maps it keeps its pages
     needed = sum(4 * len(index.window) * channel.length * channel.n_features for channel in index.card.channels)
@@ -232,11 +236,19 @@ def _replace(name: CopyName, index: WindowIndex, write: WriteSignals) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _remove_unused() -> None:
+    """Remove the copies of windows that nobody has opened for long: they may be gone themselves, and they hold people's signals."""
+    for lock in copies_folder().glob(f"*/{LOCK}"):
+        if time.time() - lock.stat().st_mtime > UNUSED_S:
+            shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _alone(name: CopyName) -> Iterator[None]:
     """Inside the block no other process of this node makes a copy of these windows."""
-    name.place.parent.mkdir(parents=True, exist_ok=True)
-    with (name.place.parent / "lock").open("w") as file:
+    name.place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # signals are nobody else's to read
+    with (name.place.parent / LOCK).open("w") as file:
+        os.utime(file.fileno())  # when it was last used
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

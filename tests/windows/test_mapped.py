@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_a_copy_serves_again_and_is_made_anew_when_it_or_the_windows_change(stor
     assert other != name
     assert not name.place.exists()
     _equal(again, before)
+
+
+def test_copies_that_nobody_opens_are_removed(tmp_path: Path, copies: Path) -> None:
+    """After 30 days, when another is made; and nobody else may read a copy."""
+    for name in ("old", "recent", "new"):
+        store(_made("AB", 8, 1), tmp_path / name)
+    old, recent = (map_windows(Folder(tmp_path / name))[1] for name in ("old", "recent"))
+    for copy, days in ((old, 31), (recent, 29)):
+        os.utime(copy.place.parent / "lock", (time.time() - days * 86400,) * 2)
+    new = map_windows(Folder(tmp_path / "new"))[1]
+    assert [False, True, True] == [copy.place.exists() for copy in (old, recent, new)]
+    assert 0o700 == new.place.parent.stat().st_mode & 0o777
 
 
 def test_a_check_is_made_once_for_a_start(stored: Folder, copies: Path) -> None:
