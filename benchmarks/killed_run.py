@@ -28,7 +28,7 @@ from raylab.trials.study import Study, parse_study
 import psutil  # isort: skip  # Ray carries it
 
 N_PARTICIPANTS, STACK, NODES = 5, 8, 3
-SETTLED = 100  # trials of a driver after which its memory is looked at
+SETTLED = 50  # trials of a driver after which its memory is looked at
 DRIVER = """
 import sys
 from pathlib import Path

@@ -23,8 +23,8 @@ from raylab.windows.dataset import CARD, fingerprint_of, read_windows, stored_co
 from raylab.windows.segmentation import ParticipantWindows
 from raylab.windows.stored_rows import read_rows, write_rows
 
-PEOPLE = 24
-RATE_HZ = 700.0  # of the one channel, as an ECG on the chest
+PEOPLE = 96
+RATE_HZ = 64.0  # of the one channel, as a pulse at the wrist
 SMALL, LARGE = "small", "large"
 
 
@@ -32,14 +32,14 @@ def write_windows(root: Path, name: str, mib: float) -> int:
     """Windows of noise with a trend of the class, about so many MiB of signals and at least two runs of each class; returns the bytes."""
     length = round(10 * RATE_HZ)
     count = max(4 * BLOCK, round(mib * 2**20 / (4 * length * PEOPLE)))
-    folder, card = Folder(root / name), cohort_card(PEOPLE, count, {"ECG": RATE_HZ})
+    folder, card = Folder(root / name), cohort_card(PEOPLE, count, {"BVP": RATE_HZ})
     columns, entries, y = stored_columns(card.labels, card.channels), [], classes_of(count)
     for number, entry in enumerate(card.participants):
         signals = np.random.default_rng(number).normal(size=(count, length, 1)).astype(np.float32)
         signals += np.float32(0.2) * y[:, None, None]
         segment, sessions = np.zeros(count, np.int32), ["one"] * count
         part = ParticipantWindows(
-            np.arange(count) * STEP_S, segment, sessions, {"stress": y}, {"ECG": signals}, entry.duration_s, {}
+            np.arange(count) * STEP_S, segment, sessions, {"stress": y}, {"BVP": signals}, entry.duration_s, {}
         )
         write_rows(folder, entry.name, to_table(part, entry.name, number, ["stress"]))
         entries.append(entry.changed(fingerprint=fingerprint_of(read_rows(folder, entry.name, columns), columns)))

@@ -72,7 +72,12 @@ def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataTyp
         table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=list(columns))
         table.validate(full=True)  # text that is no UTF-8, offsets beyond the values
         _refuse_other_types(table, columns)
-        return table.sort_by(WINDOW)
+        window = table[WINDOW].to_numpy()
+        return table if (window[1:] > window[:-1]).all() else table.sort_by(WINDOW)
+    except pa.ArrowMemoryError as error:
+        raise RaylabError(
+            f"{folder.uri}: windows of participant {participant} do not fit into the memory that this process may use ({error}); give it more"
+        ) from error
     except (pa.ArrowException, TypeError, OSError) as error:
         raise RaylabError(
             f"{folder.uri}: windows of participant {participant} cannot be read ({str(error).splitlines()[0]}); prepare the dataset again"
