@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
+from raylab.windows.stored_rows import refuse_other_types
 
 INDEX = "index.parquet"
 MADE_OF, DIGEST = b"raylab.windows", b"raylab.digest"  # in its metadata
@@ -41,11 +42,16 @@ def read_index_file(
     except InvalidValueError as error:
         raise InvalidValueError(f"{str(error).split('. What to do')[0]}. {remedy(folder)}") from error
     made_of = rows.schema.metadata or {}
-    if made_of.get(MADE_OF, b"").decode() != fingerprint:
+    if made_of.get(MADE_OF, b"") != fingerprint.encode():
         return None
     if rows.num_rows != sum(counts) or set(rows.column_names) != set(columns):
         raise RaylabError(f"{folder.uri}/{INDEX} holds {rows.num_rows} rows, its card counts {sum(counts)}. {remedy(folder)}")
-    return rows, made_of.get(DIGEST, b"").decode()
+    try:
+        rows.validate(full=True)
+        refuse_other_types(rows, columns)
+    except (pa.ArrowException, TypeError) as error:
+        raise RaylabError(f"{folder.uri}/{INDEX} cannot be read ({str(error).splitlines()[0]}). {remedy(folder)}") from error
+    return rows, made_of.get(DIGEST, b"").decode(errors="replace")
 
 
 def remedy(folder: Folder) -> str:

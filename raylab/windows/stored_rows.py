@@ -35,7 +35,7 @@ def _stored_folder(folder: Folder, participant: str) -> str | None:
     return next((name for name in candidates if folder.exists(name)), None)
 
 
-def _refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> None:
+def refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> None:
     """Refuse a column that ``to_table`` cannot have written; numpy would make something of many of them.
 
     Raises:
@@ -71,7 +71,7 @@ def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataTyp
     try:
         table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=list(columns))
         table.validate(full=True)  # text that is no UTF-8, offsets beyond the values
-        _refuse_other_types(table, columns)
+        refuse_other_types(table, columns)
         window = table[WINDOW].to_numpy()
         return table if (window[1:] > window[:-1]).all() else table.sort_by(WINDOW)
     except pa.ArrowMemoryError as error:
