@@ -119,38 +119,10 @@ def croissant(card: WindowsCard) -> dict[str, Any]:
         raise InvalidValueError(
             f"the card of {card.dataset} has no licence, and Croissant demands one; write it into dataset.yaml and prepare again"
         )
-    texts = {"session": "session of the recording"} | {
-        channel.name: f"{channel.length} x {channel.n_features} values at {channel.rate_hz:g} Hz, {channel.unit}"
-        for channel in card.channels
-    }
-    numbers = {
-        "window": "id of the window",
-        "segment": "number of the segment",
-        "start_s": "seconds since the start of the recording",
-    }
-    numbers |= {
-        f"y_{label.name}": f"class of {label.name}: {', '.join(label.classes)}, counted from 0; {NO_LABEL} for none"
-        for label in card.labels
-    }
     described = [
         card.caution,
         f"{len(card.participants)} participants, {sum(entry.windows for entry in card.participants)} windows.",
         *card.order,
-    ]
-    kinds = {name: "sc:Text" if name == "session" else "sc:Float" for name in texts} | {
-        name: "sc:Float" if name == "start_s" else "sc:Integer" for name in numbers
-    }
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"windows/{name}",
-            "name": name,
-            "description": text,
-            "dataType": kinds[name],
-            **({"repeated": True} if name in texts and name != "session" else {}),
-            "source": {"fileSet": {"@id": "parquet"}, "extract": {"column": name}},
-        }
-        for name, text in (texts | numbers).items()
     ]
     return {
         "@context": {
@@ -175,5 +147,37 @@ def croissant(card: WindowsCard) -> dict[str, Any]:
                 "includes": "participant=*/*.parquet",
             }
         ],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "windows", "name": "windows", "field": fields}],
+        "recordSet": [{"@type": "cr:RecordSet", "@id": "windows", "name": "windows", "field": _fields(card)}],
     }  # fmt: skip
+
+
+def _fields(card: WindowsCard) -> list[dict[str, Any]]:
+    """Croissant's description of each column of the Parquet files."""
+    texts = {"session": "session of the recording"} | {
+        channel.name: f"{channel.length} x {channel.n_features} values at {channel.rate_hz:g} Hz, {channel.unit}"
+        for channel in card.channels
+    }
+    numbers = {
+        "window": "id of the window",
+        "segment": "number of the segment",
+        "start_s": "seconds since the start of the recording",
+    }
+    numbers |= {
+        f"y_{label.name}": f"class of {label.name}: {', '.join(label.classes)}, counted from 0; {NO_LABEL} for none"
+        for label in card.labels
+    }
+    kinds = {name: "sc:Text" if name == "session" else "sc:Float" for name in texts} | {
+        name: "sc:Float" if name == "start_s" else "sc:Integer" for name in numbers
+    }
+    return [
+        {
+            "@type": "cr:Field",
+            "@id": f"windows/{name}",
+            "name": name,
+            "description": text,
+            "dataType": kinds[name],
+            **({"repeated": True} if name in texts and name != "session" else {}),
+            "source": {"fileSet": {"@id": "parquet"}, "extract": {"column": name}},
+        }
+        for name, text in (texts | numbers).items()
+    ]

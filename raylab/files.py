@@ -128,6 +128,12 @@ class Folder:
         infos = self.system.get_file_info(fs.FileSelector(self.at(folder), allow_not_found=True, recursive=True))
         return sum(int(info.size) for info in infos if info.type == fs.FileType.File)
 
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Bytes and modification time (ns) of every file in the folder and below, by name."""
+        infos = self.system.get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        files = (info for info in infos if info.type == fs.FileType.File)
+        return {info.path.removeprefix(f"{self.path}/"): (int(info.size), int(info.mtime_ns)) for info in files}
+
     def folders(self, folder: str) -> list[str]:
         """Names of the folders directly in a sub-folder, sorted; none if there is no such sub-folder."""
         return sorted(name for name, kind in self._entries(folder) if kind == fs.FileType.Directory)
@@ -326,6 +332,11 @@ class Folder:
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """The folder of what can be made again on this machine, ``raylab`` among the user's caches; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raylab"
 
 
 def within(root: str | os.PathLike[str], name: str) -> str:

@@ -30,5 +30,5 @@ def hash_array(array: npt.NDArray[Any], length: int = 20) -> str:
         length: hexadecimal digits; 20 are 80 bits.
     """
     digest = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=32)
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:length]

@@ -57,8 +57,16 @@ def _signals_are_heard_again() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copies of windows lie in a folder of the session, also for the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAYLAB_WINDOWS_CACHE", str(tmp_path_factory.mktemp("copies")))
+        yield
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
+def cluster(_own_cache: None) -> Iterator[None]:
     """One local Ray with 2 CPUs for the whole session: a start costs seconds. Its workers know the key of the ``bucket``.
 
     A test that uses Ray in this process asks for it; all of them run on one worker of pytest-xdist, so that there is one Ray.

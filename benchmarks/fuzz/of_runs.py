@@ -21,7 +21,7 @@ from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.runs.status import status_lines
 from raylab.trials.study import parse_study, read_study
-from raylab.windows.dataset import read_card, read_windows
+from raylab.windows.dataset import read_card, read_index, read_windows
 from raylab.windows.preprocess import Preprocessing
 
 NO_DIGEST = "before raylab kept a digest"  # in the caution of a card of before
@@ -78,9 +78,12 @@ def _digest(*arrays: Any) -> str:
 
 
 def _read_windows(folder: Path) -> object:
-    """The card, and a digest of the windows."""
-    read = read_windows(Folder(str(folder)))
-    content = (read.index.window, read.index.start_s, *read.index.labels.values(), *read.signals.values())
+    """The card, and a digest of the windows, and of the index by itself."""
+    read, index = read_windows(Folder(str(folder))), read_index(Folder(str(folder)))
+    content = (
+        *(part for one in (read.index, index) for part in (one.window, one.start_s, *one.labels.values())),
+        *read.signals.values(),
+    )
     return read.index.card.model_dump_json(), _digest(*content)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.scale import memory as of_memory
 from benchmarks.scale.planning import measure
 from benchmarks.scale.records import gather, resume
 from benchmarks.scale.requests import count
@@ -55,6 +56,24 @@ def requests(out: Annotated[Path, typer.Option(help="an empty folder")]) -> None
     """Requests a trial to an S3 server on loopback."""
     for row in count(out):
         typer.echo(json.dumps(row))
+
+
+@app.command()
+def memory(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    allowed: Annotated[int, typer.Option(help="MiB beyond the baseline")] = 256,
+    times: Annotated[float, typer.Option(help="size of the windows in units of that")] = 3.0,
+) -> None:
+    """A study over windows larger than the memory it is allowed, against the same study with room."""
+    typer.echo(json.dumps(of_memory.measure(out, allowed, times)))
+
+
+@app.command(hidden=True)
+def memory_alone(
+    out: Annotated[Path, typer.Option()], windows: Annotated[Path, typer.Option()], allowed: Annotated[int, typer.Option()]
+) -> None:
+    """One of the two runs."""
+    typer.echo(json.dumps(of_memory.run_alone(windows, out, allowed)))
 
 
 if __name__ == "__main__":

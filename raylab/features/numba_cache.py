@@ -5,7 +5,8 @@ code, and every later process that loads it ends in a segmentation fault. So ray
 files. A child process fills a folder of its own, which gets its name when it is complete, with the SHA-256 of every file; processes that start
 at once wait for one of them. A folder whose files do not match is removed and filled again. Whatever a process compiles besides stays in its memory.
 
-The folder is ``NUMBA_CACHE_DIR`` or ``~/.cache/raylab``, ``numba-KEY``; KEY stands for the versions, the place of librosa and the processor.
+The folder is ``NUMBA_CACHE_DIR`` or that of ``raylab.files.cache_folder``, ``numba-KEY``; KEY stands for the versions, the place of librosa and the
+processor.
 """
 
 import atexit
@@ -27,6 +28,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from raylab.files import cache_folder
+
 SEAL = "sha256.json"  # name of each file to its digest; the last file that is written
 WAIT_S = 600.0  # for the process that fills the folder: seconds on an idle machine, minutes on a busy one
 FILL = "raylab.features.fill_numba_cache"  # the program that fills a folder
@@ -38,7 +41,7 @@ _in_use: list[Path] = []
 def root() -> Path:
     """The folder that the caches lie in."""
     given = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raylab"
+    return Path(given) if given else cache_folder()
 
 
 def folder() -> Path:

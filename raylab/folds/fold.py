@@ -335,12 +335,14 @@ class StageSplit:
         Raises:
             FoldError: if a training window is, or overlaps, a validation window.
         """
-        if fold.in_any(self.train)[self.validation].any():
-            raise FoldError("a window is in training and validation")
         person = fold.index.participant_index
         trained = np.zeros(len(fold.index.participants), dtype=bool)
         trained[person[self.train]] = True
         shared = self.validation[trained[person[self.validation]]]
+        if not len(shared):
+            return self
+        if fold.in_any(self.train)[shared].any():
+            raise FoldError("a window is in training and validation")
         if len(fold.overlapping(shared, self.train)):
             raise FoldError("a validation window shares samples with a training window")
         return self

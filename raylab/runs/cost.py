@@ -128,11 +128,11 @@ def estimate(
     missing = {stage for trial in pending for stage in trial.stages} - (run.store.hashes() if run else set())
     needed = [stage for key, stage in stages.items() if key in missing]
     longest = {stage.shape: stage for stage in sorted(needed, key=lambda stage: stage.steps)}  # the one that is timed
-    windows = {source: read_source(root, source) for source in {stage.trial.windows for stage in longest.values()}}
     if executor == "local":
+        windows = {source: read_source(root, source) for source in {stage.trial.windows for stage in longest.values()}}
         timings, n_slots = timings_in_process(list(longest.values()), windows), 1
     else:
-        timings, n_slots = timings_on_ray(list(longest.values()), windows, study.resources, address, log)
+        timings, n_slots = timings_on_ray(list(longest.values()), root, study.resources, address, log)
     counts: Counter[tuple[str, str]] = Counter()
     for trial in pending:
         counts[trial.dataset, trial.model.name] += predicted.get(trial.key, 0)

@@ -18,6 +18,7 @@ from raylab.models.registry import CLASSICAL_MODELS
 from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.runs.ray_errors import remote_result
+from raylab.runs.shared_windows import SharedWindows, opened
 from raylab.training.batches import Signals
 from raylab.training.loop import EVALUATION_BATCH, predict, train
 from raylab.trials.plan import stages_of
@@ -82,6 +83,10 @@ def peak_of(trial: Trial, windows: Windows, plugins: tuple[Plugin, ...] = ()) ->
     return total - free, total
 
 
+def _peak_on_worker(trial: Trial, windows: SharedWindows, plugins: tuple[Plugin, ...]) -> tuple[int, int] | None:
+    return peak_of(trial, opened(windows), plugins)
+
+
 def resolve_gpu_share(
     resources: Resources, trials: list[Trial], windows: Mapping[str, Any], log: Callable[[str], None]
 ) -> Resources:
@@ -100,7 +105,7 @@ def resolve_gpu_share(
     }
     if not distinct:
         return resources.model_copy(update={"gpu": 0})  # classical models stay on the processor
-    measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(peak_of)
+    measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(_peak_on_worker)
     references = [measure.remote(trial, windows[trial.windows], entered()) for trial in distinct.values()]
     results = remote_result(references, "the measurement of the memory that the models need on a GPU")
     peaks = [peak for peak in results if peak]

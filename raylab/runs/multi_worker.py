@@ -29,6 +29,7 @@ from raylab.errors import RaylabError
 from raylab.plugins import Plugin, enter_same
 from raylab.runs.folder import RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory
+from raylab.runs.shared_windows import windows_of
 from raylab.training.worker_group import WorkerGroup
 from raylab.trials.run_trial import Outcome, run_trial
 from raylab.trials.trial import Trial
@@ -96,7 +97,7 @@ def _run_on_worker(config: dict[str, Any]) -> Outcome:
     with _process_group(group, backend), limit_gpu_memory(gpu if cuda else 0):
         device = str(get_device()) if cuda else "cpu"
         store = RunFolder(config["run"]).store
-        outcome = run_trial(config["trial"], ray.get(config["windows"]), store, device, train.report, group=group)
+        outcome = run_trial(config["trial"], windows_of(config["windows"]), store, device, train.report, group=group)
         if outcome.status == "failed":
             # if another worker died, its closed connection is the error here: let Ray Train notice the death first
             time.sleep(DEATH_DETECTION_S)

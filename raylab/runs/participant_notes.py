@@ -8,7 +8,7 @@ from raylab.runs.ray_errors import DEATH, MEMORY
 from raylab.windows.card import ParticipantSummary
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import SessionContent, copied_sessions
-from raylab.windows.dataset import participant_folder
+from raylab.windows.stored_rows import participant_folder
 
 NOTES = "making"  # the tasks' notes for the driver, one small file a participant; removed when the card is written
 REMEDY = f"leave it out with --exclude to see whether its files are the cause; if memory is short, {MEMORY}"

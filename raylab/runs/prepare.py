@@ -36,13 +36,15 @@ from raylab.windows.card import (
 )
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import contents
-from raylab.windows.dataset import CARD, fingerprint_of, read_rows, stored_columns, stored_index, to_table, write_rows
+from raylab.windows.dataset import CARD, fingerprint_of, stored_columns, to_table, write_index
 from raylab.windows.feature_channels import feature_channels
 from raylab.windows.feature_table import FeatureTable
+from raylab.windows.index_file import INDEX
 from raylab.windows.order import order_sentences
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.quality_channels import mean_quality, quality_channels
 from raylab.windows.recording_rules import checked
+from raylab.windows.stored_rows import read_rows, write_rows
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
@@ -238,6 +240,7 @@ def _claim(folder: Folder, overwrite: bool) -> None:
         raise RaylabError(f"{folder.uri} holds prepared windows already; a dataset is prepared once (--overwrite replaces it)")
     if folder.exists(CARD) or folder.exists(NOTES):
         folder.remove(CARD)
+        folder.remove(INDEX)
         for name in folder.folders(""):
             if name.startswith("participant=") or name == NOTES:
                 folder.remove(name)
@@ -324,7 +327,7 @@ def prepare(
             sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
         ) from error
     card = _card(order, labels, *read_notes(folder, participants), folder)
-    index = stored_index(folder, card)
+    index = write_index(folder, card)
     card = card.changed(order=tuple(sentence for label in labels for sentence in order_sentences(index, label.name)))
     folder.write_json(CARD, card.as_json())
     folder.remove(NOTES)

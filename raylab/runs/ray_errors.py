@@ -145,9 +145,3 @@ def remote_result(reference: Any, what: str) -> Any:
     """The result of a task; see ``boundary``."""
     with boundary(what):
         return ray.get(reference)
-
-
-def shared(name: str, windows: Any) -> Any:
-    """A reference to the windows of this name in Ray's object store; see ``boundary``."""
-    with boundary(f"putting the windows {name} into Ray's object store"):
-        return ray.put(windows)

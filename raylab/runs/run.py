@@ -159,10 +159,7 @@ def start(
         context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables, shard)
         best_params = None
         if study.search:
-            log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
-            inner = list(inner_trials(study, study.search, indexes))
-            inner_run = RunFolder(run.folder.sub(SEARCH).uri)
-            context.run(inner, inner_run)
+            inner, inner_run = context.search(study.search, indexes, run)
             summary = summarize(inner_run, inner, time.monotonic() - began)
             if not summary.complete:
                 return summary

@@ -16,7 +16,8 @@ from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import check_resources, connect, slots, worker_resources
 from raylab.runs.gpu_memory import resolve_gpu_share
 from raylab.runs.progress import Log
-from raylab.runs.ray_errors import remote_result, shared
+from raylab.runs.ray_errors import remote_result
+from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.training.batches import Signals
 from raylab.training.loop import predict, reader_of, train
 from raylab.training.stage_hash import PlannedStage
@@ -142,7 +143,7 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing
 def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float, plugins: tuple[Plugin, ...]) -> Timing:
     enter_same(plugins)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    return time_stage(trial, name, ray.get(windows[trial.windows]), device)
+    return time_stage(trial, name, windows_of(windows[trial.windows]), device)
 
 
 def timings_in_process(stages: list[DistinctStage], windows: Mapping[str, Windows]) -> dict[StageShape, Timing]:
@@ -151,13 +152,17 @@ def timings_in_process(stages: list[DistinctStage], windows: Mapping[str, Window
 
 
 def timings_on_ray(
-    stages: list[DistinctStage], windows: Mapping[str, Windows], resources: Resources, address: str | None, log: Log
+    stages: list[DistinctStage], root: str, resources: Resources, address: str | None, log: Log
 ) -> tuple[dict[StageShape, Timing], int]:
-    """Timing of each stage's shape on the cluster, with as many at the same time as trials would run, and the number of these slots."""
+    """Timing of each stage's shape on the cluster, with as many at the same time as trials would run, and the number of these slots.
+
+    Args:
+        root: folder that the paths of the windows are in.
+    """
     connect(address)
     if waiting := check_resources(resources):
         log(waiting)
-    refs = {path: shared(path, data) for path, data in windows.items()}
+    refs = shared_windows(root, {stage.trial.windows for stage in stages})
     per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
     task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
     references = [task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"], entered()) for stage in stages]

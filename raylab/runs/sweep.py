@@ -19,6 +19,7 @@ from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_worker
 from raylab.runs.progress import Progress
 from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import boundary
+from raylab.runs.shared_windows import windows_of
 from raylab.runs.stage_lifetime import StageLifetime
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
@@ -76,7 +77,7 @@ def trainable(
         ended(run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins))
         return
     cuda = bool(per_worker["gpu"]) and torch.cuda.is_available()
-    device, data = "cuda" if cuda else "cpu", ray.get(windows[trial.windows])
+    device, data = "cuda" if cuda else "cpu", windows_of(windows[trial.windows])
     with limit_gpu_memory(per_worker["gpu"] if cuda else 0):
         run_stack(unit, data, folder.store, ended, device, tune.report, report_every_s=report_every_s)
 

@@ -114,8 +114,17 @@ class EveryoneElseAndCalibration(Calibration):
     """All other participants and the calibration windows of the target together; the same participants validate as without the latter."""
 
     def choose(self, fold: Fold) -> StageSplit:
-        base = by_people(fold, fold.others)
-        return StageSplit(np.flatnonzero(fold.in_any(base.train, self.windows(fold))), base.validation).check(fold)
+        base, own = by_people(fold, fold.others), self.windows(fold)
+        StageSplit(own, base.validation).check(fold)  # the others' are checked
+        return StageSplit(_with_rows(base.train, own), base.validation)
+
+
+def _with_rows(rows: RowIds, more: RowIds) -> RowIds:
+    """Both, rising. Those of one person mostly lie together, so that nothing has to be sorted."""
+    first, last = np.searchsorted(rows, more[[0, -1]]) if len(more) else (0, 0)
+    if first != last:
+        return np.union1d(rows, more)
+    return np.concatenate([rows[:first], more, rows[first:]])
 
 
 @dataclass(frozen=True)

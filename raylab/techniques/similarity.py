@@ -157,7 +157,7 @@ def nearest(fold: Fold, by: By) -> tuple[str, ...]:
         FoldError: as ``vectors``.
     """
     distance = distances(fold, by)
-    return tuple(name for name, d in zip(fold.others, distance, strict=True) if d <= distance.min() + 1e-9)
+    return tuple(fold.others[i] for i in np.flatnonzero(distance <= distance.min() + 1e-9))
 
 
 def cluster(fold: Fold, by: By, k: int | str) -> tuple[str, ...]:

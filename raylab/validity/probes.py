@@ -28,13 +28,13 @@ from raylab.windows.dataset import (
     WINDOW,
     Windows,
     fingerprint_of,
-    read_rows,
     read_windows,
     stored_columns,
     to_table,
-    write_rows,
+    write_index,
 )
 from raylab.windows.segmentation import NO_LABEL, ParticipantWindows
+from raylab.windows.stored_rows import read_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ def probe(
         write_rows(to, participant.name, table)
     record = ProbeCard(kind=kind, seed=seed, origin=windows.index.fingerprint, **probed.details)
     new = _card(card, probed.participants, record, f"Probe {kind} (seed {seed}): {probed.sentence}.", to)
+    write_index(to, new)
     to.write_json(CARD, new.as_json())
     return new
 

@@ -3,6 +3,7 @@ the first. Channels and labels that they do not share are left out; a study that
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from raylab.hashing import hash_record
 from raylab.windows.alike import counterparts, renamed, with_channels, with_label
 from raylab.windows.card import LabelCard, WindowsCard
 from raylab.windows.channel_card import ChannelCard
-from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index, read_windows
+from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index
+from raylab.windows.mapped import CopyName, CopyWriter, ensure_copy, map_windows, mapped
 
 FROM = " <- "  # tested on <- trained on
+AT_ONCE = 1024  # windows that are joined at once
 
 
 AND, LABEL, FOR = " & ", "#", "="  # of several corpora; before the label of one that stands for the study's
@@ -45,14 +48,40 @@ def _parts(source: str) -> tuple[str, list[tuple[str, str, str]]]:
 
 
 def read_source(root: str, source: str) -> Windows:
-    """The windows of a source; errors as ``read_windows``'s, and those of ``join_windows``."""
+    """The windows of a source, their signals mapped from this node's copy; errors as those of ``map_windows`` and ``join_windows``."""
+    return map_source(root, source)[0]
+
+
+def map_source(root: str, source: str, check: str = "") -> tuple[Windows, CopyName]:
+    """As ``read_source``, and the name of the copy, which is that of the joined signals if there are several datasets.
+
+    Args:
+        check: see ``raylab.windows.mapped.ensure_copy``.
+    """
     tested, corpora = _parts(source)
-    windows = read_windows(Folder(within(root, tested)))
+    windows, copy = map_windows(Folder(within(root, tested)), check)
     for path, theirs, ours in corpora:
-        other = read_windows(Folder(within(root, path)))
+        other, other_copy = map_windows(Folder(within(root, path)), check)
         index, names = _alike(windows.index, other.index, theirs, ours)
-        windows = join_windows(windows, renamed(other, index, names))
-    return windows
+        windows, copy = _joined_copy(windows, renamed(other, index, names), copy, other_copy, check)
+    return windows, copy
+
+
+def _joined_copy(tested: Windows, trained: Windows, copy: CopyName, other: CopyName, check: str) -> tuple[Windows, CopyName]:
+    """The windows of both, mapped from a copy of their own."""
+    index = join_indexes(tested.index, trained.index)
+    channels = [[channel.name, channel.length] for channel in index.card.channels]
+    name = CopyName(
+        hash_record([copy.windows, other.windows, trained.index.fingerprint]), hash_record([copy.state, other.state, channels])
+    )
+
+    def write(writer: CopyWriter) -> None:
+        for part in (tested, trained):
+            for first in range(0, len(part.index.window), AT_ONCE):
+                writer.add(*_joined_rows(part, slice(first, first + AT_ONCE), index.card))
+
+    ensure_copy(name, index, write, check)
+    return mapped(name, index), name
 
 
 def index_source(root: str, source: str) -> WindowIndex:
@@ -187,13 +216,15 @@ def join_indexes(tested: WindowIndex, trained: WindowIndex) -> WindowIndex:
 def join_windows(tested: Windows, trained: Windows) -> Windows:
     """Both with their signals: see ``join_indexes``."""
     index = join_indexes(tested.index, trained.index)
-    signals, lengths = {}, {}
-    for channel in index.card.channels:
-        name = channel.name
-        signals[name] = np.concatenate([_padded(part.signals[name], channel.length) for part in (tested, trained)])
-        if channel.variable:
-            lengths[name] = np.concatenate([part.lengths[name] for part in (tested, trained)])
+    parts = [_joined_rows(part, slice(None), index.card) for part in (tested, trained)]
+    signals, lengths = ({name: np.concatenate([part[k][name] for part in parts]) for name in parts[0][k]} for k in (0, 1))
     return Windows(index, signals, lengths)
+
+
+def _joined_rows(part: Windows, rows: slice, card: WindowsCard) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Signals and lengths of these rows of one of the two, as the joined card has them."""
+    signals = {channel.name: _padded(part.signals[channel.name][rows], channel.length) for channel in card.channels}
+    return signals, {name: part.lengths[name][rows] for name in card.variable_channels}
 
 
 def _padded(values: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:

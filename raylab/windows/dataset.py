@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +18,20 @@ import pyarrow as pa
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.hashing import hash_array, hash_record
-from raylab.names import folder_part
 from raylab.recordings.recording import OWN_COLUMNS, Trait
-from raylab.windows.card import REMEDY, LabelCard, WindowsCard, parse_card
+from raylab.windows.card import REMEDY, LabelCard, ParticipantCard, WindowsCard, parse_card
 from raylab.windows.card_check import card_contradiction, rows_contradiction
 from raylab.windows.channel_card import ChannelCard
+from raylab.windows.index_file import INDEX, read_index_file, remedy, write_index_file
 from raylab.windows.person_rows import PersonRows
 from raylab.windows.segmentation import ParticipantWindows, valid_statistics
+from raylab.windows.stored_rows import VALUES, read_rows
 
 CARD = "card.json"
 CLASS, STEPS = pa.int8(), pa.int32()
-VALUES = pa.list_(pa.float32())  # stands for lists of a fixed size, which the card says
 WINDOW, PARTICIPANT, SESSION, SEGMENT, START = OWN_COLUMNS
 OWN_TYPES = {WINDOW: pa.int64(), PARTICIPANT: pa.string(), SESSION: pa.string(), SEGMENT: pa.int32(), START: pa.float64()}
+AT_ONCE = 64  # windows whose statistics are computed at once, which bounds the memory
 PER_PARTICIPANT = 1_000_000  # window id = participant's position in the card * this + position in time
 
 
@@ -204,71 +204,6 @@ def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArr
     return flat.reshape(-1, *shape)
 
 
-def participant_folder(participant: str) -> str:
-    """Name of the folder that holds a participant's rows: ``participant=anna%20b`` for ``anna b``, as Hive and Arrow write it."""
-    return f"participant={folder_part(participant)}"
-
-
-def write_rows(folder: Folder, participant: str, table: pa.Table) -> None:
-    """Write the rows of one participant (those of ``to_table``); the only place that does, so that they are read where they were written.
-
-    The name of the folder says whose they are, so the column is left out. Written again, as after the loss of a node, they replace themselves.
-    """
-    folder.write_table(f"{participant_folder(participant)}/part-0.parquet", table.drop_columns(["participant"]))
-
-
-def _stored_folder(folder: Folder, participant: str) -> str | None:
-    """The folder that holds a participant's rows; None if there is none. Older windows that were prepared without Ray have the bare name."""
-    candidates = [participant_folder(participant)]
-    if "/" not in participant and unquote(participant) == participant:  # or it would be the folder of another name
-        candidates.append(f"participant={participant}")
-    return next((name for name in candidates if folder.exists(name)), None)
-
-
-def _refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> None:
-    """Refuse a column that ``to_table`` cannot have written; numpy would make something of many of them.
-
-    Raises:
-        TypeError: naming the column, what it is and what it has to be.
-    """
-    for name, expected in columns.items():
-        column = table[name]
-        nulls = column.null_count
-        if expected is VALUES:
-            fits = pa.types.is_fixed_size_list(column.type) and column.type.value_type == VALUES.value_type
-            nulls += sum(chunk.flatten().null_count for chunk in column.chunks) if fits else 0
-        else:
-            fits = column.type == expected
-        if not fits or nulls:
-            words = f"a list of {VALUES.value_type} of fixed size" if expected is VALUES else str(expected)
-            raise TypeError(f"column {name} is {column.type}, {nulls} of them null; expected {words}, none of them null")
-
-
-def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataType]) -> pa.Table:
-    """One participant's rows in time order, these columns only.
-
-    Args:
-        columns: name to type, such as ``stored_columns`` gives.
-
-    Raises:
-        RaylabError: naming the participant, if its rows are missing, cannot be read, or are of types that raylab does not write.
-    """
-    import pyarrow.dataset as pads
-
-    part = _stored_folder(folder, participant)
-    if part is None:
-        raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
-    try:
-        table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=list(columns))
-        table.validate(full=True)  # text that is no UTF-8, offsets beyond the values
-        _refuse_other_types(table, columns)
-        return table.sort_by(WINDOW)
-    except (pa.ArrowException, TypeError, OSError) as error:
-        raise RaylabError(
-            f"{folder.uri}: windows of participant {participant} cannot be read ({str(error).splitlines()[0]}); prepare the dataset again"
-        ) from error
-
-
 def fingerprint_of(table: pa.Table, columns: Iterable[str]) -> str:
     """Digest of one participant's rows, column by column, so that it does not depend on how Parquet stored them."""
     parts = []
@@ -288,10 +223,6 @@ def stored_columns(labels: Iterable[LabelCard], channels: Sequence[ChannelCard])
         **{channel.name: VALUES for channel in channels},
         **{f"n_{channel.name}": STEPS for channel in channels if channel.variable},
     }
-
-
-def _lengths(table: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.int32]]:
-    return {name: table[f"n_{name}"].to_numpy() for name in card.variable_channels}
 
 
 def _statistics_columns(card: WindowsCard) -> dict[str, pa.DataType]:
@@ -345,30 +276,88 @@ def _index(folder: Folder, card: WindowsCard, tables: list[pa.Table]) -> WindowI
 
 def read_index(folder: Folder) -> WindowIndex:
     """The index alone: small, for planning."""
-    return stored_index(folder, read_card(folder))
+    card = read_card(folder)
+    columns, counts = _index_columns(card), [entry.windows for entry in card.participants]
+    stored = read_index_file(folder, card.fingerprint, counts, columns)
+    if stored is None:
+        return _index(folder, card, [read_rows(folder, entry.name, columns) for entry in card.participants])
+    rows, digest = stored
+    if fingerprint_of(rows, columns) != digest:
+        raise RaylabError(f"{folder.uri}/{INDEX} was changed after it was written. {remedy(folder)}")
+    begins = np.cumsum([0, *counts])
+    return _index(folder, card, [rows.slice(begin, count) for begin, count in zip(begins.tolist(), counts, strict=False)])
 
 
-def stored_index(folder: Folder, card: WindowsCard) -> WindowIndex:
-    """The index of windows that are written, and whose card may not be yet."""
-    columns = {name: OWN_TYPES[name] for name in (WINDOW, SEGMENT, START)} | {f"y_{label.name}": CLASS for label in card.labels}
-    columns |= _statistics_columns(card)
-    return _index(folder, card, [read_rows(folder, entry.name, columns) for entry in card.participants])
+def write_index(folder: Folder, card: WindowsCard) -> WindowIndex:
+    """The index of windows that are written, and whose card may not be yet; written as one file too."""
+    columns = _index_columns(card)
+    tables = [read_rows(folder, entry.name, columns) for entry in card.participants]
+    rows = pa.concat_tables(tables)
+    write_index_file(folder, card.fingerprint, fingerprint_of(rows, columns), rows)
+    return _index(folder, card, tables)
 
 
-def _statistics_follow(folder: Folder, table: pa.Table, card: WindowsCard) -> bool:
-    """Whether the stored statistics are those of the stored signals."""
-    lengths = _lengths(table, card)
-    for channel in card.channels:
-        signals = _array(folder, table, channel.name, channel.length, channel.n_features)
-        stored = _array(folder, table, f"s_{channel.name}", 3 * channel.n_features)
-        expected = valid_statistics(signals, lengths.get(channel.name))
-        if not np.allclose(expected, stored, atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
+def has_rows(index: WindowIndex, rows: slice, table: pa.Table) -> bool:
+    """Whether these rows of an index are those of a participant's table."""
+    columns: dict[str, npt.NDArray[Any]] = {WINDOW: index.window, SEGMENT: index.segment, START: index.start_s}
+    columns |= {f"y_{name}": y for name, y in index.labels.items()}
+    columns |= {f"s_{name}": values for name, values in index.statistics.items()}
+    for name, values in columns.items():
+        stored = table[name].combine_chunks()
+        flat = stored.flatten() if pa.types.is_fixed_size_list(stored.type) else stored
+        if not np.array_equal(values[rows].reshape(-1), flat.to_numpy(), equal_nan=name not in (WINDOW, SEGMENT)):
             return False
     return True
 
 
+def _index_columns(card: WindowsCard) -> dict[str, pa.DataType]:
+    own = {name: OWN_TYPES[name] for name in (WINDOW, SEGMENT, START)}
+    return {**own, **{f"y_{label.name}": CLASS for label in card.labels}, **_statistics_columns(card)}
+
+
+def _statistics_follow(folder: Folder, table: pa.Table, card: WindowsCard) -> bool:
+    """Whether the stored statistics are those of the stored signals."""
+    lengths = lengths_of(table, card)
+    for channel in card.channels:
+        signals = _array(folder, table, channel.name, channel.length, channel.n_features)
+        stored = _array(folder, table, f"s_{channel.name}", 3 * channel.n_features)
+        steps = lengths.get(channel.name)
+        for first in range(0, len(signals), AT_ONCE):
+            part = slice(first, first + AT_ONCE)
+            expected = valid_statistics(signals[part], None if steps is None else steps[part])
+            if not np.allclose(expected, stored[part], atol=1e-6, equal_nan=True):  # a NaN fails the trials that it reaches
+                return False
+    return True
+
+
+def read_participant(folder: Folder, card: WindowsCard, entry: ParticipantCard) -> pa.Table:
+    """All rows of one participant, checked against the card's fingerprint.
+
+    Raises:
+        RaylabError: naming the participant, if they are not those that were prepared.
+    """
+    columns = stored_columns(card.labels, card.channels)
+    table = read_rows(folder, entry.name, columns | _statistics_columns(card))
+    if fingerprint_of(table, columns) != entry.fingerprint or not _statistics_follow(folder, table, card):
+        raise RaylabError(
+            f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes "
+            "(a file was changed, added or lost); prepare the dataset again"
+        )
+    return table
+
+
+def signals_of(folder: Folder, rows: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.float32]]:
+    """Channel name to (n, length, n_features) of these rows."""
+    return {channel.name: _array(folder, rows, channel.name, channel.length, channel.n_features) for channel in card.channels}
+
+
+def lengths_of(rows: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.int32]]:
+    """Channel of variable length to the valid steps (n,) of these rows."""
+    return {name: rows[f"n_{name}"].to_numpy() for name in card.variable_channels}
+
+
 def read_windows(folder: Folder) -> Windows:
-    """Everything, in the card's participant order, checked against the card's fingerprints.
+    """Everything in memory, in the card's participant order, checked against the card's fingerprints.
 
     Args:
         folder: that ``raylab prepare`` wrote.
@@ -383,18 +372,6 @@ def read_windows(folder: Folder) -> Windows:
         docs/protocol.md, Windows.
     """
     card = read_card(folder)
-    columns = stored_columns(card.labels, card.channels)
-    tables = []
-    for entry in card.participants:
-        table = read_rows(folder, entry.name, columns | _statistics_columns(card))
-        if fingerprint_of(table, columns) != entry.fingerprint or not _statistics_follow(folder, table, card):
-            raise RaylabError(
-                f"{folder.uri}: the windows of participant {entry.name} are not the ones its card describes "
-                "(a file was changed, added or lost); prepare the dataset again"
-            )
-        tables.append(table)
+    tables = [read_participant(folder, card, entry) for entry in card.participants]
     rows = pa.concat_tables(tables)
-    signals = {
-        channel.name: _array(folder, rows, channel.name, channel.length, channel.n_features) for channel in card.channels
-    }
-    return Windows(_index(folder, card, tables), signals, _lengths(rows, card))
+    return Windows(_index(folder, card, tables), signals_of(folder, rows, card), lengths_of(rows, card))

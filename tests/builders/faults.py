@@ -18,8 +18,9 @@ from builders.nodes import Nodes, wait_until
 from raylab.files import Folder
 from raylab.trials.trial import Trial
 from raylab.windows.card import joint_fingerprint
-from raylab.windows.dataset import CARD, VALUES, fingerprint_of, read_card, read_rows, stored_columns
+from raylab.windows.dataset import CARD, fingerprint_of, read_card, stored_columns
 from raylab.windows.segmentation import statistics
+from raylab.windows.stored_rows import VALUES, read_rows
 
 import psutil  # isort: skip
 

@@ -10,9 +10,10 @@ import numpy as np
 from raylab.files import Folder
 from raylab.windows.card import LabelCard, ParticipantCard, WindowsCard, joint_fingerprint
 from raylab.windows.channel_card import ChannelCard
-from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, read_rows, stored_columns, to_table, write_rows
+from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.segmentation import ParticipantWindows, statistics
+from raylab.windows.stored_rows import read_rows, write_rows
 
 
 def make_card(

@@ -12,7 +12,7 @@ from analysis import plain_text
 from raylab import names
 from raylab.errors import InvalidValueError, RaylabError
 from raylab.files import Folder
-from raylab.windows.dataset import participant_folder
+from raylab.windows.stored_rows import participant_folder
 
 ODD = [
     "anna b",

@@ -26,7 +26,8 @@ from raylab.runs.run import start
 from raylab.runs.status import status_lines
 from raylab.trials.study import Study, parse_study
 from raylab.validity.probes import probe
-from raylab.windows.dataset import participant_folder, read_card, read_windows
+from raylab.windows.dataset import read_card, read_windows
+from raylab.windows.stored_rows import participant_folder
 
 ODD_FOLDER = "für 100% ?#[x] =+&'"
 
@@ -67,7 +68,7 @@ def test_ray_and_this_process_prepare_the_same_folders(cluster: None, raw: Path,
         card.labels[0].classes,
         card.channels[0].name,
     )
-    expected = {"card.json", *(participant_folder(name) for name in odd_names.PEOPLE)}
+    expected = {"card.json", "index.parquet", *(participant_folder(name) for name in odd_names.PEOPLE)}
     for folder in (out, prepared / "odd ü"):
         assert expected == {path.name for path in folder.iterdir()}
         assert all(["part-0.parquet"] == [path.name for path in part.iterdir()] for part in folder.iterdir() if part.is_dir())
