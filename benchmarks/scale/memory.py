@@ -39,7 +39,13 @@ def write_windows(root: Path, name: str, mib: float) -> int:
         signals += np.float32(0.2) * y[:, None, None]
         segment, sessions = np.zeros(count, np.int32), ["one"] * count
         part = ParticipantWindows(
-            np.arange(count) * STEP_S, segment, sessions, {"stress": y}, {"BVP": signals}, entry.duration_s, {}
+            np.arange(count, dtype=np.float64) * STEP_S,
+            segment,
+            sessions,
+            {"stress": y},
+            {"BVP": signals},
+            entry.duration_s,
+            {},
         )
         write_rows(folder, entry.name, to_table(part, entry.name, number, ["stress"]))
         entries.append(entry.changed(fingerprint=fingerprint_of(read_rows(folder, entry.name, columns), columns)))

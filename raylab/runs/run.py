@@ -29,6 +29,7 @@ from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets
+from raylab.trials.split_config import Search
 from raylab.trials.stacks import units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
@@ -197,6 +198,13 @@ class _RunContext:
     orders: pa.Table
     channels: pa.Table
     shard: Shard = WHOLE
+
+    def search(self, search: Search, indexes: dict[str, WindowIndex], run: RunFolder) -> tuple[list[Trial], RunFolder]:
+        """Run the inner trials of a search; these, and the run folder that they have of their own."""
+        self.log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
+        inner, inner_run = list(inner_trials(self.study, search, indexes)), RunFolder(run.folder.sub(SEARCH).uri)
+        self.run(inner, inner_run)
+        return inner, inner_run
 
     def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> None:
         """Run the trials that this folder lacks."""

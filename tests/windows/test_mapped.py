@@ -235,6 +235,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_windows_three_times_larger_than_the_memory_allowed(tmp_path: Path, copies: Path) -> None:
     """A process that may allocate 32 MiB copies, checks and maps 96 MiB of windows, and sums what this process sums; it cannot hold them."""
     allowed_mib, length, people = 32, 1024, 48
