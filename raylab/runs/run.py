@@ -167,8 +167,8 @@ def start(
             best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
         identity = plan_identity(study, indexes, best_params)
         trials = planned_trials(study, indexes, run, best_params, identity, log)
-        context.run(trials, run, identity)
-        track(study.name, run, trackers, log)
+        changed = context.run(trials, run, identity)
+        track(study.name, run, trackers, changed, log)
     return summarize(run, shard.trials(trials), time.monotonic() - began, trials)
 
 
@@ -206,8 +206,8 @@ class _RunContext:
         self.run(inner, inner_run)
         return inner, inner_run
 
-    def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> None:
-        """Run the trials that this folder lacks."""
+    def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> bool:
+        """Run the trials that this folder lacks; whether there were any."""
         keys, own = {trial.key for trial in trials}, self.shard.trials(trials)
         own_keys = {trial.key for trial in own}
         run.delete_failed(own_keys)
@@ -248,6 +248,7 @@ class _RunContext:
         self.lease.check()
         run.finalize(keys)
         lifetime.tidy(trials)
+        return bool(pending)
 
 
 def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -131,10 +131,15 @@ def tracker(text: str) -> Tracker:
     return known[kind](where)
 
 
-def track(name: str, run: RunFolder, trackers: Sequence[Tracker], log: Callable[[str], None]) -> None:
-    """Write the summaries of all that the run folder holds; a tracker that fails is named, and the run is none the worse."""
+def track(name: str, run: RunFolder, trackers: Sequence[Tracker], changed: bool, log: Callable[[str], None]) -> None:
+    """Write the summaries of all that the run folder holds; a tracker that fails is named, and the run is none the worse.
+
+    Args:
+        changed: whether this start ran a trial; if not, what TensorBoard shows stays as it is.
+    """
+    board = [lambda name, rows: _write_tensorboard(run, rows)] if changed or not run.folder.exists(FOLDER) else []
     summaries = list(variant_summaries(run.records()))
-    for write in (lambda name, rows: _write_tensorboard(run, rows), *trackers):
+    for write in (*board, *trackers):
         try:
             write(name, summaries)
         except Exception as error:  # another's code, and a server out of reach, may raise anything

@@ -141,8 +141,9 @@ def test_changed_windows_are_refused_by_name(copied: Path, how: str) -> None:
 
 
 def test_missing_participant_is_named(copied: Path) -> None:
-    """A participant's folder that is gone is named, by the index as by the windows."""
+    """A participant's folder that is gone is named, by the windows and by an index that is read from them for want of its own file."""
     shutil.rmtree(copied / "participant=P04")
+    (copied / "index.parquet").unlink()
     for read in (read_index, read_windows):
         with pytest.raises(RaylabError, match="windows of participant P04 are missing; prepare the dataset again"):
             read(Folder(copied))
@@ -194,6 +195,7 @@ def test_overwriting_replaces_everything(copied: Path) -> None:
     assert read_windows(Folder(copied)).index.participants == ("P01", "P03", "P04")
     assert sorted(path.name for path in copied.iterdir()) == [
         "card.json",
+        "index.parquet",
         "participant=P01",
         "participant=P03",
         "participant=P04",
