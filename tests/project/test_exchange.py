@@ -49,6 +49,7 @@ def test_croissant_describes_files_and_columns_and_nobody() -> None:
         croissant(INDEX.card.changed(licence=" "))
 
 
+@pytest.mark.slow
 def test_croissant_is_read_by_its_own_library() -> None:
     """mlcroissant finds no error."""
     library = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed: pip install mlcroissant")

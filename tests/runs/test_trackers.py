@@ -92,6 +92,7 @@ def test_a_mode_of_wandb_is_known() -> None:
         tracker("wandb:maybe")
 
 
+@pytest.mark.slow
 def test_mlflow_shows_a_run_of_each_variant(
     run_and_summaries: tuple[Path, list[VariantSummary], list[str]], tmp_path: Path
 ) -> None:
