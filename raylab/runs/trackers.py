@@ -23,7 +23,7 @@ from raylab.runs.folder import RunFolder
 
 CELL = ["dataset", "label", "model", "technique", "variant"]
 FOLDER = "tensorboard"
-HINT = "--track takes mlflow:URI (such as mlflow:file:runs/mlruns, or a server's address) or wandb:offline (or wandb:online)"
+HINT = "--track takes mlflow:URI (such as mlflow:http://127.0.0.1:5000, or mlflow:sqlite:///mlflow.db) or wandb:offline (or wandb:online)"
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,12 @@ def test_a_mode_of_wandb_is_known() -> None:
 
 @pytest.mark.slow
 def test_mlflow_shows_a_run_of_each_variant(
-    run_and_summaries: tuple[Path, list[VariantSummary], list[str]], tmp_path: Path
+    run_and_summaries: tuple[Path, list[VariantSummary], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a store of files, with the parameters and the mean."""
+    monkeypatch.setenv(
+        "MLFLOW_ALLOW_FILE_STORE", "true"
+    )  # the one that mlflow-skinny has without a database; MLflow keeps it as it is
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
     uri = f"file:{tmp_path / 'mlruns'}"
     tracker(f"mlflow:{uri}")("small", run_and_summaries[1])
