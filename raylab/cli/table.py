@@ -49,7 +49,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "import",
-            "Make a folder for `raylab prepare csv_folder` of what a wristband exports: one span for all sensors, labels by the clock.",
+            "Make a folder for `raylab prepare csv_folder` of what a device exports: one span for all sensors, labels by the clock.",
             EVALUATE,
             "import_recordings",
         ),
