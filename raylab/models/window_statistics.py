@@ -1,11 +1,16 @@
 """Statistics of each window: what the classical models that know no time see of it."""
 
+import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from raylab.models.batch import Batch
+from raylab.errors import InvalidValueError
+from raylab.models.batch import Batch, WindowRows
 from raylab.models.estimators import Array, windows_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -64,22 +69,75 @@ def column_names(
 
 
 def _of_channels(batch: Batch, channels: list[str], extended: bool) -> Array:
-    columns = []
-    for name in channels:
-        x, valid = windows_of(batch, name)
-        if x.shape[1] == 1:
-            columns.append(np.where(valid, x[:, 0], np.nan))
-            continue
-        mask, count = valid[:, :, None], valid.sum(axis=1)[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = x.sum(axis=1, where=mask) / count
-            sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=mask) / count)
-            steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=mask[:, 1:]) / np.maximum(count - 1, 1)
-            more = [_slope(x, mean, valid), _range(x, mask)] if extended else []
-        features = np.concatenate([mean, sd, *_quantiles(x, valid), steps, *more], axis=1)
-        features[count[:, 0] == 0] = np.nan
-        columns.append(features)
-    return np.concatenate(columns, axis=1)
+    of = _known if isinstance(batch.values, WindowRows) else _of_channel
+    return np.concatenate([of(batch, name, extended) for name in channels], axis=1)
+
+
+def _of_channel(batch: Batch, name: str, extended: bool) -> Array:
+    """(n, n_statistics) of one channel. A window's numbers are its own to the bit: they do not depend on which others are in the batch."""
+    x, valid = windows_of(batch, name)
+    if x.shape[1] == 1:
+        return np.where(valid, x[:, 0], np.nan)
+    mask, count = valid[:, :, None], valid.sum(axis=1)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = x.sum(axis=1, where=mask) / count
+        sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=mask) / count)
+        steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=mask[:, 1:]) / np.maximum(count - 1, 1)
+        more = [_slope(x, mean, valid), _range(x, mask)] if extended else []
+    features = np.concatenate([mean, sd, *_quantiles(x, valid), steps, *more], axis=1)
+    features[count[:, 0] == 0] = np.nan
+    return features
+
+
+BLOCK = 256  # windows that are described at once: what a block takes in double precision is small beside the dataset
+
+
+@dataclass
+class _KnownStatistics:
+    """Statistics of the windows of one array of a dataset that were computed so far, by blocks of rows.
+
+    Attributes:
+        array: whose they are; a number of an array that is gone can be that of another one.
+        blocks: number of a block to (``BLOCK``, n_statistics).
+    """
+
+    array: "weakref.ref[npt.NDArray[np.floating]]"
+    blocks: dict[int, Array] = field(default_factory=dict)
+
+
+# By array and whether they are the extended ones. In a study each window is in all folds but its own person's, and is described once in a process.
+_KNOWN: dict[tuple[int, bool], _KnownStatistics] = {}
+_LOCK = Lock()
+
+
+def _known(batch: Batch, name: str, extended: bool) -> Array:
+    """``_of_channel`` of windows of a dataset, from what this process has computed before. It takes a few percent of the memory of the signals.
+
+    Blocks reach beyond the asked rows; if another window of a block cannot be described, the asked ones are computed by themselves.
+    """
+    source = batch.values
+    assert isinstance(source, WindowRows)
+    array, lengths = source.arrays[name], source.lengths.get(name)
+    with _LOCK:
+        for gone in [key for key, known in _KNOWN.items() if known.array() is None]:
+            del _KNOWN[gone]
+        blocks = _KNOWN.setdefault((id(array), extended), _KnownStatistics(weakref.ref(array))).blocks
+    of_row, within = np.divmod(source.rows, BLOCK)
+    try:
+        for number in np.unique(of_row).tolist():
+            if number not in blocks:
+                rows = np.arange(number * BLOCK, min((number + 1) * BLOCK, len(array)))
+                own = {} if lengths is None else {name: torch.from_numpy(lengths[rows].astype(np.int64))}
+                blocks[number] = _of_channel(Batch({name: torch.from_numpy(array[rows])}, own), name, extended)
+    except InvalidValueError:
+        return _of_channel(batch, name, extended)
+    if not len(of_row):
+        return _of_channel(batch, name, extended)
+    result = np.empty((len(of_row), blocks[int(of_row[0])].shape[1]))
+    for number in np.unique(of_row).tolist():
+        mine = of_row == number
+        result[mine] = blocks[number][within[mine]]
+    return result
 
 
 def _slope(x: Array, mean: Array, valid: npt.NDArray[np.bool_]) -> Array:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from raylab.folds.fold import RowIds
-from raylab.models.batch import Batch
+from raylab.models.batch import Batch, WindowRows
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Signals:
     def padded(self, rows: RowIds) -> Batch:
         """The windows of these rows at full length, on the processor: the input of a classical model."""
         return Batch(
-            {name: torch.from_numpy(values[rows]) for name, values in self.values.items()},
+            WindowRows(self.values, self.lengths, rows),
             {name: torch.from_numpy(steps[rows].astype(np.int64)) for name, steps in self.lengths.items()},
         )
 
