@@ -5,6 +5,7 @@ of a step does not depend on what is in them.
 """
 
 import time
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +31,18 @@ WRIST = {"ACC x": 320, "ACC y": 320, "ACC z": 320, "BVP": 640, "EDA": 40, "TEMP"
 WINDOWS = 400
 
 
-def _jobs(spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[str, ...]) -> list[Job]:
+def jobs_of(
+    spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[str, ...], channels: Mapping[str, int] = WRIST
+) -> list[Job]:
+    """Trainings of two epochs of so many steps, without validation.
+
+    Args:
+        channels: name to samples of a window.
+    """
     rng = np.random.default_rng(0)
-    signals = Signals({name: rng.standard_normal((WINDOWS, n, 1), dtype=np.float32) for name, n in WRIST.items()})
+    signals = Signals({name: rng.standard_normal((WINDOWS, n, 1), dtype=np.float32) for name, n in channels.items()})
     classes = rng.integers(0, 2, WINDOWS).astype(np.int8)
-    shapes = {name: (n, 1) for name, n in WRIST.items()}
+    shapes = {name: (n, 1) for name, n in channels.items()}
     hyper = Hyperparameters(epochs=2, batch_size=batch, batch_share=1.0)
     jobs = []
     for member in range(members):
@@ -73,7 +81,7 @@ def measure(
     alone, stacked, difference = [], [], 0.0
     with one_thread():
         for repeat in range(repeats + (repeats > 1)):  # the first is not counted: it warms up
-            jobs = _jobs(spec, members, batch, steps, frees)
+            jobs = jobs_of(spec, members, batch, steps, frees)
             networks = [deepcopy(job.network) for job in jobs]
             one_by_one = sum(_epoch_of_one(job, network) for job, network in zip(jobs, networks, strict=True))
             at_once = _epoch_of_all(jobs)
