@@ -1,7 +1,8 @@
 """`python -m benchmarks.cluster_model STUDY --gpus 1000`: what a study would take on so many GPUs, by simulation (docs/results/cluster_model.md).
 
-STUDY is a study file, or `cohort`: `--people` in ten groups, a base for each group and eight calibrations of it for each person. A study file is planned on
-`--windows`; without these it has to name the paper's datasets, whose indexes are simulated. Each row is printed as JSON, with its assumptions.
+STUDY is a study file, or `cohort`: `--people` in ten groups, a base for each group and eight calibrations of it for each person. A study file
+is planned on `--windows`; without these it has to name the paper's datasets, whose indexes are simulated. Each row is printed as JSON, with its
+assumptions.
 """
 
 import time
@@ -29,8 +30,8 @@ def epochs_of(stage: StageWork, stop: Stop) -> float:
 def row_of(work: Work, cluster: Cluster, overheads: Overheads, outcome: Outcome) -> dict[str, Any]:
     """What is printed of a simulated run.
 
-    GPU-hours are those of all GPUs from the cluster's start to the end of the run. Efficiency: seconds of training / seconds of all slots, planning and start
-    included. The first bottleneck is what takes most of the slots' time beside training.
+    GPU-hours are those of all GPUs from the cluster's start to the end of the run. Efficiency: seconds of training / seconds of all slots, planning
+    and start included. The first bottleneck is what takes most of the slots' time beside training.
     """
     slots_s = sum(outcome.slot_s.values())
     gpu_hours = slots_s / cluster.sharing / HOUR_S
@@ -90,6 +91,8 @@ def main(
     results: Annotated[Path, typer.Option(help="a line is added for each row")] = Path("build/cluster_model.jsonl"),
 ) -> None:
     """Plan once, simulate each number of GPUs, without and with losses."""
+    if stacked and drivers > 1:
+        raise typer.BadParameter("shards deal out folds one by one and cut stacks apart; what that costs is not modelled")
     began = time.process_time()
     plan = plan_of(study, windows, people, each, stacked, batch)
     gpu, overheads = Gpu(tflops * 1e12, launch_us / 1e6), Overheads(request_s=request_ms / 1000)
@@ -97,12 +100,12 @@ def main(
     work = plan.work(seconds, drivers)
     settings = {"study": study, "stacked": stacked, "batch": batch, "share": share, "drivers": drivers, "stop": stop}
     settings |= {"tflops": tflops, "launch_us": launch_us, "request_ms": request_ms, "seed": seed}
-    typer.echo(f"planned in {time.process_time() - began:.0f} s; trainings {work.training_s / 24 / HOUR_S:.1f} days on one slot")
+    typer.echo(
+        f"planned in {time.process_time() - began:.0f} s; trainings {work.training_s / 24 / HOUR_S:.1f} days on one slot"
+    )
     for rate in map(float, losses.split(",")):
         for count in map(int, gpus.split(",")):
-            cluster = Cluster(
-                count * share, share, drivers=drivers, losses=rate, dollars=spot_dollars if rate else dollars
-            )
+            cluster = Cluster(count * share, share, drivers=drivers, losses=rate, dollars=spot_dollars if rate else dollars)
             outcome = Simulation(work, cluster, overheads, seed).run()
             row = row_of(work, cluster, overheads, outcome)
             append(results, "cluster_model", {**settings, "losses": rate}, row)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raylab.runs.cost import START_S, TRIAL_S
 from raylab.runs.sweep import REPORT_CPU_S
 
 HOUR_S = 3600.0
@@ -11,8 +12,8 @@ HOUR_S = 3600.0
 class Overheads:
     """What trials cost beside their trainings.
 
-    The first block is measured by ``calibrate`` on the machine at hand (defaults: docs/results/cluster_model.md); the second in docs/results/scale.md and
-    survival.md; the third is assumed.
+    Up to ``end_s`` the defaults are those of ``raylab run --plan``; ``benchmarks.cluster_model.real_runs`` measures them anew on one core. Up to
+    ``requests`` they are measured in docs/results/scale.md and survival.md; the others are assumed.
 
     Attributes:
         start_s: of a run until its first trial starts: Ray, Tune, the first worker's imports.
@@ -29,8 +30,8 @@ class Overheads:
         boot_s: of a machine until its worker can train: boot, image, Ray, the windows copied and checked. Assumption.
     """
 
-    start_s: float = 20.0
-    trial_s: float = 0.1
+    start_s: float = START_S
+    trial_s: float = TRIAL_S
     handover_s: float = 0.0
     end_s: float = 0.0
     report_s: float = REPORT_CPU_S

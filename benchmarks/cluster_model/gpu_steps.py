@@ -26,11 +26,11 @@ STEPS, BATCH = 2, 4  # of the epoch that is counted
 SHORT, NARROW = 32, 1 / 32
 
 
-class _Launches(TorchDispatchMode):
+class _Launches(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
     """Counts operators that do work."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

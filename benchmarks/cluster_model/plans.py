@@ -19,7 +19,11 @@ from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex
 
 WRIST = {"acc x": 8.0, "acc y": 8.0, "acc z": 8.0, "bvp": 64.0, "eda": 4.0, "temp": 4.0}
-CHEST = {**dict.fromkeys(("acc x c", "acc y c", "acc z c", "emg"), 10.0), "ecg": 70.0, **dict.fromkeys(("eda c", "temp c", "resp"), 7.0)}
+CHEST = {
+    **dict.fromkeys(("acc x c", "acc y c", "acc z c", "emg"), 10.0),
+    "ecg": 70.0,
+    **dict.fromkeys(("eda c", "temp c", "resp"), 7.0),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ class Plan:
 
         def seconds(stage: StageWork) -> float:
             channels, model = self.channels[stage.trial.windows], stage.trial.model
-            frees = tuple(part for part in ("trunk", "head") if part in stage.shape.trainable) or ("head",)  # an adapter is small
+            frees = tuple(part for part in ("trunk", "head") if part in stage.shape.trainable) or (
+                "head",
+            )  # an adapter is small
             launches = count_launches(len(channels), model.encoder, model.fusion, frees, stage.stack)
             flops = count_flops(channels, model, frees) * stage.shape.batch
             return epochs(stage) * stage.steps * gpu.seconds(launches, flops, sharing)
@@ -118,7 +124,9 @@ def repeated(given: Plan, times: int, shared: frozenset[str] = frozenset()) -> P
     """
     copies = [[_copy(trial, number, shared) for trial in given.trials] for number in range(times)]
     stages = {f"{key}.{number}": stage for key, stage in given.stages.items() if key not in shared for number in range(times)}
-    return Plan(list(chain.from_iterable(copies)), stages | {key: given.stages[key] for key in shared}, given.channels, given.people)
+    return Plan(
+        list(chain.from_iterable(copies)), stages | {key: given.stages[key] for key in shared}, given.channels, given.people
+    )
 
 
 def _copy(trial: Trial, number: int, shared: frozenset[str]) -> Trial:

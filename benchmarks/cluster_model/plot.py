@@ -10,7 +10,7 @@ import typer
 
 mpl.use("svg")
 
-from matplotlib import pyplot as plt  # noqa: E402  # after the backend
+from matplotlib import pyplot as plt  # after the backend
 
 GOAL = 0.95
 
@@ -21,7 +21,9 @@ def lines_of(rows: list[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]
     for row in rows:
         if row["benchmark"] == "cluster_model" and not row["losses"]:
             changes = [f"batch {row['batch']}"] * bool(row["batch"]) + ["stacked"] * row["stacked"]
-            changes += [f"{row['share']} trials a GPU"] * (row["share"] > 1) + [f"{row['drivers']} drivers"] * (row["drivers"] > 1)
+            changes += [f"{row['share']} trials a GPU"] * (row["share"] > 1) + [f"{row['drivers']} drivers"] * (
+                row["drivers"] > 1
+            )
             points[", ".join([Path(row["study"]).stem, *changes])][row["gpus"]] = row["efficiency"]
     return {name: sorted(found.items()) for name, found in points.items()}
 

@@ -1,7 +1,7 @@
 """The model against real runs on this machine: calibrated on one core, compared on two and on several raylets.
 
-What a step takes is timed as ``raylab run --plan`` times it, in processor time, before any run. What is left (a trial's share beside training, the hand-over
-between two trials) is taken from the runs on one core; the others are predicted with nothing of theirs.
+What a step takes (processor time), a trial's share beside training and the hand-over between two trials are taken from the runs on one core; the
+others are predicted with nothing of theirs.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,9 +25,8 @@ from benchmarks.cluster_model.simulation import Simulation
 from raylab.runs.folder import RunFolder
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import indexes_of
-from raylab.runs.stage_timing import DistinctStage, StageShape, survey, timings_in_process
+from raylab.runs.stage_timing import StageShape
 from raylab.trials.study import Study, parse_study
-from raylab.windows.cross_corpus import read_source
 
 STUDY: Mapping[str, Any] = {
     "name": "validation",
@@ -53,12 +53,6 @@ connected = time.time()
 assert start(read_study(Path(study)), root, out, log=lambda line: None).complete
 print(began, connected, time.time())
 """
-SPIN = """
-import time
-end, began = time.perf_counter() + 3, time.process_time()
-while time.perf_counter() < end: pass
-print((time.process_time() - began) / 3)
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,6 @@ class Measured:
         worker_s: of all trials in their workers.
         trained_s: processor time of their trainings.
         trials: number.
-        cores: that this machine has for us beside other work: the mean of a measurement before and one after the run.
         load: of the machine (1 min) after the run.
     """
 
@@ -86,7 +79,6 @@ class Measured:
     worker_s: float
     trained_s: float
     trials: int
-    cores: float
     load: float
 
 
@@ -95,34 +87,36 @@ def validation_plan(folder: Path, content: Mapping[str, Any]) -> tuple[Study, Pl
     study = parse_study(content, "validation")
     if not (folder / "windows" / "simulated" / "card.json").exists():
         options = {"participants": 8, "minutes": 8}
-        prepare(PrepareRequest("simulated", ".", str(folder / "windows" / "simulated"), options=options), where="local", say=lambda line: None)
+        prepare(
+            PrepareRequest("simulated", ".", str(folder / "windows" / "simulated"), options=options),
+            where="local",
+            say=lambda line: None,
+        )
     (folder / "study.yaml").write_text(yaml.safe_dump(study.as_dict(), sort_keys=False), encoding="utf-8")
     return study, planned(study, indexes_of(study, str(folder / "windows")))
 
 
-def step_seconds(folder: Path, study: Study, plan: Plan) -> dict[StageShape, float]:
-    """Processor seconds of a step of each shape: the longest stage of each is timed, as ``raylab run --plan`` does."""
-    indexes = indexes_of(study, str(folder / "windows"))
-    longest: dict[StageShape, DistinctStage] = {}
-    for one in survey(list(plan.trials), indexes)[0].values():
-        if one.shape not in longest or one.steps > longest[one.shape].steps:
-            longest[one.shape] = one
-    windows = {"simulated": read_source(str(folder / "windows"), "simulated")}
-    return {shape: timing.step_s for shape, timing in timings_in_process(list(longest.values()), windows).items()}
+def step_seconds(runs: Sequence[RunFolder], plan: Plan) -> dict[StageShape, float]:
+    """Processor seconds of a step of each shape, of all trainings in these run folders."""
+    cpu_s, steps = Counter[StageShape](), Counter[StageShape]()
+    for run in runs:
+        for row in run.store.trainings():
+            if row["status"] == "completed":
+                stage = plan.stages[row["stage"]]
+                cpu_s[stage.shape] += row["cpu_s"]
+                steps[stage.shape] += row["epochs"] * stage.steps
+    return {shape: cpu_s[shape] / steps[shape] for shape in steps}
 
 
-def free_cores() -> float:
-    """Processor seconds that as many busy processes as there are cores get in a second of this machine."""
-    command, count = [sys.executable, "-c", SPIN], os.cpu_count() or 1
-    spinners = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    return sum(float(spinner.communicate()[0]) for spinner in spinners)
+def folder_of(folder: Path, slots: int, raylets: int, number: int) -> Path:
+    """The run folder of a case."""
+    return folder / f"run-{slots}-{raylets}-{number}"
 
 
 def real_run(folder: Path, slots: int, raylets: int, number: int) -> Measured:
     """Run the study in a driver of its own, on a local Ray or on so many raylets."""
-    out = folder / f"run-{slots}-{raylets}-{number}"
+    out, cluster = folder_of(folder, slots, raylets, number), None
     command = [sys.executable, "-c", DRIVER, str(folder / "study.yaml"), str(folder / "windows"), str(out)]
-    cluster, before = None, free_cores()
     try:
         if raylets:
             os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # nodes on loopback may join
@@ -136,15 +130,20 @@ def real_run(folder: Path, slots: int, raylets: int, number: int) -> Measured:
     finally:
         if cluster:
             cluster.shutdown()
-    cores = (before + free_cores()) / 2
     _, connected, ended = map(float, done.stdout.split()[-3:])
-    run = RunFolder(str(out))
+    return measured(RunFolder(str(out)), slots, raylets, connected, ended)
+
+
+def measured(run: RunFolder, slots: int, raylets: int, connected: float, ended: float) -> Measured:
+    """What the records of a run say, and when Ray was connected and the driver returned (Unix time)."""
     records = run.records()
     first = min(record["ended"] - record["seconds"] for record in records)
     last = max(record["ended"] for record in records)
     trained = sum(row["cpu_s"] for row in run.store.trainings() if row["status"] == "completed")
     worker = sum(record["seconds"] for record in records)
-    return Measured(slots, raylets, last - first, first - connected, ended - last, worker, trained, len(records), cores, os.getloadavg()[0])
+    return Measured(
+        slots, raylets, last - first, first - connected, ended - last, worker, trained, len(records), os.getloadavg()[0]
+    )
 
 
 def calibrated(runs: Sequence[Measured], given: Overheads) -> Overheads:
@@ -165,45 +164,46 @@ def calibrated(runs: Sequence[Measured], given: Overheads) -> Overheads:
     )
 
 
-def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: float, given: Overheads) -> float:
-    """Seconds from the first trial's start to the last one's end."""
+def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: float, given: Overheads) -> tuple[float, float]:
+    """Seconds from the first trial's start to the last one's end; and of these, what a slot waits for a core that others of the run have."""
 
     def seconds(stage: StageWork) -> float:
         return stage.epochs * stage.steps * steps[stage.shape]
 
-    outcome = Simulation(plan.work(seconds), Cluster(slots, cores=cores), given).run()
-    return outcome.seconds - given.start_s - given.end_s - given.person_s * plan.people
+    work = plan.work(seconds)
+    outcome = Simulation(work, Cluster(slots, cores=cores), given).run()
+    busy = outcome.slot_s["training"] + outcome.slot_s["trial"]
+    waits = (busy - work.training_s - work.trials * (given.trial_s + given.handover_s)) / slots
+    return outcome.seconds - given.start_s - given.end_s - given.person_s * plan.people, waits
 
 
 def validate(folder: Path, cases: Sequence[tuple[int, int]], repeats: int) -> dict[str, Any]:
-    """Real runs of each case (slots, raylets; one of them has one slot) and the predictions of them.
-
-    Steps are timed before each round of runs; of each shape the median is taken. ``predicted_s`` is for all cores of this machine,
-    ``predicted_beside_s`` for the cores that other work leaves.
-    """
-    study, plan = validation_plan(folder, STUDY)
-    runs, timings = [], []
+    """Real runs of each case (slots, raylets; one of them has one slot), and the comparison."""
+    _, plan = validation_plan(folder, STUDY)
+    runs = []
     for number in range(repeats):
-        timings.append(step_seconds(folder, study, plan))
         for case in cases:
             runs.append(real_run(folder, *case, number))
             typer.echo(json.dumps(asdict(runs[-1])))
-    steps = {shape: statistics.median(timing[shape] for timing in timings) for shape in timings[0]}
-    given = calibrated([run for run in runs if run.slots == 1], Overheads())
-    all_cores = float(os.cpu_count() or 1)
-    rows = [
-        {
-            **asdict(run),
-            "predicted_s": predicted(plan, steps, run.slots, all_cores, given),
-            "predicted_beside_s": predicted(plan, steps, run.slots, run.cores, given),
-        }
-        for run in runs
-    ]
-    return {
-        "step_ms": {str(shape): [1000 * timing[shape] for timing in timings] for shape in steps},
-        "overheads": asdict(given),
-        "runs": [{**row, "ratio": row["predicted_s"] / row["trials_s"]} for row in rows],
-    }
+    alone = [RunFolder(str(folder_of(folder, 1, 0, number))) for number in range(repeats)]
+    return compared(plan, step_seconds(alone, plan), runs)
+
+
+def compared(plan: Plan, steps: Mapping[StageShape, float], runs: Sequence[Measured]) -> dict[str, Any]:
+    """Predictions beside the runs, for a machine without other work.
+
+    ``waited_s`` is what a slot waited for a core: seconds of its trials beyond training and the share of a trial on one slot; ``others_s`` of that
+    what slots of the run do not explain, so it is other work's. ``ratio`` is predicted / measured, ``ratio_without_others`` the same with
+    ``others_s`` taken from what was measured.
+    """
+    given, rows = calibrated([run for run in runs if run.slots == 1], Overheads()), []
+    for run in runs:
+        seconds, own_waits = predicted(plan, steps, run.slots, float(os.cpu_count() or 1), given)
+        waited = (run.worker_s - run.trained_s - given.trial_s * run.trials) / run.slots
+        others = max(0.0, waited - own_waits)
+        row = {"predicted_s": seconds, "ratio": seconds / run.trials_s, "waited_s": waited, "others_s": others}
+        rows.append({**asdict(run), **row, "ratio_without_others": seconds / (run.trials_s - others)})
+    return {"step_ms": {str(shape): 1000 * value for shape, value in steps.items()}, "overheads": asdict(given), "runs": rows}
 
 
 def main(

@@ -212,7 +212,9 @@ class Simulation:
             place += 1
         yield from self._timed("trial", spent, lambda: self._compute(given.trial_s * len(unit.trials)))
         yield from self._timed("store", spent, lambda: self._request(given.requests * len(unit.trials)))
-        yield from self._timed("driver", spent, lambda: self._serve(driver, given.driver_s / 2 + given.report_s * len(unit.trials)))
+        yield from self._timed(
+            "driver", spent, lambda: self._serve(driver, given.driver_s / 2 + given.report_s * len(unit.trials))
+        )
 
     def _train(self, driver: _Driver, trial_id: str, together: list[str], spent: dict[str, float]) -> Steps:
         """Stages that are trained side by side, those of them that are not stored; then their reports."""
