@@ -98,10 +98,10 @@ def test_a_store_that_saturates_sets_the_rate() -> None:
 def test_losses_cost_what_the_exponential_law_says() -> None:
     """A training of T seconds on machines that are lost at a rate r takes (exp(r T) - 1) / r on average, if another is there at once."""
     seconds, rate = 1800.0, 1.0
-    work = Work([units_with(*(trial_of(f"t{k}", f"s{k}") for k in range(2000)))], {f"s{k}": seconds for k in range(2000)})
+    work = Work([units_with(*(trial_of(f"t{k}", f"s{k}") for k in range(1000)))], {f"s{k}": seconds for k in range(1000)})
     outcome = simulated(work, Cluster(1, losses=rate), NOTHING, seed=3)
-    expected = 2000 * (math.exp(rate * seconds / HOUR_S) - 1) / (rate / HOUR_S)
-    assert expected == pytest.approx(outcome.seconds, rel=0.05)
+    expected = 1000 * (math.exp(rate * seconds / HOUR_S) - 1) / (rate / HOUR_S)
+    assert expected == pytest.approx(outcome.seconds, rel=0.06)
     assert {1} == set(outcome.ended.values())
     assert {1} == set(outcome.trained.values())  # completed ones
 
@@ -194,7 +194,7 @@ def test_a_plan_of_raylab_is_what_is_simulated() -> None:
     work = plan.work(lambda stage: stage.steps * stage.epochs * 0.001)
     outcome = simulated(work, Cluster(16))
     assert len(plan.trials) == len(outcome.ended)
-    assert 4 * len(work.units) == len(plan.trials)
+    assert 4 == max(len(unit.trials) for unit in work.units)
     assert outcome.slot_s["dependencies"]
 
 
