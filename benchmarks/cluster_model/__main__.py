@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 
-from benchmarks.cluster_model.costs import HOUR_S, Cluster, Gpu, Overheads
+from benchmarks.cluster_model.costs import HOUR_S, ClusterShape, Gpu, Overheads
 from benchmarks.cluster_model.plans import Plan, StageWork, cohort_plan, paper_plan, planned
-from benchmarks.cluster_model.simulation import STATES, Outcome, Simulation, Work, critical_path
+from benchmarks.cluster_model.simulation import STATES, SimulatedRun, Simulation, Work, critical_path
 from benchmarks.results import append
 from raylab.runs.run import indexes_of
 from raylab.trials.study import read_study
@@ -27,7 +27,7 @@ def epochs_of(stage: StageWork, stop: Stop) -> float:
     return {"never": stage.epochs, "earliest": stage.earliest, "half": (stage.epochs + stage.earliest) / 2}[stop]
 
 
-def row_of(work: Work, cluster: Cluster, overheads: Overheads, outcome: Outcome) -> dict[str, Any]:
+def row_of(work: Work, cluster: ClusterShape, overheads: Overheads, outcome: SimulatedRun) -> dict[str, Any]:
     """What is printed of a simulated run.
 
     GPU-hours are those of all GPUs from the cluster's start to the end of the run. Efficiency: seconds of training / seconds of all slots, planning
@@ -105,7 +105,9 @@ def main(
     )
     for rate in map(float, losses.split(",")):
         for count in map(int, gpus.split(",")):
-            cluster = Cluster(count * share, share, drivers=drivers, losses=rate, dollars=spot_dollars if rate else dollars)
+            cluster = ClusterShape(
+                count * share, share, drivers=drivers, losses=rate, dollars=spot_dollars if rate else dollars
+            )
             outcome = Simulation(work, cluster, overheads, seed).run()
             row = row_of(work, cluster, overheads, outcome)
             append(results, "cluster_model", {**settings, "losses": rate}, row)

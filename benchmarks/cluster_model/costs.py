@@ -65,7 +65,7 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterShape:
     """Slots that trials run on.
 
     Attributes:

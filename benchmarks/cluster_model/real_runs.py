@@ -19,7 +19,7 @@ import typer
 import yaml
 from ray.cluster_utils import Cluster as Raylets
 
-from benchmarks.cluster_model.costs import Cluster, Overheads
+from benchmarks.cluster_model.costs import ClusterShape, Overheads
 from benchmarks.cluster_model.plans import Plan, StageWork, planned
 from benchmarks.cluster_model.simulation import Simulation
 from raylab.runs.folder import RunFolder
@@ -171,7 +171,7 @@ def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: 
         return stage.epochs * stage.steps * steps[stage.shape]
 
     work = plan.work(seconds)
-    outcome = Simulation(work, Cluster(slots, cores=cores), given).run()
+    outcome = Simulation(work, ClusterShape(slots, cores=cores), given).run()
     busy = outcome.slot_s["training"] + outcome.slot_s["trial"]
     waits = (busy - work.training_s - work.trials * (given.trial_s + given.handover_s)) / slots
     return outcome.seconds - given.start_s - given.end_s - given.person_s * plan.people, waits

@@ -15,7 +15,7 @@ from typing import Any
 import simpy
 
 from benchmarks.cluster_model.cores import SharedCores
-from benchmarks.cluster_model.costs import HOUR_S, Cluster, Overheads
+from benchmarks.cluster_model.costs import HOUR_S, ClusterShape, Overheads
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.sweep import report_interval
 from raylab.trials.stacks import Unit, unit_key
@@ -57,7 +57,7 @@ class Work:
 
 
 @dataclass
-class Outcome:
+class SimulatedRun:
     """What a simulated run took.
 
     Attributes:
@@ -115,9 +115,9 @@ class _Node:
 class Simulation:
     """One simulated run; ``run`` gives its outcome."""
 
-    def __init__(self, work: Work, cluster: Cluster, overheads: Overheads, seed: int = 0) -> None:
+    def __init__(self, work: Work, cluster: ClusterShape, overheads: Overheads, seed: int = 0) -> None:
         self.work, self.cluster, self.overheads = work, cluster, overheads
-        self.env, self.rng, self.outcome = simpy.Environment(), random.Random(seed), Outcome()
+        self.env, self.rng, self.outcome = simpy.Environment(), random.Random(seed), SimulatedRun()
         self.cores = SharedCores(self.env, cluster.cores) if cluster.cores else None
         at_once = max(1, cluster.slots // cluster.drivers)
         self.drivers = [_Driver(self.env, shard, at_once, overheads.report_s) for shard in work.shards if shard]
@@ -128,7 +128,7 @@ class Simulation:
         self.stored: set[str] = set()
         self.done = self.env.event()
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulatedRun:
         """From the start of the drivers to the end of the last trial."""
         if self.work.trials:
             self.env.process(self._begin())

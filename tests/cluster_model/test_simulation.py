@@ -10,10 +10,10 @@ import simpy
 
 from benchmarks.cluster_model.__main__ import row_of
 from benchmarks.cluster_model.cores import SharedCores
-from benchmarks.cluster_model.costs import HOUR_S, Cluster, Gpu, Overheads
+from benchmarks.cluster_model.costs import HOUR_S, ClusterShape, Gpu, Overheads
 from benchmarks.cluster_model.gpu_steps import count_flops, count_launches
 from benchmarks.cluster_model.plans import cohort_plan, grown, repeated
-from benchmarks.cluster_model.simulation import Outcome, Simulation, Work, critical_path
+from benchmarks.cluster_model.simulation import SimulatedRun, Simulation, Work, critical_path
 from raylab.models.network import ModelSpec
 from raylab.training.protocol import Protocol
 from raylab.trials.stacks import Unit
@@ -53,7 +53,7 @@ def bases_and_calibrations(bases: int, each: int, base_s: float = 50.0, calibrat
     return Work([units_with(*trials)], {**{f"base{k}": base_s for k in range(bases)}, **own}, frozenset(own))
 
 
-def simulated(work: Work, cluster: Cluster, overheads: Overheads = NOTHING, seed: int = 0) -> Outcome:
+def simulated(work: Work, cluster: ClusterShape, overheads: Overheads = NOTHING, seed: int = 0) -> SimulatedRun:
     """The outcome of a run."""
     return Simulation(work, cluster, overheads, seed).run()
 
@@ -62,14 +62,14 @@ def simulated(work: Work, cluster: Cluster, overheads: Overheads = NOTHING, seed
 def test_equal_trials_take_rounds(trials: int, slots: int) -> None:
     """N independent equal stages on G slots: ceil(N / G) rounds."""
     work = Work([units_with(*(trial_of(f"t{k}", f"s{k}") for k in range(trials)))], {f"s{k}": 5.0 for k in range(trials)})
-    assert 5.0 * math.ceil(trials / slots) == pytest.approx(simulated(work, Cluster(slots)).seconds)
+    assert 5.0 * math.ceil(trials / slots) == pytest.approx(simulated(work, ClusterShape(slots)).seconds)
 
 
 def test_a_chain_takes_its_sum_on_any_number_of_slots() -> None:
     """Stages that continue from each other cannot be trained at the same time; and that is the critical path."""
     trials = [trial_of(f"t{k}", *(f"s{n}" for n in range(k + 1))) for k in range(6)]
     work = Work([units_with(*trials)], {f"s{n}": 10.0 + n for n in range(6)})
-    assert 75.0 == pytest.approx(simulated(work, Cluster(4)).seconds)
+    assert 75.0 == pytest.approx(simulated(work, ClusterShape(4)).seconds)
     assert 75.0 == pytest.approx(critical_path(work, NOTHING))
 
 
@@ -79,7 +79,7 @@ def test_a_driver_that_saturates_sets_the_rate() -> None:
     given = replace(NOTHING, driver_s=0.1)
     shards = [units_with(*trials)], [units_with(*trials[::2]), units_with(*trials[1::2])]
     one, two = (
-        simulated(Work(shard, {f"s{k}": 1.0 for k in range(600)}), Cluster(300, drivers=n), given)
+        simulated(Work(shard, {f"s{k}": 1.0 for k in range(600)}), ClusterShape(300, drivers=n), given)
         for n, shard in enumerate(shards, 1)
     )
     assert 600 * 0.1 == pytest.approx(one.seconds, rel=0.05)
@@ -91,7 +91,7 @@ def test_a_store_that_saturates_sets_the_rate() -> None:
     """Requests beyond its rate wait for their turn."""
     trials = [trial_of(f"t{k}", f"s{k}") for k in range(400)]
     given = replace(NOTHING, requests=6, store_rate=60.0)
-    outcome = simulated(Work([units_with(*trials)], {f"s{k}": 0.5 for k in range(400)}), Cluster(200), given)
+    outcome = simulated(Work([units_with(*trials)], {f"s{k}": 0.5 for k in range(400)}), ClusterShape(200), given)
     assert 400 * 6 / 60 == pytest.approx(outcome.seconds, rel=0.05)
 
 
@@ -99,7 +99,7 @@ def test_losses_cost_what_the_exponential_law_says() -> None:
     """A training of T seconds on machines that are lost at a rate r takes (exp(r T) - 1) / r on average, if another is there at once."""
     seconds, rate = 1800.0, 1.0
     work = Work([units_with(*(trial_of(f"t{k}", f"s{k}") for k in range(1000)))], {f"s{k}": seconds for k in range(1000)})
-    outcome = simulated(work, Cluster(1, losses=rate), NOTHING, seed=3)
+    outcome = simulated(work, ClusterShape(1, losses=rate), NOTHING, seed=3)
     expected = 1000 * (math.exp(rate * seconds / HOUR_S) - 1) / (rate / HOUR_S)
     assert expected == pytest.approx(outcome.seconds, rel=0.06)
     assert {1} == set(outcome.ended.values())
@@ -109,8 +109,8 @@ def test_losses_cost_what_the_exponential_law_says() -> None:
 def test_nothing_is_lost_and_nothing_is_done_twice() -> None:
     """Every trial ends once and every stage is trained once; with losses a stage again only if it was not stored."""
     work = bases_and_calibrations(6, 9)
-    calm = simulated(work, Cluster(5), Overheads())
-    lossy = simulated(work, Cluster(8, losses=60.0), replace(NOTHING, boot_s=30.0, trial_s=20.0), seed=1)
+    calm = simulated(work, ClusterShape(5), Overheads())
+    lossy = simulated(work, ClusterShape(8, losses=60.0), replace(NOTHING, boot_s=30.0, trial_s=20.0), seed=1)
     for outcome in (calm, lossy):
         assert {trial.key: 1 for unit in work.units for trial in unit.trials} == outcome.ended
         assert work.stage_s.keys() == outcome.trained.keys()
@@ -123,7 +123,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice() -> None:
 def test_slots_are_booked_completely() -> None:
     """Seconds of slots by use add up to slots x time, but for what comes before the cluster."""
     work, given = bases_and_calibrations(5, 7), Overheads()
-    for cluster in (Cluster(3), Cluster(16)):
+    for cluster in (ClusterShape(3), ClusterShape(16)):
         outcome = simulated(work, cluster, given)
         before = given.start_s + given.planning_s * work.trials
         assert cluster.slots * (outcome.seconds - before) == pytest.approx(sum(outcome.slot_s.values()))
@@ -139,7 +139,7 @@ def test_a_unit_starts_when_its_stages_are_stored_and_those_that_others_wait_for
     alone = [trial_of(f"a{k}", f"alone{k}") for k in range(4)]
     work = bases_and_calibrations(2, 3)
     work = Work([units_with(*alone) + work.units], {**work.stage_s, **{f"alone{k}": 5.0 for k in range(4)}})
-    outcome = simulated(work, Cluster(1))
+    outcome = simulated(work, ClusterShape(1))
     assert ["b0", "b1"] == outcome.order[:2]
     place = {key: number for number, key in enumerate(outcome.order)}
     assert all(place[f"b{k}"] < place[f"c{k}-{n}"] for k in range(2) for n in range(3))
@@ -147,7 +147,7 @@ def test_a_unit_starts_when_its_stages_are_stored_and_those_that_others_wait_for
 
 def test_equal_seeds_give_equal_runs() -> None:
     """A simulation is a function of its inputs and its seed."""
-    work, cluster = bases_and_calibrations(4, 8), Cluster(6, losses=25.0)
+    work, cluster = bases_and_calibrations(4, 8), ClusterShape(6, losses=25.0)
     first, again, other = (simulated(work, cluster, Overheads(boot_s=5), seed) for seed in (1, 1, 2))
     assert first == again
     assert first.seconds != other.seconds
@@ -192,7 +192,7 @@ def test_a_plan_of_raylab_is_what_is_simulated() -> None:
     assert (20 * 9, 10 + 20 * 8, 10) == (len(plan.trials), len(plan.stages), len(shared))
     assert {4} == {stage.stack for stage in plan.stages.values() if stage.shape.stage == "calibration"}
     work = plan.work(lambda stage: stage.steps * stage.epochs * 0.001)
-    outcome = simulated(work, Cluster(16))
+    outcome = simulated(work, ClusterShape(16))
     assert len(plan.trials) == len(outcome.ended)
     assert 4 == max(len(unit.trials) for unit in work.units)
     assert outcome.slot_s["dependencies"]
