@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from raylab.errors import RaylabError
 from raylab.live.calibrate import Calibrator, check_calibration
@@ -14,7 +13,8 @@ from raylab.live.core.event_bus import EventBus, EventWriter
 from raylab.live.core.messages import Source
 from raylab.live.core.model_file import read_model
 from raylab.live.core.pipeline import Stream, StreamSettings, StreamStatistics
-from raylab.live.dashboard.server import serve
+from raylab.live.dashboard.server import Destinations, serve
+from raylab.live.dashboard.session import Session
 from raylab.live.sources import open_source
 from raylab.live.sources.source import SourceOptions
 
@@ -32,7 +32,7 @@ class LiveRequest:
         model: path of the model file.
         page: port on loopback; None: no page. 0: any free one.
         record: file to which events are appended; None: nothing is stored.
-        consent: whether the people whom a microphone or camera captures have agreed.
+        consent: whether everyone concerned has agreed already: nothing waits for the page then, and microphone and camera may be opened without one.
         quiet: whether events are kept off standard output.
     """
 
@@ -62,26 +62,29 @@ def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics
     log(f"source: {source.description}")
     log(CONSENT)
     _require_writable(request.record)
+    _require_consent(source, request)
     waits = source.recorded and request.source.speed == 0
     bus = EventBus(waits)
     with ExitStack() as stack:
-        agreed = Event()
         stream = Stream(model, source, bus, request.settings, waits, Calibrator)
+        session = Session(stream.withdraw)
+        if request.consent or request.page is None:
+            session.start()
         if request.page is not None:
-            greeting = {
-                "consent": CONSENT,
-                "source": source.description,
-                "captures": source.captures,
-                "record": str(request.record or ""),
-            }
-            url = stack.enter_context(serve(stream, request.page, greeting, agreed))
-            log(f"page: {url}")
-        _require_consent(source, request, agreed, log)
+            destinations = Destinations(str(request.record or ""), not request.quiet)
+            log(f"page: {stack.enter_context(serve(stream, request.page, destinations, session))}")
+        if not session.started:
+            log("nothing is measured before everyone concerned has agreed on the page and start is pressed there")
+        if not session.wait():
+            log("consent was refused on the page: nothing was measured")
+            return stream.statistics
         writers = [EventWriter(bus, request.record, str(request.record))] if request.record else []
         if not request.quiet:
             writers.append(EventWriter(bus, sys.stdout, "standard output"))
         _stop_by_signal(stream)
         statistics = stream.run()
+        if session.outcome:
+            log("consent was withdrawn on the page: what was not decided yet was thrown away")
         for writer in writers:
             writer.finish()
     return statistics
@@ -106,18 +109,14 @@ def _require_writable(record: Path | None) -> None:
         ) from error
 
 
-def _require_consent(source: Source, request: LiveRequest, agreed: Event, log: Callable[[str], None]) -> None:
-    """Wait until the people whom the source captures have agreed: on the command line or on the page.
+def _require_consent(source: Source, request: LiveRequest) -> None:
+    """Refuse to capture people who can agree neither on the command line nor on a page.
 
     Raises:
-        RaylabError: if neither can happen.
+        RaylabError: naming both.
     """
-    if not source.captures or request.consent:
-        return
-    if request.page is None:
+    if source.captures and not request.consent and request.page is None:
         raise RaylabError("this source captures people: say with --consent that they have agreed, or use --page, which asks")
-    log("waiting for consent on the page")
-    agreed.wait()
 
 
 def _stop_by_signal(stream: Stream) -> None:

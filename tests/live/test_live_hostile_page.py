@@ -1,8 +1,7 @@
-"""The page's server and hostile clients: malformed headers, requests that do not end, readers that never read, and consent that is not given."""
+"""The page's server and hostile clients: malformed headers, requests that do not end, readers that never read."""
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,19 +17,25 @@ from raylab.live.core.event_bus import EventBus
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard import protocols
 from raylab.live.dashboard.origin import refusal
-from raylab.live.dashboard.server import MOST_PAGES, serve
-
-CONSENT = "everyone must agree"
+from raylab.live.dashboard.server import MOST_PAGES, Destinations, serve
+from raylab.live.dashboard.session import Session
 
 
 @contextmanager
-def _served(live_run: Path) -> Iterator[tuple[str, EventBus, Stream, threading.Event]]:
-    """A page of a stream that has not begun: its events are sent by the test."""
-    bus, agreed = EventBus(), threading.Event()
+def _served(live_run: Path) -> Iterator[tuple[str, EventBus]]:
+    """A page of a started session whose events are sent by the test."""
+    bus = EventBus()
     stream = Stream(exported(live_run), source_of([]), bus, StreamSettings())
-    greeting = {"consent": CONSENT, "source": "the secret source", "captures": False, "record": "r.jsonl"}
-    with serve(stream, 0, greeting, agreed) as url:
-        yield url, bus, stream, agreed
+    session = Session(stream.withdraw)
+    session.start()
+    with serve(stream, 0, Destinations(), session) as url:
+        yield url, bus
+
+
+def _agree(page: Any) -> None:
+    """Give consent, and read up to the events."""
+    page.send("agree")
+    assert ["consent", "hello", "started"] == [json.loads(page.recv(timeout=20))["event"] for _ in range(3)]
 
 
 def _ask(url: str, request: bytes, timeout_s: float = 30.0) -> bytes:
@@ -63,7 +68,7 @@ def test_malformed_headers_are_refused_without_a_traceback(
     live_run: Path, capfd: pytest.CaptureFixture[str], upgrade: bytes
 ) -> None:
     """Host and Origin of every kind: 400 or 403, for the page and for its socket, and nothing on standard error."""
-    with _served(live_run) as (url, _, _, _):
+    with _served(live_run) as (url, _):
         path = url[url.index("/", 8) :].encode() + (b"live" if upgrade else b"")
         port = url.split(":")[2].split("/")[0].encode()
         head = (
@@ -111,7 +116,7 @@ def test_a_page_of_loopback_is_the_page_s_own() -> None:
 
 def test_bytes_that_are_no_request_are_refused(live_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Headers without end, binary, other methods, a body."""
-    with _served(live_run) as (url, _, _, _):
+    with _served(live_run) as (url, _):
         path, port = url[url.index("/", 8) :].encode(), url.split(":")[2].split("/")[0].encode()
         host = b"Host: 127.0.0.1:" + port + b"\r\n"
         get = b"GET " + path + b" HTTP/1.1\r\n" + host
@@ -138,7 +143,7 @@ def test_bytes_that_are_no_request_are_refused(live_run: Path, capfd: pytest.Cap
 def test_a_request_that_does_not_end_is_closed(live_run: Path, monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
     """Also one that brings a byte now and then."""
     monkeypatch.setattr(protocols, "REQUEST_S", 1.0)
-    with _served(live_run) as (url, _, _, _):
+    with _served(live_run) as (url, _):
         port = int(url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             client.sendall(beginning)
@@ -158,42 +163,10 @@ def test_a_request_that_does_not_end_is_closed(live_run: Path, monkeypatch: pyte
             assert closed and time.monotonic() - began < 12
 
 
-def test_before_consent_nothing_of_the_stream_is_sent(live_run: Path) -> None:
-    """Only the question; marks are ignored; after it the greeting and the events, the earlier ones too. Another page must agree itself."""
-    with _served(live_run) as (url, bus, stream, agreed):
-        bus.emit({"event": "decision", "window": 1})
-        with connect(url.replace("http", "ws") + "live") as page:
-            question = json.loads(page.recv(timeout=20))
-            assert {"event": "consent", "consent": CONSENT, "record": "r.jsonl"} == question
-            for message in ("mark calm", "", "Agree", "hello", b"agree"):
-                page.send(message)
-            bus.emit({"event": "decision", "window": 2})
-            with pytest.raises(TimeoutError):
-                page.recv(timeout=1.0)
-            assert not agreed.is_set()
-            page.send("agree")
-            after = [json.loads(page.recv(timeout=20)) for _ in range(3)]
-            assert ["hello", 1, 2] == [after[0]["event"], after[1]["window"], after[2]["window"]]
-            assert agreed.is_set() and "the secret source" == after[0]["source"] and after[0]["card"]
-            with connect(url.replace("http", "ws") + "live") as other:
-                assert "consent" == json.loads(other.recv(timeout=20))["event"]
-                with pytest.raises(TimeoutError):
-                    other.recv(timeout=0.7)
-    assert "mark" not in {event["event"] for event in stream.bus._history}
-
-
-def test_the_page_holds_nothing_before_consent(live_run: Path) -> None:
-    """Header and main are hidden in the page itself, and the script shows them with the greeting only."""
-    folder = Path(protocols.__file__).parent
-    html, script = (folder / "page.html").read_text(), (folder / "page.js").read_text()
-    assert "<header hidden>" in html and "<main hidden>" in html
-    assert 1 == script.count(".hidden = false") and script.index("function showGreeting") < script.index(".hidden = false")
-
-
 def test_a_page_that_never_reads_is_ended_and_delays_nothing(live_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its queue is bounded; others get every event in time; after a while its connection is closed."""
     monkeypatch.setattr(protocols, "UNREAD_S", 2.0)
-    with _served(live_run) as (url, bus, _, _):
+    with _served(live_run) as (url, bus):
         port = int(url.split(":")[2].split("/")[0])
         path = url[url.index("/", 8) :]
         deaf = socket.socket()
@@ -206,9 +179,7 @@ def test_a_page_that_never_reads_is_ended_and_delays_nothing(live_run: Path, mon
         assert b"101" in deaf.recv(100)
         deaf.sendall(b"\x81\x85\x00\x00\x00\x00agree")
         with connect(url.replace("http", "ws") + "live") as page:
-            page.recv(timeout=20)
-            page.send("agree")
-            page.recv(timeout=20)
+            _agree(page)
             until = time.monotonic() + 20
             while len(bus._queues) < 2 and time.monotonic() < until:
                 time.sleep(0.05)
@@ -226,7 +197,7 @@ def test_a_page_that_never_reads_is_ended_and_delays_nothing(live_run: Path, mon
 
 def test_pages_are_limited_and_those_that_leave_make_room(live_run: Path) -> None:
     """One too many is told to try later; messages of any size end only the page that sends them."""
-    with _served(live_run) as (url, bus, _, _), ExitStack() as stack:
+    with _served(live_run) as (url, bus), ExitStack() as stack:
         address = url.replace("http", "ws") + "live"
         pages: list[Any] = [stack.enter_context(connect(address)) for _ in range(MOST_PAGES)]
         for page in pages:
@@ -238,7 +209,7 @@ def test_pages_are_limited_and_those_that_leave_make_room(live_run: Path) -> Non
         with pytest.raises(ConnectionClosed):
             pages[0].recv(timeout=20)
         pages[1].send("agree")
-        assert "hello" == json.loads(pages[1].recv(timeout=20))["event"]
+        assert ["hello", "started"] == [json.loads(pages[1].recv(timeout=20))["event"] for _ in range(2)]
         for page in pages[2:]:
             page.close()
         until = time.monotonic() + 20
@@ -257,11 +228,9 @@ def test_pages_are_limited_and_those_that_leave_make_room(live_run: Path) -> Non
 
 def test_a_page_that_leaves_frees_its_queue(live_run: Path) -> None:
     """Also if nothing happens on the stream."""
-    with _served(live_run) as (url, bus, _, _):
+    with _served(live_run) as (url, bus):
         with connect(url.replace("http", "ws") + "live") as page:
-            page.recv(timeout=20)
-            page.send("agree")
-            page.recv(timeout=20)
+            _agree(page)
             until = time.monotonic() + 20
             while not bus._queues and time.monotonic() < until:
                 time.sleep(0.05)

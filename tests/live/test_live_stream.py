@@ -117,7 +117,7 @@ def test_a_slow_decision_drops_windows_and_delays_nothing_else(live_run: Path, m
     assert captured[0] - began < 3
     end = received[-1]
     assert end["dropped"].get("windows", 0) > 5
-    assert any("windows:" in note and "were dropped: what comes behind is too slow" in note for note in _notes(received))
+    assert any("windows: raylab dropped" in note and "what comes behind is too slow" in note for note in _notes(received))
     assert _starts()[-1] == _decisions(received)[-1]["start_s"]  # the newest one is there
     assert len(_starts()) == len(_decisions(received)) + end["dropped"]["windows"]
 

@@ -59,7 +59,9 @@ def live(
     record: Annotated[
         Path | None, typer.Option(help="add the decisions to this file; nothing is stored otherwise", rich_help_panel=OUTPUT)
     ] = None,
-    consent: Annotated[bool, typer.Option("--consent", help="microphone, camera: those who are captured have agreed")] = False,
+    consent: Annotated[
+        bool, typer.Option("--consent", help="everyone concerned has agreed: the page does not wait for it")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no decisions on standard output", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Follow a stream: decisions as lines of JSON on standard output, and on a page.

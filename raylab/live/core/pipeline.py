@@ -19,6 +19,7 @@ from raylab.live.core.calibration import CalibratorFactory, StreamCalibrator
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.faces import Faces
 from raylab.live.core.inference import Decision, WindowClassifier
+from raylab.live.core.losses import losses
 from raylab.live.core.messages import (
     LONGEST_LABEL,
     PICTURE,
@@ -42,6 +43,7 @@ CHUNK_QUEUE, PICTURE_QUEUE, WINDOW_QUEUE = 512, 16, 8  # items that can wait bet
 CHUNK_BYTES = 64_000_000  # of the chunks that can wait
 SILENT_S = 5.0  # a source that sends nothing for so long is noted
 POLL_S = 0.5
+LOSSES_EVERY_S = 5.0  # what was lost is told at most so often
 MAX_LATENCIES = 100_000  # of the last decisions
 
 A = TypeVar("A")
@@ -134,7 +136,7 @@ class Stream:
         self.classifier.warm_up()
         self.calibrator = self._make_calibrator(calibrator) if settings.calibrate else None
         self.statistics = StreamStatistics()
-        self._stop = Event()
+        self._stop, self._withdrawn = Event(), Event()
         self._last_chunk = time.monotonic()
         self._newest_s = 0.0  # the source's clock after the last captured sample
         self._chunks: BoundedQueue[Chunk | SegmentStart] = BoundedQueue(
@@ -144,6 +146,8 @@ class Stream:
         self._queues: dict[str, BoundedQueue[Any]] = {"chunks": self._chunks, "windows": self._windows}
         self._threads: list[Thread] = []
         self._channel_counts: Callable[[], dict[str, dict[str, int]]] = dict
+        self._undecided: dict[str, int] = {}
+        self._losses: tuple[float, dict[str, Any]] = (0.0, losses({}, {}, {}, {}))  # when they were told, and what
         self._rates_hz: dict[str, float] = {SOUND: RATE_HZ}
         self._n_captured: dict[str, int] = {}  # channel to its samples so far
         if model.card.kind == "utterances":
@@ -161,7 +165,7 @@ class Stream:
 
     def _add_signal_parts(self) -> None:
         assembler = WindowAssembler(self.model.card, self.bus.note)
-        self._channel_counts = assembler.counts
+        self._channel_counts, self._undecided = assembler.counts, assembler.undecided
         self._rates_hz = {channel.name: channel.recorded_hz for channel in self.model.card.channels}
 
         def assemble(chunk: Chunk | SegmentStart) -> None:
@@ -214,12 +218,15 @@ class Stream:
         outbox: BoundedQueue[B] | None = None,
         finish: Callable[[], None] = lambda: None,
     ) -> None:
-        """Add a thread that works on the items of a queue until it is closed. A failure on one item is noted, and the next item is taken."""
+        """Add a thread that works on the items of a queue until it is closed. A failure on one item is noted, and the next item is taken.
+
+        Once consent is withdrawn, items are thrown away.
+        """
 
         def run() -> None:
             while not inbox.done:
                 item = inbox.get(POLL_S)
-                if item is not None:
+                if item is not None and not self._withdrawn.is_set():
                     self._run_guarded(name, lambda item=item: work(item))  # type: ignore[misc]  # mypy infers no type for a default
             self._run_guarded(name, finish)
             if outbox is not None:  # an empty queue is false
@@ -242,7 +249,8 @@ class Stream:
         if self.calibrator:
             self.calibrator.offer(window)
             event |= {"mark": self.calibrator.current_mark, "marked": self.calibrator.counts}
-        self.bus.emit(event, wait=True)
+        if not self._withdrawn.is_set():
+            self.bus.emit(event, wait=True)
 
     def mark(self, mark: LabelMark) -> None:
         """Take the wearer's mark, from a source or the page."""
@@ -307,9 +315,12 @@ class Stream:
             self._threads[-1].join(0.2)
             silent = self._note_silence(silent, capture.is_alive())
             self._note_drops()
+            if time.monotonic() - self._losses[0] >= LOSSES_EVERY_S:
+                self._tell_losses()
         if self.calibrator and not self._stop.is_set():
             self.calibrator.wait()
         self._note_drops()
+        self._tell_losses()
         self.bus.note_rest()
         self.statistics.channels = self._channel_counts()
         self.bus.emit({"event": "end", **self.statistics.as_dict()})
@@ -335,7 +346,22 @@ class Stream:
             before = self.statistics.dropped.get(name, 0)
             if queue.dropped > before:
                 self.statistics.dropped[name] = queue.dropped
-                self.bus.note(Note(name, f"{queue.dropped - before} were dropped: what comes behind is too slow"))
+                self.bus.note(Note(name, f"raylab dropped {queue.dropped - before}: what comes behind is too slow"))
+
+    def _tell_losses(self) -> None:
+        """Send what was lost since the stream began and by whom, if it has changed."""
+        before, now = self._losses[1], losses(self._channel_counts(), self._rates_hz, self.statistics.dropped, self._undecided)
+        self._losses = time.monotonic(), now
+        if now != before:
+            self.bus.emit(now)
+
+    def withdraw(self) -> None:
+        """End the stream because consent is withdrawn: what was captured and is not decided yet is thrown away, no decision is sent any more."""
+        self._withdrawn.set()
+        self.stop()
+        for queue in self._queues.values():
+            queue.abandon()
+        self.bus.emit({"event": "withdrawn", "at": round(time.time(), 3)})
 
     def stop(self) -> None:
         """End the stream: captured samples are still decided, a running calibration is ended."""

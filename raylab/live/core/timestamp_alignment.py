@@ -1,5 +1,6 @@
 """Time stamps to indices: the place of each chunk on its channel's even grid of samples, despite gaps, jitter, drift and clock jumps."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ AHEAD_S = 2.0  # stamps ahead of all channels by more than this are a clock that
 LATE_S = 2.0  # if all samples are late for longer than this, the clock was set back
 NOTE_AGAIN_S = 60.0  # late samples are noted once a minute
 SAME_JUMP_S = 3.0  # clocks of channels that jump by amounts this close jumped together
+MOST_OWN_DROPS = 256  # stretches that raylab dropped, of which the places are kept
 LARGEST = 1e30  # a sample beyond this is no measurement: its square is no 32-bit number
 
 
@@ -109,7 +111,10 @@ class TimestampAligner:
         self.shift_s = 0.0
         self.drift = 0.0  # samples
         self.n_dropped = 0  # samples before the last chunk that raylab dropped
-        self.counts: dict[str, int] = dict.fromkeys(("samples", "gaps", "late", "jumps", "slips", "dropped", "no_time"), 0)
+        # samples that never came are "lost"; those that came and raylab did not take are "late" and "dropped"
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("samples", "gaps", "lost", "late", "jumps", "slips", "dropped", "no_time"), 0
+        )
         self._meter = RateMeter(rate_hz)
         self._previous: tuple[float, int] | None = None  # the last chunk's stamp, and the samples since the stamp before that
         self._last_samples: npt.NDArray[np.float64] = np.zeros((0, 0))
@@ -118,6 +123,7 @@ class TimestampAligner:
         self._after_gap = True
         self._n_captured = -1  # samples up to the last chunk, those that raylab dropped among them; -1: they are not counted
         self._without_time = 0  # chunks in a row
+        self._own_drops: deque[tuple[int, int]] = deque(maxlen=MOST_OWN_DROPS)  # first index and the one after the last
         self._left_out = False  # whether something was left out since the last chunk
         self._returns = False  # whether the next chunk is the first of the right rate
 
@@ -182,10 +188,18 @@ class TimestampAligner:
         timeline.advance(self.name, self.next_index / self.rate_hz)
         return aligned
 
-    def leave_out(self, n: int) -> None:
-        """Take note of samples that are left out before they are placed, so that what follows is no jump of the source's clock."""
-        self.counts["dropped"] += n
+    def leave_out(self, chunk: Chunk) -> None:
+        """Take note of a chunk that is left out before it is placed, so that what follows is no jump of the source's clock.
+
+        The next one shows by its count of samples how many these were; where they are not counted, it is noted here.
+        """
+        if chunk.n_before < 0:
+            self.counts["dropped"] += len(chunk.samples)
         self._left_out = True
+
+    def has_own_drops(self, first: int, end: int) -> bool:
+        """Whether raylab itself dropped samples at the indices from ``first`` to before ``end``."""
+        return any(begin < end and first < stop for begin, stop in self._own_drops)
 
     def _has_time(self, chunk: Chunk) -> bool:
         """Whether a chunk's stamp is a time; said when that begins and when it ends."""
@@ -211,6 +225,7 @@ class TimestampAligner:
         self._n_captured = chunk.n_before + len(chunk.samples)
         if n_dropped and self.next_index >= 0:
             self.counts["dropped"] += n_dropped
+            self._own_drops.append((self.next_index, self.next_index + n_dropped))
             self.next_index += n_dropped
             self._previous, self._late_samples, self._after_gap = None, 0, True
         return n_dropped
@@ -272,7 +287,7 @@ class TimestampAligner:
             return False
         if self.timeline.newest_s - self._late_noted_s > NOTE_AGAIN_S:
             self._late_noted_s = self.timeline.newest_s
-            self._note("samples came late or twice, and are dropped")
+            self._note("samples came late or twice: raylab drops them")
         self._late_samples += len(samples)
         self.counts["late"] += len(samples)
         return True
@@ -298,6 +313,7 @@ class TimestampAligner:
         """Leave the places of the missing samples empty."""
         if offset > self.tolerance:
             self.counts["gaps"] += 1
+            self.counts["lost"] += round(offset)
             self._note(f"{offset / self.rate_hz:.2f} s are missing")
         self.next_index += round(offset)
         self._after_gap, self.drift = True, 0.0

@@ -14,6 +14,7 @@ from raylab.windows.preprocess import Preprocessing
 
 LOST_S = 2.0  # a channel is lost if it is silent while others go on for so long: windows no longer wait for it
 LONGEST_CHUNK_S = 3600.0
+DROPPED, NOT_THERE = "dropped by raylab", "samples are missing"
 MOST_UNKNOWN = 20  # channels that the model does not have, and that are named
 
 
@@ -34,7 +35,7 @@ class WindowAssembler:
         # beyond what the others keep, a chunk of one channel would cost them their windows
         self.longest_chunk_s = self.max_behind_s if len(self.channels) > 1 else LONGEST_CHUNK_S
         self._invalid_run: dict[str, int] = {}  # channel to its invalid samples in the current run of chunks that have some
-        self.n_without_channels = 0  # windows that lacked every channel
+        self.undecided = {"device": 0, "raylab": 0}  # windows that lacked every channel, by whose reason it is
         self._number = 0  # of the next window
         self._earlier_counts: dict[str, dict[str, int]] = {name: {} for name in self.channels}
         self._begin_segment(0.0)
@@ -107,7 +108,7 @@ class WindowAssembler:
                 f"and a chunk may have {self.longest_chunk_s:g} s at most",
                 None,
             )
-            self.aligners[chunk.channel].leave_out(n)
+            self.aligners[chunk.channel].leave_out(chunk)
         elif chunk.samples.ndim != 2 or chunk.samples.shape[1] != card.n_features:
             shape = " x ".join(map(str, chunk.samples.shape))
             problem = f"a chunk of {shape} was dropped: the model needs (samples, {card.n_features})"
@@ -194,12 +195,12 @@ class WindowAssembler:
             return None
         parts = {name: channel.window(first_samples[name]) for name, channel in self.channels.items()}
         present = {name: part for name, part in parts.items() if part.present_share == 1}
+        missing = {name: self._why_missing(name, first_samples[name]) for name in parts if name not in present}
         if not present:
-            self.n_without_channels += 1
+            self.undecided["raylab" if DROPPED in missing.values() else "device"] += 1
             return None
         shift_s = max(self.aligners[name].shift_s for name in present)
         start_s = (self.timeline.origin_s or 0.0) + shift_s + begin_s
-        missing = {name: self._why_missing(name) for name in parts if name not in present}
         return Window(
             number=self._number,
             start_s=start_s,
@@ -212,10 +213,14 @@ class WindowAssembler:
             parts_ms={"window": 1000 * (time.perf_counter() - began)},
         )
 
-    def _why_missing(self, name: str) -> str:
-        if self.aligners[name].wrong_rate:
+    def _why_missing(self, name: str, first_sample: int) -> str:
+        """Why a channel is not in the window that begins at this index, at the target rate."""
+        channel, aligner = self.channels[name], self.aligners[name]
+        if aligner.wrong_rate:
             return "wrong rate"
-        return "lost" if name in self.lost else "samples are missing"
+        if aligner.has_own_drops(first_sample * channel.factor, (first_sample + channel.length) * channel.factor):
+            return DROPPED
+        return "lost" if name in self.lost else NOT_THERE
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Channel to counts of samples, gaps, jumps and so on, over all segments so far."""

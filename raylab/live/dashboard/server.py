@@ -6,8 +6,9 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 from raylab.errors import RaylabError
@@ -17,6 +18,8 @@ from raylab.live.core.messages import LabelMark
 from raylab.live.core.pipeline import Stream
 from raylab.live.dashboard.origin import REASONS, TOO_LARGE, refusal
 from raylab.live.dashboard.protocols import MOST_HEADER_BYTES, request_protocol, socket_protocol
+from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.words import channel_words, kinds, quality
 
 PAGE = Path(__file__).with_name("page.html")
 SECURITY_HEADERS = {
@@ -31,27 +34,63 @@ MOST_PAGES, MOST_CONNECTIONS = 16, 64
 TRY_LATER, NOT_ALLOWED = 1013, 1008  # codes of a closed websocket
 
 
-def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: str) -> Any:
+@dataclass(frozen=True)
+class Destinations:
+    """Where decisions go besides the page.
+
+    Attributes:
+        record: file to which they are added; empty: none.
+        printed: whether the command prints them.
+    """
+
+    record: str = ""
+    printed: bool = False
+
+
+def _question(stream: Stream, destinations: Destinations) -> dict[str, Any]:
+    """What a page is told before it agrees: kinds of signals and where decisions go. No class, no name, nothing of the stream."""
+    source = stream.source
+    return {
+        "event": "consent",
+        "measured": kinds(stream.model.card),
+        "replay": source.recorded,
+        "captures": source.captures,
+        "record": destinations.record,
+        "printed": destinations.printed,
+    }
+
+
+def _hello(stream: Stream) -> dict[str, Any]:
+    """What a page is told once it has agreed: what the session will be."""
+    card = stream.model.card
+    return {
+        "event": "hello",
+        "source": stream.source.description,
+        "card": card.lines(),
+        "quality": quality(card),
+        "caution": card.caution,
+        "label": card.label,
+        "classes": list(card.classes),
+        "channels": channel_words(card),
+        "utterances": card.kind == "utterances",
+        "calibrate": stream.settings.calibrate,
+        "window_s": card.preprocessing["window_s"],
+        "step_s": card.preprocessing["step_s"],
+    }
+
+
+def application(stream: Stream, destinations: Destinations, session: Session, key: str) -> Any:
     """The web application of the page.
 
+    A page is sent the question alone until it has agreed, then what the session will be, and the stream's events once it is started.
+
     Args:
-        greeting: consent, source and record. Only the question for consent is sent before a page has agreed, nothing of the stream.
-        agreed: set when consent is given on a page.
+        session: what the pages decide on.
         key: in the page's address; other users of this machine do not know it.
     """
     fastapi = load("fastapi", "live")
     responses = load("fastapi.responses", "live")
-    card = stream.model.card
-    hello = {
-        "event": "hello",
-        **greeting,
-        "card": card.lines(),
-        "classes": list(card.classes),
-        "channels": [channel.name for channel in card.channels],
-        "calibrate": stream.settings.calibrate,
-        "window_s": card.preprocessing["window_s"],
-    }
-    question = {"event": "consent", "consent": greeting.get("consent", ""), "record": greeting.get("record", "")}
+    question, hello = _question(stream, destinations), _hello(stream)
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     for path, kind in ((f"/{key}/", "html"), (f"/{key}/page.js", "js"), (f"/{key}/page.css", "css")):
         media = {"html": "text/html", "js": "text/javascript", "css": "text/css"}[kind]
@@ -60,6 +99,15 @@ def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: st
     pages: set[int] = set()
     waiting_threads = ThreadPoolExecutor(MOST_PAGES, "page")
 
+    async def _accompany(websocket: Any) -> None:
+        """Ask for consent, wait for the start, and pass events and the page's messages on, until the page or the stream ends."""
+        await websocket.send_text(line_of(question))
+        if await _agrees(websocket, session):
+            await websocket.send_text(line_of({**hello, "started": session.started}))
+            await _until_one_ends(
+                _receive(stream, websocket, session), _send_events(stream, websocket, session, waiting_threads)
+            )
+
     async def live(websocket: Any) -> None:
         await websocket.accept()
         if len(pages) >= MOST_PAGES:
@@ -67,11 +115,11 @@ def application(stream: Stream, greeting: dict[str, Any], agreed: Event, key: st
             return
         pages.add(id(websocket))
         try:
-            await websocket.send_text(line_of(question))
-            if await _agrees(websocket):
-                agreed.set()
-                await websocket.send_text(line_of(hello))
-                await _until_one_ends(_receive(stream, websocket), _send_events(stream, websocket, waiting_threads))
+            if not session.outcome:
+                await _until_one_ends(_accompany(websocket), session.until_over())
+            if session.outcome:
+                await websocket.send_text(line_of({"event": "over", "outcome": session.outcome}))
+                await websocket.close()
         except (RuntimeError, fastapi.WebSocketDisconnect):
             pass  # the page was closed
         finally:
@@ -117,11 +165,14 @@ def _returning(answer: Any) -> Any:
     return handler
 
 
-async def _agrees(websocket: Any) -> bool:
-    """Wait until the page says that everyone concerned has agreed; False if it is closed. Whatever else it says is ignored."""
+async def _agrees(websocket: Any, session: Session) -> bool:
+    """Wait until the page says that everyone concerned has agreed; False if it refuses, which ends the session, or is closed."""
     while (message := await _next_text(websocket)) is not None:
         if message == "agree":
             return True
+        if message == "refuse":
+            session.end()
+            return False
     return False
 
 
@@ -145,8 +196,10 @@ async def _until_one_ends(*parts: Any) -> None:
             raise error
 
 
-async def _send_events(stream: Stream, websocket: Any, waiting_threads: ThreadPoolExecutor) -> None:
-    """Send events to the page as they come; a page that is too slow loses the oldest, and is told how many."""
+async def _send_events(stream: Stream, websocket: Any, session: Session, waiting_threads: ThreadPoolExecutor) -> None:
+    """Send events to the page as they come, from the start on; a page that is too slow loses the oldest, and is told how many."""
+    await session.until_started()
+    await websocket.send_text(line_of({"event": "started"}))
     queue = stream.bus.subscribe(history=True)
     n_lost = 0
     loop = asyncio.get_running_loop()
@@ -158,27 +211,32 @@ async def _send_events(stream: Stream, websocket: Any, waiting_threads: ThreadPo
             if queue.dropped > n_lost:
                 text = f"too slow: {queue.dropped - n_lost} events were left out"
                 n_lost = queue.dropped
-                await websocket.send_text(line_of({"event": "note", "about": "page", "text": text, "at": event.get("at", 0)}))
+                note = {"event": "note", "about": "page", "text": text, "at": event.get("at", 0), "events_lost": n_lost}
+                await websocket.send_text(line_of(note))
             await websocket.send_text(line_of(event))
     finally:
         stream.bus.unsubscribe(queue)
         queue.abandon()
 
 
-async def _receive(stream: Stream, websocket: Any) -> None:
-    """Take marks from the page until it is closed; other messages are ignored."""
+async def _receive(stream: Stream, websocket: Any, session: Session) -> None:
+    """Take start, stop and, once it is started, marks from the page until it is closed; other messages are ignored."""
     while (message := await _next_text(websocket)) is not None:
-        if message.startswith("mark ") and len(message) < LONGEST_MESSAGE:
+        if message == "start":
+            session.start()
+        elif message == "stop":
+            session.end()
+        elif message.startswith("mark ") and len(message) < LONGEST_MESSAGE and session.started:
             stream.mark(LabelMark(message.removeprefix("mark ").strip()))
 
 
 @contextmanager
-def serve(stream: Stream, port: int, greeting: dict[str, Any], agreed: Event) -> Iterator[str]:
+def serve(stream: Stream, port: int, destinations: Destinations, session: Session) -> Iterator[str]:
     """Serve the page while the context lasts; its value is the page's address.
 
     Args:
         port: on loopback; 0: any free one.
-        greeting, agreed: see ``application``.
+        destinations, session: see ``application``.
 
     Raises:
         RaylabError: if the port is taken.
@@ -195,7 +253,7 @@ def serve(stream: Stream, port: int, greeting: dict[str, Any], agreed: Event) ->
         raise RaylabError(f"port {port} cannot be used ({error.strerror}); give another one with --page, 0 for any") from error
     key = secrets.token_urlsafe(12)
     config = uvicorn.Config(
-        application(stream, greeting, agreed, key),
+        application(stream, destinations, session, key),
         log_level="error",
         http=request_protocol(),
         ws=socket_protocol(),

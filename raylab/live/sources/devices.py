@@ -84,7 +84,9 @@ def _items(stop: Event, *captures: Any) -> Iterator[Item]:
         yield from items
         for i, queue in enumerate(queues):
             if queue.dropped > noted[i]:
-                yield Note("source", f"{queue.dropped - noted[i]} chunks of the device were dropped")
+                yield Note(
+                    "source", f"raylab dropped {queue.dropped - noted[i]} chunks of the device: what comes behind is too slow"
+                )
                 noted[i] = queue.dropped
 
 
