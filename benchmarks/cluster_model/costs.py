@@ -38,7 +38,7 @@ class Overheads:
     driver_s: float = 0.0172
     planning_s: float = 0.00143
     person_s: float = 0.0016
-    requests: int = 6
+    requests: int = 4
     request_s: float = 0.03
     store_rate: float = 3500.0
     boot_s: float = 180.0

@@ -77,7 +77,7 @@ def _of_channel(batch: Batch, name: str, extended: bool) -> Array:
     """(n, n_statistics) of one channel. A window's numbers are its own to the bit: they do not depend on which others are in the batch."""
     x, valid = windows_of(batch, name)
     if x.shape[1] == 1:
-        return np.where(valid, x[:, 0], np.nan)
+        return np.asarray(np.where(valid, x[:, 0], np.nan))
     mask, count = valid[:, :, None], valid.sum(axis=1)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = x.sum(axis=1, where=mask) / count

@@ -48,6 +48,25 @@ def test_shards_are_disjoint_and_whole(folds: object, of: int) -> None:
     assert sum(map(len, bases)) == len(set().union(*bases))
 
 
+@pytest.mark.parametrize("of", [2, 3, 5])
+def test_a_stack_is_in_one_shard(of: int) -> None:
+    """No two drivers train a composition, whatever the sizes of stacks and cells; without stacks there is a group for each fold."""
+    windows = make_windows({f"P{i}": [0, 1] * 8 for i in range(11)})
+    asked = content(
+        models=[{"encoder": "fcn", "width": 1 / 64}, {"encoder": "fcn", "width": 0.5}],
+        seeds=[0, 1],
+        protocol={"epochs": 1, "batch_size": 16, "numerics": "stacked"},
+    )
+    trials = list(plan(parse_study(asked, "s"), {"made": windows.index}))
+    assert any(filter(None, trial.stacks) for trial in trials)
+    shards = [Shard(number, of).trials(trials) for number in range(1, of + 1)]
+    assert sorted(t.key for t in trials) == sorted(t.key for shard in shards for t in shard)
+    for what in ("stages", "stacks"):
+        per_shard = [{each for trial in shard for each in getattr(trial, what) if each} for shard in shards]
+        assert sum(map(len, per_shard)) == len(set().union(*per_shard))
+    assert min(map(len, shards[:2])) > 0
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1 /2", "٣/8"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
     """A message says what one looks like."""
