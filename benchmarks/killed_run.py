@@ -96,8 +96,8 @@ def account(study: Study, root: Path, run: Path) -> dict[str, Any]:
     folder = RunFolder(str(run))
     records = folder.records()
     keys, stages = {trial.key for trial in planned}, {stage for trial in planned for stage in trial.stages}
-    completed = Counter(row["stage"] for row in folder.store.trainings() if row["status"] == "completed")
-    interrupted = sum(row["status"] != "completed" for row in folder.store.trainings())
+    completed = Counter(row["stage"] for row in folder.trainings() if row["status"] == "completed")
+    interrupted = sum(row["status"] != "completed" for row in folder.trainings())
     predicted = {path.stem for path in (run / "predictions").iterdir()}
     return {
         "planned": len(planned),

@@ -102,6 +102,15 @@ class RecordStore:
                 records[key] = {**record, self.key: key}
         return records
 
+    def objects(self, keys: Iterable[str]) -> list[Record]:
+        """The records of these keys that have an object, with the fields that are no columns; what cannot be read is left out."""
+        contents = self.folder.read_all(f"{self.name}/{key}.json" for key in keys).values()
+        return [record for record, problem in map(self._parsed, contents) if not problem]
+
+    def is_record(self, value: Any) -> bool:
+        """Whether this is a record of this store that says its key."""
+        return isinstance(value, dict) and isinstance(value.get(self.key), str) and not self._problem(value)
+
     def _parsed(self, content: bytes) -> tuple[Record, str]:
         """The record in these bytes, and what is wrong with it."""
         try:
@@ -127,9 +136,14 @@ class RecordStore:
                 return f"its {column.name} is {shown(value)}, not {EXPECTED.get(str(column.type), column.type)}"
         return ""
 
-    def compact(self, keep: Callable[[Record], bool]) -> None:
-        """Rewrite the table with all records that ``keep`` accepts, if that changes it. The objects stay."""
-        rows = sorted((row for row in self.records().values() if keep(row)), key=lambda row: str(row[self.key]))
+    def compact(self, keep: Callable[[Record], bool], more: Iterable[Record] = ()) -> None:
+        """Rewrite the table with all records that ``keep`` accepts, if that changes it. The objects stay.
+
+        Args:
+            more: records that have no object of their own.
+        """
+        every = {row[self.key]: row for row in more} | self.records()
+        rows = sorted((row for row in every.values() if keep(row)), key=lambda row: str(row[self.key]))
         table = pa.Table.from_pylist(rows, schema=self.schema)
         if not self.folder.exists(self.table) or not self._table().equals(table):
             self.folder.write_table(self.table, table)

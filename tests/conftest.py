@@ -120,8 +120,15 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def bucket(cluster: None) -> Iterator[Callable[[str], str]]:
-    """An S3 server on loopback with one bucket: gives the URI of a name in it."""
+def bucket(cluster: None, bucket_without_ray: Callable[[str], str]) -> Callable[[str], str]:
+    """An S3 server on loopback with one bucket, of which Ray's workers have the key: gives the URI of a name in it."""
+    return bucket_without_ray
+
+
+@pytest.fixture(scope="session")
+def bucket_without_ray() -> Iterator[Callable[[str], str]]:
+    """The same for tests that use no Ray."""
+    os.environ |= S3_KEY
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

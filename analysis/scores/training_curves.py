@@ -1,6 +1,12 @@
-"""Training curves: one JSON file per training in a run folder, to one row per epoch."""
+"""Training curves: one JSON object per training in a run folder, to one row per epoch.
 
+On an object store the trainings that one trial alone needs are in the record of that trial, under ``trainings``; the others have files of their own.
+"""
+
+import contextlib
 import os
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +16,7 @@ from pyarrow import fs
 from analysis.errors import AnalysisError
 from analysis.scores.keys import FOLD, VARIANT
 from analysis.scores.run_folder import open_run
-from analysis.scores.stored_files import read_all, read_object
+from analysis.scores.stored_files import read_all, read_object, read_parquet
 
 NAMES = [*VARIANT, *FOLD, "stage"]
 EPOCH = ("epoch", "loss", "val_loss", "learning_rate")
@@ -41,11 +47,13 @@ def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
         docs/protocol.md, Training.
     """
     system, path = open_run(run)
-    infos = system.get_file_info(fs.FileSelector(f"{path}/trainings", allow_not_found=True))
-    files = sorted(info.path for info in infos if info.base_name.endswith(".json"))
+    files = _json_files(system, f"{path}/trainings")
     rows: list[dict[str, Any]] = []
     skipped = []
-    for epochs, problem in read_all(lambda file: _read(system, file), files, "trainings"):
+    found = read_all(lambda file: _read(system, file), files, "trainings")
+    trials = read_all(partial(_read_in_trial, system), _trials_with_own(system, path, files), "trials")
+    found += list(chain.from_iterable(trials))
+    for epochs, problem in found:
         rows += epochs
         skipped += [problem] if problem else []
     curves = pd.DataFrame(rows, columns=COLUMNS).astype({"val_loss": float})
@@ -54,12 +62,45 @@ def training_curves(run: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _read(system: fs.FileSystem, path: str) -> tuple[list[dict[str, Any]], str]:
-    """The epochs of a training, none if it was not completed; and a sentence if the file cannot be read."""
+    """The epochs of a training in a file of its own; and a sentence if the file cannot be read."""
     name = f"trainings/{Path(path).name}"
     try:
         training = read_object(system, path)
     except AnalysisError as error:
         return [], f"The training curve {name} is left out: {error}."
+    return _epochs(training, name)
+
+
+def _json_files(system: fs.FileSystem, path: str) -> list[str]:
+    infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return sorted(info.path for info in infos if info.base_name.endswith(".json"))
+
+
+def _trials_with_own(system: fs.FileSystem, path: str, trainings: list[str]) -> list[str]:
+    """Records of the trials of which a stage has no file of its training: only those can hold one. Those of trials that are not in trials.parquet are
+    all named."""
+    known, complete = {Path(file).name.split(".")[0] for file in trainings}, set()
+    with contextlib.suppress(FileNotFoundError, AnalysisError):
+        table = read_parquet(system, f"{path}/trials.parquet", ["trial", "stages"], "")
+        rows = zip(table["trial"].to_pylist(), table["stages"].to_pylist(), strict=True)
+        complete = {trial for trial, stages in rows if known.issuperset(stages or ())}
+    return [file for file in _json_files(system, f"{path}/trials") if Path(file).name.removesuffix(".json") not in complete]
+
+
+def _read_in_trial(system: fs.FileSystem, path: str) -> list[tuple[list[dict[str, Any]], str]]:
+    """The same of every training in a trial's record. A damaged record is told by whoever reads the trials."""
+    try:
+        trainings = read_object(system, path).get("trainings")
+    except AnalysisError:
+        return []
+    if not isinstance(trainings, list):
+        return []
+    name = f"in trials/{Path(path).name}"
+    return [_epochs(training, name) for training in trainings if isinstance(training, dict)]
+
+
+def _epochs(training: dict[str, Any], name: str) -> tuple[list[dict[str, Any]], str]:
+    """The epochs of a training, none if it was not completed; and a sentence if it cannot be used."""
     if training.get("status") != "completed":
         return [], ""
     curve = training.get("curve") or []

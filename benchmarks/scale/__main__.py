@@ -52,9 +52,12 @@ def resuming(
 
 
 @app.command()
-def requests(out: Annotated[Path, typer.Option(help="an empty folder")]) -> None:
+def requests(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    executor: Annotated[str, typer.Option(help="local, or ray: Tune's own files too")] = "local",
+) -> None:
     """Requests a trial to an S3 server on loopback."""
-    for row in count(out):
+    for row in count(out, "ray" if executor == "ray" else "local"):
         typer.echo(json.dumps(row))
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
+from raylab.runs.cluster import Executor
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import start
 from raylab.trials.study import parse_study
 
+PER_TRIAL = ("stages", "predictions", "trainings", "trials", "tune")  # folders
 KEY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
@@ -31,18 +33,31 @@ class Requests(logging.Handler):
             self.counts[f"{method} {path[2] if len(path) > 3 else '.'.join(path[2:])[:16] or 'listing'}"] += 1
 
 
-def _study(techniques: list[Any], people: int) -> Any:
+def _study(techniques: list[Any], people: int, stack: int) -> Any:
+    stacked = (
+        {"protocol": {"epochs": 1, "batch_size": 32, "numerics": "stacked"}, "resources": {"stack": stack}} if stack else {}
+    )
     content = {
         "name": "requests",
         "datasets": [{"windows": "simulated", "label": "stress", "participants": [f"P{k:02d}" for k in range(1, people + 1)]}],
         "models": [{"encoder": "fcn", "width": 1 / 64}],
         "techniques": techniques,
         "protocol": {"epochs": 1, "batch_size": 32},
+        **stacked,
     }
     return parse_study(content, "requests")
 
 
-def count(folder: Path) -> list[dict[str, Any]]:
+def _a_trial(counts: Counter[str], trials: int) -> dict[str, Any]:
+    """Requests a trial by kind, without those that do not grow with trials: signs of life and tables."""
+    own = {kind: count for kind, count in counts.items() if kind.split(" ")[1] in PER_TRIAL and count > 0}
+    return {
+        "a_trial": round(sum(own.values()) / trials, 2),
+        **{kind: round(count / trials, 2) for kind, count in sorted(own.items())},
+    }
+
+
+def count(folder: Path, executor: Executor) -> list[dict[str, Any]]:
     """Requests a trial: of runs of 2 and of 5 targets the difference, so that what a start costs is left out."""
     os.environ |= KEY
     prepare(
@@ -62,23 +77,24 @@ def count(folder: Path) -> list[dict[str, Any]]:
         "raylab"
     )
     rows = []
-    cases: dict[str, list[Any]] = {
-        "a base": ["non_personalized"],
-        "a base, and a calibration of it": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}],
-        "one training of its own": [{"name": "user_dependent", "budget": 0.3}],
+    calibrated = ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 0.3}]
+    cases: dict[str, tuple[list[Any], int]] = {
+        "a base": (["non_personalized"], 0),
+        "a base, and a calibration of it": (calibrated, 0),
+        "one training of its own": ([{"name": "user_dependent", "budget": 0.3}], 0),
+        "a base, and a calibration of it, in stacks": (calibrated, 5),
     }
     try:
-        for number, (name, techniques) in enumerate(cases.items()):
+        for number, (name, (techniques, stack)) in enumerate(cases.items()):
             counts = []
             for people in (2, 5):
                 handler.counts.clear()
                 uri = f"s3://raylab/run{number}{people}?scheme=http&region=us-east-1&endpoint_override={endpoint}"
-                start(_study(techniques, people), str(folder), uri, "local", log=lambda line: None)
+                start(_study(techniques, people, stack), str(folder), uri, executor, log=lambda line: None)
                 counts.append(Counter(handler.counts))
             more = counts[1] - counts[0]
-            rows.append(
-                {"case": name, "trials": 3 * len(techniques), "requests": sum(more.values()), **dict(sorted(more.items()))}
-            )
+            trials = 3 * len(techniques)
+            rows.append({"case": name, "trials": trials, **_a_trial(more, trials), "all": dict(sorted(more.items()))})
     finally:
         server.stop()
     return rows

@@ -100,7 +100,7 @@ class Estimate:
 def _epoch_shares(run: RunFolder, stages: dict[str, DistinctStage]) -> dict[str, tuple[float, int]]:
     """Mean share of their epochs that the completed trainings of each stage name took, and the number of these trainings."""
     shares_by_name: dict[str, list[float]] = defaultdict(list)
-    for row in run.store.trainings():
+    for row in run.trainings():
         if row["status"] == "completed" and row["stage"] in stages and row.get("name") and row.get("epochs"):
             shares_by_name[row["name"]].append(row["epochs"] / stages[row["stage"]].epochs)
     return {name: (float(np.mean(shares)), len(shares)) for name, shares in shares_by_name.items()}

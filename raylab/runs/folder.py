@@ -26,6 +26,7 @@ SEARCH = "search"  # the inner trials of a hyperparameter search: a run folder i
 PLAN_IDENTITY = b"raylab.plan"  # in the metadata of plan.parquet
 PROBE = ".writable"  # written and removed again on an object store, before any work
 AddRecords = Callable[[dict[str, Any], Iterable[dict[str, Any]]], None]  # the record of a trial, and of its trainings
+ACCOUNTS = "trainings"  # in a trial's record on an object store: the accounts of its trainings that no other trial needs
 FINAL = ("ok", "missing")  # later starts do not try these again
 REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
     "status": STATUSES
@@ -188,6 +189,39 @@ class RunFolder:
         """The record of every trial that ended in this folder, whichever start ran it: the compacted records and the later ones."""
         return list(self._trials.records().values())
 
+    def trainings(self, records: Iterable[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+        """One record for each training that was ever started in this folder, in any order. What cannot be read is left out (``skipped``).
+
+        Args:
+            records: of the trials, if they are read already.
+        """
+        rows = self.store.trainings()
+        completed = {row["stage"] for row in rows if row["status"] == "completed"}
+        trials = self._trials.records(("stages",)).values() if records is None else records
+        return [*rows, *self._accounts_in_trials(completed, trials)]
+
+    def _accounts_in_trials(self, completed: set[str], records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Accounts of trainings of other than these stages that are in records of trials; nothing is read where none can be."""
+        keys = [row["trial"] for row in records if not completed.issuperset(row.get("stages") or ())]
+        return [account for account in self._accounts_of(keys) if account["stage"] not in completed]
+
+    def _accounts_of(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Accounts of trainings in the records of these trials."""
+        return [account for record in self._trials.objects(keys) for account in self.store.accounts_in(record.get(ACCOUNTS))]
+
+    def note_interrupted(self, trials: Iterable[Trial]) -> None:
+        """Record the trainings of trials that were at work when their driver or worker was lost. On a path the workers have done so."""
+        if not self.folder.is_local:
+            lost = [trial for trial in trials if trial.workers == 1]  # workers of a group record their starts
+            self.store.note_interrupted(({"trial": trial.key, **trial.labels}, trial.stages) for trial in lost)
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        """Remove records of trials; accounts that are in them stay, as files of their own."""
+        gone = set(keys)
+        for account in self._accounts_of(gone):
+            self.store.write_account(account)
+        self._trials.delete(gone)
+
     def finished(self) -> dict[str, str]:
         """Status of every trial that ended in this folder, by its key."""
         return {key: row["status"] for key, row in self._trials.records(("status",)).items()}
@@ -199,7 +233,8 @@ class RunFolder:
             digests[PREDICTIONS_DIGEST] = self._write_result(f"predictions/{key}.parquet", outcome.predictions)
         if outcome.attention is not None:
             digests[ATTENTION_DIGEST] = self._write_result(f"attention/{key}.parquet", outcome.attention)
-        record = {**outcome.record, **digests, "node": node}
+        accounts = self.store.account(key)
+        record = {**outcome.record, **digests, "node": node, **({ACCOUNTS: accounts} if accounts else {})}
         self._trials.write(key, record)
         return record
 
@@ -228,7 +263,7 @@ class RunFolder:
                     problems[name] = "is not the file that was written"
             for name, problem in problems.items():
                 damaged[name.removeprefix(f"{part}/").removesuffix(".parquet")] = f"{name} {problem}; the trial is run again"
-        self._trials.delete(damaged)
+        self._delete(damaged)
         return [damaged[key] for key in sorted(damaged)]
 
     def planned(self) -> tuple[set[str], set[str]]:
@@ -274,11 +309,12 @@ class RunFolder:
         self._trials.compact(lambda row: row["trial"] in keys)
         if len(self._trials.gathered()) < len(keys & self.finished().keys()):  # another driver has gathered fewer meanwhile
             self._trials.compact(lambda row: row["trial"] in keys)
-        self.store.compact()
+        completed = {row["stage"] for row in self.store.trainings() if row["status"] == "completed"}
+        self.store.compact(self._accounts_in_trials(completed, self._trials.records(("stages",)).values()))
 
     def delete_failed(self, keys: set[str]) -> None:
         """Remove the records of failed and blocked trials of the plan, so that this start tries them again."""
-        self._trials.delete(key for key, status in self.finished().items() if key in keys and status not in FINAL)
+        self._delete(key for key, status in self.finished().items() if key in keys and status not in FINAL)
 
     def new_tune_name(self) -> str:
         """Name of a new start's Tune experiment under ``tune/``: its time in UTC."""

@@ -24,6 +24,7 @@ def run_in_process(
     Args:
         alone: see ``RunFolder.compaction``.
     """
+    absent = {stage for unit in units for stage in unit.stages} - run.store.hashes() if alone else set()
     with run.compaction(alone) as add:
 
         def ended(outcome: Outcome) -> None:
@@ -32,7 +33,8 @@ def run_in_process(
             progress.add(outcome.record)
 
         for unit in units:
-            progress.running = len(unit.trials)
-            run.store.hold(lifetime.leaves_of(unit.trials))
+            progress.running, lease.running = len(unit.trials), tuple(trial.key for trial in unit.trials)
+            run.store.hold(lifetime.leaves_of(unit.trials), absent)
+            absent -= set(unit.stages)
             run_stack(unit, windows[unit.trials[0].windows], run.store, ended)
-    progress.running = 0
+    progress.running, lease.running = 0, ()

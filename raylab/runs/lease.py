@@ -49,6 +49,8 @@ class LeaseOwner:
         machine: boot and process namespace, so that equal values mean that equal process numbers are the same process; empty if unknown.
         born: start of the process, so that a process number that is used again is not mistaken for it.
         released: whether the process gave the lease back itself.
+        running: on an object store the keys of the trials that ran at the last sign of life, since a worker does not record there that a training
+            starts.
     """
 
     id: str
@@ -59,6 +61,7 @@ class LeaseOwner:
     machine: str
     born: str
     released: bool = False
+    running: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}, process {self.pid}, since {self.since}"
@@ -74,12 +77,13 @@ class LeaseOwner:
         if not isinstance(values, dict):
             raise ValueError("it is no object")
         for name, kind in LEASE_FIELDS.items():
-            if name not in values and name != "released":
+            if name not in values and name not in OPTIONAL:
                 raise ValueError(f"it has no {name}")
             if name in values and type(values[name]) is not kind:
                 raise ValueError(f"its {name} is {str(values[name])[:40]!r}")
         datetime.fromisoformat(values["since"])  # ValueError if it is no time
-        return cls(**{name: values[name] for name in LEASE_FIELDS if name in values})
+        found = {name: values[name] for name in LEASE_FIELDS if name in values}
+        return cls(**{**found, "running": tuple(map(str, found.get("running", ())))})
 
     @property
     def has_ended(self) -> bool:
@@ -87,7 +91,10 @@ class LeaseOwner:
         return bool(self.machine) and self.machine == _machine_id() and _process_start(self.pid) != self.born
 
 
-LEASE_FIELDS = {"id": str, "host": str, "pid": int, "user": str, "since": str, "machine": str, "born": str, "released": bool}
+LEASE_FIELDS = {
+    "id": str, "host": str, "pid": int, "user": str, "since": str, "machine": str, "born": str, "released": bool, "running": list,
+}  # fmt: skip
+OPTIONAL = ("released", "running")  # of later versions
 
 
 def _machine_id() -> str:
@@ -201,6 +208,8 @@ class Lease:
     Attributes:
         owner: this process.
         replaced: the owner that this lease replaced although it had not released the folder; None if there was none.
+        running: keys of the trials that run now; a sign of life on an object store says them.
+        interrupted: keys of the trials that ran when the driver before this one was last heard of.
 
     Raises:
         RunHeldError: on entry, naming the holder.
@@ -219,6 +228,8 @@ class Lease:
         self.place, self.owner = _place(name), _this_process()
         self.number = 0
         self.replaced: LeaseOwner | None = None
+        self.running: tuple[str, ...] = ()
+        self.interrupted: tuple[str, ...] = ()
         self._lost = False
         self._renewed_at = time.time()  # the wall clock goes on while a machine sleeps
         self._stop = threading.Event()
@@ -231,6 +242,7 @@ class Lease:
             self._refuse_if_held(number, holder)
             if self._claim(number + 1):
                 self._refuse_beside_others()
+                self.interrupted = holder.running if holder else ()
                 self.replaced = holder if holder and not holder.released else None
                 self._thread.start()
                 return self
@@ -243,7 +255,14 @@ class Lease:
         if self._lost:
             raise LeaseLostError(self._loss_message()) from error
         with contextlib.suppress(OSError):  # a full disk, a store out of reach: the lease runs out by itself
-            self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": True})
+            self._write_owner(released=True)
+
+    def _write_owner(self, released: bool) -> None:
+        """Write this lease's file, with the trials that run."""
+        running = () if self.folder.is_local else self.running
+        self.folder.write_json(
+            _path(self.number, self.place), {**asdict(self.owner), "released": released, "running": list(running)}
+        )
 
     def check(self) -> None:
         """Raise if the folder was lost. To be called before anything is written; costs nothing while the lease is renewed in time."""
@@ -282,7 +301,7 @@ class Lease:
                 continue
             if self.folder.age(_path(number, place)) > self.timeout_s:
                 continue
-            self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": True})
+            self._write_owner(released=True)
             raise RunHeldError(
                 f"{self.folder.uri} is held by {holder or UNREAD}, of {place.removeprefix(FOLDER).lstrip('-') or 'the whole run'}; all drivers of a "
                 "run folder have to have shards of one number. What to do: stop that process, or give this driver a shard beside it"
@@ -319,8 +338,10 @@ class Lease:
         with self._lock:
             try:
                 self._lost = self._lost or not self._is_held()
-                if not self._lost:
+                if not self._lost and self.folder.is_local:
                     self.folder.touch(_path(self.number, self.place))
+                elif not self._lost:
+                    self._write_owner(released=False)
                 self._renewed_at = time.time()
             except OSError:
                 return

@@ -210,6 +210,9 @@ class _RunContext:
         """Run the trials that this folder lacks; whether there were any."""
         keys, own = {trial.key for trial in trials}, self.shard.trials(trials)
         own_keys = {trial.key for trial in own}
+        if left := [trial for trial in own if trial.key in self.lease.interrupted]:
+            ended = run.finished()
+            run.note_interrupted(trial for trial in left if trial.key not in ended)
         run.delete_failed(own_keys)
         for line in run.delete_damaged(own_keys):
             self.log(line)
@@ -274,7 +277,7 @@ def summarize(run: RunFolder, trials: list[Trial], seconds: float, plan: list[Tr
     statuses: dict[str, int] = {"left": len(trials) - len(ended)} if len(ended) < len(trials) else {}
     for record in ended:
         statuses[record["status"]] = statuses.get(record["status"], 0) + 1
-    trainings = [record for record in run.store.trainings() if record["stage"] in needed]
+    trainings = [record for record in run.trainings(records.values()) if record["stage"] in needed]
     completed = [record for record in trainings if record["status"] == "completed"]
     return Summary(
         statuses=statuses,

@@ -25,10 +25,17 @@ class StageScheduler(Searcher):
         trials: by key.
         leaves: by key the stages that no other trial needs, so that nobody has to store them.
         blocked: cause by the key of each blocked trial.
+
+    Args:
+        alone: whether no other driver may store a stage meanwhile: then a worker need not look for those that its unit owns.
     """
 
-    def __init__(self, units: Sequence[Unit], stored: set[str], leaves: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, units: Sequence[Unit], stored: set[str], leaves: Mapping[str, Sequence[str]] | None = None, alone: bool = True
+    ) -> None:
         super().__init__()
+        self.alone = alone
+        self._repeated: set[str] = set()  # units of which a worker was lost: it may have stored a stage and not told
         self.leaves = leaves or {}
         self.units = {unit.key: unit for unit in units}
         self.trials = {trial.key: trial for unit in units for trial in unit.trials}
@@ -65,7 +72,8 @@ class StageScheduler(Searcher):
             self._n_pending -= 1
             unit = self.units[key]
             leaves = [stage for trial in unit.trials for stage in self.leaves.get(trial.key, ())]
-            return {**unit.as_config(), "leaves": leaves}
+            absent = self._owned[key] if self.alone and key not in self._repeated else ()
+            return {**unit.as_config(), "leaves": leaves, "absent": sorted(absent)}
         return None if self._n_pending or self._running else Searcher.FINISHED  # a running unit may be retried
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -81,7 +89,9 @@ class StageScheduler(Searcher):
     def retry(self, trial_id: str) -> None:
         """Hand the unit out once more."""
         self._n_pending += 1
-        self._push(self._running.pop(trial_id))
+        key = self._running.pop(trial_id)
+        self._repeated.add(key)
+        self._push(key)
 
     def give_up(self, trial_id: str, cause: str) -> None:
         """The unit ended: block the trials that wait for stages which it owns and did not store.

@@ -6,7 +6,7 @@ from typing import Any
 
 from raylab.errors import RaylabError
 from raylab.runs.folder import SEARCH, RunFolder
-from raylab.runs.lease import FOLDER, NO_DRIVER, describe_holder, driver, lease_places
+from raylab.runs.lease import FOLDER, NO_DRIVER, describe_holder, driver, latest, lease_places
 from raylab.runs.progress import FAILURES, duration, failure_line
 
 VARIANT = ("dataset", "label", "model", "technique", "variant")
@@ -36,7 +36,9 @@ def status_lines(uri: str) -> list[str]:
     holder, holder_lines = next(iter(holders), None), [describe_holder(run.folder, place) for place in places]
     held = [line for line in holder_lines if line != NO_DRIVER]
     counts = Counter(row["status"] for row in ended)
-    trainings = _training_lines(run, stages, ended, bool(holder))  # read in any case, so that what cannot be read is told
+    last = [owner for place in places if (owner := latest(run.folder, place)[1])]
+    running = planned & {key for owner in last for key in owner.running}
+    trainings = _training_lines(run, stages, records, running, bool(holder))  # in any case, so that what cannot be read is told
     return [
         f"{len(ended)}/{len(planned)} ended: " + (", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "none"),
         *(held or [state_line(len(planned) - len(ended), sum(counts[name] for name in FAILURES), uri)]),
@@ -62,11 +64,15 @@ def state_line(n_left: int, n_failed: int, uri: str) -> str:
     return f"finished; next: raylab report {uri}"
 
 
-def _training_lines(run: RunFolder, stages: set[str], ended: list[TrialRecord], driven: bool) -> list[str]:
-    """Number of trials whose training was started and did not end: under way, or interrupted if the run has no driver."""
-    ended_keys = {row["trial"] for row in ended}
-    started = {row["trial"] for row in run.store.trainings() if row["status"] == "started" and row["stage"] in stages}
-    started -= ended_keys
+def _training_lines(run: RunFolder, stages: set[str], records: list[TrialRecord], running: set[str], driven: bool) -> list[str]:
+    """Number of trials whose training was started and did not end: under way, or interrupted if the run has no driver.
+
+    Args:
+        running: keys of trials that the driver's lease names.
+    """
+    trainings = run.trainings(records)
+    started = {row["trial"] for row in trainings if row["status"] == "started" and row["stage"] in stages} | running
+    started -= {row["trial"] for row in records}
     return [f"{len(started)} {'training' if driven else 'interrupted while training'}"]
 
 

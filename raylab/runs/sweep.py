@@ -12,7 +12,7 @@ from ray import tune
 
 from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import check_resources, slots, worker_resources
-from raylab.runs.folder import RunFolder
+from raylab.runs.folder import ACCOUNTS, RunFolder
 from raylab.runs.gpu_memory import limit_gpu_memory, resolve_gpu_share
 from raylab.runs.lease import Lease
 from raylab.runs.multi_worker import SUPERVISOR_RESOURCES, run_on_several_workers
@@ -58,7 +58,7 @@ def trainable(
     enter_same(plugins)
     unit = Unit.from_config(config)
     folder, trial = RunFolder(run), unit.trials[0]
-    folder.store.hold(config.get("leaves", ()))
+    folder.store.hold(config.get("leaves", ()), config.get("absent", ()))
 
     def ended(outcome: Outcome) -> None:
         try:
@@ -67,7 +67,7 @@ def trainable(
             outcome.fail(
                 error
             )  # a full disk, a store out of reach: the driver gets the report, and writes the record when it can
-        fields = {name: value for name, value in outcome.record.items() if name != "traceback"}
+        fields = {name: value for name, value in outcome.record.items() if name not in ("traceback", ACCOUNTS)}
         row, trainings = {name: fields[name] for name in trial.labels}, folder.store.take_completed()
         tune.report(
             {**fields, "row": row, "stage": "", "stage_done": "", "curve": [], "finished": True, "trainings": trainings}
@@ -114,9 +114,9 @@ def sweep(
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
-    stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves)
+    stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves, alone)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
-    progress_callback = ProgressCallback(progress, metrics, stage_scheduler)
+    progress_callback = ProgressCallback(progress, metrics, stage_scheduler, run, lease)
     at_once = min(slots(per_trial), len(units))  # a cluster may claim to grow without limit
     function = tune.with_parameters(
         trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)

@@ -1,5 +1,6 @@
 """Tune's events in the driver: how many trials run, how they end, why one is retried or given up; the lease, and compaction."""
 
+import contextlib
 import pickle
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 
-from raylab.runs.folder import AddRecords
+from raylab.runs.folder import AddRecords, RunFolder
 from raylab.runs.lease import Lease
 from raylab.runs.progress import Progress, trial_label
 from raylab.runs.prometheus import Metrics
@@ -43,8 +44,10 @@ class ProgressCallback(tune.Callback):
         causes: cause by the key of each failed trial, for the records of trials that could not write their own.
     """
 
-    def __init__(self, progress: Progress, metrics: Metrics, stage_scheduler: StageScheduler) -> None:
-        self.progress, self.metrics, self.stage_scheduler = progress, metrics, stage_scheduler
+    def __init__(
+        self, progress: Progress, metrics: Metrics, stage_scheduler: StageScheduler, run: RunFolder, lease: Lease
+    ) -> None:
+        self.progress, self.metrics, self.stage_scheduler, self.run, self.lease = progress, metrics, stage_scheduler, run, lease
         self.causes: dict[str, str] = {}
         self._ended: set[str] = set()
         self._running: dict[str, set[str]] = defaultdict(set)  # Tune's trial to the keys of its trials that have not ended
@@ -63,6 +66,7 @@ class ProgressCallback(tune.Callback):
             self._count_end(trial, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        trial.config["absent"] = []  # the lost worker may have stored a stage
         self._count_retry(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -88,6 +92,8 @@ class ProgressCallback(tune.Callback):
 
     def _count_retry(self, trial: Any) -> None:
         left = self._left(trial)
+        with contextlib.suppress(OSError):  # a store out of reach: an account that lacks an interrupted training
+            self.run.note_interrupted(left)
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         self.progress.log(f"run again: {trial_label(left[0].labels) if left else trial}{more}: {cause_of(trial)}")
         self._set_running(trial, running=False)
@@ -109,7 +115,8 @@ class ProgressCallback(tune.Callback):
         self._show_running()
 
     def _show_running(self) -> None:
-        self.progress.running = sum(map(len, self._running.values()))
+        self.lease.running = tuple(sorted(key for keys in self._running.values() for key in keys))
+        self.progress.running = len(self.lease.running)
         self.metrics.set_trials(self.progress)
 
 

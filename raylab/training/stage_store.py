@@ -6,7 +6,7 @@ docs/decisions/0002-stage-files.md; docs/architecture.md, Run folder.
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -54,6 +54,9 @@ class StageStore:
     ``trainings/<hash>.<attempt>.json`` is written when a training starts and again when it is completed. So trainings can be counted,
     interrupted and repeated ones too, whichever process ran them. Completed ones are gathered into ``trainings.parquet``.
 
+    On an object store each file is a request, so a worker that holds a trial (``hold``) writes less: no start (the driver's lease names the trials
+    that run, and an error is recorded with the trial), and the account of a leaf in the record of its trial (``account``).
+
     If two workers ever train the same stage at once, both write equal weights, a file appears only when it is complete, and ``trainings``
     shows both.
     """
@@ -63,6 +66,10 @@ class StageStore:
         self.completed: list[dict[str, Any]] = []  # rows of trainings.parquet, since the last `hold`
         self._passing: frozenset[str] = frozenset()
         self._held: dict[str, dict[str, Tensor]] = {}
+        self._sparing = False  # whether requests are saved
+        self._absent: frozenset[str] = frozenset()
+        self._failures: dict[str, str] = {}  # errors of stages that this trial, or stack of trials, has noted
+        self._with_trials: list[dict[str, Any]] = []  # accounts of leaves, which the records of their trials will hold
         self._looked: dict[str, bool] = {}  # by stage, whether there was a file when this process last read it
         self._begun: dict[str, dict[str, Any]] = {}  # by attempt, the record of a training that this process began
         self._trainings = RecordStore(folder, "trainings", TRAINING_COLUMNS, REQUIRED)
@@ -87,7 +94,7 @@ class StageStore:
 
     def load(self, stage: str) -> dict[str, Tensor] | None:
         """The stored weights of a stage by full name; None if there are none or the file is damaged (the stage is then trained again)."""
-        if stage in self._passing:
+        if stage in self._passing or stage in self._absent or stage in self._held:
             self._looked[stage] = False
             return self._held.get(stage)
         try:
@@ -101,7 +108,11 @@ class StageStore:
         except Exception:  # a damaged file can raise anything, and the remedy is always the same: to train again
             return None
         # A flipped bit leaves a readable file with other weights; only the digest tells.
-        return state if expected in (None, _digest(state)) else None
+        if expected not in (None, _digest(state)):
+            return None
+        if self._sparing:
+            self._held[stage] = state
+        return state
 
     def save(self, stage: str, state: dict[str, Tensor]) -> None:
         """Store the weights of a trained stage, with their digest.
@@ -109,15 +120,21 @@ class StageStore:
         Raises:
             OSError: if the file cannot be written; it names the file.
         """
-        if stage in self._passing:
+        if stage in self._passing or self._sparing:
             self._held[stage] = {name: value.detach().clone() for name, value in state.items()}
-            return
-        self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
+        if stage not in self._passing:
+            self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
 
-    def hold(self, stages: Iterable[str]) -> None:
-        """Keep the weights of these stages in this object alone, and look for none of them: no other trial needs them. What was held so far, and
-        the trainings completed so far, are let go."""
-        self._passing, self._held, self.completed = frozenset(stages), {}, []
+    def hold(self, leaves: Iterable[str], absent: Iterable[str] = ()) -> None:
+        """Begin the next trial, or stack of trials. What was held so far, and the trainings completed so far, are let go.
+
+        Args:
+            leaves: stages that no other trial needs: their weights are kept in this object alone, and nobody looks for them.
+            absent: stages that are known to have no file, and that nobody else trains meanwhile; on an object store nobody looks for them.
+        """
+        self._passing, self._held, self.completed = frozenset(leaves), {}, []
+        self._sparing, self._begun, self._with_trials, self._failures = not self.folder.is_local, {}, [], {}
+        self._absent = frozenset(absent) if self._sparing else frozenset()
 
     def take_completed(self) -> list[dict[str, Any]]:
         """Rows of trainings.parquet of what was completed since the last call."""
@@ -126,10 +143,13 @@ class StageStore:
 
     def note_failure(self, stage: str, message: str) -> None:
         """Remember that a training in a stack ends in an error, which it does again: others of its stack need not be repeated to find out."""
+        self._failures[stage] = message
         self.folder.write_json(f"stages/{stage}.failed.json", {"error": message})
 
     def failure(self, stage: str) -> str:
         """The error that a stage of a stack ended in; empty if none is known."""
+        if stage in self._failures or stage in self._absent or stage in self._held:
+            return self._failures.get(stage, "")
         name = f"stages/{stage}.failed.json"
         return str(self.folder.read_json(name)["error"]) if self.folder.exists(name) else ""
 
@@ -151,18 +171,57 @@ class StageStore:
         exists = self._looked.pop(stage) if stage in self._looked else self.has(stage)
         status = {"stage": stage, "status": "started", "started": time.time(), "repairs": exists}
         self._begun[attempt] = {**columns, **status}
-        self._trainings.write(attempt, self._begun[attempt])
+        if not self._sparing:
+            self._trainings.write(attempt, self._begun[attempt])
         return attempt
 
     def complete(self, attempt: str, columns: dict[str, Any]) -> None:
         """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
         started = self._begun.pop(attempt, None) or self._trainings.read(attempt)
         record = {**started, **columns, "status": "completed", "ended": time.time()}
-        self._trainings.write(attempt, record)
+        if self._sparing and record["stage"] in self._passing:
+            self._with_trials.append({**record, "attempt": attempt})
+        else:
+            self._trainings.write(attempt, record)
         self.completed.append({name: record.get(name) for name in TRAINING_COLUMNS.names} | {"attempt": attempt})
 
+    def account(self, trial: str) -> list[dict[str, Any]]:
+        """Take out the accounts that the record of this trial, which ends now, has to hold; trainings of it that ended in an error are written."""
+        if not self._sparing:
+            return []
+        for attempt, record in list(self._begun.items()):
+            if record.get("trial") == trial:
+                self._trainings.write(attempt, self._begun.pop(attempt))
+        mine = [record for record in self._with_trials if record.get("trial") == trial]
+        self._with_trials = [record for record in self._with_trials if record.get("trial") != trial]
+        return mine
+
+    def accounts_in(self, values: Any) -> list[dict[str, Any]]:
+        """The accounts among what the record of a trial holds as such."""
+        return [value for value in values if self._trainings.is_record(value)] if isinstance(values, list) else []
+
+    def write_account(self, record: dict[str, Any]) -> None:
+        """Write an account that a trial's record has held, which goes."""
+        self._trainings.write(record["attempt"], {name: value for name, value in record.items() if name != "attempt"})
+
+    def note_interrupted(self, trials: Iterable[tuple[dict[str, Any], Sequence[str]]]) -> None:
+        """Record the trainings of trials that a driver or a worker left behind when it was lost: of each the first stage without weights.
+
+        Args:
+            trials: columns of the account, and the trial's stages in order.
+        """
+        stored = self.hashes()
+        lost = {next((stage for stage in stages if stage not in stored), ""): columns for columns, stages in trials}
+        for stage, columns in lost.items():
+            if stage:
+                record = {**columns, "name": "", "stage": stage, "status": "started", "started": time.time(), "repairs": False}
+                self._trainings.write(f"{stage}.{uuid.uuid4().hex[:8]}", record)
+
     def trainings(self) -> list[dict[str, Any]]:
-        """One record for each training that was ever started, in any order. What cannot be read is left out (``skipped``)."""
+        """One record for each training that was ever started, in any order, but for those in records of trials (``RunFolder.trainings``).
+
+        What cannot be read is left out (``skipped``).
+        """
         return list(self._trainings.records().values())
 
     @property
@@ -174,6 +233,10 @@ class StageStore:
         """Gathers completed trainings while a run goes on, as ``RunFolder.compaction`` does its records."""
         return Compaction(self._trainings, alone)
 
-    def compact(self) -> None:
-        """Gather the completed trainings into one table, so that counting them needs few reads of an object store."""
-        self._trainings.compact(lambda row: row["status"] == "completed")
+    def compact(self, with_trials: Iterable[dict[str, Any]] = ()) -> None:
+        """Gather the completed trainings into one table, so that counting them needs few reads of an object store.
+
+        Args:
+            with_trials: accounts that are in records of trials.
+        """
+        self._trainings.compact(lambda row: row["status"] == "completed", with_trials)

@@ -141,10 +141,11 @@ class _Stack:
 
     def _is_missing(self, stage: str) -> bool:
         """Whether the store lacks the stage, or has a damaged file; not if its training is known to fail."""
+        if self.store.load(stage) is not None:
+            return False
         if message := self.store.failure(stage):
             self.failed[stage] = TrainingError(message)
-            return False
-        return self.store.load(stage) is None
+        return not message
 
     def end(self, trial: Trial, seconds: float) -> Outcome:
         """Train what the trial does not share, predict, and give its outcome the trainings that are counted for it.
