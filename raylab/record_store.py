@@ -64,9 +64,16 @@ class RecordStore:
         self.key = schema.names[0]
         self.table = f"{name}.parquet"
         self.skipped: list[str] = []
+        self._resting = False
+        self._known: dict[str, Record] | None = None
+
+    def rest(self, resting: bool) -> None:
+        """Say whether from now on nobody but this object changes records, so that they are read once, however often they are asked for."""
+        self._resting, self._known = resting, None
 
     def write(self, key: str, row: Record) -> None:
         """Write one record; it replaces an object of the same key, but not a row of the table."""
+        self._known = None
         self.folder.write_json(f"{self.name}/{key}.json", row)
 
     def read(self, key: str) -> Record:
@@ -88,6 +95,12 @@ class RecordStore:
         Args:
             columns: beside the key, those that the caller looks at; all if none is named. A large table is read in a fraction of the time.
         """
+        if self._resting:
+            self._known = self._read() if self._known is None else self._known
+            return dict(self._known)
+        return self._read(columns)
+
+    def _read(self, columns: Sequence[str] = ()) -> dict[str, Record]:
         self.skipped = []
         records = self._compacted(columns)
         names = [name for name in self.folder.names(self.name, ".json") if name.removesuffix(".json") not in records]
@@ -147,6 +160,7 @@ class RecordStore:
         table = pa.Table.from_pylist(rows, schema=self.schema)
         if not self.folder.exists(self.table) or not self._table().equals(table):
             self.folder.write_table(self.table, table)
+            self._known = None
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove records, first from the table and then their objects: an interrupted removal leaves each record whole or removes it."""
@@ -157,6 +171,7 @@ class RecordStore:
             self.compact(lambda row: row[self.key] not in removed)
         for key in removed:
             self.folder.remove(f"{self.name}/{key}.json")
+        self._known = None
 
     def _is_sound(self, table: pa.Table) -> bool:
         """Whether every row of a table is a record of this store, by looking at its columns; if not, each row is asked what is wrong."""

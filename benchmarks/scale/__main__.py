@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.scale import laws
 from benchmarks.scale import memory as of_memory
+from benchmarks.scale.figures import write as draw_laws
 from benchmarks.scale.planning import measure
 from benchmarks.scale.records import gather, resume
 from benchmarks.scale.requests import count
@@ -46,9 +48,11 @@ def gathering(
 def resuming(
     out: Annotated[Path, typer.Option(help="an empty folder")],
     records: Annotated[int, typer.Option(help="ended trials")] = 1000,
+    where: Annotated[str, typer.Option(help="disk, or s3: moto's server on loopback")] = "disk",
+    ungathered: Annotated[int, typer.Option(help="of these, records that no table has yet")] = 0,
 ) -> None:
     """Time in which a start learns what is done."""
-    typer.echo(json.dumps(resume(out, records)))
+    typer.echo(json.dumps(resume(out, records, where, ungathered)))
 
 
 @app.command()
@@ -69,6 +73,35 @@ def memory(
 ) -> None:
     """A study over windows larger than the memory it is allowed, against the same study with room."""
     typer.echo(json.dumps(of_memory.measure(out, allowed, times)))
+
+
+@app.command()
+def index(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    people: Annotated[int, typer.Option(help="participants")] = 100,
+) -> None:
+    """Processor time to open the windows of a cohort."""
+    typer.echo(json.dumps(laws.index(out, people)))
+
+
+@app.command()
+def trials(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    seeds: Annotated[int, typer.Option(help="8 trials each")] = 4,
+    keep: Annotated[str, typer.Option(help="all, bases or none")] = "bases",
+    executor: Annotated[str, typer.Option(help="local: driver and worker in one; ray: the driver alone")] = "local",
+) -> None:
+    """Processor time, memory and bytes a trial of a study of trivial trainings."""
+    typer.echo(json.dumps(laws.trials(out, seeds, keep, "ray" if executor == "ray" else "local")))
+
+
+@app.command()
+def figures(
+    numbers: Annotated[Path, typer.Option(help="the measured numbers")] = Path("docs/results/scale.json"),
+    picture: Annotated[Path, typer.Option(help="the picture to write")] = Path("docs/images/scale.svg"),
+) -> None:
+    """Draw the laws of the page of results."""
+    draw_laws(numbers, picture)
 
 
 @app.command(hidden=True)

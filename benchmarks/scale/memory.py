@@ -32,7 +32,17 @@ def write_windows(root: Path, name: str, mib: float) -> int:
     """Windows of noise with a trend of the class, about so many MiB of signals and at least two runs of each class; returns the bytes."""
     length = round(10 * RATE_HZ)
     count = max(4 * BLOCK, round(mib * 2**20 / (4 * length * PEOPLE)))
-    folder, card = Folder(root / name), cohort_card(PEOPLE, count, {"BVP": RATE_HZ})
+    _write(Folder(root / name), PEOPLE, count, RATE_HZ)
+    return 4 * length * count * PEOPLE
+
+
+def write_small_windows(folder: Folder, people: int) -> None:
+    """The same of any number of people, with as little as a study needs: 40 windows of 40 samples each."""
+    _write(folder, people, 4 * BLOCK, 4.0)
+
+
+def _write(folder: Folder, people: int, count: int, rate_hz: float) -> None:
+    length, card = round(10 * rate_hz), cohort_card(people, count, {"BVP": rate_hz})
     columns, entries, y = stored_columns(card.labels, card.channels), [], classes_of(count)
     for number, entry in enumerate(card.participants):
         signals = np.random.default_rng(number).normal(size=(count, length, 1)).astype(np.float32)
@@ -52,7 +62,6 @@ def write_windows(root: Path, name: str, mib: float) -> int:
     card = card.changed(participants=tuple(entries), fingerprint=joint_fingerprint(entries))
     write_index(folder, card)
     folder.write_json(CARD, card.as_json())
-    return 4 * length * count * PEOPLE
 
 
 def _study(windows: str) -> Study:
@@ -66,7 +75,7 @@ def _study(windows: str) -> Study:
     return parse_study(content, "beyond memory")
 
 
-def _mib(field: str) -> int:
+def status_mib(field: str) -> int:
     """A field of this process's status."""
     line = next(
         line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(f"{field}:")
@@ -82,7 +91,7 @@ def run_alone(root: Path, out: Path, allowed_mib: int) -> dict[str, Any]:
     """Run the study in this process, with a limit of so many MiB beyond the baseline (0: none). What it took, and whether the windows could be
     held in memory under the same limit."""
     _run(root, out / "warm", SMALL)
-    baseline, before = _mib("VmData"), _mib("RssAnon")
+    baseline, before = status_mib("VmData"), status_mib("RssAnon")
     if allowed_mib:
         limit = (baseline + allowed_mib) * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -91,7 +100,7 @@ def run_alone(root: Path, out: Path, allowed_mib: int) -> dict[str, Any]:
         "statuses": statuses,
         "baseline_mib": baseline,
         "anonymous_before_mib": before,
-        "anonymous_after_mib": _mib("RssAnon"),
+        "anonymous_after_mib": status_mib("RssAnon"),
     }
     try:
         read_windows(Folder(root / LARGE))

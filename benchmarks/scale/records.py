@@ -1,5 +1,9 @@
 """What the records of a run cost: gathering them while it goes on, and reading them when it is resumed."""
 
+import json
+import logging
+import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -7,13 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from moto.s3.models import s3_backends
+from moto.server import ThreadedMotoServer
 
 from analysis.scores.predictions import DIGEST
 from analysis.scores.stored_files import file_digest
 from raylab.record_store import Compaction
-from raylab.runs.folder import RunFolder
+from raylab.runs.folder import TRIAL_COLUMNS, RunFolder
+from raylab.training.stage_store import TRAINING_COLUMNS
 
 EVERY = 500  # trials between two gatherings of all records, as it was before they were gathered as they come
+ACCOUNT = "123456789012"  # moto's own
 WINDOWS = 40  # of a trial
 
 
@@ -26,7 +34,7 @@ def _record(number: int, digest: str) -> dict[str, Any]:
         "variant": "layers=all budget=0.2",
     }
     counts = {"epochs": 20, "windows_trained": 4000, "stages_reused": 1, "n_test": WINDOWS, "people": 14, "seed": 0}
-    stages = [f"{number:020x}", f"{number:019x}a"]
+    stages = [f"{number:020x}", f"a{number:019x}"]
     return {
         **labels, **counts, "trial": f"{number:016x}", "participant": f"P{number % 500:03d}", "status": "ok", "error": "", "seconds": 1.5,
         "stages": stages, "trained_on": ["ffff", "1"], "device": "cpu", "node": "here", "ended": 1.8e9, "auroc": 0.8, DIGEST: digest,
@@ -72,24 +80,106 @@ def gather(folder: Path, count: int, whole: bool) -> dict[str, float]:
     }
 
 
-def resume(folder: Path, count: int) -> dict[str, float]:
-    """Processor seconds in which a start learns what is done: statuses, damaged results, and the summary's records."""
-    run = RunFolder(str(folder))
+def _rows_of_trainings(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An account of every stage, as ``trainings.parquet`` has it."""
+    rows = [
+        {"attempt": f"{stage}.0", "stage": stage, "trial": record["trial"], "name": "x", "status": "completed", "epochs": 20, "cpu_s": 1.0}
+        for record in records
+        for stage in record["stages"]
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: str(row["attempt"]))
+
+
+class _OnDisk:
+    """Files of a run folder, written by the cheapest way: predictions are links to few files."""
+
+    LINKS = 50_000  # to one file, of which a file system allows about so many
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.uri, self.sources = root, str(root), dict[bytes, tuple[Path, int]]()
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.root / name
+        source, count = self.sources.get(content, (path, 0))
+        if count % self.LINKS == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            source = path
+        else:
+            os.link(source, path)
+        self.sources[content] = source, count + 1
+
+
+class _InMemory:
+    """Objects of moto's S3 server, which is in this process, put there without requests."""
+
+    def __init__(self, server: ThreadedMotoServer) -> None:
+        endpoint = "{}:{}".format(*server.get_host_and_port())
+        self.uri = f"s3://raylab/run?scheme=http&region=us-east-1&endpoint_override={endpoint}"
+        self.store = s3_backends[ACCOUNT]["aws"]
+        self.store.create_bucket("raylab", "us-east-1")
+
+    def put(self, name: str, content: bytes) -> None:
+        self.store.put_object("raylab", f"run/{name}", content)
+
+
+def _fill(place: _OnDisk | _InMemory, count: int, ungathered: int) -> set[str]:
+    """A run folder of ended trials, of which the last few are not in the tables; the keys."""
     content = _predictions()
-    digest = file_digest(pa.py_buffer(content))
-    (folder / "predictions").mkdir(parents=True)
-    records = [_record(number, digest) for number in range(count)]
+    result = {DIGEST: file_digest(pa.py_buffer(content)), "predictions_bytes": len(content)}
+    records = [{**_record(number, ""), **result} for number in range(count)]
     for record in records:
-        (folder / "predictions" / f"{record['trial']}.parquet").write_bytes(content)
-        run._trials.write(record["trial"], record)
-    run._trials.compact(lambda row: True)
-    keys = {record["trial"] for record in records}
-    cpu, wall = time.process_time(), time.perf_counter()
-    run.delete_failed(keys)
-    damaged = run.delete_damaged(keys)
-    ended = run.finished()
-    run.records()
-    run.finalize(keys)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    assert not damaged and len(ended) == count
-    return {"records": count, "cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "ms_a_record": round(1000 * cpu / count, 3)}
+        place.put(f"predictions/{record['trial']}.parquet", content)
+        place.put(f"trials/{record['trial']}.json", json.dumps(record, indent=1, sort_keys=True).encode())
+    trainings = _rows_of_trainings(records)
+    for number, row in enumerate(trainings):
+        late = number >= len(trainings) - 2 * ungathered
+        if late or isinstance(place, _OnDisk):  # on an object store leaves have none
+            place.put(f"trainings/{row['attempt']}.json", json.dumps(row).encode() if late else b"{}")
+    for name, rows, schema in (("trials", records, TRIAL_COLUMNS), ("trainings", trainings, TRAINING_COLUMNS)):
+        gathered = rows[: len(rows) - ungathered * (len(rows) // count)]
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(gathered, schema=schema), sink, write_page_checksum=True)
+        place.put(f"{name}.parquet", bytes(sink.getvalue().to_pybytes()))
+    return {record["trial"] for record in records}
+
+
+def _learn(uri: str, keys: set[str]) -> None:
+    """What a start on a folder asks of its records when nothing is left to run (``raylab.runs.run``): which trials have to be repeated, which have
+    ended, which stages are stored; the tables; the summary."""
+    run = RunFolder(uri)
+    with run.at_rest():
+        run.delete_failed(keys)
+        assert not run.delete_damaged(keys)
+        assert len(run.records()) == len(keys)
+        run.finished(), run.store.hashes()
+        run.finalize(keys)
+        run.trainings(run.records())
+
+
+def resume(folder: Path, count: int, where: str, ungathered: int) -> dict[str, Any]:
+    """Processor seconds, of this process and with it of the S3 server, in which a start learns what is done.
+
+    Args:
+        where: ``disk``, or ``s3``: moto's server on loopback.
+        ungathered: so many of the last records are in objects of their own only, as if the driver had been killed.
+    """
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False) if where == "s3" else None
+    if server:
+        os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server.start()
+    place = _InMemory(server) if server else _OnDisk(folder)
+    try:
+        keys = _fill(place, count, ungathered)
+        cpu, wall = time.process_time(), time.perf_counter()
+        _learn(place.uri, keys)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    finally:
+        if server:
+            server.stop()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "records": count, "where": where, "ungathered": ungathered, "cpu_s": round(cpu, 2), "wall_s": round(wall, 2),
+        "ms_a_record": round(1000 * cpu / count, 3), "peak_mib": round(peak / 1024),
+    }  # fmt: skip

@@ -31,6 +31,7 @@ FINAL = ("ok", "missing")  # later starts do not try these again
 REQUIRED = dict.fromkeys(("dataset", "label", "model", "technique", "variant", "participant", "seed", "error"), ()) | {
     "status": STATUSES
 }
+RESULTS = {"predictions": PREDICTIONS_DIGEST, "attention": ATTENTION_DIGEST}  # folders of results, and their digests' column
 # The columns of trials.parquet, in this order, with types that do not depend on which trials there are.
 TRIAL_COLUMNS = pa.schema(
     [
@@ -43,6 +44,7 @@ TRIAL_COLUMNS = pa.schema(
         ("channels_selected", pa.list_(pa.string())), ("labels_used", pa.int64()), ("asked", pa.list_(pa.int64())),
         ("kept_general", pa.bool_()), ("expected_gain", pa.float64()),
         (PREDICTIONS_DIGEST, pa.string()), (ATTENTION_DIGEST, pa.string()),
+        *((f"{part}_bytes", pa.int64()) for part in RESULTS),
     ]
 )  # fmt: skip
 
@@ -85,6 +87,7 @@ class RunFolder:
         self.folder = Folder(uri)
         self.store = StageStore(self.folder)
         self._trials = RecordStore(self.folder, "trials", TRIAL_COLUMNS, REQUIRED)
+        self._resting = False
 
     @property
     def uri(self) -> str:
@@ -209,6 +212,25 @@ class RunFolder:
         """Accounts of trainings in the records of these trials."""
         return [account for record in self._trials.objects(keys) for account in self.store.accounts_in(record.get(ACCOUNTS))]
 
+    @contextlib.contextmanager
+    def at_rest(self, resting: bool = True) -> Iterator[None]:
+        """Inside the block no trial runs, and no other driver works in this folder: records of trials and trainings are read once.
+
+        Args:
+            resting: False for a part of such a block in which trials run.
+        """
+        before, self._resting = self._resting, resting
+        self._set_resting(resting)
+        try:
+            yield
+        finally:
+            self._resting = before
+            self._set_resting(before)
+
+    def _set_resting(self, resting: bool) -> None:
+        self._trials.rest(resting)
+        self.store.rest(resting)
+
     def note_interrupted(self, trials: Iterable[Trial]) -> None:
         """Record the trainings of trials that were at work when their driver or worker was lost. On a path the workers have done so."""
         if not self.folder.is_local:
@@ -228,39 +250,49 @@ class RunFolder:
 
     def write_outcome(self, outcome: Outcome, node: str) -> dict[str, Any]:
         """Write the predictions first, then the record that says that they exist; the record."""
-        key, digests = outcome.record["trial"], {}
+        key, results = outcome.record["trial"], dict[str, Any]()
         if outcome.predictions is not None:
-            digests[PREDICTIONS_DIGEST] = self._write_result(f"predictions/{key}.parquet", outcome.predictions)
+            results |= self._write_result("predictions", key, outcome.predictions)
         if outcome.attention is not None:
-            digests[ATTENTION_DIGEST] = self._write_result(f"attention/{key}.parquet", outcome.attention)
+            results |= self._write_result("attention", key, outcome.attention)
         accounts = self.store.account(key)
-        record = {**outcome.record, **digests, "node": node, **({ACCOUNTS: accounts} if accounts else {})}
+        record = {**outcome.record, **results, "node": node, **({ACCOUNTS: accounts} if accounts else {})}
         self._trials.write(key, record)
         return record
 
-    def _write_result(self, name: str, table: pa.Table) -> str:
-        """Write a table of a trial's results; the digest of its file, for the trial's record."""
+    def _write_result(self, part: str, key: str, table: pa.Table) -> dict[str, Any]:
+        """Write a table of a trial's results; digest and size of its file, for the trial's record."""
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, write_page_checksum=True)
         content = sink.getvalue()
-        self.folder.write(name, content.to_pybytes())
-        return file_digest(content)
+        self.folder.write(f"{part}/{key}.parquet", content.to_pybytes())
+        return {RESULTS[part]: file_digest(content), f"{part}_bytes": content.size}
 
     def delete_damaged(self, keys: set[str]) -> list[str]:
         """Remove the records of trials of the plan with results that are missing or are not those that were written, so that this start repeats
         them; a sentence on each. Results without a digest, of an older raylab, are only looked for.
+
+        Files on a path are read. An object store checks its objects itself, and each reading is a request: there the listed size decides, and a
+        report, which reads everything, refuses what has it and is damaged all the same.
         """
         damaged: dict[str, str] = {}
-        every = self._trials.records(("status", PREDICTIONS_DIGEST, ATTENTION_DIGEST)).values()
+        every = self._trials.records(("status", *RESULTS.values(), *(f"{part}_bytes" for part in RESULTS))).values()
         records = [row for row in every if row["trial"] in keys and row["status"] == "ok"]
-        for part, column in (("predictions", PREDICTIONS_DIGEST), ("attention", ATTENTION_DIGEST)):
+        for part, column in RESULTS.items():
             digests = {f"{part}/{row['trial']}.parquet": row.get(column) for row in records}
-            stored = {f"{part}/{name}" for name in self.folder.names(part, ".parquet")}
+            sizes = {
+                f"{part}/{row['trial']}.parquet": None if self.folder.is_local else row.get(f"{part}_bytes") for row in records
+            }
+            stored = {f"{part}/{name}": size for name, size in self.folder.sizes(part, ".parquet").items()}
             expected = [name for name, digest in digests.items() if digest or part == "predictions"]
-            problems = dict.fromkeys(set(expected) - stored, "is missing")
-            for name, content in self.folder.read_all(name for name in expected if name in stored and digests[name]).items():
-                if file_digest(content) != digests[name]:
-                    problems[name] = "is not the file that was written"
+            there = [name for name in expected if name in stored]
+            changed = {name for name in there if sizes[name] not in (None, stored[name])}
+            to_read = (name for name in there if digests[name] and sizes[name] is None)
+            changed |= {
+                name for name, content in self.folder.read_all(to_read).items() if file_digest(content) != digests[name]
+            }
+            problems = dict.fromkeys(set(expected) - stored.keys(), "is missing")
+            problems |= dict.fromkeys(changed, "is not the file that was written")
             for name, problem in problems.items():
                 damaged[name.removeprefix(f"{part}/").removesuffix(".parquet")] = f"{name} {problem}; the trial is run again"
         self._delete(damaged)

@@ -30,7 +30,7 @@ from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
 from raylab.trials.plan import check_datasets
 from raylab.trials.split_config import Search
-from raylab.trials.stacks import units_of
+from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 from raylab.windows.cross_corpus import index_source, read_source
@@ -167,9 +167,11 @@ def start(
             best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
         identity = plan_identity(study, indexes, best_params)
         trials = planned_trials(study, indexes, run, best_params, identity, log)
-        changed = context.run(trials, run, identity)
+        with run.at_rest(shard.of == 1):
+            changed = context.run(trials, run, identity)
+            summary = summarize(run, shard.trials(trials), time.monotonic() - began, trials)
         track(study.name, run, trackers, changed, log)
-    return summarize(run, shard.trials(trials), time.monotonic() - began, trials)
+    return summary
 
 
 def _refuse(study: Study, executor: Executor, shard: Shard) -> None:
@@ -208,21 +210,8 @@ class _RunContext:
 
     def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> bool:
         """Run the trials that this folder lacks; whether there were any."""
-        keys, own = {trial.key for trial in trials}, self.shard.trials(trials)
-        own_keys = {trial.key for trial in own}
-        if left := [trial for trial in own if trial.key in self.lease.interrupted]:
-            ended = run.finished()
-            run.note_interrupted(trial for trial in left if trial.key not in ended)
-        run.delete_failed(own_keys)
-        for line in run.delete_damaged(own_keys):
-            self.log(line)
-        finished = run.finished()
-        pending = self.reorder([trial for trial in own if trial.key not in finished])
-        stages = len({stage for trial in trials for stage in trial.stages})
-        self.log(
-            f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(own) - len(pending)} done already"
-            + (f"; {self.shard} of them: {len(own)} trials" if self.shard.of > 1 else "")
-        )
+        lifetime = StageLifetime.of(run, trials, self.study.keep)
+        pending, earlier = self._left(trials, run)
         run.write_start(
             yaml.safe_dump(self.study.as_dict(), sort_keys=False),
             self.origin,
@@ -234,24 +223,46 @@ class _RunContext:
             self.channels,
             identity,
         )
-        lifetime = StageLifetime.of(run, trials, self.study.keep)
         lifetime.tidy(trials)
         if pending:
-            sources, units = {trial.windows for trial in pending}, units_of(trials, pending)
-            earlier = [record for record in run.records() if record["trial"] in own_keys and record["trial"] in finished]
-            progress = Progress(len(pending), self.log, earlier=earlier)
-            run.store.forget_failures({stage for trial in pending for stage in trial.stages})
-            if self.executor == "ray":
-                connect(self.address)
-                windows = shared_windows(self.root, sources)
-                sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
-            else:
-                read = {source: read_source(self.root, source) for source in sources}
-                run_in_process(units, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
+            with run.at_rest(False):
+                self._carry_out(units_of(trials, pending), run, Progress(len(pending), self.log, earlier=earlier), lifetime)
         self.lease.check()
-        run.finalize(keys)
-        lifetime.tidy(trials)
+        run.finalize({trial.key for trial in trials})
+        if pending:
+            lifetime.tidy(trials)
         return bool(pending)
+
+    def _left(self, trials: list[Trial], run: RunFolder) -> tuple[list[Trial], list[dict[str, Any]]]:
+        """The trials of this driver that have to be run, and the records of those that need not. Records that have to go are removed, and told."""
+        own = self.shard.trials(trials)
+        own_keys = {trial.key for trial in own}
+        if lost := [trial for trial in own if trial.key in self.lease.interrupted]:
+            ended = run.finished()
+            run.note_interrupted(trial for trial in lost if trial.key not in ended)
+        run.delete_failed(own_keys)
+        for line in run.delete_damaged(own_keys):
+            self.log(line)
+        finished = {record["trial"]: record for record in run.records() if record["trial"] in own_keys}
+        pending = self.reorder([trial for trial in own if trial.key not in finished])
+        stages = len({stage for trial in trials for stage in trial.stages})
+        self.log(
+            f"{self.study.name}: {len(trials)} trials, {stages} distinct stages; {len(own) - len(pending)} done already"
+            + (f"; {self.shard} of them: {len(own)} trials" if self.shard.of > 1 else "")
+        )
+        return pending, list(finished.values())
+
+    def _carry_out(self, units: list[Unit], run: RunFolder, progress: Progress, lifetime: StageLifetime) -> None:
+        """Run these units, on Ray or in this process."""
+        sources = {trial.windows for unit in units for trial in unit.trials}
+        run.store.forget_failures({stage for unit in units for stage in unit.stages})
+        if self.executor == "ray":
+            connect(self.address)
+            windows = shared_windows(self.root, sources)
+            sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
+        else:
+            read = {source: read_source(self.root, source) for source in sources}
+            run_in_process(units, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
 
 
 def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:

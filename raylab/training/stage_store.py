@@ -224,6 +224,10 @@ class StageStore:
         """
         return list(self._trainings.records().values())
 
+    def rest(self, resting: bool) -> None:
+        """Say whether nobody trains meanwhile (``RecordStore.rest``)."""
+        self._trainings.rest(resting)
+
     @property
     def skipped(self) -> list[str]:
         """A sentence on each training that the last reading left out."""

@@ -230,6 +230,16 @@ def test_searcher_hands_out_again_what_came_back() -> None:
     assert searcher.blocked == {}
 
 
+def test_a_unit_is_told_what_nobody_has() -> None:
+    """Its own stages need not be looked for; after a worker was lost, or beside other drivers, they are."""
+    searcher = StageScheduler(_units(("a", "b"), ("a", "c")), {"b"})
+    assert ["a"] == searcher.suggest("p")["absent"]
+    searcher.on_trial_complete("p", error=True)
+    searcher.retry("p")
+    assert [] == searcher.suggest("q")["absent"]
+    assert [] == StageScheduler(_units(("a",)), set(), alone=False).suggest("p")["absent"]
+
+
 def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:
     """A base whose worker died too often blocks its dependents with that cause."""
     searcher = StageScheduler(_units(("a",), ("a", "b")), set())

@@ -1,0 +1,73 @@
+"""Two more growth laws: opening the windows of a cohort, and what a trial takes beside its training (processor, memory, bytes)."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale.memory import status_mib, write_small_windows
+from raylab.files import Folder
+from raylab.runs.cluster import Executor
+from raylab.runs.prepare import PrepareRequest, prepare
+from raylab.runs.run import start
+from raylab.trials.study import Study, parse_study
+from raylab.windows.dataset import read_index
+
+FOLDERS = ("stages", "predictions", "trials", "trainings")
+PEOPLE = 4
+
+
+def index(out: Path, people: int) -> dict[str, Any]:
+    """Processor seconds to open the windows of so many people without their signals, written first by this version of raylab.
+
+    ``without_file``: the same where ``index.parquet`` is missing, as in windows of before there was one: each participant's file is opened.
+    """
+    folder = Folder(out)
+    write_small_windows(folder, people)
+    spent = {}
+    for name in ("with_file", "without_file"):
+        read_index(folder)  # imports and the system's cache are no part of the law
+        began = time.process_time()
+        assert len(read_index(folder).participants) == people
+        spent[name] = round(time.process_time() - began, 4)
+        folder.remove("index.parquet")
+    return {"people": people, **spent}
+
+
+def _study(seeds: int, keep: str, techniques: list[Any]) -> Study:
+    content = {
+        "name": "trivial",
+        "datasets": [{"windows": "simulated", "label": "stress"}],
+        "models": [{"encoder": "fcn", "width": 1 / 64}],
+        "techniques": techniques,
+        "protocol": {"epochs": 1, "batch_size": 64},
+        "seeds": list(range(seeds)),
+        "keep": keep,
+    }
+    return parse_study(content, "trivial")
+
+
+def trials(out: Path, seeds: int, keep: str, executor: Executor) -> dict[str, Any]:
+    """Run 2 trials (a base and a calibration of it) for each of 4 people and each seed: a training is one epoch of the smallest network.
+
+    With ``local`` the process is the driver and the worker: what it adds in memory is that of both. With ``ray`` it is the driver alone. The first
+    run, of one seed, is not counted: imports, the windows, Ray.
+    """
+    prepare(
+        PrepareRequest("simulated", ".", str(out / "simulated"), options={"participants": PEOPLE, "minutes": 3}),
+        say=lambda line: None,
+        where="local",
+    )
+    techniques = ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.3}]
+    start(_study(1, keep, techniques), str(out), str(out / "warm"), executor, log=lambda line: None)
+    before, began = status_mib("RssAnon"), time.process_time()
+    summary = start(_study(seeds, keep, techniques), str(out), str(out / "run"), executor, log=lambda line: None)
+    spent, after = time.process_time() - began, status_mib("RssAnon")
+    count, run = sum(summary.statuses.values()), Folder(out / "run")
+    assert summary.statuses == {"ok": 2 * PEOPLE * seeds}
+    sizes = {name: run.size(name) for name in FOLDERS}
+    return {
+        "trials": count, "keep": keep, "executor": executor, "cpu_ms_a_trial": round(1000 * spent / count, 1),
+        "of_which_training_ms": round(1000 * summary.trainings_cpu_s / count, 1) if executor == "local" else None,
+        "added_mib": after - before, "kib_a_trial": round(1024 * (after - before) / count, 1),
+        "bytes_a_trial": {name: round(size / count) for name, size in sizes.items()}, "bytes_all": round(sum(sizes.values()) / count),
+    }  # fmt: skip
