@@ -10,12 +10,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.figures.plots import GAIN, LOSS, SAME, panels, render
 
+WIDE = 50  # from this ratio on an axis names powers of ten alone
 SIDES = {"before": (LOSS, "s", "--"), "now": (GAIN, "o", "-"), "now, other": ("#009e73", "^", "-.")}
 
 
 def _short(value: float, position: int | None = None) -> str:
     """A number of an axis: 20k for 20,000."""
-    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
 def draw(laws: list[dict[str, Any]]) -> Figure:
@@ -34,8 +35,8 @@ def draw(laws: list[dict[str, Any]]) -> Figure:
         if "goal" in law:
             panel.plot(*law["goal"], color=SAME, marker="_", markersize=14, linestyle="none", label="goal")
         panel.set(xscale="log", yscale="log", title=law["law"], xlabel=law["x"], ylabel=law["y"])
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=8))
+        for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+            axis.set_major_locator(LogLocator(10, subs=(1.0,) if high / low > WIDE else (1.0, 2.0, 5.0), numticks=8))
             axis.set_major_formatter(FuncFormatter(_short))
             axis.set_minor_formatter(NullFormatter())
         panel.legend(fontsize=7)
