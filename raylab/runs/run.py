@@ -165,13 +165,12 @@ def start(
             if not summary.complete:
                 return summary
             best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
-        identity = plan_identity(study, indexes, best_params)
-        trials = planned_trials(study, indexes, run, best_params, identity, log)
+        trials = planned_trials(study, indexes, run, best_params, identity := plan_identity(study, indexes, best_params), log)
         with run.at_rest(shard.of == 1):
             changed = context.run(trials, run, identity)
             summary = summarize(run, shard.trials(trials), time.monotonic() - began, trials)
         track(study.name, run, trackers, changed, log)
-    return summary
+        return summary
 
 
 def _refuse(study: Study, executor: Executor, shard: Shard) -> None:
