@@ -59,8 +59,9 @@ class Shard:
         return "" if self.of == 1 else f"{self.number}-of-{self.of}"
 
     def trials(self, plan: list[Trial]) -> list[Trial]:
-        """Its trials, in the plan's order: every ``of``-th group of folds, groups being counted in that order. A group is a fold, or those that share a
-        stack, and those that share another one with these.
+        """Its trials, in the plan's order: every ``of``-th group of folds, groups being counted in that order.
+
+        A group is a fold; or the folds that share a stack, and those that share another one with these.
         """
         groups = _Groups()
         for trial in plan:
