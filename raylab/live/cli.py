@@ -14,7 +14,7 @@ from raylab.live.core.messages import Source
 from raylab.live.core.model_file import read_model
 from raylab.live.core.pipeline import Stream, StreamSettings, StreamStatistics
 from raylab.live.dashboard.server import Destinations, serve
-from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.session import PageSession
 from raylab.live.sources import open_source
 from raylab.live.sources.source import SourceOptions
 
@@ -67,7 +67,7 @@ def follow(request: LiveRequest, log: Callable[[str], None]) -> StreamStatistics
     bus = EventBus(waits)
     with ExitStack() as stack:
         stream = Stream(model, source, bus, request.settings, waits, Calibrator)
-        session = Session(stream.withdraw)
+        session = PageSession(stream.withdraw)
         if request.consent or request.page is None:
             session.start()
         if request.page is not None:

@@ -84,7 +84,7 @@ def _of_channel(batch: Batch, name: str, extended: bool) -> Array:
         sd = np.sqrt(np.square(x - mean[:, None]).sum(axis=1, where=mask) / count)
         steps = np.abs(np.diff(x, axis=1)).sum(axis=1, where=mask[:, 1:]) / np.maximum(count - 1, 1)
         more = [_slope(x, mean, valid), _range(x, mask)] if extended else []
-    features = np.concatenate([mean, sd, *_quantiles(x, valid), steps, *more], axis=1)
+    features: Array = np.concatenate([mean, sd, *_quantiles(x, valid), steps, *more], axis=1)
     features[count[:, 0] == 0] = np.nan
     return features
 

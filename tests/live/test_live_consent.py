@@ -20,7 +20,7 @@ from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Source
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard.server import Destinations, serve
-from raylab.live.dashboard.session import REFUSED, WITHDRAWN, Session
+from raylab.live.dashboard.session import REFUSED, WITHDRAWN, PageSession
 from raylab.live.sources.source import SourceOptions
 from raylab.recordings.simulated import SIMULATED
 
@@ -186,7 +186,7 @@ def test_a_page_after_the_withdrawal_is_told_that_it_is_over(live_run: Path) -> 
     """While the command still ends: no question, nothing to agree to, and no start brings it back."""
     bus = EventBus()
     stream = Stream(exported(live_run), Source("x", lambda stop: iter(()), False), bus, StreamSettings())
-    session = Session(stream.withdraw)
+    session = PageSession(stream.withdraw)
     with serve(stream, 0, Destinations(), session) as url:
         session.start()
         session.end()

@@ -23,7 +23,7 @@ from raylab.live.cli import CONSENT, LiveRequest, follow
 from raylab.live.core.event_bus import EventBus
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard.server import Destinations, serve
-from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.session import PageSession
 from raylab.live.sources.source import SourceOptions
 from raylab.recordings.simulated import SIMULATED
 
@@ -38,7 +38,7 @@ def _chunks(seed: int = 5) -> list[Any]:
 def _served(live_run: Path, items: Any, settings: StreamSettings) -> Iterator[tuple[str, Stream]]:
     """A stream with its page; it runs in a thread, as with --consent."""
     stream = Stream(exported(live_run, "tuned"), source_of(items), EventBus(), settings, waits=True, calibrator=Calibrator)
-    session = Session(stream.withdraw)
+    session = PageSession(stream.withdraw)
     session.start()
     with serve(stream, 0, Destinations(), session) as url:
         runner = threading.Thread(target=stream.run, daemon=True)
@@ -130,7 +130,7 @@ def test_the_page_is_this_machine_s_and_has_a_key(live_run: Path) -> None:
         bus, other = EventBus(), exported(live_run)
         with (
             pytest.raises(RaylabError, match="cannot be used"),
-            serve(Stream(other, source_of([]), bus, StreamSettings()), port, Destinations(), Session(lambda: None)),
+            serve(Stream(other, source_of([]), bus, StreamSettings()), port, Destinations(), PageSession(lambda: None)),
         ):
             pass
 

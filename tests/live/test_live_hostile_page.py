@@ -18,7 +18,7 @@ from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard import protocols
 from raylab.live.dashboard.origin import refusal
 from raylab.live.dashboard.server import MOST_PAGES, Destinations, serve
-from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.session import PageSession
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def _served(live_run: Path) -> Iterator[tuple[str, EventBus]]:
     """A page of a started session whose events are sent by the test."""
     bus = EventBus()
     stream = Stream(exported(live_run), source_of([]), bus, StreamSettings())
-    session = Session(stream.withdraw)
+    session = PageSession(stream.withdraw)
     session.start()
     with serve(stream, 0, Destinations(), session) as url:
         yield url, bus

@@ -15,7 +15,7 @@ from raylab.live.core.event_bus import EventBus
 from raylab.live.core.messages import Chunk, LabelMark, Note, Source
 from raylab.live.core.pipeline import Stream, StreamSettings
 from raylab.live.dashboard.server import Destinations, serve
-from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.session import PageSession
 from raylab.recordings.simulated import SIMULATED
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def _items() -> list[Any]:
 
 
 @contextmanager
-def _command(live_run: Path) -> Iterator[tuple[str, Session, Stream]]:
+def _command(live_run: Path) -> Iterator[tuple[str, PageSession, Stream]]:
     """A page whose stream runs once it is started there; its pace is 60 times real time."""
 
     def give(stop: threading.Event) -> Iterator[Any]:
@@ -52,7 +52,7 @@ def _command(live_run: Path) -> Iterator[tuple[str, Session, Stream]]:
     stream = Stream(
         exported(live_run, "tuned"), source, EventBus(), StreamSettings(calibrate=50), waits=True, calibrator=Calibrator
     )
-    session = Session(stream.withdraw)
+    session = PageSession(stream.withdraw)
     with serve(stream, 0, Destinations(record="decisions.jsonl"), session) as url:
         runner = threading.Thread(target=lambda: session.wait() and stream.run(), daemon=True)
         runner.start()

@@ -25,9 +25,9 @@ def _code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_is_there() -> None:
-    """Of an estimator of one's own."""
-    assert ["own_estimator"] == NOTEBOOKS
+def test_the_notebooks_are_there() -> None:
+    """Of an estimator of one's own, and of the results of a run."""
+    assert ["own_estimator", "results"] == NOTEBOOKS
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -18,7 +18,7 @@ from raylab.live.core.messages import LabelMark
 from raylab.live.core.pipeline import Stream
 from raylab.live.dashboard.origin import REASONS, TOO_LARGE, refusal
 from raylab.live.dashboard.protocols import MOST_HEADER_BYTES, request_protocol, socket_protocol
-from raylab.live.dashboard.session import Session
+from raylab.live.dashboard.session import PageSession
 from raylab.live.dashboard.words import channel_words, kinds, quality
 
 PAGE = Path(__file__).with_name("page.html")
@@ -79,7 +79,7 @@ def _hello(stream: Stream) -> dict[str, Any]:
     }
 
 
-def application(stream: Stream, destinations: Destinations, session: Session, key: str) -> Any:
+def application(stream: Stream, destinations: Destinations, session: PageSession, key: str) -> Any:
     """The web application of the page.
 
     A page is sent the question alone until it has agreed, then what the session will be, and the stream's events once it is started.
@@ -165,7 +165,7 @@ def _returning(answer: Any) -> Any:
     return handler
 
 
-async def _agrees(websocket: Any, session: Session) -> bool:
+async def _agrees(websocket: Any, session: PageSession) -> bool:
     """Wait until the page says that everyone concerned has agreed; False if it refuses, which ends the session, or is closed."""
     while (message := await _next_text(websocket)) is not None:
         if message == "agree":
@@ -196,7 +196,7 @@ async def _until_one_ends(*parts: Any) -> None:
             raise error
 
 
-async def _send_events(stream: Stream, websocket: Any, session: Session, waiting_threads: ThreadPoolExecutor) -> None:
+async def _send_events(stream: Stream, websocket: Any, session: PageSession, waiting_threads: ThreadPoolExecutor) -> None:
     """Send events to the page as they come, from the start on; a page that is too slow loses the oldest, and is told how many."""
     await session.until_started()
     await websocket.send_text(line_of({"event": "started"}))
@@ -219,7 +219,7 @@ async def _send_events(stream: Stream, websocket: Any, session: Session, waiting
         queue.abandon()
 
 
-async def _receive(stream: Stream, websocket: Any, session: Session) -> None:
+async def _receive(stream: Stream, websocket: Any, session: PageSession) -> None:
     """Take start, stop and, once it is started, marks from the page until it is closed; other messages are ignored."""
     while (message := await _next_text(websocket)) is not None:
         if message == "start":
@@ -231,7 +231,7 @@ async def _receive(stream: Stream, websocket: Any, session: Session) -> None:
 
 
 @contextmanager
-def serve(stream: Stream, port: int, destinations: Destinations, session: Session) -> Iterator[str]:
+def serve(stream: Stream, port: int, destinations: Destinations, session: PageSession) -> Iterator[str]:
     """Serve the page while the context lasts; its value is the page's address.
 
     Args:

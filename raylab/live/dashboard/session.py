@@ -7,7 +7,7 @@ from threading import Event
 REFUSED, WITHDRAWN = "refused", "withdrawn"
 
 
-class Session:
+class PageSession:
     """Nothing is measured before ``start``, and nothing after ``end``, which is for good.
 
     Pages call it from the server's loop, the command waits in its own thread.
