@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from builders.live import make_run
 from builders.running import quiet
 from builders.session import forbidden_skips, group_of, outcomes, place_of
@@ -55,6 +56,15 @@ def _signals_are_heard_again() -> Iterator[None]:
     for number, handler in before.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    """A live stream switches oneDNN off for its whole process, and then the same weights predict other last bits."""
+    threads, onednn = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    yield
+    torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = onednn
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -91,8 +91,6 @@ def main(
     results: Annotated[Path, typer.Option(help="a line is added for each row")] = Path("build/cluster_model.jsonl"),
 ) -> None:
     """Plan once, simulate each number of GPUs, without and with losses."""
-    if stacked and drivers > 1:
-        raise typer.BadParameter("shards deal out folds one by one and cut stacks apart; what that costs is not modelled")
     began = time.process_time()
     plan = plan_of(study, windows, people, each, stacked, batch)
     gpu, overheads = Gpu(tflops * 1e12, launch_us / 1e6), Overheads(request_s=request_ms / 1000)

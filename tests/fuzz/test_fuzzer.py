@@ -21,7 +21,7 @@ SEED = SeedInput({"input.txt": b"fine"}, ("input.txt",))
 @pytest.fixture(scope="module")
 def process() -> Iterator[ReaderProcess]:
     """A process of the reader that has every fault."""
-    reading = ReaderProcess("faults", SEED, timeout_s=3.0)
+    reading = ReaderProcess("faults", SEED, timeout_s=10.0)
     yield reading
     reading.close()
 

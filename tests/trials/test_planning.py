@@ -43,15 +43,15 @@ def planned(windows: Windows, **changes: Any) -> list[Trial]:
 
 MADE = {"windows": "made", "label": "stress"}
 GOLDEN: dict[str, tuple[dict[str, Any], str]] = {
-    "everybody": ({"techniques": EVERY, "seeds": [7]}, "2f9b73caefc100e46196"),
+    "everybody": ({"techniques": EVERY, "seeds": [7]}, "d662927dd8291004db07"),
     "groups": (
         {"techniques": [*SOME, *CLUSTERED[1:], "when_to_personalize"], "folds": {"group_k_fold": 3}},
-        "5dc5a7dce5ba75df53e2",
+        "6b44c23f48b1efc7a2e9",
     ),
     "split": ({"techniques": ["non_personalized"], "folds": {"split": [0.7, 0.15, 0.15]}}, "46928205d0c19e99dce7"),
-    "matched": ({"techniques": SOME, "datasets": [{**MADE, "match": "clock"}]}, "b7ca305756f97dc568c4"),
-    "restricted": ({"techniques": SOME, "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "893bd17d8e72b2e7797a"),
-    "few": ({"techniques": SOME, "datasets": [{**MADE, "people": [4], "channels": ["b"]}]}, "9a274771d83375aa2754"),
+    "matched": ({"techniques": SOME, "datasets": [{**MADE, "match": "clock"}]}, "b14eef9650cd444254c7"),
+    "restricted": ({"techniques": SOME, "datasets": [{**MADE, "restrict": {"border_minutes": 0.4}}]}, "62c4a6d4b9b831b0d285"),
+    "few": ({"techniques": SOME, "datasets": [{**MADE, "people": [4], "channels": ["b"]}]}, "15bafa220e601369da86"),
 }
 
 
