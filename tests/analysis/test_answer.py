@@ -76,4 +76,4 @@ def test_several_models_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_warning_of_several_datasets_stands_once() -> None:
     """With their names; one of no dataset begins as a sentence."""
-    assert ["a, b: x", "Y."] == merged(["a: warning: x", "b: warning: x", "warning: y."])
+    assert ["a, b: x", "Y."] == merged(["a: warning: x", "b: warning: x", "a: warning: x", "warning: y."])

@@ -93,6 +93,14 @@ def test_one_participant_is_reported_without_a_test_that_could_decide(tmp_path: 
     assert "Nothing was compared: hybrid (" in _html(run) and "there is no spread to test with" in _html(run)
 
 
+def test_models_alone_are_said_once(tmp_path: Path) -> None:
+    """A study of several models without a technique is no list of comparisons that could not be made."""
+    run = write_run(tmp_path / "run", variants=[BASELINE], plain_models={"lda": 0.1})
+    write_report(run)
+    assert "No technique was compared." in _html(run) and "Nothing was compared" not in _html(run)
+    assert "models without personalization alone" in _html(run) and '<dl class="verdicts">' not in _html(run)
+
+
 def test_one_technique_alone_is_not_compared(tmp_path: Path) -> None:
     """Without non_personalized there is nothing to pair: means stand, and the verdict says so."""
     report = write_report(run := write_run(tmp_path / "run", variants=[HYBRID]))
