@@ -91,9 +91,8 @@ def people_curves(tables: RunTables, comparison: pd.DataFrame, chosen: pd.DataFr
     if len(entries) < 2:
         return pd.DataFrame(columns=PEOPLE_COLUMNS)
     references = comparison[comparison["technique"].eq(REFERENCE_TECHNIQUE)]
-    rows = pd.concat([frame for frame in (references, chosen) if not frame.empty], ignore_index=True).merge(
-        entries, on="dataset"
-    )
+    both = references if chosen.empty else pd.concat([references, chosen], ignore_index=True)
+    rows = both.merge(entries, on="dataset")
     n = rows["n_participants"].to_numpy(dtype=np.float64)
     bounds = np.array([retrained_bound(int(count)) for count in n])
     reach = (

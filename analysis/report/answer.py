@@ -15,7 +15,7 @@ from analysis.report import report_figures
 from analysis.report.comparison_table import ON_THE_SAME_WINDOWS
 from analysis.report.html import Answer, FigureBlock
 from analysis.report.report_data import ReportData
-from analysis.scores.chance_levels import CHANCE_LEVELS, CLOCK
+from analysis.scores.chance_levels import CLOCK
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, variant_label
 from analysis.scores.paired_scores import gain_sign
 from analysis.statistics.outcome import BETTER, EQUIVALENT, OUTCOMES, WORSE
@@ -28,8 +28,7 @@ FIGURE_ROWS = 12  # more would be a page, not a glance
 def answer(report: ReportData) -> Answer:
     """The first lines of the page: of the study's primary technique if it declares one, else of all techniques tested."""
     tested = answered_rows(report)
-    plain = set(report.comparison["technique"]) <= {REFERENCE_TECHNIQUE, *CHANCE_LEVELS}
-    if plain and report.comparison[CELL].drop_duplicates().shape[0] > 1:
+    if not report.has_techniques and report.comparison[CELL].drop_duplicates().shape[0] > 1:
         return Answer(
             "No technique was compared.",
             (
@@ -149,11 +148,11 @@ def _clock(report: ReportData, best: Row) -> list[tuple[str, str]]:
 
 
 def merged(notes: Iterable[str]) -> list[str]:
-    """Notes (``dataset: warning: text``) as sentences: those that several datasets have, once."""
+    """Notes (``dataset: warning: text``) as sentences: those that several datasets have, once, and a dataset once however many labels it has."""
     datasets: dict[str, list[str]] = {}
     for note in notes:
         before, _, text = note.partition(WARNING)
-        datasets.setdefault(text, []).append(before.removesuffix(": "))  # twice with two labels
+        datasets.setdefault(text, []).append(before.removesuffix(": "))
     return [
         f"{', '.join(filter(None, dict.fromkeys(names)))}: {text}" if any(names) else f"{text[:1].upper()}{text[1:]}"
         for text, names in datasets.items()

@@ -9,8 +9,7 @@ from analysis.report.html import Page, Section
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
 from analysis.report.verdict import best_reference_sentences, verdict_sentences
-from analysis.scores.chance_levels import CHANCE_LEVELS
-from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
+from analysis.scores.keys import CELL
 
 AGAINST_BEST = (
     "The comparison with the best model without personalization is another question. Its family are all techniques of all models of a dataset and "
@@ -24,7 +23,6 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
     slugs = report_figures.slugs(comparisons)
     cells = {names: _cell_section(report, ReportCell(names, slugs[names]), parts) for names in comparisons}
     with_techniques = [names for names in comparisons if not report.rows("chosen", ReportCell(names, slugs[names])).empty]
-    techniques = set(report.comparison["technique"]) - {REFERENCE_TECHNIQUE, *CHANCE_LEVELS}
     plain = [comparison_table.title(names) for names in comparisons if with_techniques and names not in with_techniques]
     return Page(
         title=f"{report.origin.get('study') or 'run'}: does personalization help new people?",
@@ -33,7 +31,7 @@ def report_page(report: ReportData, parts: Sequence[ReportPart]) -> Page:
         verdicts=tuple(
             # of several models without a technique there is one thing to say, and the answer says it
             (cells[names], _verdict(report, ReportCell(names, slugs[names])))
-            for names in with_techniques or (comparisons if techniques or len(comparisons) == 1 else ())
+            for names in with_techniques or (comparisons if report.has_techniques or len(comparisons) == 1 else ())
         ),
         method=_method(report, plain),
         sections=(

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.external_tables import ExternalSource
-from analysis.scores.keys import CELL
+from analysis.scores.chance_levels import CHANCE_LEVELS
+from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.scores.run_folder import PrimaryQuestion
 from analysis.scores.scores import Scoring
 
@@ -55,6 +56,11 @@ class ReportData:
     def scores(self) -> pd.DataFrame:
         """One row per trial, as ``analysis.score`` makes them."""
         return self.frames["scores"]
+
+    @property
+    def has_techniques(self) -> bool:
+        """Whether there is anything beside models without personalization and what knows no signal."""
+        return not set(self.comparison["technique"]) <= {REFERENCE_TECHNIQUE, *CHANCE_LEVELS}
 
     @property
     def comparison(self) -> pd.DataFrame:

@@ -90,20 +90,34 @@ class TimedSamples:
     values: npt.NDArray[np.float64]
     rate_hz: float
 
+    @property
+    def step_s(self) -> float:
+        """Seconds from one sample to the next, between gaps; the sensor's own rate need not be that of the grid."""
+        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 1 / self.rate_hz
 
-def stretches(sensors: Mapping[str, TimedSamples]) -> list[tuple[float, float]]:
-    """The spans of at least ``SHORTEST_S`` in which every sensor has samples no further apart than ``GAP_S`` (or three of its samples).
 
-    Returns:
-        start and length of each in s, in order; lengths are whole seconds.
-    """
+@dataclass(frozen=True)
+class Stretch:
+    """A span in which every sensor has samples: start in s, whole seconds, and what the sensors have before and after it, up to other stretches."""
+
+    start: float
+    seconds: float
+    cut_s: tuple[float, float]
+
+    @property
+    def end(self) -> float:
+        return self.start + self.seconds
+
+
+def stretches(sensors: Mapping[str, TimedSamples]) -> list[Stretch]:
+    """The spans of at least ``SHORTEST_S`` in which every sensor has samples no further apart than ``GAP_S`` (or three of its steps), in order."""
     common = [(-np.inf, np.inf)]
     for sensor in sensors.values():
         if not len(sensor.times):
             return []
-        breaks = np.flatnonzero(np.diff(sensor.times) > max(GAP_S, 3 / sensor.rate_hz))
+        breaks = np.flatnonzero(np.diff(sensor.times) > max(GAP_S, 3 * sensor.step_s))
         first = sensor.times[np.r_[0, breaks + 1]]
-        last = sensor.times[np.r_[breaks, len(sensor.times) - 1]] + 1 / sensor.rate_hz
+        last = sensor.times[np.r_[breaks, len(sensor.times) - 1]] + sensor.step_s
         common = [
             (max(a, start), min(b, end))
             for a, b in common
@@ -112,12 +126,18 @@ def stretches(sensors: Mapping[str, TimedSamples]) -> list[tuple[float, float]]:
         ]
     # A clock in floats: 119.9999999 s are 120.
     whole = [(start, float(np.floor(end - start + 1e-6))) for start, end in common]
-    return [(start, seconds) for start, seconds in whole if seconds >= SHORTEST_S]
+    long = [(start, start + seconds, seconds) for start, seconds in whole if seconds >= SHORTEST_S]
+    before = [min(float(of.times[0]) for of in sensors.values()), *(end for _, end, _ in long)]
+    after = [*(start for start, _, _ in long[1:]), max(float(of.times[-1]) + of.step_s for of in sensors.values())]
+    return [
+        Stretch(start, seconds, (start - left, right - end))
+        for (start, end, seconds), left, right in zip(long, before, after, strict=False)
+    ]
 
 
-def on_grid(sensor: TimedSamples, start: float, seconds: float) -> npt.NDArray[np.float64]:
-    """The sensor's values at ``start``, ``start`` + 1 / rate and so on, linear between its samples; (n, n_columns)."""
-    grid = start + np.arange(round(seconds * sensor.rate_hz)) / sensor.rate_hz
+def on_grid(sensor: TimedSamples, stretch: Stretch) -> npt.NDArray[np.float64]:
+    """The sensor's values at the stretch's start, 1 / rate later and so on, linear between its samples; (n, n_columns)."""
+    grid = stretch.start + np.arange(round(stretch.seconds * sensor.rate_hz)) / sensor.rate_hz
     return np.stack([np.interp(grid, sensor.times, column) for column in sensor.values.T], axis=1)
 
 

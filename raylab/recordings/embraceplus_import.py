@@ -88,11 +88,7 @@ def read_sessions(files: Sequence[Path], participant: str) -> Iterator[DeviceSes
         raise RecordingError(
             "its sensors have no minute in common", file=files[0], participant=participant, remedy="give its other files too"
         )
-    first = min(float(of.times[0]) for of in sensors.values())
-    last = max(float(of.times[-1]) + 1 / of.rate_hz for of in sensors.values())
-    for place, (start, seconds) in enumerate(spans):
-        before = sum(spans[place - 1]) if place else first
-        after = spans[place + 1][0] if place + 1 < len(spans) else last
+    for span in spans:
         channels = {
             sensor.name: SessionChannel(
                 sensor.columns,
@@ -100,14 +96,13 @@ def read_sessions(files: Sequence[Path], participant: str) -> Iterator[DeviceSes
                 sensor.rate_hz,
                 sensor.target_hz,
                 sensor.unit,
-                on_grid(sensors[sensor.name], start, seconds),
+                on_grid(sensors[sensor.name], span),
             )
             for sensor in SENSORS
         }
-        beats = intervals(peaks[(peaks >= start) & (peaks < start + seconds)] - start)
-        pressed = tags[(tags >= start) & (tags < start + seconds)] - start
-        cut = start - before, after - start - seconds
-        yield DeviceSession(files[0].parent, participant, start, seconds, channels, beats, pressed, cut)
+        beats = intervals(peaks[(peaks >= span.start) & (peaks < span.end)] - span.start)
+        pressed = tags[(tags >= span.start) & (tags < span.end)] - span.start
+        yield DeviceSession(files[0].parent, participant, span.start, span.seconds, channels, beats, pressed, span.cut_s)
 
 
 def _raw(file: Path, participant: str) -> Mapping[str, Any]:

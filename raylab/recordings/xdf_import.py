@@ -92,16 +92,18 @@ def read_recording(file: Path, participant: str, streams: Mapping[str, str], mar
     def refuse(problem: str, remedy: str = AGAIN, channel: str | None = None) -> RecordingError:
         return RecordingError(problem, file=file, participant=participant, channel=channel, remedy=remedy)
 
+    pyxdf = load("pyxdf", "devices")
     # A damaged file is told here; pyxdf's log would tell it before, in other words.
     logging.getLogger("pyxdf").setLevel(logging.CRITICAL)
     try:
         with file.open("rb") as content:
-            stored, header = load("pyxdf", "devices").load_xdf(content)
-        began = datetime.fromisoformat(header["info"]["datetime"][0])
-    except (KeyError, IndexError, TypeError) as error:
-        raise refuse(f"is without the date of its recording ({type(error).__name__}: {error})") from error
-    except Exception as error:
+            stored, header = pyxdf.load_xdf(content)
+    except Exception as error:  # pyxdf checks little, so damage can raise anything; whatever it is, the file cannot be read
         raise refuse(f"is no XDF file that can be read ({error or type(error).__name__})") from error
+    try:
+        began = datetime.fromisoformat(header["info"]["datetime"][0])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise refuse(f"is without the date of its recording ({type(error).__name__}: {error})") from error
     if began.tzinfo is None:
         raise refuse(f"its date {began} is without an offset from UTC", "record it with a LabRecorder that writes one")
     numbers = [stream for stream in stored if _rate(stream) > 0 and isinstance(stream["time_series"], np.ndarray)]
@@ -112,12 +114,8 @@ def read_recording(file: Path, participant: str, streams: Mapping[str, str], mar
     spans = stretches(sensors)
     if not spans:
         raise refuse("its streams have no minute in common", "give --stream for those that you need")
-    earliest = min(float(of.times[0]) for of in sensors.values())
-    last = max(float(of.times[-1]) + 1 / of.rate_hz for of in sensors.values())
     sessions = []
-    for place, (start, seconds) in enumerate(spans):
-        before = sum(spans[place - 1]) if place else earliest
-        after = spans[place + 1][0] if place + 1 < len(spans) else last
+    for span in spans:
         channels = {
             name: SessionChannel(
                 _columns(stream),
@@ -125,13 +123,16 @@ def read_recording(file: Path, participant: str, streams: Mapping[str, str], mar
                 sensors[name].rate_hz,
                 sensors[name].rate_hz,
                 _unit(stream),
-                on_grid(sensors[name], start, seconds),
+                on_grid(sensors[name], span),
             )
             for name, stream in chosen.items()
         }
-        cut = start - before, after - start - seconds
-        sessions.append(DeviceSession(file, participant, unix + start, seconds, channels, np.empty((0, 2)), np.empty(0), cut))
-    rows = _label_rows(stored, markers, unix, sum(spans[-1]), refuse) if markers.names else []
+        sessions.append(
+            DeviceSession(
+                file, participant, unix + span.start, span.seconds, channels, np.empty((0, 2)), np.empty(0), span.cut_s
+            )
+        )
+    rows = _label_rows(stored, markers, unix, spans[-1].end, refuse) if markers.names else []
     return XdfRecording(sessions, rows)
 
 
@@ -189,12 +190,10 @@ def _timed(stream: Mapping[str, Any], channel: str, refuse: Refuse) -> TimedSamp
     if not np.isfinite(values).all():
         raise refuse(f"has {int((~np.isfinite(values)).sum())} values that are no finite numbers", AGAIN, channel)
     nominal = _rate(stream)
-    if len(times) > 1:
-        # Between gaps, which are no matter of the rate.
-        effective = 1 / float(np.median(np.diff(times)))
-        if not abs(effective / nominal - 1) < 0.05:
-            raise refuse(f"has {effective:.2f} samples a second, declared are {nominal:g}", AGAIN, channel)
-    return TimedSamples(times, values, nominal)
+    sensor = TimedSamples(times, values, nominal)
+    if not abs(1 / (sensor.step_s * nominal) - 1) < 0.05:
+        raise refuse(f"has {1 / sensor.step_s:.2f} samples a second, declared are {nominal:g}", AGAIN, channel)
+    return sensor
 
 
 def _described(stream: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -228,7 +227,7 @@ def _label_rows(
         if _rate(stream) == 0
         for time, values in zip(stream["time_stamps"], stream["time_series"], strict=True)
     ]
-    known = sorted((unix + time, markers.values[text]) for time, text in seen if text in markers.values)
+    known = [(unix + time, markers.values[text]) for time, text in seen if text in markers.values]
     if not known:
         found = ", ".join(sorted({text for _, text in seen})[:10]) or "none"
         raise refuse(f"has no marker of those that were given a meaning; its markers: {found}", "name its markers in --markers")

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from raylab.cli import application
-from raylab.errors import RecordingError
+from raylab.errors import RaylabError, RecordingError
+from raylab.features.optional_packages import INSTALL
 from raylab.recordings import csv_folder, embraceplus_import, xdf_import
 from raylab.recordings.device_session import LabelTimes, TimedSamples, intervals, on_grid, stretches, write_folder
 from raylab.recordings.xdf_import import MarkerLabels
@@ -71,7 +72,7 @@ def _avro(path: Path, start: float, seconds: float, **changed: Any) -> Path:
         return {"timestampStart": int((start + late) * 1e6), "samplingFrequency": rate}, np.sin((times - START) / 10)
 
     raw: dict[str, Any] = {}
-    for name, rate, late in (("eda", 3.998, 2.0 if start == START else 0.0), ("temperature", 1.0, 0.0), ("bvp", 64.01, 0.0)):
+    for name, rate, late in (("eda", 3.998, 2.0 if start == START else 0.0), ("temperature", 0.97, 0.0), ("bvp", 64.01, 0.0)):
         head, values = series(rate, late)
         raw[name] = head | {"values": values.tolist()}
     head, values = series(63.99)
@@ -249,6 +250,20 @@ def test_a_damaged_xdf_is_refused(tmp_path: Path) -> None:
         xdf_import.read_recording(_xdf(tmp_path / "local.xdf", date="2023-11-14T22:13:20"), "a", {}, MarkerLabels())
 
 
+def test_a_missing_package_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is said, of both kinds."""
+
+    def missing(module: str, extra: str) -> Any:
+        raise RaylabError(f"{module} is not installed; run: {INSTALL[extra]}")
+
+    for module in (xdf_import, embraceplus_import):
+        monkeypatch.setattr(module, "load", missing)
+    with pytest.raises(RaylabError, match=r"^pyxdf is not installed; run: .*devices"):
+        xdf_import.read_recording(_xdf(tmp_path / "anna.xdf"), "anna", {}, MarkerLabels())
+    with pytest.raises(RaylabError, match=r"^fastavro is not installed; run: .*devices"):
+        list(embraceplus_import.read_sessions([_avro(tmp_path / "p1_1700000000.avro", START, 100)], "p1"))
+
+
 def test_the_command_imports_each_kind(tmp_path: Path) -> None:
     """From files to the next command; options of another kind are refused."""
     (tmp_path / "markers.csv").write_text("marker,stress\nmath,stress\nend,\nvideo,rest\n")
@@ -277,7 +292,8 @@ def test_even_grids_and_stretches() -> None:
         "a": TimedSamples(times, times[:, None] * 2, 4.0),
         "b": TimedSamples(np.arange(30.0, 280.0), np.zeros((250, 1)), 1.0),
     }
-    assert [(30.0, 70.0), (105.0, 175.0)] == stretches(sensors)
-    assert [60.0, 61.0, 62.0] == on_grid(sensors["a"], 30.0, 1.5)[::2, 0].tolist()
+    first, second = stretches(sensors)
+    assert [(30.0, 70.0, (30.0, 5.0)), (105.0, 175.0, (5.0, 20.0))] == [(s.start, s.seconds, s.cut_s) for s in (first, second)]
+    assert [60.0, 61.0, 62.0] == on_grid(sensors["a"], first)[:6:2, 0].tolist() and 280 == len(on_grid(sensors["a"], first))
     assert [] == stretches({"a": TimedSamples(np.empty(0), np.empty((0, 1)), 4.0)})
     assert [[1.8, 0.8]] == intervals(np.array([1.0, 1.8, 1.9, 8.0])).tolist()
