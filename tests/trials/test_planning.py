@@ -63,6 +63,17 @@ def test_trials_and_stages_keep_their_hashes(name: str) -> None:
     assert expected == hash_record([[trial.key, list(trial.stages), trial.problem] for trial in trials])
 
 
+@pytest.mark.parametrize("towards", [-np.inf, np.inf])
+def test_last_bits_of_a_processor_change_no_plan(monkeypatch: pytest.MonkeyPatch, towards: float) -> None:
+    """Another type has another exp; weights by similarity are in the hashes."""
+    real, techniques = np.exp, ["non_personalized", "similarity_weighting"]
+    here = planned(alternating(7), techniques=techniques)
+    monkeypatch.setattr(np, "exp", lambda x: np.nextafter(real(x), towards))
+    there = planned(alternating(7), techniques=techniques)
+    assert any(trial.labels["technique"] == "similarity_weighting" and not trial.problem for trial in here)
+    assert [trial.key for trial in here] == [trial.key for trial in there]
+
+
 def test_windows_are_hashed_once_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three models and three variants of a base take no more digests than one of each."""
     counts, count = [], 0
