@@ -44,6 +44,9 @@ def encoder() -> Any:
     runtime, path = load("onnxruntime", EXTRA), file_of(*NETWORK, EXTRA)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Without it sums of 8-bit products overflow at 16 bits on processors that lack VNNI, and the same sound has another embedding there, a worse one:
+    # docs/decisions/0021-embeddings.md.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return runtime.InferenceSession(upto(path.read_bytes(), LAYER), options, providers=["CPUExecutionProvider"])
 
 
