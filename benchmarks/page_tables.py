@@ -1,6 +1,7 @@
-"""``python -m benchmarks.page_tables REPORT``: the tables of the pages in docs/results from the csv files of a report.
+"""``python -m benchmarks.page_tables REPORT [--scores FILE.csv]``: the tables of the pages in docs/results from the csv files of a report.
 
 Models without personalization against the reference model, techniques against their own model, each with its order-balanced score beside it.
+``--scores`` keeps every trial's scores, so that a page's means can be computed again without its run.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.formatting import interval, mean_sd, n_with_missing, number, p_value, pipe_table
+from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import REFERENCE_TECHNIQUE
 
 CELL = ["dataset", "label", "model", "technique", "variant"]
@@ -80,12 +82,29 @@ def techniques_table(report: Path) -> list[str]:
     return pipe_table(head, rows())
 
 
+def publish_scores(report: Path, file: Path) -> None:
+    """Write what the techniques' table is computed from: each trial's score and, as ``NAME.inflations.csv`` beside it, the variants' inflation.
+
+    ``analysis.compare(scores, metric, inflations)`` makes the table's numbers of the two files; scores have six decimals.
+    """
+    scores = pd.read_csv(report / "scores.csv", keep_default_na=False, na_values=[""], low_memory=False)
+    metric = str(pd.read_csv(report / "comparison.csv")["metric"].iloc[0])
+    kept = scores.loc[~scores["technique"].isin(CHANCE_LEVELS), [*CELL, "participant", "seed", "against", metric]]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept.round({metric: 6}).to_csv(file, index=False, lineterminator="\n")
+    inflations = pd.read_csv(report / "inflation.csv", keep_default_na=False)
+    inflations.to_csv(file.with_suffix(".inflations.csv"), index=False, lineterminator="\n")
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print both tables; write the scores if they are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path, help="folder that raylab report wrote")
-    report = parser.parse_args().report
-    sys.stdout.write("\n".join([*models_table(report), "", *techniques_table(report), ""]))
+    parser.add_argument("--scores", type=Path, help="file that every trial's score is written to")
+    given = parser.parse_args()
+    if given.scores:
+        publish_scores(given.report, given.scores)
+    sys.stdout.write("\n".join([*models_table(given.report), "", *techniques_table(given.report), ""]))
 
 
 if __name__ == "__main__":

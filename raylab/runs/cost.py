@@ -55,14 +55,18 @@ class Estimate:
     store: tuple[str, ...] = ()
 
     def seconds(self, epochs: Callable[[DistinctStage], float]) -> float:
-        """Seconds if each training takes ``epochs(stage)``: all work divided by the slots, or the longest training if that is more."""
+        """Seconds if each training takes ``epochs(stage)``: all work divided by the slots, or the longest training or stack if
+        that is more."""
         if not self.pending:
             return 0.0
         training_s = [epochs(stage) * stage.steps * self.timings[stage.shape].step_s for stage in self.needed]
+        longest_s = max(
+            (seconds * stage.shape.members for seconds, stage in zip(training_s, self.needed, strict=True)), default=0.0
+        )
         window_s = {(shape.dataset, shape.model): timing.window_s for shape, timing in self.timings.items()}
         prediction_s = sum(count * window_s.get(model, 0.0) for model, count in self.predicted.items())
         work_s = sum(training_s) + prediction_s + self.pending * TRIAL_S
-        return START_S + max(work_s / self.slots, max(training_s, default=0.0))
+        return START_S + max(work_s / self.slots, longest_s)
 
     def lines(self) -> list[str]:
         """Lines of text to print; every figure with its assumption."""

@@ -20,9 +20,12 @@ from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.runs.ray_errors import remote_result
 from raylab.runs.shared_windows import SharedWindows, opened
 from raylab.training.batches import Signals
-from raylab.training.loop import EVALUATION_BATCH, predict, train
+from raylab.training.job import Job
+from raylab.training.loop import EVALUATION_BATCH, known_classes, predict, train
+from raylab.training.stacked import train_copies
 from raylab.trials.plan import stages_of
 from raylab.trials.run_trial import one_thread
+from raylab.trials.stacks import composition_sizes
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
@@ -58,33 +61,42 @@ def limit_gpu_memory(share: float) -> Iterator[None]:
         torch.cuda.empty_cache()  # a reused actor keeps its memory otherwise (ray#32698)
 
 
-def peak_of(trial: Trial, windows: Windows, plugins: tuple[Plugin, ...] = ()) -> tuple[int, int] | None:
+def peak_of(trial: Trial, windows: Windows, members: int = 1, plugins: tuple[Plugin, ...] = ()) -> tuple[int, int] | None:
     """Memory of a card that the trial takes, and the card's memory, in bytes; None if torch sees no GPU.
 
-    The first stage, which trains all parts, runs for one epoch of one batch, followed by one batch of predictions. The card's loss of
-    free memory is measured, because it includes what torch's own peak does not: the context of the process (hundreds of MB) and the
-    memory that the allocator keeps.
+    The card's loss of free memory is measured, because it includes what torch's own peak does not: the context of the process (hundreds of MB) and
+    the memory that the allocator keeps.
+
+    Args:
+        members: of the largest stack that the trial's stages are in; 1: it trains alone.
     """
     if not torch.cuda.is_available():
         return None
     enter_same(plugins)
-    card = torch.device("cuda")
+    step_of(trial, windows, members, torch.device("cuda"))
+    free, total = torch.cuda.mem_get_info()
+    return total - free, total
+
+
+def step_of(trial: Trial, windows: Windows, members: int, device: torch.device) -> None:
+    """One epoch of one batch of the first stage, which trains all parts, alone or beside copies of itself, and one batch of predictions."""
     context, stages = stages_of(trial, windows.index)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
     rows = signals.longest_first(stages[0].train)
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short, weights=None)
-    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(card)
+    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(device)
     with one_thread():  # as a trial does: deterministic algorithms take other memory
-        train(network, signals, context.fold.y, step, context.fold.draws, card)
-        predict(network, signals, rows[:EVALUATION_BATCH], card)
-    free, total = torch.cuda.mem_get_info()
-    return total - free, total
+        if members > 1:
+            train_copies(Job(network, signals, known_classes(context.fold.y, step), step, context.fold.draws, device), members)
+        else:
+            train(network, signals, context.fold.y, step, context.fold.draws, device)
+        predict(network, signals, rows[:EVALUATION_BATCH], device)
 
 
-def _peak_on_worker(trial: Trial, windows: SharedWindows, plugins: tuple[Plugin, ...]) -> tuple[int, int] | None:
-    return peak_of(trial, opened(windows), plugins)
+def _peak_on_worker(trial: Trial, members: int, windows: SharedWindows, plugins: tuple[Plugin, ...]) -> tuple[int, int] | None:
+    return peak_of(trial, opened(windows), members, plugins)
 
 
 def resolve_gpu_share(
@@ -92,7 +104,7 @@ def resolve_gpu_share(
 ) -> Resources:
     """Replace ``gpu: auto`` by the largest share that a model of the run needs, if the connected cluster has or can start GPUs.
 
-    Each model on each dataset is measured once, alone on a card, before the first trial.
+    Each model on each dataset is measured once before the first trial, alone on a card, in the largest stack that the study has of it.
 
     Args:
         windows: by the path of each dataset's windows, their reference in the object store.
@@ -100,13 +112,18 @@ def resolve_gpu_share(
     """
     if resources.gpu != "auto" or not max_resources().get("GPU"):
         return resources
-    distinct = {
-        (t.model, t.windows, t.channels): t for t in trials if not t.problem and t.model.encoder not in CLASSICAL_MODELS
-    }
+    sizes = composition_sizes(trials)
+    distinct: dict[tuple[Any, ...], tuple[int, Trial]] = {}
+    for trial in trials:
+        if not trial.problem and trial.model.encoder not in CLASSICAL_MODELS:
+            members = max((sizes[composition] for composition in trial.stacks if composition), default=1)
+            what = (trial.model, trial.windows, trial.channels)
+            if members > distinct.get(what, (0, trial))[0]:
+                distinct[what] = members, trial
     if not distinct:
         return resources.model_copy(update={"gpu": 0})  # classical models stay on the processor
     measure = ray.remote(num_cpus=resources.cpu, num_gpus=1, max_calls=1)(_peak_on_worker)
-    references = [measure.remote(trial, windows[trial.windows], entered()) for trial in distinct.values()]
+    references = [measure.remote(trial, members, windows[trial.windows], entered()) for members, trial in distinct.values()]
     results = remote_result(references, "the measurement of the memory that the models need on a GPU")
     peaks = [peak for peak in results if peak]
     share = max((share_of_gpu(*peak) for peak in peaks), default=SHARE_OF_A_GPU)

@@ -19,10 +19,13 @@ from raylab.runs.progress import Log
 from raylab.runs.ray_errors import remote_result
 from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.training.batches import Signals
-from raylab.training.loop import predict, reader_of, train
+from raylab.training.job import Job
+from raylab.training.loop import known_classes, predict, reader_of, train
+from raylab.training.stacked import train_copies
 from raylab.training.stage_hash import PlannedStage
 from raylab.trials.plan import stages_of
 from raylab.trials.run_trial import one_thread
+from raylab.trials.stacks import composition_sizes
 from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
@@ -34,16 +37,22 @@ PREDICTED_WINDOWS = 128  # at most, to time the prediction
 
 @dataclass(frozen=True)
 class StageShape:
-    """Stages that cost the same per step."""
+    """Stages that cost the same per step.
+
+    Attributes:
+        members: trainings that stand side by side in their stack; 1: alone.
+    """
 
     dataset: str
     model: str
     stage: str
     trainable: tuple[str, ...]
     batch: int
+    members: int = 1
 
     def __str__(self) -> str:
-        return f"{self.dataset} / {self.model} / {self.stage} (frees {' + '.join(self.trainable)}, batch {self.batch})"
+        stack = f", {self.members} side by side" if self.members > 1 else ""
+        return f"{self.dataset} / {self.model} / {self.stage} (frees {' + '.join(self.trainable)}, batch {self.batch}{stack})"
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class DistinctStage:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one optimizer step, with its share of the validation, and of predicting one window."""
+    """Seconds of one optimizer step of one training, with its share of the validation, and of predicting one window; in a stack a member's share."""
 
     step_s: float
     window_s: float
@@ -89,15 +98,15 @@ def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dic
     """Every distinct stage by its hash, and by the key of each trial the number of target windows that it predicts."""
     distinct: dict[str, DistinctStage] = {}
     predicted: dict[str, int] = {}
+    sizes = composition_sizes(trials)
     for trial in trials:
         if trial.problem:
             continue
         context, stages = stages_of(trial, indexes[trial.windows])
         predicted[trial.key] = len(context.fold.target_windows)
-        for stage in stages:
-            shape = StageShape(
-                trial.dataset, trial.model.name, stage.name, stage.trainable, stage.hyper.batch(len(stage.stepped))
-            )
+        for stage, composition in zip(stages, trial.stacks or [""] * len(stages), strict=True):
+            batch, members = stage.hyper.batch(len(stage.stepped)), sizes.get(composition, 1)
+            shape = StageShape(trial.dataset, trial.model.name, stage.name, stage.trainable, batch, members)
             distinct.setdefault(stage.hash, DistinctStage(shape, stage, trial))
     return distinct, predicted
 
@@ -111,44 +120,59 @@ def _shortened(stage: PlannedStage) -> PlannedStage:
     return replace(stage, train=rows, validation=validation, hyper=hyper, weights=None)
 
 
-def time_stage(trial: Trial, name: str, windows: Windows, device: str) -> Timing:
+def time_stage(trial: Trial, name: str, windows: Windows, device: str, members: int = 1) -> Timing:
     """Time one stage of a trial.
 
     Processor time is taken, so that other programs on the machine count little; on a GPU it is wall time. What is computed in one go, as a classical
-    model's fit, is timed as a whole, and its time divided by the number of steps.
+    model's fit, is timed as a whole, and its time divided by the number of steps. Of a stack as many copies of the stage are timed side by side.
     """
     now: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
     context, stages = stages_of(trial, windows.index)
     stage = next(stage for stage in stages if stage.name == name)
     fold, torch_device = context.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
-    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(torch_device)
-    is_classical, people = isinstance(network, Estimator), fold.index.participant_index
+    model = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(torch_device)
+    is_classical, people = isinstance(model, Estimator), fold.index.participant_index
     at_once = is_classical or not stage.method.loops
     stage = stage if at_once or not len(stage.train) else _shortened(stage)
     with one_thread():
         if is_classical and stage.method.loops is False:  # it continues from a fitted model
-            train(network, signals, fold.y, stages[0], fold.draws, torch_device, people=people)
+            train(model, signals, fold.y, stages[0], fold.draws, torch_device, people=people)
         ends = [now()] if at_once or stage.hyper.epochs == 1 else []
-        train(
-            network, signals, fold.y, stage, fold.draws, torch_device, on_epoch=lambda epoch: ends.append(now()), people=people
-        )
+        if members > 1:
+            job = Job(model, signals, known_classes(fold.y, stage), stage, fold.draws, torch_device)
+            train_copies(job, members, lambda epoch: ends.append(now()))
+        else:
+            train(
+                model,
+                signals,
+                fold.y,
+                stage,
+                fold.draws,
+                torch_device,
+                on_epoch=lambda epoch: ends.append(now()),
+                people=people,
+            )
         rows = fold.target_windows[:PREDICTED_WINDOWS]
         began = now()
-        predict(network, signals, rows, torch_device, reader_of((stage,), people))
+        predict(model, signals, rows, torch_device, reader_of((stage,), people))
         window_s = (now() - began) / len(rows)
-    return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / _steps(stage), window_s)
+    return Timing((ends[-1] - ends[0]) / (len(ends) - 1) / _steps(stage) / members, window_s)
 
 
-def _time_on_worker(trial: Trial, name: str, windows: Mapping[str, Any], gpu: float, plugins: tuple[Plugin, ...]) -> Timing:
+def _time_on_worker(stage: DistinctStage, windows: Mapping[str, Any], gpu: float, plugins: tuple[Plugin, ...]) -> Timing:
     enter_same(plugins)
     device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
-    return time_stage(trial, name, windows_of(windows[trial.windows]), device)
+    return _time(stage, windows_of(windows[stage.trial.windows]), device)
+
+
+def _time(stage: DistinctStage, windows: Windows, device: str = "cpu") -> Timing:
+    return time_stage(stage.trial, stage.shape.stage, windows, device, stage.shape.members)
 
 
 def timings_in_process(stages: list[DistinctStage], windows: Mapping[str, Windows]) -> dict[StageShape, Timing]:
     """Timing of each stage's shape, in this process."""
-    return {stage.shape: time_stage(stage.trial, stage.shape.stage, windows[stage.trial.windows], "cpu") for stage in stages}
+    return {stage.shape: _time(stage, windows[stage.trial.windows]) for stage in stages}
 
 
 def timings_on_ray(
@@ -165,7 +189,7 @@ def timings_on_ray(
     refs = shared_windows(root, {stage.trial.windows for stage in stages})
     per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
     task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
-    references = [task.remote(stage.trial, stage.shape.stage, refs, per_worker["gpu"], entered()) for stage in stages]
+    references = [task.remote(stage, refs, per_worker["gpu"], entered()) for stage in stages]
     timings = remote_result(references, "timing the steps of the trainings")
     n_slots = slots({name: amount * resources.workers for name, amount in per_worker.items()})
     return dict(zip([stage.shape for stage in stages], timings, strict=True)), n_slots

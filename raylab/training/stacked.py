@@ -10,7 +10,8 @@ composition decides. So the weights equal those of a training alone up to the or
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,7 +21,16 @@ from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.stacked import StackedNetwork
 from raylab.training.gradient import Inputs, Logits
-from raylab.training.job import EVALUATION_BATCH, Epoch, Job, TrainingError, TrainingResult, features_of, refuse_nonfinite
+from raylab.training.job import (
+    EVALUATION_BATCH,
+    Epoch,
+    Job,
+    OnEpoch,
+    TrainingError,
+    TrainingResult,
+    features_of,
+    refuse_nonfinite,
+)
 from raylab.training.plateau import Plateau
 from raylab.training.resident import Resident
 from raylab.training.stacked_inputs import StackedInputs
@@ -86,6 +96,15 @@ def train_stack(jobs: Sequence[Job], on_end: OnEnd = lambda number, end: None, r
     loop = _StackedLoop(jobs, resident or Resident.of(jobs[0].signals, jobs[0].device), on_end)
     loop.run()
     return [loop.ends[number] for number in range(len(jobs))]
+
+
+def train_copies(job: Job, members: int, on_epoch: OnEpoch = lambda epoch: None) -> None:
+    """Train a job beside copies of itself, to measure what a stack of so many folds needs.
+
+    Args:
+        on_epoch: called after every epoch of the stack.
+    """
+    train_stack([replace(job, on_epoch=on_epoch), *(replace(job, model=deepcopy(job.model)) for _ in range(members - 1))])
 
 
 class _StackedLoop:

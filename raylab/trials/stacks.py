@@ -7,7 +7,7 @@ equal hashes still mean equal bits, whoever trains them and whenever. Stages tha
 have alone.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -149,6 +149,12 @@ def _compose(stages: Sequence[tuple[StageKind, dict[str, str]]], compositions: d
 def _digest(identities: Iterable[Identity]) -> str:
     """The name of a composition; its members take their places in the order of their identities."""
     return hash_record([list(identity) for identity in sorted(identities)])
+
+
+def composition_sizes(trials: Iterable[Trial]) -> Counter[str]:
+    """The members of each composition of these trials' stages, by its name."""
+    stages = {member for trial in trials for member in zip(trial.stacks, trial.stages, strict=False)}
+    return Counter(composition for composition, _ in stages if composition)
 
 
 def stacked_hash(alone: str, parent_alone: str, parent: str, composition: str) -> str:

@@ -84,6 +84,14 @@ def misled(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Si
     return _response(y, np.array([1.0, 0, 0, 0])) + _response(y, np.array([0, 1.5 * sign, 0, 0])), np.zeros((len(y), FEATURES))
 
 
+def identifying(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
+    """A weak response that all share, and a stronger one in a feature whose level tells who it is; that one is reversed in the three who are tested
+    in turn."""
+    x = _response(y, np.array([1.0, -2.0 if number < len(TARGETS) else 2.0, 0, 0]))
+    x[:, 1] += np.linspace(-1.5, 1.5, PEOPLE)[7 * number % PEOPLE]  # neighbours in number are no neighbours in level
+    return x, np.zeros_like(x)
+
+
 def some_reversed(number: int, y: Signal, rng: np.random.Generator) -> tuple[Signal, Signal]:
     """One of four people responds the other way round, and gains by calibration. In the others a second feature follows the class in the first third
     of the time, where calibration is, and goes against it in the second: they lose by it."""
@@ -206,6 +214,8 @@ TUNED: tuple[Mapping[str, Any], ...] = tuple(
 PRETRAINED = {"name": "pretrain", "unlabelled": "none", **BUDGET}
 WORST_PERSON = {"name": "robust", "penalty": "groupdro", "strength": 100}
 EQUAL_LOSSES = {"name": "robust", "penalty": "vrex", "strength": 10}
+EQUAL_FEATURES = {"name": "robust", "penalty": "coral", "strength": 3}
+NOT_WHO = {"name": "robust", "penalty": "dann", "strength": 3}
 LOOKING = ({"name": "adabn"}, {"name": "tent", "unlabelled": "all"})
 HISTORY, SIMILAR = {"name": "history", "unlabelled": "past"}, {"name": "similarity_weighting"}
 # a truth, the techniques that must win in it; in `alike` none may
@@ -215,7 +225,9 @@ CASES: tuple[tuple[Truth, tuple[Mapping[str, Any], ...]], ...] = (
     (two_types, (SIMILAR,)),
     (hidden_types, (HISTORY,)),
     (misled, (WORST_PERSON, EQUAL_LOSSES)),
-    (alike, (*TUNED, PRETRAINED, {"name": "adabn", "unlabelled": "all"}, LOOKING[1], HISTORY, SIMILAR, {"name": "robust"})),
+    (identifying, (EQUAL_FEATURES, NOT_WHO)),
+    (alike, (*TUNED, PRETRAINED, {"name": "adabn", "unlabelled": "all"}, LOOKING[1], HISTORY, SIMILAR)),
+    (alike, ({"name": "robust"}, EQUAL_FEATURES, NOT_WHO)),
 )
 # Eight windows against the ten that the training people's statistics count for: it is told and not demanded.
 TOLD = ("adabn unlabelled=first",)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,21 @@ def test_stages_without_epochs_are_counted_and_timed(made: Windows) -> None:
         timing = time_stage(stage.trial, stage.shape.stage, made, "cpu")
         assert timing.step_s >= 0
         assert timing.window_s > 0
+
+
+def test_stages_of_a_stack_are_timed_side_by_side(cohort: Path) -> None:
+    """Shapes say how many stand side by side, each training is counted, and the longest one lasts as long as its stack."""
+    stacked = study(["P01", "P02", "P03"], numerics="stacked")
+    found, alone = (estimate(asked, str(cohort), None, "local") for asked in (stacked, study(["P01", "P02", "P03"])))
+
+    assert {1} == {shape.members for shape in alone.timings}
+    assert {3} == {shape.members for shape in found.timings}
+    assert len(alone.needed) == len(found.needed)
+    assert any("batch 8, 3 side by side)" in line for line in found.lines())
+    assert all(timing.step_s > 0 for timing in found.timings.values())
+    shares = [stage.epochs * stage.steps * found.timings[stage.shape].step_s for stage in found.needed]
+    on_many = replace(found, slots=1000).seconds(lambda stage: stage.epochs)
+    assert on_many == pytest.approx(START_S + 3 * max(shares))
 
 
 @pytest.mark.slow  # it measures time, which a busy machine spoils

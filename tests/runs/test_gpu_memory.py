@@ -1,13 +1,17 @@
 """Shares of a GPU: the arithmetic, and what happens where there is none. A real card was not at hand: what needs one is untested."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders.studies import small
 
 from raylab.files import Folder
-from raylab.runs.gpu_memory import limit_gpu_memory, peak_of, resolve_gpu_share, share_of_gpu
+from raylab.runs.gpu_memory import limit_gpu_memory, peak_of, resolve_gpu_share, share_of_gpu, step_of
 from raylab.runs.run import indexes_of
+from raylab.training.job import CPU, Job
+from raylab.training.stacked import End, train_stack
 from raylab.trials.plan import plan
 from raylab.trials.study import Resources
 from raylab.windows.dataset import read_windows
@@ -55,3 +59,19 @@ def test_a_peak_needs_a_gpu(cohort: Path) -> None:
     assert peak_of(trial, read_windows(Folder(str(cohort / "simulated")))) is None
     with limit_gpu_memory(0):
         pass
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_measured_step_runs(cohort: Path, members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured on a card, here on the processor: a training alone, or as many beside each other as the study's stacks have."""
+    trial = next(plan(small(), indexes_of(small(), str(cohort))))
+    trained: list[int] = []
+
+    def counted(jobs: Sequence[Job], *rest: Any) -> list[End]:
+        trained.append(len(jobs))
+        return train_stack(jobs, *rest)
+
+    monkeypatch.setattr("raylab.training.stacked.train_stack", counted)
+    step_of(trial, read_windows(Folder(str(cohort / "simulated"))), members, CPU)
+
+    assert trained == ([members] if members > 1 else [])
