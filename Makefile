@@ -78,9 +78,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Two workers; the tests of Ray go to one of them (tests/conftest.py).
+# Three workers on two cores, since those of Ray, which go to one of them (tests/conftest.py), wait for a quarter of their time.
 test: lint types
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder --durations=30
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadscope --no-loadscope-reorder --durations=30
 
 # Nightly: all that takes minutes, one after another, and a summary of it at the end; what was printed stays in build/slow.txt.
 slow: setup

@@ -63,6 +63,15 @@ def models_table(report: Path) -> list[str]:
     return pipe_table([*head, "difference, 95%", "p Holm", "outcome"], rows)
 
 
+def compared_values(row: dict[Any, Any]) -> list[str]:
+    """Cells of one row of ``analysis.compare``, as the techniques' table prints them: mean (SD) to gainers and losers."""
+    return [
+        mean_sd(row["mean"], row["sd"]), n_with_missing(row["n_participants"], row["n_missing"]),
+        f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}", p_value(row["p_adjusted"]),
+        str(row["outcome"]), f"{row['gainers']:.0%} / {row['losers']:.0%}",
+    ]  # fmt: skip
+
+
 def techniques_table(report: Path) -> list[str]:
     """Techniques: the difference to their own model without them on the same windows, who gained and lost, and the order-balanced difference."""
     compared = pd.read_csv(report / "comparison.csv", keep_default_na=False, na_values=[""])
@@ -72,11 +81,7 @@ def techniques_table(report: Path) -> list[str]:
         for row in compared[compared["difference"].notna()].to_dict("records"):
             key = tuple(row[name] for name in CELL)
             balanced = order.get(key, {}).get("difference_balanced", float("nan"))
-            yield [
-                *map(str, key), mean_sd(row["mean"], row["sd"]), n_with_missing(row["n_participants"], row["n_missing"]),
-                f"{number(row['difference'], sign=True)} {interval(row['ci_low'], row['ci_high'])}", p_value(row["p_adjusted"]),
-                str(row["outcome"]), f"{row['gainers']:.0%} / {row['losers']:.0%}", number(balanced, sign=True) or "-",
-            ]  # fmt: skip
+            yield [*map(str, key), *compared_values(row), number(balanced, sign=True) or "-"]
 
     head = [*CELL, "mean (SD)", "n", "difference, 95%", "p Holm", "outcome", "gain / lose", "difference, order-balanced"]
     return pipe_table(head, rows())

@@ -117,6 +117,7 @@ def test_ravdess_films_are_prepared_with_the_face(tmp_path: Path) -> None:
     assert note == "01-01-04-01-01-01-01: no face in 10 frames looked at: the picture counts as missing"
 
 
+@pytest.mark.slow  # forty seconds: a whole film of faces is prepared
 def test_the_face_follows_the_trimmed_sound(tmp_path: Path) -> None:
     """Where 0.4 s of silence are cut off, the picture's first steps go too: sound and face still begin at one moment."""
     path = tmp_path / "Actor_01" / "01-01-05-01-01-01-01.mp4"

@@ -30,8 +30,8 @@ def process() -> Iterator[ReaderProcess]:
     ("word", "verdict", "kind"),
     [
         ("fine", "accepted", ""), ("refused", "refused", ""), ("other", "finding", "unlike"), ("error", "finding", "error"),
-        ("unnamed", "finding", "unnamed"), ("long", "finding", "long"), ("memory", "finding", "memory"), ("more", "finding", "memory"),
-        ("crash", "finding", "crash"), ("hang", "finding", "hang"),
+        ("unnamed", "finding", "unnamed"), ("long", "finding", "long"), ("more", "finding", "memory"), ("crash", "finding", "crash"),
+        pytest.param("memory", "finding", "memory", marks=pytest.mark.slow), pytest.param("hang", "finding", "hang", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_every_fault_is_a_finding(process: ReaderProcess, word: str, verdict: str, kind: str) -> None:
@@ -41,6 +41,7 @@ def test_every_fault_is_a_finding(process: ReaderProcess, word: str, verdict: st
     assert process.read({"input.txt": b"fine"}).verdict == "accepted"
 
 
+@pytest.mark.slow  # 300 MB are written, and read from /proc
 def test_a_peak_of_memory_is_counted_for_its_own_input(process: ReaderProcess) -> None:
     """300 MB of one input are not those of the next."""
     assert process.read({"input.txt": b"memory"}).bytes > 250_000_000

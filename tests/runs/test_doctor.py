@@ -19,6 +19,7 @@ def _gb(free: float, total: float = 100.0) -> Any:
     return lambda folder: shutil._ntuple_diskusage(total * 1e9, (total - free) * 1e9, free * 1e9)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow  # half a minute: torch and librosa in processes of their own
 def test_a_machine_that_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each thing, the storage left as it was, exit code 0."""
     assert 0 == run_command(monkeypatch, "doctor", "--out", str(tmp_path / "new" / "runs"), "--local"), capsys.readouterr().out

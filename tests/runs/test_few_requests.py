@@ -124,6 +124,7 @@ def test_a_failed_training_is_in_the_account(root: Path, bucket_without_ray: Buc
     )  # fmt: skip
 
 
+@pytest.mark.slow  # half a minute: drivers in processes of their own
 def test_a_killed_driver_leaves_what_ran(root: Path, bucket_without_ray: Bucket, tmp_path: Path) -> None:
     """The lease names the trial whose training a killed driver has begun: the status tells of it, and the next start counts it."""
     uri, file = bucket_without_ray("killed"), tmp_path / "study.yaml"

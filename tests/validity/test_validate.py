@@ -148,6 +148,7 @@ def test_short_form_a_shifted_cohort_is_won_by_calibration_alone() -> None:
     assert rows["non_personalized -"]["mean"] < 0.75
 
 
+@pytest.mark.slow  # half a minute of training
 def test_short_form_shuffled_labels_leave_every_technique_at_chance() -> None:
     done = run_cohort(CASES["shuffled_labels"], 0, 10)
     for row in done["rows"]:
