@@ -56,8 +56,10 @@ def clock_probabilities(order: pd.DataFrame, n_classes: int) -> Floats:
 
 
 def clock_of_all(order: pd.DataFrame, n_columns: int) -> Probabilities:
-    """``clock_probabilities`` of each dataset and label, (n, n_columns), in the order of the rows; once for datasets that are the same windows, prepared in
-    several ways."""
+    """``clock_probabilities`` of each dataset and label, (n, n_columns), in the order of the rows.
+
+    Once for datasets that are the same windows, prepared in several ways.
+    """
     p, known = np.zeros((len(order), n_columns), dtype=np.float32), dict[tuple[bytes, ...], Floats]()
     for rows in order.groupby(["dataset", "label"], observed=True, sort=False).indices.values():
         part = order.iloc[rows]

@@ -164,7 +164,9 @@ def compare(
     defaults = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in defaults.items() if name not in scores.columns})
     table = inflation_table(inflations)
-    means, pairs = (dict(list(frame.groupby(CELL, observed=True))) for frame in (_means(scores, metric), paired_scores(scores, metric)))
+    means, pairs = (
+        dict(list(frame.groupby(CELL, observed=True))) for frame in (_means(scores, metric), paired_scores(scores, metric))
+    )
     rows = []
     for cell_names, cell in scores.groupby(CELL, sort=True, observed=True):
         shared = dict(zip(CELL, cell_names, strict=True)) | {"metric": metric, "scoring": cell["scoring"].iloc[0]}
