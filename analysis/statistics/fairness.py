@@ -111,7 +111,9 @@ def group_gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) ->
     refuse_unknown_metric(scores, metric)
     rows = []
     people = (
-        {names: part.set_index("participant") for names, part in participants.groupby(CELL[:2], observed=True)} if len(participants) else {}
+        {names: part.set_index("participant") for names, part in participants.groupby(CELL[:2], observed=True)}
+        if len(participants)
+        else {}
     )
     groups = {names: groupings(members) for names, members in people.items()}  # of all models
     for names, cell in _pairs_with_reference(scores, metric).groupby(CELL, sort=True, observed=True):
