@@ -68,8 +68,8 @@ def to_hugging_face(windows: Windows, channels: Sequence[str] | None = None) -> 
         channels: names of channels; every channel of signals if None.
 
     Returns:
-        one row per window: each channel (length, n_features) float32, each label as a ``ClassLabel`` (-1 for none), ``subject``, ``session``,
-        ``window`` and ``start_s``.
+        one row per window: each channel (length, n_features) float32, for one of variable length ``NAME_length``, how many of its steps are valid (0:
+        the window lacks it); each label as a ``ClassLabel`` (-1 for none), ``subject``, ``session``, ``window`` and ``start_s``.
 
     Raises:
         RaylabError: if ``datasets`` is not installed.
@@ -88,9 +88,10 @@ def to_hugging_face(windows: Windows, channels: Sequence[str] | None = None) -> 
 
     labels = {label.name: datasets.ClassLabel(names=list(label.classes)) for label in index.card.labels}
     signals = {name: datasets.Array2D(windows.signals[name].shape[1:], "float32") for name in names}
-    own = {"subject": "string", "session": "int32", "window": "int64", "start_s": "float64"}
+    lengths = {f"{name}_length": windows.lengths[name] for name in names if name in windows.lengths}
+    own = {"subject": "string", "session": "int32", "window": "int64", "start_s": "float64"} | dict.fromkeys(lengths, "int32")
     features = datasets.Features({**{name: datasets.Value(kind) for name, kind in own.items()}, **labels, **signals})
-    columns = _who_and_when(windows, np.arange(len(index.window)))
+    columns = _who_and_when(windows, np.arange(len(index.window))) | lengths
     columns |= {name: index.labels[name].astype(np.int64) for name in labels} | {name: windows.signals[name] for name in names}
     info = {"description": index.card.caution, "citation": index.card.citation, "license": index.card.licence}
     return datasets.Dataset.from_dict(columns, features=features, info=datasets.DatasetInfo(features=features, **info))

@@ -281,7 +281,7 @@ def _enter(plugin: Plugin, parts: Mapping[str, list[Any]]) -> None:
         for item in items:
             enter(item)
             if attribute in OF_MODELS:
-                kind.of((MODELS, "VERSIONS"))[item.name] = f"{plugin.name} {plugin.version}"
+                kind.of((MODELS, "VERSIONS"))[item.name] = f"{plugin.name} {plugin.version} {item.identity}".rstrip()
     _ENTERED[plugin.name] = Plugin(plugin.name, plugin.origin, plugin.version, plugin.source, adds)
 
 

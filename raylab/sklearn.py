@@ -17,12 +17,21 @@ import numpy.typing as npt
 
 from raylab.errors import InvalidValueError
 from raylab.folds.fold import Draw, Fold, RowIds, Unit
+from raylab.models.scikit_learn import ScikitLearnModel
 from raylab.models.window_statistics import extended_statistics
 from raylab.techniques.selection import Calibration, EveryoneElse, EveryoneElseAndCalibration, Selection
 from raylab.training.batches import Signals
 from raylab.windows.dataset import WindowIndex, Windows
 from raylab.windows.segmentation import NO_LABEL
 
+__all__ = [
+    "LabelledWindows",
+    "LeaveOneParticipantOut",
+    "ScikitLearnModel",
+    "known_channels",
+    "labelled_rows",
+    "labelled_windows",
+]
 BATCH = 1024  # windows whose statistics are computed at once, which bounds the memory
 
 

@@ -17,6 +17,8 @@ from analysis.figures.plots import short_difference
 from analysis.figures.svg import inline
 from analysis.formatting import number, p_value
 
+MOST_PRINTED = 12  # datasets, labels and models that are printed with all their sections
+
 
 @dataclass(frozen=True)
 class TableBlock:
@@ -124,6 +126,11 @@ class Page:
     method: tuple[str, ...]
     sections: tuple[Section, ...]
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def brief_print(self) -> bool:
+        """Whether print leaves out the descriptive sections of each dataset, label and model, because there are many of these."""
+        return sum(bool(section.keys) for section in self.sections) > MOST_PRINTED
 
     @property
     def figures(self) -> "list[FigureBlock]":

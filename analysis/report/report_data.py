@@ -51,6 +51,7 @@ class ReportData:
     command: str
     question: PrimaryQuestion
     frames: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _places: dict[str, tuple[pd.DataFrame, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -75,4 +76,9 @@ class ReportData:
     def rows(self, name: str, cell: ReportCell) -> pd.DataFrame:
         """The rows of a frame that belong to one (dataset, label, model)."""
         frame = self.frames[name]
-        return frame if frame.empty else frame[(frame[CELL] == list(cell.names)).all(axis=1)]
+        if frame.empty:
+            return frame
+        known = self._places.get(name)
+        if known is None or known[0] is not frame:  # the names of all rows are compared once, not once for each cell
+            known = self._places[name] = frame, frame.groupby(CELL, sort=False, observed=True).indices
+        return frame.iloc[known[1].get(cell.names, [])]

@@ -1,6 +1,7 @@
 """The verdict of a comparison, in sentences."""
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -174,7 +175,8 @@ def beside_best_reference(rows: pd.DataFrame) -> str:
 
 
 def best_reference_sentences(rows: pd.DataFrame) -> tuple[str, ...]:
-    """How the techniques of one (dataset, label, model) stand to the best model without personalization of the study.
+    """How the techniques of one (dataset, label, model) stand to the best model without personalization of the study: the one that does best against
+    it in full, of the others how many are better or worse. Their numbers are in the report's table.
 
     Args:
         rows: of ``analysis.statistics.best_reference.compare_with_best_reference``; empty in a study of one model: then there is nothing to say.
@@ -185,7 +187,12 @@ def best_reference_sentences(rows: pd.DataFrame) -> tuple[str, ...]:
     model = tested[0]["model"]
     if all(str(row["references"]).rsplit(" x", 1)[0] == model for row in tested):
         return (f"{model} is itself the best model without personalization of this study.",)
-    texts = (f"Against the best model without personalization: {_gain_text(row)}." for row in tested)
+    sign = gain_sign(str(tested[0]["metric"]))
+    first, *others = sorted(tested, key=lambda row: -sign * float(row["difference"]))
+    texts = [f"Against the best model without personalization: {_gain_text(first)}."]
+    if others:
+        counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(str(row["outcome"]) for row in others).items())
+        texts.append(f"The other {len(others)} do less well against it ({counts}): see the table of that name.")
     return (*texts, TIED.format(model=model)) if any(map(_below_own_model, tested)) else tuple(texts)
 
 

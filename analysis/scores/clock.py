@@ -56,10 +56,17 @@ def clock_probabilities(order: pd.DataFrame, n_classes: int) -> Floats:
 
 
 def clock_of_all(order: pd.DataFrame, n_columns: int) -> Probabilities:
-    """``clock_probabilities`` of each dataset and label, (n, n_columns), in the order of the rows."""
-    p = np.zeros((len(order), n_columns), dtype=np.float32)
+    """``clock_probabilities`` of each dataset and label, (n, n_columns), in the order of the rows.
+
+    Once for datasets that are the same windows, prepared in several ways.
+    """
+    p, known = np.zeros((len(order), n_columns), dtype=np.float32), dict[tuple[bytes, ...], Floats]()
     for rows in order.groupby(["dataset", "label"], observed=True, sort=False).indices.values():
         part = order.iloc[rows]
         n_classes = int(part["y"].max()) + 1
-        p[rows, :n_classes] = clock_probabilities(part, n_classes)
+        fitted_on = (part[TIMES].to_numpy(dtype=np.float64), part["y"].to_numpy(), pd.factorize(part["participant"])[0])
+        key = tuple(values.tobytes() for values in fitted_on)
+        if key not in known:
+            known[key] = clock_probabilities(part, n_classes)
+        p[rows, :n_classes] = known[key]
     return p

@@ -84,28 +84,31 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     return name != REFERENCE_TECHNIQUE, name not in CHANCE_LEVELS, is_bound(name), name, row["variant"]
 
 
-def _untested(cell: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def _means(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Means of each technique and variant on its own windows, over all cells at once: a group is the same rows in the same order."""
+    own_windows = scores[scores["against"].eq("")]
+    seeds = own_windows.groupby([*VARIANT, "participant"], observed=True)[metric].agg(["mean", "var", "count"])
+    variants = seeds.groupby(level=list(range(len(VARIANT))))
+    table = variants["mean"].agg(["count", "mean", "std"]).rename(columns={"count": "n_participants", "std": "sd"})
+    table = table.assign(seed_sd=variants["var"].agg(seed_sd), n_seeds=variants["count"].max())
+    return table.reset_index()
+
+
+def _untested(means: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of means alone."""
-    own_windows = cell[cell["against"].eq("")]
-    seeds = own_windows.groupby(["technique", "variant", "participant"], observed=True)[metric].agg(["mean", "var", "count"])
-    table = (
-        seeds.groupby(level=[0, 1])["mean"]
-        .agg(["count", "mean", "std"])
-        .rename(columns={"count": "n_participants", "std": "sd"})
-    )
-    table = table.assign(
-        seed_sd=seeds.groupby(level=[0, 1])["var"].agg(seed_sd), n_seeds=seeds.groupby(level=[0, 1])["count"].max()
-    )
-    return [{str(name): value for name, value in row.items()} for row in table.reset_index().to_dict("records")]
+    return [{str(name): value for name, value in row.items()} for row in means.drop(columns=CELL).to_dict("records")]
 
 
 def _family(
-    cell: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], smallest_effect: float
+    names: tuple[str, ...],
+    pairs: pd.DataFrame,
+    metric: str,
+    inflations: Mapping[tuple[str, ...], Inflation],
+    smallest_effect: float,
 ) -> list[dict[str, Any]]:
     """Rows of the variants set against the reference technique: one family."""
     rows = []
-    names = [str(cell[level].iloc[0]) for level in CELL]
-    for (technique, variant), part in paired_scores(cell, metric).groupby(["technique", "variant"], observed=True):
+    for (technique, variant), part in pairs.groupby(["technique", "variant"], observed=True):
         both = part.dropna(subset=["difference"])
         means = {
             "technique": technique,
@@ -124,15 +127,9 @@ def _family(
     return adjust_family(rows, " / ".join(names), metric, smallest_effect)
 
 
-def _cell(
-    cell: pd.DataFrame, metric: str, inflations: Mapping[tuple[str, ...], Inflation], smallest_effect: float
-) -> list[dict[str, Any]]:
-    """The rows of one (dataset, label, model): the reference technique and the chance levels stand untested, and so do all without a
-    reference."""
-    if not cell["technique"].eq(REFERENCE_TECHNIQUE).any():
-        return sorted(_untested(cell, metric), key=_place)
-    untested = cell["technique"].isin([REFERENCE_TECHNIQUE, *CHANCE_LEVELS]) | cell["technique"].map(is_bound).astype(bool)
-    return sorted(_untested(cell[untested], metric) + _family(cell, metric, inflations, smallest_effect), key=_place)
+def _stands_untested(technique: object) -> bool:
+    """Whether a technique has a mean and no test in a cell with a reference: the reference itself, the chance levels and the bounds."""
+    return technique in (REFERENCE_TECHNIQUE, *CHANCE_LEVELS) or is_bound(str(technique))
 
 
 def compare(
@@ -166,10 +163,19 @@ def compare(
     refuse_unknown_metric(scores, metric)
     defaults = {"against": "", "scoring": "published"}
     scores = scores.assign(**{name: value for name, value in defaults.items() if name not in scores.columns})
+    table = inflation_table(inflations)
+    means, pairs = (
+        dict(list(frame.groupby(CELL, observed=True))) for frame in (_means(scores, metric), paired_scores(scores, metric))
+    )
     rows = []
     for cell_names, cell in scores.groupby(CELL, sort=True, observed=True):
         shared = dict(zip(CELL, cell_names, strict=True)) | {"metric": metric, "scoring": cell["scoring"].iloc[0]}
-        rows += [shared | row for row in _cell(cell, metric, inflation_table(inflations), smallest_effect)]
+        own = _untested(means[cell_names]) if cell_names in means else []
+        if cell["technique"].eq(REFERENCE_TECHNIQUE).any():
+            own = [row for row in own if _stands_untested(row["technique"])]
+            names = tuple(map(str, cell_names))
+            own += _family(names, pairs[cell_names], metric, table, smallest_effect) if cell_names in pairs else []
+        rows += [shared | row for row in sorted(own, key=_place)]
     declared = columns.reference_columns()
     counts = [column.name for column in declared if column.is_count]
     frame = pd.DataFrame(rows, columns=columns.names(declared))

@@ -148,9 +148,15 @@ class _Cohorts:
     def __init__(self, tables: RunTables) -> None:
         self.tables = tables
         self._inflation: dict[tuple[bytes, ...], float] = {}
+        self._known: dict[tuple[str, str], tuple[CohortWindows, list[str]] | None] = {}
 
     def cohort(self, dataset: str, label: str) -> tuple[CohortWindows, list[str]] | None:
         """The windows of a dataset with this label and its participants; None if the run does not have them."""
+        if (dataset, label) not in self._known:
+            self._known[dataset, label] = self._cohort(dataset, label)
+        return self._known[dataset, label]
+
+    def _cohort(self, dataset: str, label: str) -> tuple[CohortWindows, list[str]] | None:
         frame = self.tables.window_summaries
         part = frame[frame["dataset"].eq(dataset) & frame["label"].eq(label)]
         if part.empty:
@@ -178,7 +184,7 @@ def _cell(cohorts: _Cohorts, names: tuple[str, ...], cell: pd.DataFrame) -> list
         for key, part in cell.groupby(["technique", "variant"], observed=True)
         if key[0] != REFERENCE_TECHNIQUE and not is_bound(key[0])
     ]
-    described = cohorts.cohort(names[0], names[1])
+    described = cohorts.cohort(names[0], names[1]) if variants else None
     simulated = [float("nan")] * len(variants)
     if described and len(reference_records):
         trials = _Trials(described[0], described[1], cohorts.tables, cell)

@@ -110,9 +110,14 @@ def group_gaps(scores: pd.DataFrame, participants: pd.DataFrame, metric: str) ->
     """
     refuse_unknown_metric(scores, metric)
     rows = []
+    people = (
+        {names: part.set_index("participant") for names, part in participants.groupby(CELL[:2], observed=True)}
+        if len(participants)
+        else {}
+    )
+    groups = {names: groupings(members) for names, members in people.items()}  # of all models
     for names, cell in _pairs_with_reference(scores, metric).groupby(CELL, sort=True, observed=True):
-        members = participants[(participants[CELL[:2]] == list(names[:2])).all(axis=1)].set_index("participant")
-        for grouping, group in groupings(members).items() if len(members) else ():
+        for grouping, group in groups.get(names[:2], {}).items():
             for (technique, variant), part in cell.groupby(["technique", "variant"], sort=False, observed=True):
                 pairs = part.set_index("participant")
                 pairs = pairs.dropna(subset=["baseline"]) if pairs["baseline"].notna().any() else pairs

@@ -1,5 +1,7 @@
 """Groups of a run's participants: by gender, thirds of age, trait cluster, thirds of how their labels are balanced, and of signal quality."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
@@ -47,11 +49,18 @@ def _numbers(traits: pd.DataFrame) -> pd.DataFrame:
 
 def _labels(points: Floats) -> Ints:
     """K-means, k of 2..5 with the largest mean silhouette; all in one if there are too few different participants."""
-    max_k = min(len(np.unique(points, axis=0)), len(points) - 1)
-    clusterings = [KMeans(k, n_init=STARTS, random_state=0).fit_predict(points) for k in CLUSTERS if k <= max_k]
+    return _labels_of(tuple(map(tuple, points.tolist()))).copy()
+
+
+@lru_cache(maxsize=64)
+def _labels_of(points: tuple[tuple[float, ...], ...]) -> Ints:
+    """``_labels``, once for the same participants: those of all models, labels and preparations of a dataset."""
+    x = np.array(points)
+    max_k = min(len(np.unique(x, axis=0)), len(x) - 1)
+    clusterings = [KMeans(k, n_init=STARTS, random_state=0).fit_predict(x) for k in CLUSTERS if k <= max_k]
     if not clusterings:
-        return np.zeros(len(points), dtype=np.int64)
-    silhouettes = [silhouette_score(points, labels) for labels in clusterings]
+        return np.zeros(len(x), dtype=np.int64)
+    silhouettes = [silhouette_score(x, labels) for labels in clusterings]
     return np.asarray(clusterings[int(np.argmax(silhouettes))], dtype=np.int64)
 
 

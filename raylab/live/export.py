@@ -18,6 +18,7 @@ from raylab.live.core.model_file import LiveModel, write_model
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
 from raylab.models.registry import CLASSICAL_MODELS, batch_size
+from raylab.models.scikit_learn import ScikitLearnModel
 from raylab.recordings import DATASETS
 from raylab.runs.folder import SEARCH, RunFolder
 from raylab.runs.run import indexes_of
@@ -128,6 +129,7 @@ def require_exportable(trial: Trial) -> None:
     named = f"trial {trial.key} is of {technique.table_name} {trial.labels['variant']}"
     if not technique.attainable or technique.pseudo_groups:
         raise RaylabError(f"{named}, which has no one model to export; export a trial of fine_tuning or adaptive")
+    require_arrays(trial.model.encoder)
     for stage in technique.stages(trial.variant):
         why = ""
         if stage.adds:
@@ -140,6 +142,19 @@ def require_exportable(trial: Trial) -> None:
             raise RaylabError(
                 f"{named}, which {why}: a model file cannot hold that yet; export a trial of fine_tuning or non_personalized"
             )
+
+
+def require_arrays(model: str) -> None:
+    """Refuse a model whose stages hold windows in place of what was learned of them.
+
+    Raises:
+        RaylabError: naming the model.
+    """
+    if isinstance(CLASSICAL_MODELS.get(model), ScikitLearnModel):
+        raise RaylabError(
+            f"{model} is a classifier of scikit-learn by a plugin, which is stored as the windows that it was fitted on, and a model file holds "
+            "nobody's windows; take lda, logistic, ridge, random_forest, gradient_boosting, svm or a network"
+        )
 
 
 def _target_windows(stages: tuple[PlannedStage, ...], record: dict[str, Any], index: WindowIndex, trial: Trial) -> int:

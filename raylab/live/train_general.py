@@ -15,7 +15,7 @@ import analysis
 from raylab.errors import RaylabError
 from raylab.live.core.model_card import ModelCard, NewPersonEstimate
 from raylab.live.core.model_file import LiveModel, write_model
-from raylab.live.export import is_wearers, require_causal, windows_fields
+from raylab.live.export import is_wearers, require_arrays, require_causal, windows_fields
 from raylab.models.build import build_model
 from raylab.models.network import PARTS
 from raylab.runs.folder import RunFolder
@@ -67,6 +67,7 @@ def train_general(
         )
     root = windows or str(provenance["windows"])
     trial = _entry(list(plan(study, indexes_of(study, root))), {"model": model, "technique": technique, **wanted})
+    require_arrays(trial.model.encoder)
     data = read_source(root, trial.windows)
     require_causal(data.index, trial.channels)
     context, stage = general_stage(trial, data)

@@ -18,6 +18,11 @@ class Declaration:
     name: str
     description: str
 
+    @property
+    def identity(self) -> str:
+        """What decides its weights beside the code that declares it, for the hash of stages; empty if there is nothing."""
+        return ""
+
     def build(self, *arguments: Any) -> Any:
         """An instance of the class that implements this declaration.
 
@@ -86,8 +91,8 @@ class ClassicalModel(Declaration):
 
 
 _CLASSES: dict[Declaration, type] = {}  # filled by `implements`, when the modules of the classes are imported
-# Name to the plugin that added the encoder, fusion or classical model, and the version of its code (``raylab.plugins``). It is part of the hash of
-# stages that train it (``ModelSpec.architecture``): nothing else tells that a plugin's code has changed, and with it the weights.
+# Name to the plugin that added the encoder, fusion or classical model, the version of its code (``raylab.plugins``) and its ``identity``. It is part
+# of the hash of stages that train it (``ModelSpec.architecture``): nothing else tells that a plugin's code has changed, and with it the weights.
 VERSIONS: dict[str, str] = {}
 
 

@@ -111,8 +111,11 @@ def _wandb(mode: str) -> Tracker:
 
     def write(name: str, summaries: Sequence[VariantSummary]) -> None:
         project = re.sub(r"[/\\#?%:]", "-", name)
+        quiet = wandb.Settings(silent=True)  # it prints 25 lines for each variant
         for summary in summaries:
-            with wandb.init(project=project, name=" / ".join(summary.parts), config=summary.parameters, mode=mode) as run:
+            with wandb.init(
+                project=project, name=" / ".join(summary.parts), config=summary.parameters, mode=mode, settings=quiet
+            ) as run:
                 run.log(summary.metrics)
 
     return write

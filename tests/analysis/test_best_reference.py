@@ -200,6 +200,15 @@ def test_the_own_model_as_the_best_and_no_gain_are_said() -> None:
     assert "" == beside_best_reference(pd.DataFrame([ROW]).iloc[:0])
 
 
+def test_of_many_techniques_the_best_is_told_and_the_others_are_counted() -> None:
+    """In the metric's direction; the table has their numbers."""
+    rows = [ROW | {"technique": name, "difference": d} for name, d in (("hybrid", -0.02), ("own", 0.01), ("lora", -0.04))]
+    text = beside_best_reference(pd.DataFrame([ROW, *rows]))
+    assert 1 == text.count("Against the best model") and "own of fcn gains" in text and "hybrid" not in text
+    assert "The other 3 do less well against it (3 worse): see the table" in text
+    assert "lora of fcn" in beside_best_reference(pd.DataFrame([ROW, *rows]).assign(metric="brier"))
+
+
 def test_a_tie_of_models_is_told() -> None:
     """A difference above that to the own model means that the chosen reference is below it: an artefact of the choice between tied models."""
     assert "the models are tied" in _sentence(own_difference=-0.01, difference=0.03)

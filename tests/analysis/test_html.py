@@ -243,3 +243,13 @@ def test_the_page_is_used_by_keyboard(browser: Any, run: Path) -> None:
     page.keyboard.press("ArrowDown")
     page.wait_for_function(f"{points} !== {before!r}")
     assert [] == messages
+
+
+@pytest.mark.parametrize(("cells", "brief"), [(12, False), (13, True)])
+def test_print_of_many_cells_leaves_out_what_is_descriptive(cells: int, brief: bool) -> None:
+    """It says so; on the screen nothing is left out."""
+    inner = Section("Class by class", text=("descriptive text",), descriptive=True)
+    sections = tuple(Section(f"cell {k}", sections=(inner,), keys={"dataset": str(k)}) for k in range(cells))
+    html = render(Page("t", "i", Answer("a"), (), (), sections))
+    assert cells == html.count("descriptive text")
+    assert brief == ('class="brief"' in html) == ('<p class="printed">' in html)
