@@ -26,7 +26,7 @@ def hash_record(record: Any, length: int = HEX_DIGITS) -> str:
     return hashlib.blake2b(_canonical(record).encode(), digest_size=32).hexdigest()[:length]
 
 
-def begun_hash(dtype: np.dtype[Any], shape: tuple[int, ...]) -> "hashlib._Hash":
+def begun_hash(dtype: np.dtype[Any], shape: tuple[int, ...]) -> hashlib.blake2b:
     """The hash of an array of this type and shape before its bytes: ``hash_array``, in steps."""
     return hashlib.blake2b(f"{dtype.str}{shape}".encode(), digest_size=32)
 
