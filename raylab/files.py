@@ -25,6 +25,7 @@ from raylab.errors import InvalidValueError
 from raylab.names import printable
 
 READERS = 16  # simultaneous requests to an object store
+ANSWER_S = 20.0  # that an object store may take for an answer: pyarrow gives up after 3 s, which a busy one needs for a page of a long listing
 
 
 @cache
@@ -38,7 +39,17 @@ def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
         system, path = fs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid as error:  # a scheme that pyarrow does not know
         raise InvalidValueError(f"{uri} is no path or URI that can be opened: {error}") from error
-    return system, str(path)
+    return _patient(system), str(path)
+
+
+def _patient(system: fs.FileSystem) -> fs.FileSystem:
+    """An S3 file system that waits ``ANSWER_S`` for an answer; any other as it is.
+
+    A URI cannot say so, so the file system is made again from its own options, as when it is pickled."""
+    if system.type_name != "s3":
+        return system
+    make, (options,) = system.__reduce__()
+    return make({**options, "request_timeout": ANSWER_S})
 
 
 def _path_problem(path: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from raylab.hashing import hash_array
+from raylab.hashing import HEX_DIGITS, begun_hash, hash_array
 from raylab.windows.dataset import WindowIndex
 
 Value = TypeVar("Value")
@@ -20,6 +20,7 @@ KEPT_ROWS = (
     2**22
 )  # of folds: each keeps about twice as many row numbers as the index has, so 64 MiB however large the cohort is
 KEPT_FEWEST, KEPT_MOST = 4, 32  # folds
+BLOCK_ROWS = 2**13  # of a hash that can be taken up again after each block
 
 
 class Latest(OrderedDict[Hashable, Any]):
@@ -32,12 +33,17 @@ class Latest(OrderedDict[Hashable, Any]):
     def get_or(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """The value of the key; computed if it is not kept. An error is not kept."""
         if key not in self:
-            self[key] = compute()
-            if len(self) > self.size:
-                self.popitem(last=False)
+            self.put(key, compute())
         self.move_to_end(key)
         value: Value = self[key]
         return value
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep a value; the one that was asked for the longest ago goes."""
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self.size:
+            self.popitem(last=False)
 
 
 def latest(index: WindowIndex, kind: str) -> Latest:
@@ -75,6 +81,40 @@ class Shared:
         """Hash of the ids of these windows; an array that was asked for before is known by being the same object."""
         digest = self._digests[id(rows)][1] if self.holds(rows) else ""
         if not digest:
-            digest = hash_array(index.window[rows])
+            digest = hash_windows(rows, index)
             self._digests[id(rows)] = rows, digest
         return digest
+
+
+class Blocks:
+    """Rows whose windows are hashed, and the state of the hash before each block of them."""
+
+    def __init__(self, rows: npt.NDArray[np.int64], states: list[Any]) -> None:
+        self.rows, self.states = rows, states
+
+    def states_for(self, rows: npt.NDArray[np.int64]) -> list[Any]:
+        """The states that are those of other rows as well, of as many: up to the first block in which the two differ."""
+        for number in range(1, len(self.states)):
+            block = slice((number - 1) * BLOCK_ROWS, number * BLOCK_ROWS)
+            if not np.array_equal(self.rows[block], rows[block]):
+                return self.states[:number]
+        return self.states[:]
+
+
+def hash_windows(rows: npt.NDArray[np.int64], index: WindowIndex) -> str:
+    """``hash_array`` of the ids of these windows.
+
+    Targets that are held out together have the windows of all others in common, and each one's own stand somewhere among them. So the hash of
+    many rows goes on from where the last one of as many begins to differ.
+    """
+    ids = index.window
+    if len(rows) <= BLOCK_ROWS:
+        return hash_array(ids[rows])
+    hashed = latest(index, "hashed windows")
+    states = hashed[len(rows)].states_for(rows) if len(rows) in hashed else [begun_hash(ids.dtype, rows.shape)]
+    digest = states[-1].copy()
+    for start in range((len(states) - 1) * BLOCK_ROWS, len(rows), BLOCK_ROWS):
+        digest.update(ids[rows[start : start + BLOCK_ROWS]].data)
+        states.append(digest.copy())
+    hashed.put(len(rows), Blocks(rows, states[:-1]))
+    return str(digest.hexdigest()[:HEX_DIGITS])

@@ -5,7 +5,6 @@ windows, which leaks participants and is named so in every table; ``Unlabelled``
 for windows that share samples.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -115,8 +114,16 @@ class EveryoneElseAndCalibration(Calibration):
 
     def choose(self, fold: Fold) -> StageSplit:
         base, own = by_people(fold, fold.others), self.windows(fold)
-        StageSplit(own, base.validation).check(fold)  # the others' are checked
+        if fold.index.position[fold.target] in fold.shared.get_or(
+            "people who validate", lambda: _people(fold, base.validation)
+        ):
+            StageSplit(own, base.validation).check(fold)  # the others' are checked
         return StageSplit(_with_rows(base.train, own), base.validation)
+
+
+def _people(fold: Fold, rows: RowIds) -> frozenset[int]:
+    """Positions of the people whose windows these are."""
+    return frozenset(np.unique(fold.index.participant_index[rows]).tolist())
 
 
 def _with_rows(rows: RowIds, more: RowIds) -> RowIds:
@@ -300,15 +307,18 @@ def within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
 
 
 def _within_people(fold: Fold, participants: tuple[str, ...]) -> StageSplit:
-    parts: list[RowIds] = [NO_ROWS]
-    for participant in participants:
-        rows = fold.windows_of([participant])
-        for label in np.unique(fold.y[rows]):
-            of_label = rows[fold.y[rows] == label]
-            # without the 1e-9 a rounding error of 0.2 * n would round up once too often
-            parts.append(of_label[len(of_label) - math.ceil(VALIDATION_SHARE * len(of_label) - 1e-9) :])
-    validation = np.sort(np.concatenate(parts))
-    rest = np.setdiff1d(fold.windows_of(participants), validation)
+    rows = fold.windows_of(participants)
+    # all people at once: the windows of each person and label, in time, and each one's place among them
+    order = np.lexsort((fold.y[rows], fold.index.participant_index[rows]))
+    cell = np.stack([fold.index.participant_index[rows], fold.y[rows]])[:, order]
+    begins = np.flatnonzero(np.concatenate([[True], (np.diff(cell) != 0).any(axis=0)])) if len(rows) else NO_ROWS
+    counts = np.diff(np.concatenate([begins, [len(rows)]]))
+    place = np.arange(len(rows)) - np.repeat(begins, counts)
+    # without the 1e-9 a rounding error of 0.2 * n would round up once too often
+    trained = counts - np.ceil(VALIDATION_SHARE * counts - 1e-9).astype(np.int64)
+    validates = np.zeros(len(rows), dtype=bool)
+    validates[order] = place >= np.repeat(trained, counts)
+    validation, rest = rows[validates], rows[~validates]
     train = np.setdiff1d(rest, fold.overlapping(rest, validation))
     if not len(train):
         raise FoldError(f"the windows of {', '.join(participants)} are too few to train and to validate on")

@@ -172,12 +172,21 @@ def cluster(fold: Fold, by: By, k: int | str) -> tuple[str, ...]:
         FoldError: if there are fewer different participants than clusters, or as ``vectors``.
     """
     others, target = vectors(fold, by)
-    clustering = fold.shared.get_or(
-        ("clusters", others.tobytes()), lambda: Clustering(others, fold.draws.integer("k-means") % 2**32)
-    )
-    labels, centres = clustering.k_means(clustering.k_by_silhouette(k) if isinstance(k, str) else k)
+
+    def clustered() -> Clustering:
+        return fold.shared.get_or(
+            ("clusters", others.tobytes()), lambda: Clustering(others, fold.draws.integer("k-means") % 2**32)
+        )
+
+    clustering = fold.own.get_or(("clusters", by), clustered)
+    number = clustering.k_by_silhouette(k) if isinstance(k, str) else k
+    labels, centres = clustering.k_means(number)
     nearest_centre = int(np.argmin(np.linalg.norm(centres - target, axis=1)))
-    return tuple(fold.others[i] for i in np.flatnonzero(labels == nearest_centre))
+
+    def people() -> tuple[str, ...]:
+        return tuple(fold.others[i] for i in np.flatnonzero(labels == nearest_centre))
+
+    return fold.shared.get_or(("people of a cluster", clustering, number, nearest_centre), people)
 
 
 class Clustering:
@@ -221,12 +230,41 @@ class Clustering:
             FoldError: if there are too few different points to choose.
         """
         if rule not in self._k:
-            from sklearn.metrics import silhouette_score
-
             possible = [k for k in SILHOUETTE_K if k <= min(self.n_distinct, len(self.points) - 1)]
             if not possible:
                 raise FoldError(f"{self.n_distinct} different people are too few to choose k by silhouette (2..5)")
-            scores = [float(silhouette_score(self.points, self.k_means(k)[0])) for k in possible]
+            scores = silhouettes(self.points, [self.k_means(k)[0] for k in possible])
             best = np.argmin(scores) if rule == "silhouette_smallest" else np.argmax(scores)
             self._k[rule] = possible[int(best)]
         return self._k[rule]
+
+
+def silhouettes(points: Vectors, clusterings: Sequence[npt.NDArray[np.int32]]) -> list[float]:
+    """The mean silhouette of each of several clusterings of the same points.
+
+    ``sklearn.metrics.silhouette_score`` with the same sums in the same order, but the distances, which take longest, are computed once for all.
+    """
+    from sklearn.metrics import pairwise_distances_chunked
+
+    sizes = [np.bincount(labels) for labels in clusterings]
+
+    def near(distances: Vectors, start: int) -> Vectors:
+        """(n, n_clusterings, 2) sum of the distances to the own cluster, and mean distance to the nearest other one, of n of the points."""
+        parts = []
+        for labels, size in zip(clusterings, sizes, strict=True):
+            sums = np.array([np.bincount(labels, weights=row, minlength=len(size)) for row in distances])
+            own = np.arange(len(distances)), labels[start : start + len(distances)]
+            within = sums[own]
+            sums[own] = np.inf
+            parts.append(np.stack([within, (sums / size).min(axis=1)], axis=1))
+        return np.stack(parts, axis=1)
+
+    near_and_far = np.concatenate(list(pairwise_distances_chunked(points, reduce_func=near)))
+    means = []
+    for k, (labels, size) in enumerate(zip(clusterings, sizes, strict=True)):
+        within, nearest_other = near_and_far[:, k].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            within = within / (size - 1)[labels]
+            values = (nearest_other - within) / np.maximum(within, nearest_other)
+        means.append(float(np.mean(np.nan_to_num(values))))  # not a number: a cluster of one point, whose silhouette is 0
+    return means

@@ -125,7 +125,8 @@ def _unknown_names(entry: DatasetEntry, index: WindowIndex) -> list[str]:
     problems += [f"{entry.windows}: {why}; name the channels to use with `channels:`" for why in differing.values()]
     if unknown := [name for name in entry.channels or [] if name not in available and name not in differing]:
         problems.append(f"{entry.windows} has no channel {', '.join(unknown)} (it has {', '.join(available)})")
-    if unknown := [name for name in entry.participants or [] if name not in index.tested]:
+    tested = set(index.tested)
+    if unknown := [name for name in entry.participants or [] if name not in tested]:
         problems.append(f"{entry.windows} has no participant {', '.join(unknown)}")
     return problems
 
@@ -139,7 +140,9 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
     if problems := problems or restriction_problems(entry, index):
         return None, problems
     index = restricted(index, entry.label, entry.border_minutes)
-    candidates = tuple(name for name in labelled_participants(index, entry.label) if name in index.tested)
+    tested = set(index.tested)
+    candidates = tuple(name for name in labelled_participants(index, entry.label) if name in tested)
+    wanted = set(entry.participants or candidates)
     if kind.groups > len(candidates):
         return None, [
             f"{entry.windows} has {len(candidates)} people with the label {entry.label}, too few for {kind.groups} groups"
@@ -149,7 +152,7 @@ def _check(study: Study, entry: DatasetEntry, index: WindowIndex) -> tuple[Check
         index=index,
         name=dataset_name(entry, index, kind),
         channels=tuple(entry.channels or index.card.signal_channels),
-        targets=tuple(name for name in candidates if name in (entry.participants or candidates)),
+        targets=tuple(name for name in candidates if name in wanted),
         candidates=candidates,
         kind=kind,
         source=study.source(entry),

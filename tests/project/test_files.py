@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from raylab.errors import InvalidValueError
-from raylab.files import Folder, join, within
+from raylab.files import ANSWER_S, Folder, join, within
 from raylab.record_store import RecordStore
 from raylab.runs.folder import TRIAL_COLUMNS
 from raylab.training.stage_store import TRAINING_COLUMNS
@@ -37,6 +37,16 @@ def test_a_sub_folder_of_a_uri_is_the_same_place(tmp_path: Path) -> None:
     outer.write("in side/x", b"1")
     assert b"1" == outer.sub("in side").read("x")
     assert b"1" == Folder(outer.sub("in side").uri).read("x")
+
+
+def test_a_busy_object_store_may_take_its_time() -> None:
+    """pyarrow's 3 s are too few for a page of a long listing; all else is as the URI says, and other file systems have no such option."""
+    busy = Folder("s3://bucket/run?scheme=http&region=x&endpoint_override=127.0.0.1:9").system
+    options = busy.__reduce__()[1][0]
+    assert ("127.0.0.1:9", "http", "x", True, ANSWER_S) == tuple(
+        options[name] for name in ("endpoint_override", "scheme", "region", "allow_delayed_open", "request_timeout")
+    )
+    assert Folder("file:///tmp").is_local
 
 
 def test_a_file_is_created_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from raylab.folds.fold import Fold, FoldError
-from raylab.techniques.similarity import cluster, nearest, unlabelled, vectors
+from raylab.techniques.similarity import cluster, nearest, silhouettes, unlabelled, vectors
 from raylab.windows.dataset import Windows
 
 AGES = {"P1": 20.0, "P2": 22.0, "P3": 24.0, "P4": 60.0, "P5": 62.0, "P6": 64.0}
@@ -130,3 +130,13 @@ def test_a_channel_that_the_model_does_not_see_does_not_decide() -> None:
     windows = cohort(age=AGES)
     assert 6 == Fold(windows.index, "stress", "P1", 0).statistics.shape[1]
     assert 3 == Fold(windows.index, "stress", "P1", 0, channels=("b",)).statistics.shape[1]
+
+
+@pytest.mark.parametrize("n", [5, 700])
+def test_silhouettes_of_several_clusterings_are_scikit_learns(n: int) -> None:
+    """To the bit, for points that lie on each other and clusters of one point too: which k wins is in the hashes."""
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 6, size=(n, 2)) / 5.0
+    clusterings = [np.concatenate([np.arange(k), rng.integers(0, k, n - k)]).astype(np.int32) for k in (2, 3, 4)]
+    clusterings.append((np.arange(n) == n - 1).astype(np.int32))
+    assert [float(silhouette_score(points, labels)) for labels in clusterings] == silhouettes(points, clusterings)

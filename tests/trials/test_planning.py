@@ -9,7 +9,8 @@ from builders.studies import study
 from builders.windows import make_windows, with_card, with_traits
 
 from raylab.folds import shared as shared_module
-from raylab.hashing import hash_record
+from raylab.folds.shared import hash_windows
+from raylab.hashing import hash_array, hash_record
 from raylab.runs import stored_plan as stored_plan_module
 from raylab.runs.folder import RunFolder, plan_table
 from raylab.runs.stored_plan import plan_identity, planned_trials
@@ -72,6 +73,17 @@ def test_last_bits_of_a_processor_change_no_plan(monkeypatch: pytest.MonkeyPatch
     there = planned(alternating(7), techniques=techniques)
     assert any(trial.labels["technique"] == "similarity_weighting" and not trial.problem for trial in here)
     assert [trial.key for trial in here] == [trial.key for trial in there]
+
+
+def test_hashes_that_go_on_from_others_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some rows of one person among those of all others, wherever they stand and whichever rows were hashed before."""
+    monkeypatch.setattr(shared_module, "BLOCK_ROWS", 8)
+    index, rng = alternating(7).index, np.random.default_rng(0)
+    others = np.flatnonzero(index.participant_index != 3)
+    for _ in range(40):
+        own = rng.choice(np.flatnonzero(index.participant_index == 3), rng.choice([2, 3, 8]), replace=False)
+        rows = np.insert(others, rng.choice([0, len(others), *rng.integers(0, len(others), 3)]), own)
+        assert hash_array(index.window[rows]) == hash_windows(rows, index)
 
 
 def test_windows_are_hashed_once_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
