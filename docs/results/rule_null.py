@@ -3,8 +3,8 @@
     python docs/results/rule_null.py
 
 Simulated: every statistic's AUROC is 0.5 plus noise that is independent between 30 people, and the rule takes for each of them the statistic and the
-sign that the others' mean is furthest with. Differences are tested as models are compared (t, variance times 2.03). For some numbers of statistics this
-prints the share of p below 0.05, and the SD of the rule's mean over what it would be if its folds were independent.
+sign that the others' mean is furthest with. Differences are tested as models are compared (t, variance times 2.03). For some numbers of statistics
+this prints the share of p below 0.05, and the SD of the rule's mean over what it would be if its folds were independent.
 """
 
 import numpy as np
