@@ -33,7 +33,7 @@ from analysis.scores.scored_windows import ScoredWindows, scored_windows
 
 NAMES = [*VARIANT, *FOLD]
 SCORED = [*NAMES, "scoring", "against"]
-AGAINST_MODELS = [*NAMES, "reference", "score", "reference_score"]
+AGAINST_MODELS = [*NAMES, "reference", "score", "reference_score", "auroc", "reference_auroc"]
 
 Scoring = Literal["paired", "published"]
 
@@ -199,7 +199,7 @@ def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
 
     Returns:
         columns ``AGAINST_MODELS``; one row per trial of a technique that ended well and model (``reference``) that has a trial beside it, models
-        in the plan's order. ``score`` and ``reference_score`` are missing if the metric is not defined on these windows.
+        in the plan's order. ``score`` and ``reference_score``, and the AUROC of both, are missing if the metric is not defined on these windows.
     """
     trials = frames.trials
     if trials.empty or not trials["status"].eq("ok").any():
@@ -218,12 +218,12 @@ def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
     common = of_technique[windows.trial]
     for model, partner in partners.items():
         common &= (partner[windows.trial] < 0) | (rows[model] >= 0)
-    own = windows.take(np.flatnonzero(common)).scores(len(trials), cuts)[metric]
+    own = windows.take(np.flatnonzero(common)).scores(len(trials), cuts)
     parts = []
     for model, partner in partners.items():
         shared = np.flatnonzero(common & (rows[model] >= 0))
         same_windows = replace(windows.take(rows[model][shared]), trial=windows.trial[shared])
-        reference = same_windows.scores(len(trials), np.where(partner >= 0, cuts[partner], np.nan))[metric]
-        part = trials[NAMES].assign(reference=model, score=own, reference_score=reference)
-        parts.append(part[partner >= 0])
+        beside = same_windows.scores(len(trials), np.where(partner >= 0, cuts[partner], np.nan))
+        part = trials[NAMES].assign(reference=model, score=own[metric], reference_score=beside[metric])
+        parts.append(part.assign(auroc=own["auroc"], reference_auroc=beside["auroc"])[partner >= 0])
     return pd.concat(parts, ignore_index=True)[AGAINST_MODELS]

@@ -19,7 +19,7 @@ from analysis.scores.keys import REFERENCE_TECHNIQUE
 from analysis.scores.paired_scores import gain_sign, paired_scores, refuse_unknown_metric, seed_sd
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scores import score_against_models, score_common
-from analysis.statistics.comparison import adjust_family, paired_statistics
+from analysis.statistics.comparison import adjust_family, paired_statistics, tell_apart
 from analysis.statistics.dependence import BOUND, retrained_bound
 from analysis.statistics.variant_choice import choice_inflation, leave_one_out_choice
 from analysis.statistics.variant_selection import TECHNIQUE_KEY, chosen_variants, count_choices
@@ -27,10 +27,11 @@ from analysis.statistics.variant_selection import TECHNIQUE_KEY, chosen_variants
 COLUMNS = [
     *TECHNIQUE_KEY, "metric", "n_participants", "n_missing", "n_seeds", "mean", "sd", "seed_sd", "references", "reference_mean",
     "own_difference", "difference", "ci_low", "ci_high", "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided",
-    "inflation", "inflation_source", "choice_inflation", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
+    "inflation", "inflation_source", "choice_inflation", "p_above_chance", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
 ]  # fmt: skip
 MODEL_KEY = ["dataset", "label"]
 SIDES = ["score", "reference_score"]
+AUROCS = ["auroc", "reference_auroc"]
 
 
 def best_models(tables: RunTables, metric: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -89,7 +90,7 @@ def _row(pairs: pd.DataFrame, beside: pd.DataFrame, models: Mapping[str, str], m
     people, sign = both["participant"], gain_sign(metric)
     chosen = both[both["variant"].eq(people.map(variants)) & both["reference"].eq(people.map(models))]
     by_person = chosen.groupby("participant", observed=True)
-    means = by_person[SIDES].mean()
+    means = by_person[[*SIDES, *AUROCS]].mean()
     d = (means["score"] - means["reference_score"]).to_numpy(dtype=np.float64)
     own = pairs[pairs["variant"].eq(pairs["participant"].astype(str).map(variants))]
     row: dict[str, Any] = {
@@ -108,7 +109,8 @@ def _row(pairs: pd.DataFrame, beside: pd.DataFrame, models: Mapping[str, str], m
     over_seeds = both.groupby(["variant", "participant", "reference"], observed=True)[SIDES].mean().reset_index()
     factor = _choice_factor(over_seeds, variants, models, sign)
     statistics = paired_statistics(d, (retrained_bound(len(d)) * factor, BOUND))
-    return row | statistics | {"choice_inflation": factor, "test": f"{statistics['test']} and for the choice"}
+    statistics |= {"choice_inflation": factor, "test": f"{statistics['test']} and for the choice"}
+    return row | tell_apart(statistics, list(means[AUROCS].to_numpy(dtype=np.float64).T))
 
 
 def _families(

@@ -15,11 +15,12 @@ from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, VARIANT, is_bound
 from analysis.scores.paired_scores import gain_sign, paired_scores, refuse_unknown_metric, seed_sd
 from analysis.statistics import columns
-from analysis.statistics.dependence import BOUND, retrained_bound
+from analysis.statistics.dependence import BOUND, p_above_chance, retrained_bound
 from analysis.statistics.outcome import BETTER, WORSE, outcome_of
 from analysis.statistics.paired_tests import holm, mean_test
 
 TEST = "t of the mean difference, variance inflated for shared training"
+EITHER_ABOVE = "p not below that of either model being above chance"
 Inflation = tuple[float, str]  # and its source
 
 
@@ -39,6 +40,26 @@ def paired_statistics(d: Floats, inflation: Inflation) -> dict[str, Any]:
     return statistics | {
         "detectable": test.detectable, "inflation": inflation[0], "inflation_source": inflation[1], "test": TEST,
     }  # fmt: skip
+
+
+def tell_apart(statistics: dict[str, Any], aurocs: Sequence[Floats]) -> dict[str, Any]:
+    """The statistics of two models' difference, of which at least one has to be above chance: two that are not are not told apart.
+
+    A model that knows nothing can differ from another one that knows nothing. Where nothing is to be learned, what each fold learns by luck
+    depends on the same few people, so the mean of a model that chooses (the rule: a statistic and its sign) varies more than the bound for
+    retrained models allows, the more the more it chooses from (docs/decisions/0019-verdict.md, "Two models at chance"). So p is the larger of two:
+    that of the difference, and that of either model being above chance (Bonferroni over both sides), which is a test of both claims together
+    (Berger, Technometrics 24, 1982). Surely learned signal makes the second one 0. The interval stays that of the difference.
+
+    Args:
+        statistics: as ``paired_statistics`` gives them.
+        aurocs: of each side (n_participants,); a side without any says nothing of chance, and p stays.
+    """
+    found = [p for side in aurocs if not np.isnan(p := p_above_chance(side))]
+    if len(found) < len(aurocs):
+        return statistics | {"p_above_chance": np.nan}
+    p = min(1.0, len(found) * min(found))
+    return statistics | {"p": max(statistics["p"], p), "p_above_chance": p, "test": f"{statistics['test']}; {EITHER_ABOVE}"}
 
 
 def adjust_family(

@@ -51,13 +51,18 @@ def inflation_of(simulated: float, bound: float, above_chance: bool) -> tuple[fl
     return float(np.clip(max(simulated, bound), FLOOR, CEILING)), SIMULATED_OR_BOUND
 
 
-def above_chance(aurocs: Floats) -> bool:
-    """Whether the mean AUROC of the reference technique (n_participants,) is above 0.5: one-sided 5%, with the retrained bound."""
+def p_above_chance(aurocs: Floats) -> float:
+    """One-sided p that the mean AUROC (n_participants,) of a model is above 0.5, with the retrained bound; NaN without scores."""
     x = aurocs[~np.isnan(aurocs)]
     if len(x) < 2 or np.ptp(x) == 0:
-        return bool(len(x) and x[0] > 0.5)
+        return float("nan") if not len(x) else float(x[0] <= 0.5)
     error = x.std(ddof=1) * np.sqrt(retrained_bound(len(x)) / len(x))
-    return bool((x.mean() - 0.5) / error > stats.t.ppf(1 - ALPHA, len(x) - 1))
+    return float(stats.t.sf((x.mean() - 0.5) / error, len(x) - 1))
+
+
+def above_chance(aurocs: Floats) -> bool:
+    """Whether the mean AUROC of the reference technique (n_participants,) is above 0.5: one-sided 5%, with the retrained bound."""
+    return p_above_chance(aurocs) < ALPHA
 
 
 def _members(bitmaps: Any, n_participants: int) -> tuple[Bools, ...]:

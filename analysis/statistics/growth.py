@@ -16,14 +16,14 @@ from analysis.scores.chance_levels import CHANCE_LEVELS
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, is_bound
 from analysis.scores.paired_scores import paired_scores
 from analysis.scores.run_folder import RunTables
-from analysis.statistics.comparison import adjust_family, paired_statistics
+from analysis.statistics.comparison import adjust_family, paired_statistics, tell_apart
 from analysis.statistics.dependence import BOUND, retrained_bound
 from analysis.statistics.variant_selection import chosen_variants
 
 COLUMNS = [
     *CELL, "technique", "metric", "smallest", "largest", "n_participants", "n_missing", "reference_mean", "mean", "difference", "ci_low", "ci_high",
-    "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided", "inflation", "inflation_source", "slope", "p", "p_adjusted",
-    "detectable", "outcome", "test", "family", "family_size",
+    "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided", "inflation", "inflation_source", "slope", "p_above_chance",
+    "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
 ]  # fmt: skip
 
 
@@ -62,11 +62,15 @@ def _row(part: pd.DataFrame, variants: dict[str, str], metric: str) -> dict[str,
         part: its scores, with ``people``; each on its own windows.
     """
     used = part[part["variant"].astype(str).eq(part["participant"].astype(str).map(variants))]
-    wide = used.pivot_table(index=["participant", "seed"], columns="people", values=metric, observed=True)
+    wide, aurocs = (
+        used.pivot_table(index=["participant", "seed"], columns="people", values=name, observed=True)
+        for name in (metric, "auroc")
+    )
     smallest, largest = wide.columns.min(), wide.columns.max()
     both = wide.dropna(subset=[smallest, largest])
     means = both.groupby(level="participant", observed=True).mean()
     d = (means[largest] - means[smallest]).to_numpy(dtype=np.float64)
+    of_ranks = aurocs.reindex(index=both.index, columns=[largest, smallest]).groupby(level="participant", observed=True).mean()
     complete = means.dropna(axis=1)  # a number that somebody lacks would tilt that person's line
     slopes = np.polyfit(np.log2(complete.columns.to_numpy(dtype=np.float64)), complete.to_numpy().T, 1)[0] if len(d) else []
     return {
@@ -77,7 +81,7 @@ def _row(part: pd.DataFrame, variants: dict[str, str], metric: str) -> dict[str,
         "reference_mean": means[smallest].mean(),
         "mean": means[largest].mean(),
         "slope": float(np.mean(slopes)) if len(d) else np.nan,
-        **paired_statistics(d, (retrained_bound(len(d)), BOUND)),
+        **tell_apart(paired_statistics(d, (retrained_bound(len(d)), BOUND)), list(of_ranks.to_numpy(dtype=np.float64).T)),
     }
 
 

@@ -17,7 +17,7 @@ from analysis.scores.keys import REFERENCE_TECHNIQUE
 from analysis.scores.paired_scores import seed_sd
 from analysis.scores.run_folder import RunTables
 from analysis.scores.scores import score_common
-from analysis.statistics.comparison import adjust_family, paired_statistics
+from analysis.statistics.comparison import adjust_family, paired_statistics, tell_apart
 from analysis.statistics.dependence import BOUND, retrained_bound
 
 MODELS, DATASETS = "model", "dataset"
@@ -25,7 +25,7 @@ ALL_PAIRS = "all pairs"
 COLUMNS = [
     "by", "dataset", "label", "model", "compared", "reference", "metric", "n_participants", "n_missing", "n_seeds", "mean", "sd", "seed_sd",
     "reference_mean", "difference", "ci_low", "ci_high", "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided", "inflation",
-    "inflation_source", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
+    "inflation_source", "p_above_chance", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
 ]  # fmt: skip
 
 
@@ -38,11 +38,13 @@ def _pairs(names: list[str], reference: str) -> list[tuple[str, str]]:
 
 def _row(scores: pd.DataFrame, compared: str, reference: str, axis: str, metric: str) -> dict[str, Any]:
     """One comparison, over the participants and seeds that both sides have."""
-    wide = scores.pivot_table(index=["participant", "seed"], columns=axis, values=metric, observed=True)
-    both = wide.reindex(columns=[compared, reference]).dropna()  # a side without any score has no column
+    index, sides = ["participant", "seed"], [compared, reference]
+    wide, aurocs = (scores.pivot_table(index=index, columns=axis, values=name, observed=True) for name in (metric, "auroc"))
+    both = wide.reindex(columns=sides).dropna()  # a side without any score has no column
     people = both.groupby(level="participant", observed=True)
     means, n_all = people.mean(), wide.index.get_level_values("participant").nunique()
     d = (means[compared] - means[reference]).to_numpy(dtype=np.float64)
+    of_ranks = aurocs.reindex(index=both.index, columns=sides).groupby(level="participant", observed=True).mean()
     return {
         "compared": compared,
         "reference": reference,
@@ -53,7 +55,7 @@ def _row(scores: pd.DataFrame, compared: str, reference: str, axis: str, metric:
         "sd": means[compared].std(ddof=1),
         "seed_sd": seed_sd(people[compared].var(ddof=1)),
         "reference_mean": means[reference].mean(),
-        **paired_statistics(d, (retrained_bound(len(d)), BOUND)),
+        **tell_apart(paired_statistics(d, (retrained_bound(len(d)), BOUND)), list(of_ranks.to_numpy(dtype=np.float64).T)),
     }
 
 
