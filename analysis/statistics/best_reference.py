@@ -27,7 +27,8 @@ from analysis.statistics.variant_selection import TECHNIQUE_KEY, chosen_variants
 COLUMNS = [
     *TECHNIQUE_KEY, "metric", "n_participants", "n_missing", "n_seeds", "mean", "sd", "seed_sd", "references", "reference_mean",
     "own_difference", "difference", "ci_low", "ci_high", "inner_low", "inner_high", "effect_size", "gainers", "losers", "lopsided",
-    "inflation", "inflation_source", "choice_inflation", "p_above_chance", "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
+    "inflation", "inflation_source", "choice_inflation", "p_above_chance",
+    "p", "p_adjusted", "detectable", "outcome", "test", "family", "family_size",
 ]  # fmt: skip
 MODEL_KEY = ["dataset", "label"]
 SIDES = ["score", "reference_score"]
