@@ -27,7 +27,7 @@ from raylab.trials.study import Study, parse_study
 
 import psutil  # isort: skip  # Ray carries it
 
-N_PARTICIPANTS, STACK, NODES = 5, 8, 3
+N_PARTICIPANTS, NODES = 5, 3
 SETTLED = 50  # trials of a driver after which its memory is looked at
 DRIVER = """
 import sys
@@ -38,7 +38,7 @@ start(read_study(Path(sys.argv[1])), sys.argv[2], sys.argv[3], address=sys.argv[
 """
 
 
-def study_of(trials: int) -> Study:
+def study_of(trials: int, stack: int = 8) -> Study:
     """A study of at least this many trials: as many seeds as needed."""
     content = {
         "name": "killed",
@@ -47,7 +47,7 @@ def study_of(trials: int) -> Study:
         "techniques": ["non_personalized"],
         "protocol": {"epochs": 1, "batch_size": 32, "numerics": "stacked"},
         "seeds": list(range(-(-trials // N_PARTICIPANTS))),
-        "resources": {"cpu": 1, "gpu": 0.5, "stack": STACK},
+        "resources": {"cpu": 1, "gpu": 0.5, "stack": stack},
     }
     return parse_study(content, "killed")
 
@@ -117,9 +117,10 @@ def account(study: Study, root: Path, run: Path) -> dict[str, Any]:
 def main(
     out: Annotated[Path, typer.Option(help="an empty folder for the windows and the run")],
     trials: Annotated[int, typer.Option(help="how many", min=3 * SETTLED)] = 2000,
+    stack: Annotated[int, typer.Option(help="folds of a stack", min=1)] = 8,
 ) -> None:
     """Run it, and print a line for each driver and one for the account."""
-    root, run, study = out / "windows", out / "run", study_of(trials)
+    root, run, study = out / "windows", out / "run", study_of(trials, stack)
     request = PrepareRequest("simulated", ".", str(root / "simulated"), options={"participants": N_PARTICIPANTS, "minutes": 3})
     prepare(request, say=lambda line: None, where="local")
     file = out / "study.yaml"
