@@ -7,11 +7,14 @@ equal hashes still mean equal bits, whoever trains them and whenever. Stages tha
 have alone.
 """
 
+import base64
+import json
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from raylab.hashing import hash_record
 from raylab.models.network import ModelSpec
@@ -204,20 +207,32 @@ class Unit:
         """Plain values for Tune; the inverse of ``from_config``."""
         if not self.company:
             return {"trial": self.trials[0].as_config()}
-        return {"stack": {"run": [trial.key for trial in self.trials], "trials": [trial.as_config() for trial in self.company]}}
+        packed = _packed([trial.as_config() for trial in self.company])
+        return {"stack": {"unit": self.key, "run": [trial.key for trial in self.trials], "trials": packed}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Unit":
         """The unit from the values that ``as_config`` gave."""
-        trials = tuple(Trial.from_config(trial) for trial in configs_of(config))
-        return cls(trials, tuple(Trial.from_config(trial) for trial in config.get("stack", {}).get("trials", ())))
+        if not is_stack(config):
+            return cls((Trial.from_config(config["trial"]),))
+        company = tuple(Trial.from_config(trial) for trial in _unpacked(config["stack"]["trials"]))
+        return cls(tuple(trial for trial in company if trial.key in config["stack"]["run"]), company)
+
+
+def _packed(configs: list[dict[str, Any]]) -> str:
+    """A stack's trials as compressed JSON: Tune keeps about five copies of a config for as long as a run lasts (docs/results/scale.md)."""
+    return base64.b85encode(zlib.compress(json.dumps(configs).encode(), 9)).decode()
+
+
+def _unpacked(packed: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", json.loads(zlib.decompress(base64.b85decode(packed))))
 
 
 def configs_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The configs of the trials that a unit's config runs."""
     if "trial" in config:
         return [config["trial"]]
-    return [trial for trial in config["stack"]["trials"] if trial["key"] in config["stack"]["run"]]
+    return [trial for trial in _unpacked(config["stack"]["trials"]) if trial["key"] in config["stack"]["run"]]
 
 
 def is_stack(config: dict[str, Any]) -> bool:
@@ -227,8 +242,7 @@ def is_stack(config: dict[str, Any]) -> bool:
 
 def unit_key(config: dict[str, Any]) -> str:
     """``Unit.key`` from a unit's config."""
-    trial = configs_of(config)[0]
-    return str(trial.get("unit") or trial["key"])
+    return str(config["stack"]["unit"] if is_stack(config) else config["trial"].get("unit") or config["trial"]["key"])
 
 
 def units_of(plan: Sequence[Trial], pending: Sequence[Trial]) -> list[Unit]:

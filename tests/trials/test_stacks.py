@@ -1,5 +1,6 @@
 """Which stages share a stack, and that a stack of trials gives what its plan says however it is run."""
 
+import json
 import random
 import shutil
 import time
@@ -15,7 +16,7 @@ from raylab.runs.folder import RunFolder
 from raylab.runs.run import indexes_of, start
 from raylab.training import stacked as loop
 from raylab.trials.plan import plan, stages_of
-from raylab.trials.stacks import Unit, units_of
+from raylab.trials.stacks import Unit, unit_key, units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
 
@@ -57,6 +58,15 @@ def test_a_composition_is_part_of_a_stages_hash(cohort: Path) -> None:
     assert not sets[0] & sets[1]
     assert not sets[1] & sets[2]
     assert [trial.stages for trial in one] == [trial.stages for trial in alone]
+
+
+def test_a_large_stack_has_a_small_config(cohort: Path) -> None:
+    """Tune keeps several copies of each config for as long as a run lasts: the trials of a stack are packed."""
+    trials = planned(stacked(seeds=list(range(4)), resources={"stack": 20}), cohort)
+    unit = max(units_of(trials, trials), key=lambda unit: len(unit.company))
+    alone = json.dumps([trial.as_config() for trial in unit.company])
+    assert 20 == len(unit.company) and len(json.dumps(unit.as_config())) < len(alone) / 4
+    assert unit == Unit.from_config(json.loads(json.dumps(unit.as_config()))) and unit.key == unit_key(unit.as_config())
 
 
 def test_what_cannot_be_stacked_keeps_its_hash(cohort: Path) -> None:
