@@ -90,13 +90,14 @@ def techniques_table(report: Path) -> list[str]:
 def publish_scores(report: Path, file: Path) -> None:
     """Write what the techniques' table is computed from: each trial's score and, as ``NAME.inflations.csv`` beside it, the variants' inflation.
 
-    ``analysis.compare(scores, metric, inflations)`` makes the table's numbers of the two files; scores have six decimals.
+    ``analysis.compare(scores, metric, inflations)`` makes the table's numbers of the two files; scores are not rounded,
+    since a rounded one may turn a difference of 0 into a gain.
     """
     scores = pd.read_csv(report / "scores.csv", keep_default_na=False, na_values=[""], low_memory=False)
     metric = str(pd.read_csv(report / "comparison.csv")["metric"].iloc[0])
     kept = scores.loc[~scores["technique"].isin(CHANCE_LEVELS), [*CELL, "participant", "seed", "against", metric]]
     file.parent.mkdir(parents=True, exist_ok=True)
-    kept.round({metric: 6}).to_csv(file, index=False, lineterminator="\n")
+    kept.to_csv(file, index=False, lineterminator="\n")
     inflations = pd.read_csv(report / "inflation.csv", keep_default_na=False)
     inflations.to_csv(file.with_suffix(".inflations.csv"), index=False, lineterminator="\n")
 
