@@ -1,10 +1,13 @@
 """Two more growth laws: opening the windows of a cohort, and what a trial takes beside its training (processor, memory, bytes)."""
 
+import gc
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.memory import status_mib, write_small_windows
+from benchmarks.scale.memory import status_kib, write_small_windows
+from benchmarks.scale.processes import watched
 from raylab.files import Folder
 from raylab.runs.cluster import Executor
 from raylab.runs.prepare import PrepareRequest, prepare
@@ -49,8 +52,9 @@ def _study(seeds: int, keep: str, techniques: list[Any]) -> Study:
 def trials(out: Path, seeds: int, keep: str, executor: Executor) -> dict[str, Any]:
     """Run 2 trials (a base and a calibration of it) for each of 4 people and each seed: a training is one epoch of the smallest network.
 
-    With ``local`` the process is the driver and the worker: what it adds in memory is that of both. With ``ray`` it is the driver alone. The first
-    run, of one seed, is not counted: imports, the windows, Ray.
+    With ``local`` the process is the driver and the worker: what it adds in memory is that of both. With ``ray`` it is the driver alone, and the
+    workers and Ray's own processes are told beside it (``benchmarks.scale.processes``). The first run, of one seed, is not counted: imports, the
+    windows, Ray.
     """
     prepare(
         PrepareRequest("simulated", ".", str(out / "simulated"), options={"participants": PEOPLE, "minutes": 3}),
@@ -59,15 +63,19 @@ def trials(out: Path, seeds: int, keep: str, executor: Executor) -> dict[str, An
     )
     techniques = ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.3}]
     start(_study(1, keep, techniques), str(out), str(out / "warm"), executor, log=lambda line: None)
-    before, began = status_mib("RssAnon"), time.process_time()
-    summary = start(_study(seeds, keep, techniques), str(out), str(out / "run"), executor, log=lambda line: None)
-    spent, after = time.process_time() - began, status_mib("RssAnon")
+    with watched() if executor == "ray" else nullcontext({}) as others:
+        gc.collect()
+        before, began, at = status_kib("RssAnon"), time.process_time(), time.monotonic()
+        summary = start(_study(seeds, keep, techniques), str(out), str(out / "run"), executor, log=lambda line: None)
+        spent, wall = time.process_time() - began, time.monotonic() - at
+        gc.collect()
+        added = status_kib("RssAnon") - before
     count, run = sum(summary.statuses.values()), Folder(out / "run")
     assert summary.statuses == {"ok": 2 * PEOPLE * seeds}
     sizes = {name: run.size(name) for name in FOLDERS}
     return {
-        "trials": count, "keep": keep, "executor": executor, "cpu_ms_a_trial": round(1000 * spent / count, 1),
-        "of_which_training_ms": round(1000 * summary.trainings_cpu_s / count, 1) if executor == "local" else None,
-        "added_mib": after - before, "kib_a_trial": round(1024 * (after - before) / count, 1),
+        "trials": count, "keep": keep, "executor": executor, "wall_s": round(wall, 1), "cpu_s": round(spent, 2),
+        "cpu_ms_a_trial": round(1000 * spent / count, 1), "training_ms": round(1000 * summary.trainings_cpu_s / count, 1), **others,
+        "added_mib": round(added / 1024, 1), "kib_a_trial": round(added / count, 1),
         "bytes_a_trial": {name: round(size / count) for name, size in sizes.items()}, "bytes_all": round(sum(sizes.values()) / count),
     }  # fmt: skip
