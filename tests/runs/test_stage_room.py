@@ -36,7 +36,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(quota: int | None = None, **changes: Any) -> Study:
     resources = {} if quota is None else {"stage_store": f"{quota} B"}
+    targets = [f"P{number}" for number in range(TARGETS)]
     content: dict[str, Any] = {
+        "datasets": [{"windows": "made", "label": "stress", "participants": targets}],
         "techniques": TECHNIQUES,
         "keep": "bases",
         "protocol": {"epochs": 1, "batch_size": 16},
