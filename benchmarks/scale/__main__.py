@@ -104,9 +104,10 @@ def trials(
 def driver(
     out: Annotated[Path, typer.Option(help="an empty folder")],
     trials: Annotated[int, typer.Option(help="trials that end one after the other")] = 1000,
+    traced: Annotated[bool, typer.Option("--traced", help="memory of living objects alone; no times")] = False,
 ) -> None:
     """Processor time and memory that raylab's own code costs the driver a trial, without Ray."""
-    typer.echo(json.dumps(of_driver.measure(out, trials)))
+    typer.echo(json.dumps(of_driver.measure(out, trials, traced)))
 
 
 @app.command()

@@ -5,12 +5,15 @@ Tune's events are made here, as it would call them: a trial starts, reports each
 
 import gc
 import time
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pyarrow as pa
 
 from benchmarks.scale.cohort import cohort_index
 from benchmarks.scale.memory import status_kib
@@ -118,10 +121,17 @@ class _Driver:
             self.logs.log_trial_end(trial)
 
 
-def measure(out: Path, count: int) -> dict[str, Any]:
+def _kib(traced: bool) -> float:
+    return (tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes()) / 1024 if traced else status_kib("RssAnon")
+
+
+def measure(out: Path, count: int, traced: bool = False) -> dict[str, Any]:
     """So many trials, one after the other; processor milliseconds a trial by part, and memory that they add to the driver.
 
     ``all_ms``: of the whole process, threads that write files among it. A first tenth of the trials is not counted.
+
+    Args:
+        traced: count the bytes of living objects, Arrow's among them, instead of the process's pages; the times are then of no use.
     """
     run, trials = RunFolder(str(out / "run")), _trials(count)
     with Lease(run.folder) as lease, run.compaction(alone=True) as add:
@@ -130,12 +140,15 @@ def measure(out: Path, count: int) -> dict[str, Any]:
             driver.run(number)
         driver.costs.ms.clear()
         gc.collect()
-        before, began = status_kib("RssAnon"), time.process_time()
+        if traced:
+            tracemalloc.start()
+        before, began = _kib(traced), time.process_time()
         for number in range(warm, len(trials)):
             driver.run(number)
         spent = 1000 * (time.process_time() - began)
         gc.collect()
-        added = status_kib("RssAnon") - before
+        added = _kib(traced) - before
+        tracemalloc.stop()
     counted = len(trials) - warm
     by_part = {f"{part}_ms": round(ms / counted, 3) for part, ms in driver.costs.ms.items()}
     return {"trials": len(trials), **by_part, "all_ms": round(spent / counted, 3), "kib_a_trial": round(added / counted, 2)}

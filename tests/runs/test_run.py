@@ -242,15 +242,15 @@ def test_a_unit_is_told_what_nobody_has() -> None:
 
 
 def _room(tmp_path: Path, units: list[Unit], quota: int) -> StageRoom:
-    """Room for so many stages of one byte."""
+    """Room for so many stages of one byte; those whose names begin with ``leaf`` are never stored."""
     sizes = {stage: 1 for unit in units for stage in unit.stages}
-    claim = Claim(units, frozenset(), frozenset({"leaf"}), frozenset(), sizes, removes=True)
+    claim = Claim(units, frozenset(), frozenset(name for name in sizes if "leaf" in name), frozenset(), sizes, removes=True)
     return StageRoom(RunFolder(str(tmp_path)).store, quota, {}, claim, quiet)
 
 
 def test_a_unit_waits_for_room(tmp_path: Path) -> None:
     """With room for one base the second waits for the end of the first one's trials, what needs no room goes first, and the first base goes then."""
-    units = _units(("a",), ("a", "leaf"), ("b",), ("b", "leaf"), ("leaf",))
+    units = _units(("a",), ("a", "leaf1"), ("b",), ("b", "leaf3"), ("leaf4",))
     room = _room(tmp_path, units, 1)
     searcher = StageScheduler(units, set(), room=room)
     config = searcher.suggest("p")
