@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def trials(out: Path, seeds: int, keep: str, executor: Executor, doublings: int 
 
 def _run(out: Path, name: str, seeds: int, keep: str, executor: Executor) -> dict[str, Any]:
     techniques = ["non_personalized", {"name": "fine_tuning", "layers": "all", "budget": 0.3}]
-    with watched() if executor == "ray" else nullcontext({}) as others:
+    watch: AbstractContextManager[dict[str, Any]] = watched() if executor == "ray" else nullcontext({})
+    with watch as others:
         gc.collect()
         before, began, at = status_kib("RssAnon"), time.process_time(), time.monotonic()
         summary = start(_study(seeds, keep, techniques), str(out), str(out / name), executor, log=lambda line: None)
