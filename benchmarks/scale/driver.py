@@ -82,7 +82,7 @@ class _Costs:
         self.ms[part] += 1000 * (time.thread_time() - began)
 
 
-class _Driver:
+class _DriverParts:
     """The parts of a driver that see every trial."""
 
     def __init__(self, run: RunFolder, trials: list[Trial], add: Any, lease: Lease) -> None:
@@ -135,7 +135,7 @@ def measure(out: Path, count: int, traced: bool = False) -> dict[str, Any]:
     """
     run, trials = RunFolder(str(out / "run")), _trials(count)
     with Lease(run.folder) as lease, run.compaction(alone=True) as add:
-        driver, warm = _Driver(run, trials, add, lease), count // 10
+        driver, warm = _DriverParts(run, trials, add, lease), count // 10
         for number in range(warm):
             driver.run(number)
         driver.costs.ms.clear()
