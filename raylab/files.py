@@ -134,6 +134,11 @@ class Folder:
             if info.type == fs.FileType.File and info.base_name.endswith(suffix)
         }
 
+    def file_size(self, name: str) -> int:
+        """Bytes of a file; 0 if there is none."""
+        info = self.system.get_file_info(self.at(name))
+        return int(info.size) if info.type == fs.FileType.File else 0
+
     def size(self, folder: str) -> int:
         """Bytes of all files in a sub-folder and below."""
         infos = self.system.get_file_info(fs.FileSelector(self.at(folder), allow_not_found=True, recursive=True))

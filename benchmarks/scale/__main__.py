@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.scale import driver as of_driver
 from benchmarks.scale import laws
 from benchmarks.scale import memory as of_memory
 from benchmarks.scale.figures import write as draw_laws
@@ -89,10 +90,24 @@ def trials(
     out: Annotated[Path, typer.Option(help="an empty folder")],
     seeds: Annotated[int, typer.Option(help="8 trials each")] = 4,
     keep: Annotated[str, typer.Option(help="all, bases or none")] = "bases",
-    executor: Annotated[str, typer.Option(help="local: driver and worker in one; ray: the driver alone")] = "local",
+    executor: Annotated[
+        str, typer.Option(help="local: driver and worker in one; ray: the driver alone, workers beside it")
+    ] = "local",
+    doublings: Annotated[int, typer.Option(help="more runs, each of twice as many trials")] = 0,
 ) -> None:
     """Processor time, memory and bytes a trial of a study of trivial trainings."""
-    typer.echo(json.dumps(laws.trials(out, seeds, keep, "ray" if executor == "ray" else "local")))
+    for row in laws.trials(out, seeds, keep, "ray" if executor == "ray" else "local", doublings):
+        typer.echo(json.dumps(row))
+
+
+@app.command()
+def driver(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    trials: Annotated[int, typer.Option(help="trials that end one after the other")] = 1000,
+    traced: Annotated[bool, typer.Option("--traced", help="memory of living objects alone; no times")] = False,
+) -> None:
+    """Processor time and memory that raylab's own code costs the driver a trial, without Ray."""
+    typer.echo(json.dumps(of_driver.measure(out, trials, traced)))
 
 
 @app.command()

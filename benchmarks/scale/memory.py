@@ -75,12 +75,17 @@ def _study(windows: str) -> Study:
     return parse_study(content, "beyond memory")
 
 
-def status_mib(field: str) -> int:
+def status_kib(field: str) -> int:
     """A field of this process's status."""
     line = next(
         line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(f"{field}:")
     )
-    return int(line.split()[1]) // 1024
+    return int(line.split()[1])
+
+
+def status_mib(field: str) -> int:
+    """The same in whole MiB."""
+    return status_kib(field) // 1024
 
 
 def _run(root: Path, out: Path, windows: str) -> dict[str, int]:

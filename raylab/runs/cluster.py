@@ -12,7 +12,7 @@ from raylab.runs.ray_errors import check_temporary_folder, starting
 from raylab.runs.stop import kept_handlers
 
 if TYPE_CHECKING:  # it loads torch, which a worker that prepares windows has no use for
-    from raylab.trials.study import Resources
+    from raylab.trials.resources import Resources
 
 Executor = Literal["ray", "local"]  # on a cluster, or in this process without Ray
 CAN_START = "RAYLAB_CAN_START"

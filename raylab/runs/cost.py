@@ -16,8 +16,9 @@ from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.progress import Log, duration
 from raylab.runs.provenance import choices
 from raylab.runs.run import indexes_of
+from raylab.runs.stage_quota import quota_problem
 from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, timings_in_process, timings_on_ray
-from raylab.runs.store_size import store_lines
+from raylab.runs.store_size import stage_sizes, store_lines
 from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
 from raylab.windows.cross_corpus import read_source
@@ -141,5 +142,6 @@ def estimate(
     for trial in pending:
         counts[trial.dataset, trial.model.name] += predicted.get(trial.key, 0)
     shares = _epoch_shares(run, stages) if run else {}
-    store = store_lines(stages, trials, indexes, study.keep)
+    sizes, quota = stage_sizes(trials, indexes), study.resources.quota
+    store = store_lines(study, trials, sizes, quota_problem(quota, study.keep, trials, sizes) if quota else "")
     return Estimate(len(trials), len(pending), needed, timings, dict(counts), shares, n_slots, chosen, store)

@@ -24,9 +24,9 @@ from raylab.training.job import Job
 from raylab.training.loop import EVALUATION_BATCH, known_classes, predict, train
 from raylab.training.stacked import train_copies
 from raylab.trials.plan import stages_of
+from raylab.trials.resources import Resources
 from raylab.trials.run_trial import one_thread
 from raylab.trials.stacks import composition_sizes
-from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import Windows
 

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,7 +229,7 @@ class Lease:
         self.place, self.owner = _place(name), _this_process()
         self.number = 0
         self.replaced: LeaseOwner | None = None
-        self.running: tuple[str, ...] = ()
+        self.running: Collection[str] = ()
         self.interrupted: tuple[str, ...] = ()
         self._lost = False
         self._renewed_at = time.time()  # the wall clock goes on while a machine sleeps
@@ -259,10 +260,8 @@ class Lease:
 
     def _write_owner(self, released: bool) -> None:
         """Write this lease's file, with the trials that run."""
-        running = () if self.folder.is_local else self.running
-        self.folder.write_json(
-            _path(self.number, self.place), {**asdict(self.owner), "released": released, "running": list(running)}
-        )
+        running = [] if self.folder.is_local else sorted(self.running)
+        self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": released, "running": running})
 
     def check(self) -> None:
         """Raise if the folder was lost. To be called before anything is written; costs nothing while the lease is renewed in time."""

@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -97,6 +97,8 @@ def _run_on_worker(config: dict[str, Any]) -> Outcome:
     with _process_group(group, backend), limit_gpu_memory(gpu if cuda else 0):
         device = str(get_device()) if cuda else "cpu"
         store = RunFolder(config["run"]).store
+        # not sparing: another process writes the trial's record, and could not put the account of a training into it
+        store.hold(**config["held"], sparing=False)
         outcome = run_trial(config["trial"], windows_of(config["windows"]), store, device, train.report, group=group)
         if outcome.status == "failed":
             # if another worker died, its closed connection is the error here: let Ray Train notice the death first
@@ -106,7 +108,12 @@ def _run_on_worker(config: dict[str, Any]) -> Outcome:
 
 
 def run_on_several_workers(
-    trial: Trial, windows: Any, run: str, per_worker: dict[str, float], plugins: tuple[Plugin, ...] = ()
+    trial: Trial,
+    windows: Any,
+    run: str,
+    per_worker: dict[str, float],
+    plugins: tuple[Plugin, ...] = (),
+    held: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Run the trial on its ``trial.workers`` workers.
 
@@ -115,6 +122,7 @@ def run_on_several_workers(
         run: URI of the run folder.
         per_worker: resources of one worker: cpu, gpu.
         plugins: that the driver has entered.
+        held: which stages are not stored (arguments of ``StageStore.hold``).
 
     Raises:
         TrainingFailedError: if a worker or its node died; Tune then runs the trial again, like any other.
@@ -123,7 +131,14 @@ def run_on_several_workers(
     with tempfile.TemporaryDirectory() as scratch:  # for Ray Train's own notes; the run folder holds the results
         trainer = TorchTrainer(
             _run_on_worker,
-            train_loop_config={"trial": trial, "windows": windows, "run": run, "per_worker": per_worker, "plugins": plugins},
+            train_loop_config={
+                "trial": trial,
+                "windows": windows,
+                "run": run,
+                "per_worker": per_worker,
+                "plugins": plugins,
+                "held": dict(held or {}),
+            },
             torch_config=_TorchConfigWithoutSetup(),
             scaling_config=train.ScalingConfig(
                 num_workers=trial.workers, use_gpu=per_worker["gpu"] > 0, resources_per_worker=reserved

@@ -22,6 +22,8 @@ from raylab.runs.provenance import plugin_changes, provenance
 from raylab.runs.shard import WHOLE, Shard
 from raylab.runs.shared_windows import shared_windows
 from raylab.runs.stage_lifetime import StageLifetime
+from raylab.runs.stage_quota import Quota
+from raylab.runs.stage_room import StageRoom
 from raylab.runs.stored_plan import plan_identity, planned_trials
 from raylab.runs.sweep import sweep
 from raylab.runs.trackers import Tracker, track
@@ -167,7 +169,7 @@ def start(
             best_params = choose(study, study.search, indexes, analysis.score(analysis.load(inner_run.uri), "published"))
         trials = planned_trials(study, indexes, run, best_params, identity := plan_identity(study, indexes, best_params), log)
         with run.at_rest(shard.of == 1):
-            changed = context.run(trials, run, identity)
+            changed = context.run(trials, run, indexes, identity)
             summary = summarize(run, shard.trials(trials), time.monotonic() - began, trials)
         track(study.name, run, trackers, changed, log)
         return summary
@@ -204,12 +206,15 @@ class _RunContext:
         """Run the inner trials of a search; these, and the run folder that they have of their own."""
         self.log("hyperparameters are searched first, for each fold on its training people alone (see the folder search)")
         inner, inner_run = list(inner_trials(self.study, search, indexes)), RunFolder(run.folder.sub(SEARCH).uri)
-        self.run(inner, inner_run)
+        self.run(inner, inner_run, indexes)
+        if self.study.resources.quota and self.study.keep != "all":
+            inner_run.store.forget(inner_run.store.hashes())  # the room is for the outer trials now
         return inner, inner_run
 
-    def run(self, trials: list[Trial], run: RunFolder, identity: str = "") -> bool:
+    def run(self, trials: list[Trial], run: RunFolder, indexes: dict[str, WindowIndex], identity: str = "") -> bool:
         """Run the trials that this folder lacks; whether there were any."""
-        lifetime = StageLifetime.of(run, trials, self.study.keep)
+        quota, lifetime = Quota(self.study, indexes, self.shard, run), StageLifetime.of(run, trials, self.study.keep)
+        sizes = quota.check(trials)
         pending, earlier = self._left(trials, run)
         run.write_start(
             yaml.safe_dump(self.study.as_dict(), sort_keys=False),
@@ -224,8 +229,12 @@ class _RunContext:
         )
         lifetime.tidy(trials)
         if pending:
+            units = units_of(trials, pending)
+            room = quota.room(trials, units, lifetime, sizes, self.log)
             with run.at_rest(False):
-                self._carry_out(units_of(trials, pending), run, Progress(len(pending), self.log, earlier=earlier), lifetime)
+                self._carry_out(units, run, Progress(len(pending), self.log, earlier=earlier), lifetime, room)
+            for line in room.lines() if room else ():
+                self.log(line)
         self.lease.check()
         run.finalize({trial.key for trial in trials})
         if pending:
@@ -251,17 +260,19 @@ class _RunContext:
         )
         return pending, list(finished.values())
 
-    def _carry_out(self, units: list[Unit], run: RunFolder, progress: Progress, lifetime: StageLifetime) -> None:
+    def _carry_out(
+        self, units: list[Unit], run: RunFolder, progress: Progress, lifetime: StageLifetime, room: StageRoom | None
+    ) -> None:
         """Run these units, on Ray or in this process."""
         sources = {trial.windows for unit in units for trial in unit.trials}
         run.store.forget_failures({stage for unit in units for stage in unit.stages})
         if self.executor == "ray":
             connect(self.address)
             windows = shared_windows(self.root, sources)
-            sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, alone=self.shard.of == 1)
+            sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, self.shard.of == 1, room)
         else:
             read = {source: read_source(self.root, source) for source in sources}
-            run_in_process(units, read, run, progress, self.lease, lifetime, alone=self.shard.of == 1)
+            run_in_process(units, read, run, progress, self.lease, lifetime, self.shard.of == 1, room)
 
 
 def _lines_by_variant(rows: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -15,10 +15,9 @@ from raylab.errors import RaylabError
 from raylab.runs.folder import FINAL, RunFolder
 from raylab.runs.lease import Lease
 from raylab.techniques.registry import REFERENCE_TECHNIQUE
+from raylab.trials.resources import Resources, mib
 from raylab.trials.study import Keep
 from raylab.trials.trial import Trial
-
-MIB = 2**20
 
 
 def bases(trials: Iterable[tuple[str, Iterable[str]]]) -> set[str]:
@@ -76,6 +75,8 @@ class StageLifetime:
 def clean(uri: str, keep: Keep | None = None, dry: bool = False) -> list[str]:
     """Remove from a run folder what tables do not need: stages that its trials have done with, stages of no trial of the plan, the state of Tune.
 
+    If what is kept is more than the study's quota, bases go too that no trial needs any more, as in a run; not with ``keep: all``.
+
     Args:
         uri: a run folder, a path or a URI.
         keep: as in a study; the study's own unless given.
@@ -92,7 +93,8 @@ def clean(uri: str, keep: Keep | None = None, dry: bool = False) -> list[str]:
     plan = run.stored_plan()
     if plan is None:
         raise RaylabError(f"{uri} is no run folder (it has no plan.parquet)")
-    keep = keep or yaml.safe_load(run.folder.read("study.yaml")).get("keep", "bases")
+    study = yaml.safe_load(run.folder.read("study.yaml"))
+    keep, quota = keep or study.get("keep", "bases"), Resources.model_validate(study.get("resources", {})).quota
     with Lease(run.folder):
         trials = [(row["technique"], row["trial"], row["stages"]) for row in plan.to_pylist()]
         status, sizes = run.finished(), run.store.sizes()
@@ -106,6 +108,9 @@ def clean(uri: str, keep: Keep | None = None, dry: bool = False) -> list[str]:
         waiting = {stage for _, key, stages in trials if status.get(key) not in FINAL for stage in stages}
         planned = {stage for _, _, stages in trials for stage in stages}
         done, orphans = (planned - kept - waiting) & sizes.keys(), sizes.keys() - planned
+        if quota is not None and keep != "all":
+            left = {stage: size for stage, size in sizes.items() if stage not in done | orphans}
+            done |= _beyond(left, quota, waiting)
         state = run.folder.size("tune")
         if not dry:
             run.store.forget(done | orphans)
@@ -113,10 +118,22 @@ def clean(uri: str, keep: Keep | None = None, dry: bool = False) -> list[str]:
     went = "would go" if dry else "removed"
     return [
         f"{went}: {len(done)} stages that their trials have done with, {_mib(sizes, done)}; {len(orphans)} stages of no trial of the plan, "
-        f"{_mib(sizes, orphans)}; the state of Tune, {state / MIB:.1f} MiB",
-        f"kept (keep: {keep}): {len(sizes) - len(done) - len(orphans)} stages, {_mib(sizes, sizes.keys() - done - orphans)}",
+        f"{_mib(sizes, orphans)}; the state of Tune, {mib(state)}",
+        f"kept (keep: {keep}): {len(sizes) - len(done) - len(orphans)} stages, {_mib(sizes, sizes.keys() - done - orphans)}"
+        + (f" of the quota's {mib(quota)}" if quota is not None else ""),
     ]
 
 
+def _beyond(stored: Mapping[str, int], quota: int, waiting: set[str]) -> set[str]:
+    """Stages that have to go so that the others take no more than the quota; none that a trial waits for."""
+    gone, total = set[str](), sum(stored.values())
+    for stage in sorted(stored.keys() - waiting):
+        if total <= quota:
+            break
+        gone.add(stage)
+        total -= stored[stage]
+    return gone
+
+
 def _mib(sizes: Mapping[str, int], stages: Iterable[str]) -> str:
-    return f"{sum(sizes[stage] for stage in stages) / MIB:.1f} MiB"
+    return mib(sum(sizes[stage] for stage in stages))

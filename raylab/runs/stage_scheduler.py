@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from raylab.runs.stage_room import StageRoom
 from raylab.trials.stacks import Unit
 
 
@@ -28,13 +29,19 @@ class StageScheduler(Searcher):
 
     Args:
         alone: whether no other driver may store a stage meanwhile: then a worker need not look for those that its unit owns.
+        room: the room for weights, if there is a quota: a unit that has none for its stages waits until others have ended.
     """
 
     def __init__(
-        self, units: Sequence[Unit], stored: set[str], leaves: Mapping[str, Sequence[str]] | None = None, alone: bool = True
+        self,
+        units: Sequence[Unit],
+        stored: set[str],
+        leaves: Mapping[str, Sequence[str]] | None = None,
+        alone: bool = True,
+        room: StageRoom | None = None,
     ) -> None:
         super().__init__()
-        self.alone = alone
+        self.alone, self.room = alone, room
         self._repeated: set[str] = set()  # units of which a worker was lost: it may have stored a stage and not told
         self.leaves = leaves or {}
         self.units = {unit.key: unit for unit in units}
@@ -54,7 +61,7 @@ class StageScheduler(Searcher):
             self._missing_stages[unit.key] = set(missing) - set(owned)
             for stage in self._missing_stages[unit.key]:
                 self._dependents[stage].append(unit.key)
-        self._runnable: list[tuple[int, int, str]] = []
+        self._runnable: dict[int, list[tuple[int, int, str]]] = defaultdict(list)  # by the bytes that they need; a heap of each
         for key, stages in self._missing_stages.items():
             if not stages:
                 self._push(key)
@@ -62,21 +69,30 @@ class StageScheduler(Searcher):
 
     def _push(self, key: str) -> None:
         n_dependents = sum(len(self._dependents[stage]) for stage in self._owned[key])
-        heapq.heappush(self._runnable, (-n_dependents, self._position[key], key))
+        wanted = self.room.wanted(self.units[key]) if self.room else 0
+        heapq.heappush(self._runnable[wanted], (-n_dependents, self._position[key], key))
+
+    def _pop(self) -> str | None:
+        """The next unit for which there is room; if no unit runs that could make some, the next one without room."""
+        heaps = [(heap, self.room is None or self.room.fits(wanted)) for wanted, heap in self._runnable.items() if heap]
+        heaps = [(heap, fits) for heap, fits in heaps if fits] or ([] if self._running else heaps)
+        return heapq.heappop(min(heaps, key=lambda pair: pair[0][0])[0])[2] if heaps else None
 
     def suggest(self, trial_id: str) -> Any:
         """Config of the next unit; None while all remaining units wait; FINISHED at the end."""
-        if self._runnable:
-            key = heapq.heappop(self._runnable)[2]
+        if (key := self._pop()) is not None:
             self._running[trial_id] = key
             self._n_pending -= 1
             unit = self.units[key]
             leaves = [stage for trial in unit.trials for stage in self.leaves.get(trial.key, ())]
             absent = self._owned[key] if self.alone and key not in self._repeated else ()
-            return {**unit.as_config(), "leaves": leaves, "absent": sorted(absent)}
+            room = self.room.admit(unit) if self.room else {}
+            return {**unit.as_config(), "leaves": leaves, "absent": sorted(absent), **room}
         return None if self._n_pending or self._running else Searcher.FINISHED  # a running unit may be retried
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if self.room:
+            self.room.note(self._running.get(trial_id, ""), result)
         if result.get("stage_done"):
             self._release(result["stage_done"], self._running.get(trial_id, ""))
         if result.get("finished") and result.get("error"):
@@ -99,7 +115,9 @@ class StageScheduler(Searcher):
         Args:
             cause: of its end, for stages of trials that gave no cause of their own.
         """
-        unit = self.units[self._running.pop(trial_id)]
+        unit = self.units[key := self._running.pop(trial_id)]
+        if self.room:
+            self.room.ended(key)
         for stage in list(self._owned[unit.key]):
             trial = next(
                 (trial for trial in unit.trials if stage in trial.stages and trial.key in self._causes), unit.trials[0]

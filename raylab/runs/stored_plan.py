@@ -40,9 +40,11 @@ def _code() -> str:
 
 def plan_identity(study: Study, indexes: Mapping[str, WindowIndex], selected: SelectedHyperparameters | None) -> str:
     """Hash of everything that decides the plan."""
+    settings = study.as_dict()
+    del settings["resources"]["stage_store"]  # which stages are stored, and not which there are
     return hash_record(
         {
-            "study": study.as_dict(),
+            "study": settings,
             "windows": {source: [index.fingerprint, index.card.model_dump(mode="json")] for source, index in indexes.items()},
             "selected": sorted([repr(fold), dict(candidate)] for fold, candidate in (selected or {}).items()),
             "code": _code(),

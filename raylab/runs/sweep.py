@@ -21,14 +21,15 @@ from raylab.runs.prometheus import Metrics
 from raylab.runs.ray_errors import boundary
 from raylab.runs.shared_windows import windows_of
 from raylab.runs.stage_lifetime import StageLifetime
+from raylab.runs.stage_room import StageRoom
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
+from raylab.trials.resources import Resources
 from raylab.trials.run_stack import run_stack
 from raylab.trials.run_trial import REPORT_EVERY_S, Outcome
 from raylab.trials.stacks import Unit, unit_key
-from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 
 REPORT_CPU_S = 0.0014  # of the driver for one report (docs/results/scale.md)
@@ -58,7 +59,8 @@ def trainable(
     enter_same(plugins)
     unit = Unit.from_config(config)
     folder, trial = RunFolder(run), unit.trials[0]
-    folder.store.hold(config.get("leaves", ()), config.get("absent", ()))
+    held: dict[str, Any] = {name: config[name] for name in ("leaves", "absent", "unstored", "limits") if name in config}
+    folder.store.hold(**held)
 
     def ended(outcome: Outcome) -> None:
         try:
@@ -74,7 +76,7 @@ def trainable(
         )
 
     if trial.workers > 1:
-        ended(run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins))
+        ended(run_on_several_workers(trial, windows[trial.windows], run, per_worker, plugins, held))
         return
     cuda = bool(per_worker["gpu"]) and torch.cuda.is_available()
     device, data = "cuda" if cuda else "cpu", windows_of(windows[trial.windows])
@@ -102,19 +104,21 @@ def sweep(
     lease: Lease,
     lifetime: StageLifetime,
     alone: bool = True,
+    room: StageRoom | None = None,
 ) -> None:
     """Run the units on the connected cluster; records and predictions of their trials are written to the run folder.
 
     Args:
         refs: by the path of each dataset's windows, their reference in the object store (``raylab.runs.shared_windows``).
         alone: whether this is the folder's one driver, who alone may gather records into a table meanwhile.
+        room: the room for weights, if there is a quota.
     """
     trials = [trial for unit in units for trial in unit.trials]
     if waiting := check_resources(resources):
         progress.log(waiting)  # before the GPU share is measured, which has to wait as well
     per_worker = worker_resources(resolve_gpu_share(resources, trials, refs, progress.log))
     per_trial = {name: amount * resources.workers for name, amount in per_worker.items()}
-    stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves, alone)
+    stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves, alone, room)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler, run, lease)
     at_once = min(slots(per_trial), len(units))  # a cluster may claim to grow without limit

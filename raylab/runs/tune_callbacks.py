@@ -2,7 +2,8 @@
 
 import contextlib
 import pickle
-from collections import Counter, defaultdict
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from raylab.trials.stacks import configs_of, unit_key
 from raylab.trials.trial import Trial
 
 MAX_WORKER_DEATHS = 3  # per trial: a worker or node that dies is replaced and the trial run again
+GAUGES_EVERY_S = 1.0
 MAX_CAUSE_LENGTH = 300  # characters: Ray's explanations take pages
 
 
@@ -50,7 +52,10 @@ class ProgressCallback(tune.Callback):
         self.progress, self.metrics, self.stage_scheduler, self.run, self.lease = progress, metrics, stage_scheduler, run, lease
         self.causes: dict[str, str] = {}
         self._ended: set[str] = set()
-        self._running: dict[str, set[str]] = defaultdict(set)  # Tune's trial to the keys of its trials that have not ended
+        self._running: dict[str, set[str]] = {}  # Tune's trial to the keys of its trials that have not ended
+        self._keys: set[str] = set()  # all of these
+        lease.running = self._keys
+        self._shown = 0.0
         self._deaths: Counter[str] = Counter()  # of trials that Tune gave up
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ class ProgressCallback(tune.Callback):
         self.metrics.add_report(result)
         if result.get("finished"):
             self._count_end(trial, result)
+        self._show_running()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         trial.config["absent"] = []  # the lost worker may have stored a stage
@@ -107,17 +113,23 @@ class ProgressCallback(tune.Callback):
         if result["status"] == "failed":
             self.causes[key] = result["error"]
         self.progress.add(result)
-        self._running[trial.trial_id] -= {key}
-        self._show_running()
+        self._running.get(trial.trial_id, set()).discard(key)
+        self._keys.discard(key)
 
     def _set_running(self, trial: Any, running: bool) -> None:
-        self._running[trial.trial_id] = {one.key for one in self._left(trial)} if running else set()
+        self._keys -= self._running.pop(trial.trial_id, set())
+        if running:
+            keys = {config["key"] for config in configs_of(trial.config)} - self._ended
+            self._running[trial.trial_id] = keys
+            self._keys |= keys
         self._show_running()
 
     def _show_running(self) -> None:
-        self.lease.running = tuple(sorted(key for keys in self._running.values() for key in keys))
-        self.progress.running = len(self.lease.running)
-        self.metrics.set_trials(self.progress)
+        """Tell how many trials run; the gauges once in a while, and every report is an occasion for it."""
+        self.progress.running = len(self._keys)
+        if (now := time.monotonic()) - self._shown > GAUGES_EVERY_S:
+            self._shown = now
+            self.metrics.set_trials(self.progress)
 
 
 class LeaseAndCompaction(tune.Callback):

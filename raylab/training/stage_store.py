@@ -6,7 +6,8 @@ docs/decisions/0002-stage-files.md; docs/architecture.md, Run folder.
 import json
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +46,29 @@ def _stored_digest(data: bytes) -> str | None:
     return digest
 
 
+def stage_file(state: dict[str, Tensor]) -> bytes:
+    """The content of a stage's file: its weights with their digest. Its size depends on the names, types and shapes of the weights alone."""
+    return save(state, {"digest": _digest(state)})
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What became of a stage's weights.
+
+    Attributes:
+        size: bytes of the file that they make; 0 if nobody had to know.
+        stored: whether there is that file; else this process alone holds them, until its next trial.
+    """
+
+    size: int
+    stored: bool
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As a report to the driver has it."""
+        return {"stage_bytes": self.size, "stage_stored": self.stored}
+
+
 class StageStore:
     """The stages and the account of trainings in one run folder; many workers use it at once.
 
@@ -64,7 +88,9 @@ class StageStore:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.completed: list[dict[str, Any]] = []  # rows of trainings.parquet, since the last `hold`
-        self._passing: frozenset[str] = frozenset()
+        self._leaves: frozenset[str] = frozenset()
+        self._passing: frozenset[str] = frozenset()  # stages that are not stored: leaves, and those for which there is no room
+        self._limits: Mapping[str, int] = {}
         self._held: dict[str, dict[str, Tensor]] = {}
         self._sparing = False  # whether requests are saved
         self._absent: frozenset[str] = frozenset()
@@ -114,26 +140,45 @@ class StageStore:
             self._held[stage] = state
         return state
 
-    def save(self, stage: str, state: dict[str, Tensor]) -> None:
-        """Store the weights of a trained stage, with their digest.
+    def size(self, stage: str) -> int:
+        """Bytes of a stage's file; 0 if there is none."""
+        return self.folder.file_size(f"stages/{stage}.safetensors")
+
+    def save(self, stage: str, state: dict[str, Tensor]) -> Saved:
+        """Store the weights of a trained stage, with their digest, unless there is no room for them (``hold``).
 
         Raises:
             OSError: if the file cannot be written; it names the file.
         """
+        content = b"" if stage in self._passing else stage_file(state)
+        if len(content) > self._limits.get(stage, len(content)):
+            self._passing |= {stage}
         if stage in self._passing or self._sparing:
             self._held[stage] = {name: value.detach().clone() for name, value in state.items()}
         if stage not in self._passing:
-            self.folder.write(f"stages/{stage}.safetensors", save(state, {"digest": _digest(state)}))
+            self.folder.write(f"stages/{stage}.safetensors", content)
+        return Saved(len(content), stage not in self._passing)
 
-    def hold(self, leaves: Iterable[str], absent: Iterable[str] = ()) -> None:
+    def hold(
+        self,
+        leaves: Iterable[str] = (),
+        absent: Iterable[str] = (),
+        unstored: Iterable[str] = (),
+        limits: Mapping[str, int] | None = None,
+        sparing: bool = True,
+    ) -> None:
         """Begin the next trial, or stack of trials. What was held so far, and the trainings completed so far, are let go.
 
         Args:
             leaves: stages that no other trial needs: their weights are kept in this object alone, and nobody looks for them.
             absent: stages that are known to have no file, and that nobody else trains meanwhile; on an object store nobody looks for them.
+            unstored: stages for which there is no room: as leaves, but that each training of them has an account of its own.
+            limits: bytes that a stage's file may have at most; a larger one is not written, and the stage is one of ``unstored``.
+            sparing: whether requests to an object store are saved.
         """
-        self._passing, self._held, self.completed = frozenset(leaves), {}, []
-        self._sparing, self._begun, self._with_trials, self._failures = not self.folder.is_local, {}, [], {}
+        self._leaves, self._limits = frozenset(leaves), limits or {}
+        self._passing, self._held, self.completed = self._leaves | frozenset(unstored), {}, []
+        self._sparing, self._begun, self._with_trials, self._failures = sparing and not self.folder.is_local, {}, [], {}
         self._absent = frozenset(absent) if self._sparing else frozenset()
 
     def take_completed(self) -> list[dict[str, Any]]:
@@ -179,7 +224,7 @@ class StageStore:
         """Record that the training of this attempt has ended and that its weights are stored, with more columns."""
         started = self._begun.pop(attempt, None) or self._trainings.read(attempt)
         record = {**started, **columns, "status": "completed", "ended": time.time()}
-        if self._sparing and record["stage"] in self._passing:
+        if self._sparing and record["stage"] in self._leaves:
             self._with_trials.append({**record, "attempt": attempt})
         else:
             self._trainings.write(attempt, record)

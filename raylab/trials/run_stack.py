@@ -19,7 +19,7 @@ from raylab.training.loop import known_classes
 from raylab.training.resident import Resident
 from raylab.training.stacked import End, train_stack
 from raylab.training.stage_hash import PlannedStage, TrainingContext
-from raylab.training.stage_store import StageStore
+from raylab.training.stage_store import Saved, StageStore
 from raylab.training.stage_tree import Stages, path_to
 from raylab.training.staged_model import StagedModel
 from raylab.training.worker_group import ALONE
@@ -225,7 +225,7 @@ class _Recorder:
 
     def __init__(self, composition: _Composition, planned: _Planned, stage: PlannedStage, size: int) -> None:
         self.composition, self.planned, self.stage, self.stack = composition, planned, stage, composition.stack
-        self.trial = composition.counted_for(stage) if stage.hash in composition.missing else None
+        self.trial = (composition.counted_for(stage) or planned.trial) if stage.hash in composition.missing else None
         self.unsent: list[Epoch] = []
         self.last_report, self.every_s = (
             time.monotonic(),
@@ -265,19 +265,20 @@ class _Recorder:
             return
         if not self.trial:
             return
-        store.save(stage.hash, network.state_of(stage.trainable))
+        saved = store.save(stage.hash, network.state_of(stage.trainable))
         counts = {"epochs": len(end.curve), "best_epoch": end.best_epoch, "steps": end.steps, "windows": len(end.seen)}
         store.complete(self.attempt, {**counts, "curve": end.curve, "cpu_s": round(end.cpu_s, 3)})
         self.stack.trained.setdefault(self.trial.key, {})[stage.hash] = (len(end.curve), len(end.seen))
-        self._emit(done=True)
+        self._emit(done=True, saved=saved)
 
-    def _emit(self, done: bool) -> None:
+    def _emit(self, done: bool, saved: Saved | None = None) -> None:
         assert self.trial is not None
         event = {
             "trial": self.trial.key,
             "stage": self.stage.name,
             "stage_done": self.stage.hash if done else "",
             "reused": False,
+            **(saved.fields if saved else {}),
         }
         self.stack.report({**event, "curve": self.unsent, "windows": len(self.unsent) * len(self.stage.received)})
         self.unsent = []

@@ -28,7 +28,7 @@ from raylab.training.channel_choice import choose_channels
 from raylab.training.label_budget import ask
 from raylab.training.loop import Epoch, TrainingError, attention, predict, reader_of, train
 from raylab.training.stage_hash import PlannedStage, TrainingContext
-from raylab.training.stage_store import StageStore
+from raylab.training.stage_store import Saved, StageStore
 from raylab.training.stage_tree import PredictedPart, Stages, own_stages, path_to, predicted_parts, trained_windows
 from raylab.training.staged_model import ASKED, StagedModel
 from raylab.training.worker_group import ALONE, WorkerGroup
@@ -130,7 +130,7 @@ def run_trial(
         device: torch's name of the device, such as ``cpu`` or ``cuda``.
         report: called with ``{"stage", "stage_done", "reused", "curve", "windows"}``: every few seconds of training with the epochs since the
             last call and the number of windows that went through them, and once when a stage is done (``stage_done`` is then its hash),
-            trained here or found in the store (``reused``). All workers of a group make the same calls.
+            trained here (with the fields of ``Saved``, by the leader) or found in the store (``reused``). All workers of a group make the same calls.
         on_batch: called with the stage and the rows of every batch that an optimizer receives; tests look for leaks with it.
         planner: gives the context and the stages. The label flip probe plans on true labels and gives the worker flipped ones.
         group: the workers that run this trial together; the leader stores and predicts, the others only train.
@@ -225,7 +225,7 @@ class _Worker:
         if context.model.chooses_channels and not stage.parent:  # later stages take over the choice with the weights
             # The leader alone chooses: another type of processor among the workers could choose otherwise.
             model.select_channels(self.group.broadcast_from_leader(lambda: choose_channels(self.signals, fold, stage)))
-        asked = None
+        asked, saved = None, None
         if stage.asks:  # and so does the choice of windows
             asked = self.group.broadcast_from_leader(partial(self.ask, context, stage, stage.asks, model))
             stage = replace(stage, train=np.sort(asked))
@@ -237,18 +237,21 @@ class _Worker:
         epochs, n_windows = len(result.curve), len(result.seen)
         if is_leader:
             order = {} if asked is None else {ASKED: torch.from_numpy(fold.index.window[asked])}
-            self.store.save(stage.hash, model.state_of(stage.trainable) | order)
+            saved = self.store.save(stage.hash, model.state_of(stage.trainable) | order)
             self.note_asked(stage, order.get(ASKED))
             counts = {"epochs": epochs, "best_epoch": result.best_epoch, "steps": result.steps, "windows": n_windows}
             self.store.complete(attempt, {**counts, "curve": result.curve, "cpu_s": round(result.cpu_s, 3)})
         self.outcome.trained.append(stage.hash)
         record["epochs"] += epochs
         record["windows_trained"] += epochs * n_windows
-        self.emit(stage, unsent, done=True)
+        self.emit(stage, unsent, done=True, saved=saved)
 
-    def emit(self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False) -> None:
-        """Report these epochs of a stage, and whether it is done."""
+    def emit(
+        self, stage: PlannedStage, curve: list[Epoch], done: bool, reused: bool = False, saved: Saved | None = None
+    ) -> None:
+        """Report these epochs of a stage, whether it is done, and what became of its weights."""
         event = {"stage": stage.name, "stage_done": stage.hash if done else "", "reused": reused}
+        event |= saved.fields if saved else {}
         self.report({**event, "curve": curve, "windows": len(curve) * len(stage.received)})
 
     def attention_table(self, windows: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None) -> pa.Table | None:

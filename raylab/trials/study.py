@@ -17,14 +17,13 @@ from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import REFERENCE, Protocol, StageProtocol
 from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem, workers_problem
+from raylab.trials.resources import Resources
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
 from raylab.trials.study_problems import sentences
 from raylab.windows.cross_corpus import AND, FROM, source
 from raylab.yaml_file import YamlFileError, read_yaml
 
-MAX_WORKERS, MAX_CPUS, MAX_GPUS = 1024, 4096, 1024  # of a trial: no cluster has more, and Ray would wait for them without end
-MAX_STACK = 1024
 Keep = Literal["bases", "all", "none"]
 KEEP: tuple[Keep, ...] = get_args(Keep)
 MAX_BORDER_MINUTES = 24 * 60
@@ -170,23 +169,6 @@ class TechniqueEntry(StrictPart):
         return TECHNIQUES[self.name].variants(self.axes)
 
 
-class Resources(StrictPart):
-    """Resources of one trial.
-
-    Attributes:
-        workers: number of processes that train each of its stages together; each gets ``cpu`` and ``gpu``.
-        cpu: number of CPUs.
-        stack: how many folds are trained side by side at most, with ``protocol: {numerics: stacked}``; ``auto``: by the model's width. It decides
-            which stages share a stack, and so belongs to what is computed.
-        gpu: number of GPUs or a fraction of one; ``auto`` is a measured fraction if the cluster has GPUs, and none if it has not.
-    """
-
-    workers: int = Field(1, ge=1, le=MAX_WORKERS)
-    cpu: float = Field(1, gt=0, le=MAX_CPUS)
-    stack: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_STACK)] = "auto"
-    gpu: Literal["auto"] | Annotated[float, Field(ge=0, le=MAX_GPUS)] = "auto"
-
-
 class Primary(StrictPart):
     """The comparison that the study is about, declared before it is run.
 
@@ -223,7 +205,7 @@ class Study(StrictPart):
         purge: whether target windows that overlap calibration windows are left out of the scores.
         primary_metric: the metric of the verdict; tables can show others too.
         primary: its primary comparison and the smallest effect of interest.
-        resources: resources of one trial.
+        resources: resources of one trial, and the room for the weights of all.
         keep: whose weights stay in the run folder: ``bases`` (those that several trials need, and those of non_personalized), ``all``, or
             ``none``; the others go when their trials are predicted, and are trained again if an export asks for them.
     """

@@ -11,7 +11,7 @@ from ray.experimental import internal_kv
 
 from raylab.errors import RaylabError
 from raylab.runs.cluster import max_resources, slots, waits_for, worker_resources
-from raylab.trials.study import Resources
+from raylab.trials.resources import Resources
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from raylab.runs.run import indexes_of
 from raylab.training.job import CPU, Job
 from raylab.training.stacked import End, train_stack
 from raylab.trials.plan import plan
-from raylab.trials.study import Resources
+from raylab.trials.resources import Resources
 from raylab.windows.dataset import read_windows
 
 GIB = 2**30

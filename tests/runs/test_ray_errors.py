@@ -20,7 +20,7 @@ from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import prepare
 from raylab.runs.ray_errors import boundary, check_temporary_folder, death_of, remote_result, sentence
 from raylab.runs.run import start
-from raylab.trials.study import Resources
+from raylab.trials.resources import Resources
 
 DIED = "Worker unexpectedly exits with a connection error code 2. End of file. There are some potential root causes."
 

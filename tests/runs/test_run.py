@@ -20,10 +20,11 @@ from raylab.runs.dataset_check import check_dataset
 from raylab.runs.folder import RunFolder
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import Summary, start
+from raylab.runs.stage_room import Claim, StageRoom
 from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.status import status_lines
+from raylab.trials.resources import Resources
 from raylab.trials.stacks import Unit
-from raylab.trials.study import Resources
 from raylab.trials.trial import Trial
 from raylab.validity.validate import jobs_of, validate
 
@@ -238,6 +239,51 @@ def test_a_unit_is_told_what_nobody_has() -> None:
     searcher.retry("p")
     assert [] == searcher.suggest("q")["absent"]
     assert [] == StageScheduler(_units(("a",)), set(), alone=False).suggest("p")["absent"]
+
+
+def _room(tmp_path: Path, units: list[Unit], quota: int) -> StageRoom:
+    """Room for so many stages of one byte; those whose names begin with ``leaf`` are never stored."""
+    sizes = {stage: 1 for unit in units for stage in unit.stages}
+    claim = Claim(units, frozenset(), frozenset(name for name in sizes if "leaf" in name), frozenset(), sizes, removes=True)
+    return StageRoom(RunFolder(str(tmp_path)).store, quota, {}, claim, quiet)
+
+
+def test_a_unit_waits_for_room(tmp_path: Path) -> None:
+    """With room for one base the second waits for the end of the first one's trials, what needs no room goes first, and the first base goes then."""
+    units = _units(("a",), ("a", "leaf1"), ("b",), ("b", "leaf3"), ("leaf4",))
+    room = _room(tmp_path, units, 1)
+    searcher = StageScheduler(units, set(), room=room)
+    config = searcher.suggest("p")
+    assert ("t0", {"a": 1}, []) == (config["trial"]["key"], config["limits"], config["unstored"])
+    assert ["t4", None] == [_asked(searcher, name) for name in "qr"]
+    room.store.folder.write("stages/a.safetensors", b"x")
+    searcher.on_trial_result("p", {"stage_done": "a", "stage_bytes": 1, "stage_stored": True})
+    assert ["t1", None] == [_asked(searcher, name) for name in "rs"]
+    for name, key in (("p", "t0"), ("r", "t1")):
+        assert _asked(searcher, "s") is None
+        searcher.on_trial_result(name, {"finished": True, "status": "ok", "trial": key})
+        searcher.on_trial_complete(name, {})
+    assert room.store.has("a")
+    config = searcher.suggest("s")
+    assert ("t2", {"b": 1}) == (config["trial"]["key"], config["limits"])
+    assert not room.store.has("a")
+
+
+def test_where_nothing_can_end_a_unit_goes_on_without_room(tmp_path: Path) -> None:
+    """It stores what fits, and the trials that share the other stage train it themselves; a worker that was lost keeps its room."""
+    units = _units(("a", "b", "x"), ("b", "y"))
+    searcher = StageScheduler(units, set(), room=_room(tmp_path, units, 1))
+    config = searcher.suggest("p")
+    assert ("t0", {"a": 1}, ["b", "x"]) == (config["trial"]["key"], config["limits"], config["unstored"])
+    searcher.on_trial_complete("p", error=True)
+    searcher.retry("p")
+    assert {"a": 1} == searcher.suggest("q")["limits"]
+    searcher.on_trial_result("q", {"stage_done": "b", "stage_bytes": 1, "stage_stored": False})
+    assert _asked(searcher, "r") is None
+    searcher.on_trial_result("q", {"finished": True, "status": "ok", "trial": "t0"})
+    searcher.on_trial_complete("q", {})  # `a` was never told of and has no file, so its room is free again
+    config = searcher.suggest("r")
+    assert ("t1", {"b": 1}, ["y"]) == (config["trial"]["key"], config["limits"], config["unstored"])
 
 
 def test_searcher_blocks_what_waits_for_a_trial_given_up() -> None:

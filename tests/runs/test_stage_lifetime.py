@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from builders.running import predictions, quiet
 from builders.studies import study
 from builders.windows import make_windows, store
 
@@ -52,6 +54,23 @@ def test_a_start_removes_what_a_killed_driver_left(root: Path) -> None:
     run_with(root, "bases")
     assert not run.store.has(leaf)
     assert before == len(run.store.trainings())
+
+
+def test_a_stack_is_trained_whole_when_its_bases_have_gone(root: Path) -> None:
+    """Of one trial of a stack the record is lost, and no base is kept: those of the others, which have ended, are trained again with it."""
+    content = study(techniques=TECHNIQUES[:2], keep="none", protocol={"epochs": 1, "batch_size": 16, "numerics": "stacked"})
+    run = RunFolder(str(root / "run"))
+
+    def run_again() -> dict[str, pa.Table]:
+        summary = start(parse_study(content, "s"), str(root / "windows"), run.uri, "local", log=quiet)
+        assert ({"ok": PEOPLE * 3}, set()) == (summary.statuses, run.store.hashes())
+        return predictions(root / "run")
+
+    before = run_again()
+    lost = next(row["trial"] for row in run.records() if row["technique"] == "fine_tuning")
+    for name in ("trials.parquet", f"trials/{lost}.json", f"predictions/{lost}.parquet"):
+        run.folder.remove(name)
+    assert before == run_again()
 
 
 def test_clean_removes_what_no_trial_needs(root: Path) -> None:
