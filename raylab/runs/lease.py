@@ -260,7 +260,7 @@ class Lease:
 
     def _write_owner(self, released: bool) -> None:
         """Write this lease's file, with the trials that run."""
-        running = [] if self.folder.is_local else sorted(self.running)
+        running = [] if self.folder.is_local else sorted(self.running)  # copied in one step: the driver changes it meanwhile
         self.folder.write_json(_path(self.number, self.place), {**asdict(self.owner), "released": released, "running": running})
 
     def check(self) -> None:
