@@ -8,10 +8,11 @@ import typer
 from raylab.cli.commands.report import report
 from raylab.cli.commands.run import run
 from raylab.cli.console import say
+from raylab.cli.named_study import STUDIES
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, prepare
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "demo.yaml"
+STUDY = STUDIES / "demo.yaml"
 COHORT = {"participants": 8, "minutes": 8}
 
 

@@ -27,7 +27,7 @@ CONTENT, EXECUTION = "What goes into the windows", "How it is done"
 Features = Annotated[
     bool,
     typer.Option(
-        "--features", help="signals: store features of them beside the windows (docs/features.md)", rich_help_panel=CONTENT
+        "--features", help="signals: store features of them beside the windows (`raylab docs features`)", rich_help_panel=CONTENT
     ),
 ]
 NormalizationOption = Annotated[
@@ -75,7 +75,7 @@ TableOption = Annotated[
     str | None,
     typer.Option(
         help="signals: your own features, a csv or Parquet file with the columns participant, start_s (as in prepared windows), perhaps session, "
-        "and one a feature (docs/features.md)",
+        "and one a feature (`raylab docs features`)",
         rich_help_panel=CONTENT,
     ),
 ]
