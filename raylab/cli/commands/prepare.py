@@ -27,7 +27,9 @@ CONTENT, EXECUTION = "What goes into the windows", "How it is done"
 Features = Annotated[
     bool,
     typer.Option(
-        "--features", help="signals: store features of them beside the windows (`raylab docs features`)", rich_help_panel=CONTENT
+        "--features",
+        help="signals: store features of them beside the windows (`raylab docs features`)",
+        rich_help_panel=CONTENT,
     ),
 ]
 NormalizationOption = Annotated[
