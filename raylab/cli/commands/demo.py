@@ -18,9 +18,7 @@ COHORT = {"participants": 8, "minutes": 8}
 
 def demo(
     out: Annotated[Path, typer.Option(help="folder for the windows, the run and its report")] = Path("raylab_demo"),
-    local: Annotated[
-        bool, typer.Option("--local", help="train in this process, without Ray; windows are always made with it")
-    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
 ) -> None:
     """Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.
 

@@ -10,7 +10,7 @@ from raylab.cli.plugin_option import PluginFiles, one_of
 from raylab.errors import RaylabError
 from raylab.plugins import entered
 from raylab.recordings import DATASETS
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Executor, connect
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
@@ -128,6 +128,9 @@ def prepare(
         bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
     ] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="in this process, without Ray, one after another", rich_help_panel=EXECUTION)
+    ] = False,
     plugin: PluginFiles = None,
 ) -> None:
     """Turn a dataset's raw files into windows.
@@ -152,10 +155,12 @@ def prepare(
         feature_table=_table(feature_table, table_context),
         plugins=entered(),
     )
-    connect(address)
+    where: Executor = "local" if local else "ray"
+    if not local:
+        connect(address)
     if not check:
-        prepare_dataset(request, overwrite, say)
-    elif check_dataset(request, say):
+        prepare_dataset(request, overwrite, say, where)
+    elif check_dataset(request, say, where):
         raise typer.Exit(1)
 
 
