@@ -29,6 +29,7 @@ REPAIRS = (
     ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
     ('<th class="head"><p></p></th>', '<td class="head"></td>'),
     ("<pre>", '<pre tabindex="0">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
 )
 
 
