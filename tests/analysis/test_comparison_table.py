@@ -126,7 +126,7 @@ def test_a_model_without_techniques_has_no_columns_of_tests(narrow: bool) -> Non
     """Fault of before: a study of eight models showed seven tables of empty columns. Where one variant is tested, all columns stay."""
     alone, tested = (analysis.compare(scores(values)) for values in ({("non_personalized", "-"): [0.5] * 10}, FINE))
     head, rows = comparison_table.shown(alone, narrow)
-    wide = ("technique", "variant", "mean (SD)", "n"), (("non_personalized", "-", "0.750 (0.000)", "10"),)
+    wide = ("technique", "variant", "mean (SD)", "SD seeds", "n"), (("non_personalized", "-", "0.750 (0.000)", "0.354", "10"),)
     assert (head, rows) == ((("variant", "mean"), (("non_personalized", "0.750"),)) if narrow else wide)
     assert comparison_table.shown(tested)[0] == comparison_table.headings()
     assert comparison_table.shown(tested, narrow=True)[0] == comparison_table.NARROW_HEADINGS

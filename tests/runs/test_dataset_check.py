@@ -40,8 +40,10 @@ def test_findings_by_hand() -> None:
 
 
 @pytest.mark.parametrize("where", ["ray", "local"])
-def test_check_reads_everything_and_writes_nothing(tmp_path: Path, cluster: None, where: Executor) -> None:
+def test_check_reads_everything_and_writes_nothing(tmp_path: Path, where: Executor, request: pytest.FixtureRequest) -> None:
     """Every participant and channel has a line, label coverage is told, a broken participant is named and counted."""
+    if where == "ray":
+        request.getfixturevalue("cluster")
     root = write(tmp_path / "in", ("anna", "ben", "cleo"))
     (root / "cleo" / "eda.csv").write_text("value\nx\n")
     before = sorted(tmp_path.rglob("*"))
