@@ -88,6 +88,9 @@ TableContext = Annotated[
         rich_help_panel=CONTENT,
     ),
 ]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="in this process, without Ray, one after another", rich_help_panel=EXECUTION)
+]
 
 DatasetName = Annotated[
     str,
@@ -128,9 +131,7 @@ def prepare(
         bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
     ] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
-    local: Annotated[
-        bool, typer.Option("--local", help="in this process, without Ray, one after another", rich_help_panel=EXECUTION)
-    ] = False,
+    local: LocalOption = False,
     plugin: PluginFiles = None,
 ) -> None:
     """Turn a dataset's raw files into windows.
@@ -155,9 +156,17 @@ def prepare(
         feature_table=_table(feature_table, table_context),
         plugins=entered(),
     )
-    where: Executor = "local" if local else "ray"
     if not local:
         connect(address)
+    _execute(request, check, overwrite, "local" if local else "ray")
+
+
+def _execute(request: PrepareRequest, check: bool, overwrite: bool, where: Executor) -> None:
+    """Write the windows, or read everything and report.
+
+    Raises:
+        typer.Exit: if the report names a problem.
+    """
     if not check:
         prepare_dataset(request, overwrite, say, where)
     elif check_dataset(request, say, where):
