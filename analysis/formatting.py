@@ -62,6 +62,13 @@ def pipe_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return lines + ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
 
 
+def without_empty(head: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows without the columns that are empty in every row: a model without techniques has no differences to show."""
+    body = [tuple(row) for row in rows]
+    kept = [place for place in range(len(head)) if not body or any(row[place] for row in body)]
+    return tuple(head[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in body)
+
+
 def bullets(notes: Iterable[str]) -> list[str]:
     """A Markdown list of plain sentences."""
     return [f"- {escape(note)}" for note in notes]

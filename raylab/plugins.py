@@ -19,7 +19,7 @@ from typing import Any
 from raylab.errors import RaylabError, shown
 
 OWN = "raylab"  # the origin of what no plugin added
-REMEDY = "docs/extend.md has a whole example"
+REMEDY = "`raylab docs extend` has a whole example"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.arrays import Bools, Floats
 from analysis.constants import ALPHA
@@ -145,6 +146,7 @@ def answer(frame: pd.DataFrame) -> Figure:
     axes.grid(visible=False)
     axes.set_yticks([])
     axes.set_ylim(len(frame) - 0.6, -0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # more would run into each other
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"difference in {metric_name(str(frame['metric'].iloc[0]))}, 95% interval")
     return figure

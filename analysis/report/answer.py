@@ -99,6 +99,8 @@ def _sentences(report: ReportData, tested: pd.DataFrame, best: Row) -> list[str]
     detectable = float(best["detectable"])
     if not math.isnan(detectable):
         lines.append(f"This study could have detected a difference of {number(detectable)} in four of five repetitions.")
+    if float(best["choice_inflation"]) > 1:  # else interval and p are those of the variant's own row in the tables
+        lines.append("Interval and p allow for the choice of the variant, made for each participant by the others.")
     if n > 1:
         counts = tested["outcome"].value_counts()
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts.get(outcome, 0))

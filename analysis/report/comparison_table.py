@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.formatting import bullets, escape, int_range, interval, metric_name, number, pipe_table
+from analysis.formatting import bullets, escape, int_range, interval, metric_name, number, pipe_table, without_empty
 from analysis.report import latex as tex
-from analysis.scores.chance_levels import TEXT_CEILING
+from analysis.scores.chance_levels import TEXT_CEILING, legend
 from analysis.scores.keys import CELL
 from analysis.statistics import columns
 
@@ -34,6 +34,12 @@ def headings() -> tuple[str, ...]:
 def rows(part: pd.DataFrame) -> list[tuple[str, ...]]:
     """The rows of one (dataset, label, model) as printed, in the order of ``headings``."""
     return columns.text_rows(columns.reference_columns(), part)
+
+
+def shown(part: pd.DataFrame, narrow: bool = False) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows as a page and a terminal show them, ``narrow`` for 80 columns; where nothing was tested, without the columns of the tests."""
+    head, lines = (NARROW_HEADINGS, narrow_rows(part)) if narrow else (headings(), rows(part))
+    return without_empty(head, lines) if part["p"].isna().all() else (head, tuple(lines))
 
 
 NARROW_HEADINGS = ("variant", "mean", "ref.", "diff.", "95% interval", "p Holm", "outcome")
@@ -82,11 +88,11 @@ def caption(part: pd.DataFrame) -> str:
 
 
 def markdown(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:
-    """A table per (dataset, label, model), each with its caption, then the run's notes."""
+    """A table per (dataset, label, model), each with its caption, then what rows without a signal are, and the run's notes."""
     lines: list[str] = []
     for names, part in comparison.groupby(CELL, sort=True):
         lines += [f"### {escape(title(names))}", "", *pipe_table(headings(), rows(part)), "", escape(caption(part)), ""]
-    return "\n".join([*lines, *bullets(notes)]).rstrip() + "\n"
+    return "\n".join([*lines, *bullets(filter(None, (legend(comparison["technique"]), *notes)))]).rstrip() + "\n"
 
 
 def latex(comparison: pd.DataFrame, notes: tuple[str, ...] = ()) -> str:

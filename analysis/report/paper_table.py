@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.formatting import bullets, escape, int_range, mean_sd, metric_name, number, p_value, pipe_table
 from analysis.report import latex as tex
 from analysis.report.comparison_table import ON_THE_SAME_WINDOWS, SCORINGS
-from analysis.scores.chance_levels import CHANCE_LEVELS
+from analysis.scores.chance_levels import CHANCE_LEVELS, legend
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE
 from analysis.statistics.outcome import BETTER, EQUIVALENT, WORSE
 
@@ -135,7 +135,7 @@ def caption(table: pd.DataFrame) -> str:
             "↑ (↓): better (worse) than non_personalized by that p. =: equivalent, its mean difference is within the smallest effect of interest.",
         ]
     sentences.append("Scores of different participants share training data, which p takes into account.")
-    return " ".join(sentences)
+    return " ".join(filter(None, (*sentences, legend(_techniques(table)))))
 
 
 def head(table: pd.DataFrame) -> list[str]:

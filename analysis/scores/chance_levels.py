@@ -1,6 +1,7 @@
 """The scores of no model at all: rows that stand in every table, untested."""
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,22 @@ from analysis.scores.scored_windows import ScoredWindows
 MAJORITY_CLASS, RANDOM_GUESS, TEXT_CEILING = "majority_class", "random_guess", "text_ceiling"
 PERSON_PRIOR, CLOCK, RUN_IDENTITY = "person_prior", "clock", "run_identity"
 CHANCE_LEVELS = (MAJORITY_CLASS, RANDOM_GUESS, PERSON_PRIOR, CLOCK, RUN_IDENTITY, TEXT_CEILING)
+MEANINGS = {  # of the rows in a table, in its order
+    CLOCK: "the seconds since the start",
+    MAJORITY_CLASS: "the most frequent class of the other people",
+    PERSON_PRIOR: "an oracle of each person's shares of the classes",
+    RANDOM_GUESS: "a coin",
+    RUN_IDENTITY: "an oracle of which run a window is of, and of each run's shares: 1 where a run has one class",
+}
 GUESS_DRAWS = 20
 RECALLS = ("balanced_accuracy", "recall_macro")
+
+
+def legend(techniques: Iterable[str]) -> str:
+    """A sentence on the rows of a table that know no signal; empty if it has none. A text ceiling has its own, in the caption."""
+    present = set(techniques)
+    rows = [f"{name} ({meaning})" for name, meaning in MEANINGS.items() if name in present]
+    return f"No model, and no signal: {', '.join(rows)}." if rows else ""
 
 
 def majority_class(windows: ScoredWindows, cell_seed: Ints) -> NamedArrays:

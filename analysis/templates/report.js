@@ -48,6 +48,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// Chromium repeats no head with buttons on the next page, so paper gets their words alone
+const printed = [];
+window.addEventListener("beforeprint", () => {
+  for (const button of document.querySelectorAll("th button")) {
+    printed.push([button, button.parentElement]);
+    button.replaceWith(button.textContent);
+  }
+});
+window.addEventListener("afterprint", () => { for (const [button, cell] of printed.splice(0)) cell.replaceChildren(button); });
+
 // filters: sections, contents and verdicts of other cells are left out, and rows and columns of tables that name another value
 const keptRows = { technique: ["non_personalized"] }; // what every technique is compared with
 const filters = document.querySelector(".filters");

@@ -23,7 +23,7 @@ PluginFiles = Annotated[
         metavar="FILE.py",
         is_eager=True,
         callback=_enter,
-        help="techniques, models, datasets or metrics of your own (docs/extend.md); its code is run; repeat for several",
+        help="techniques, models, datasets or metrics of your own (`raylab docs extend`); its code is run; repeat for several",
     ),
 ]
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "init", "Write a folder to fill in for a study of your own data: study.yaml and dataset.yaml, with comments.", BEGIN
         ),
+        Command("docs", "List the pages of the documentation, or print one.", BEGIN),
         Command("datasets", "List the datasets: what each needs, how to obtain it, and what of it is in a folder.", LOOK),
         Command(
             "techniques", "List the techniques: what each trains on, what it needs, and how many trainings it costs.", LOOK

@@ -14,7 +14,7 @@ from raylab.recordings.recording import Baseline, Channel, OwnMean, column_probl
 from raylab.recordings.safe_path import safe_path
 from raylab.yaml_file import YamlFileError, read_yaml
 
-LAYOUT = "docs/add-a-dataset.md describes the layout"
+LAYOUT = "`raylab docs add-a-dataset` describes the layout"
 LABELS = "labels.csv"
 MAX_RATE_HZ = 1e6
 SignalKindName = Literal["eda", "bvp", "ecg", "resp", "emg", "temp", "acc"]

@@ -298,7 +298,7 @@ def _description(name: str, labels: LabelTimes, channels: Mapping[str, SessionCh
         }
         declared[label]["codes"] = {int(value) if value.isdigit() else value: index for index, value in enumerate(values)}
     text = yaml.safe_dump({"name": name, "channels": described} | ({"labels": declared} if declared else {}), sort_keys=False)
-    return text if declared else f"{text}# labels: none were given; see docs/add-a-dataset.md\n"
+    return text if declared else f"{text}# labels: none were given; see `raylab docs add-a-dataset`\n"
 
 
 def _write_session(session: DeviceSession, labels: LabelTimes, folder: Path) -> str:

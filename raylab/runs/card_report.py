@@ -45,7 +45,7 @@ def _quality_lines(card: WindowsCard) -> list[str]:
     if not columns:
         return []
     heads = [f"{channel.removesuffix('_quality')} {measure.rsplit('_', 1)[0]}" for channel, measure in columns]
-    lines = ["  signal quality, means over the windows (docs/features.md):", f"  {'':>5}  {'  '.join(heads)}"]
+    lines = ["  signal quality, means over the windows (`raylab docs features`):", f"  {'':>5}  {'  '.join(heads)}"]
     for entry in card.participants:
         values = [entry.quality.get(channel, {}).get(measure) for channel, measure in columns]
         cells = ["-" if value is None else f"{value:.3g}" for value in values]

@@ -1,12 +1,14 @@
 """`raylab prepare --check`: reads every recording, one participant a task, and reports on its channels and labels. Writes nothing."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from raylab.errors import RaylabError
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import problem_of
 from raylab.runs.prepare import PrepareRequest, participants_of
 from raylab.runs.ray_errors import remote_result
@@ -38,22 +40,29 @@ def _check_participant(order: PrepareRequest, participant: str) -> tuple[list[st
         return lines, problem_of(error, participant), ()
 
 
-def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print) -> int:
-    """Read everything on the connected Ray (a local one is started if there is none) and report.
+def _read_on_ray(order: PrepareRequest, participants: list[str]) -> Callable[[str], Any]:
+    """Start reading everyone; what it returns waits for one of them."""
+    connect()  # a task without it would start a Ray that listens on every interface
+    task = ray.remote(_check_participant)
+    references = {name: task.remote(order, name) for name in participants}
+    return lambda name: remote_result(references[name], f"participant {name}")
+
+
+def check_dataset(order: PrepareRequest, say: Callable[[str], None] = print, where: Executor = "ray") -> int:
+    """Read everything on the connected Ray (a local one is started if there is none), or in this process (``local``), and report.
 
     Returns:
         the number of problems: participants that cannot be prepared, and pairs with the same sessions.
     """
     participants = participants_of(order)
-    connect()  # a task without it would start a Ray that listens on every interface
-    task = ray.remote(_check_participant)
+    read = _read_on_ray(order, participants) if where == "ray" else partial(_check_participant, order)
     for note in order.reader.notes:
         say(note)
     say(HEAD)
     problems, sessions = [], {}
-    for participant, ref in [(name, task.remote(order, name)) for name in participants]:
+    for participant in participants:
         try:
-            lines, problem, sessions[participant] = remote_result(ref, f"participant {participant}")
+            lines, problem, sessions[participant] = read(participant)
         except RaylabError as error:  # its process died: the others are read all the same
             lines, problem = [], str(error)
         for line in lines:

@@ -15,7 +15,7 @@ from raylab.errors import RaylabError
 
 DEATH = "killed from outside, often by the system when memory runs out, or by a crash inside a library"
 MEMORY = "use a machine with more memory, or do less at once (a study: a larger resources.cpu)"
-STORE = "free disk space, set RAY_TMPDIR to a larger disk, or run with less at once; `raylab run --local` needs no Ray"
+STORE = "free disk space, set RAY_TMPDIR to a larger disk, or run with less at once; `raylab prepare --local` and `raylab run --local` need no Ray"
 AGAIN = "run the same command again; if it happens again, look into Ray's logs"
 OOM = re.compile(r"memory (on the node|usage|pressure)|\bOOM\b|out of memory", re.IGNORECASE)
 MAX_LENGTH = 300  # characters of a library's own words: Ray's explanations take pages
@@ -98,7 +98,7 @@ def check_temporary_folder() -> None:
     if excess := max(0, len(os.fsencode(f"{folder}{SESSION}{os.getpid()}{SOCKET}")) - SOCKET_LENGTH):
         raise RaylabError(
             f"Ray cannot start: the path of its temporary folder {folder} ({variable or 'the default'}) is {excess} bytes too long for a socket. "
-            "What to do: set RAY_TMPDIR to a short path, as RAY_TMPDIR=/tmp; `raylab run --local` needs no Ray"
+            "What to do: set RAY_TMPDIR to a short path, as RAY_TMPDIR=/tmp; `raylab prepare --local` and `raylab run --local` need no Ray"
         )
 
 
@@ -138,7 +138,7 @@ def _starting_failed(error: Exception, address: str | None) -> str:
         remedy = "check that RAY_TMPDIR (or /tmp) is a folder of yours on a disk with free space"
     else:
         remedy = "try again, look into the logs in RAY_TMPDIR/ray (or /tmp/ray)"
-    return f"Ray did not start on this machine: {text}. What to do: {remedy}; `raylab run --local` needs no Ray"
+    return f"Ray did not start on this machine: {text}. What to do: {remedy}; `raylab prepare --local` and `raylab run --local` need no Ray"
 
 
 def remote_result(reference: Any, what: str) -> Any:

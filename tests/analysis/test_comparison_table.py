@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import analysis
 from analysis import formatting
 from analysis.report import comparison_table, latex, paper_table
+from analysis.scores.chance_levels import CHANCE_LEVELS, CLOCK, MEANINGS, TEXT_CEILING
 from analysis.statistics.paired_tests import mean_test
 from analysis.statistics.variant_selection import select_variants
 
@@ -118,6 +119,29 @@ def test_differences_that_few_people_make_are_marked() -> None:
     assert [False, False, True] == [row[place].endswith("°") for row in comparison_table.rows(comparison)]
     assert "1 of 2 rows" in comparison_table.caption(comparison)
     assert "°" not in comparison_table.markdown(analysis.compare(scores(FINE)))
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_a_model_without_techniques_has_no_columns_of_tests(narrow: bool) -> None:
+    """Fault of before: a study of eight models showed seven tables of empty columns. Where one variant is tested, all columns stay."""
+    alone, tested = (analysis.compare(scores(values)) for values in ({("non_personalized", "-"): [0.5] * 10}, FINE))
+    head, rows = comparison_table.shown(alone, narrow)
+    wide = ("technique", "variant", "mean (SD)", "SD seeds", "n"), (("non_personalized", "-", "0.750 (0.000)", "0.354", "10"),)
+    assert (head, rows) == ((("variant", "mean"), (("non_personalized", "0.750"),)) if narrow else wide)
+    assert comparison_table.shown(tested)[0] == comparison_table.headings()
+    assert comparison_table.shown(tested, narrow=True)[0] == comparison_table.NARROW_HEADINGS
+
+
+def test_rows_without_a_signal_are_explained() -> None:
+    """Fault of before: run_identity stood in every table with 1.000, and no table said what it is. A table without such rows says nothing of them."""
+    levels = {(name, "-"): [0.5] * 10 for name in CHANCE_LEVELS}
+    assert set(CHANCE_LEVELS) == {*MEANINGS, TEXT_CEILING}
+    for shown, told in ((FINE | levels, MEANINGS), (FINE | {("clock", "-"): [0.5] * 10}, {CLOCK: MEANINGS[CLOCK]}), (FINE, {})):
+        comparison = analysis.compare(scores(shown))
+        table = paper_table.build(comparison, select_variants(scores(shown)))
+        for text in (comparison_table.markdown(comparison).replace("\\", ""), paper_table.caption(table)):
+            assert [f"{name} ({meaning})" in text for name, meaning in MEANINGS.items()] == [name in told for name in MEANINGS]
+            assert ("no signal" in text) == bool(told)
 
 
 def test_published_scoring_does_not_claim_the_same_windows() -> None:

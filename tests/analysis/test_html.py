@@ -139,6 +139,15 @@ def test_a_page_without_interactive_figures_carries_no_plotly() -> None:
     assert render(two).count('id="plotly"') == 1
 
 
+def test_only_the_sections_of_the_page_are_landmarks() -> None:
+    """Fault of before: a study of several models had as many landmarks called "All variants", which a screen reader lists."""
+    inner = Section("All variants", text=("x",))
+    html = render(Page("t", "i", Answer("a"), (), (), tuple(Section(f"cell {k}", sections=(inner,)) for k in range(3))))
+    headings = dict(re.findall(r'id="([\w-]+)">([^<]+)</h\d>', html))
+    names = [headings[label] for label in re.findall(r'<section [^>]*aria-labelledby="([\w-]+)"', html)]
+    assert ["a", "cell 0", "cell 1", "cell 2"] == names and 3 == html.count(">All variants</h3>")
+
+
 def _opened(browser: Any, run: Path, width: int, height: int, scheme: str) -> tuple[Any, list[str], list[str]]:
     """The page in a window of this size, what it asked for, and what it complained of."""
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders.run import write_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from scipy import stats
 
@@ -93,6 +94,17 @@ def test_bars_of_the_rank_diagram_are_the_same_in_every_process() -> None:
     axes = line_plots.critical_difference(friedman(table)).axes[0]
     bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 2 and len(line.get_xdata()) > 1]
     assert bars and all(list(bar) == sorted(bar) for bar in bars)
+
+
+def test_names_of_the_rank_diagram_are_whole() -> None:
+    """Fault of before: its title and the names on its right went over the figure's edge."""
+    variants = [f"layers={layers} budget={budget} unit=block" for layers in ("all", "last") for budget in (0.2, 0.5)]
+    names = ["non_personalized", *(f"fine_tuning {variant}" for variant in variants)]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(8, 5)), columns=names)
+    figure = line_plots.critical_difference(friedman(table))
+    FigureCanvasAgg(figure).draw()
+    spans = [text.get_window_extent() for text in (*figure.texts, *figure.axes[0].texts)]
+    assert len(spans) == 7 and all(0 <= span.x0 and span.x1 <= figure.bbox.width for span in spans)
 
 
 def test_an_svg_in_a_page_keeps_its_texts_and_loses_what_could_clash() -> None:

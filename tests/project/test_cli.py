@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 from builders.command_line import run_command as _run
 from builders.run import write_run
@@ -44,6 +45,22 @@ def test_run_status_and_report(
     assert "Simulated data" in printed
     assert f"open {run}/report/report.html in a browser" in printed
     assert (tmp_path / "run" / "report" / "report.html").exists()
+
+
+def test_windows_are_prepared_without_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fault of before: on a machine too busy for Ray's start, its message named --local, and `raylab prepare` had no such option."""
+
+    def fails(**options: Any) -> None:
+        raise AssertionError("Ray was asked to start")
+
+    monkeypatch.setattr(ray, "init", fails)
+    order = ["prepare", "simulated", "--option", "participants=3", "--option", "minutes=4", "--local"]
+    assert 0 == _run(monkeypatch, *order, "--out", str(tmp_path / "windows"))
+    assert "windows over 3 people" in capsys.readouterr().out and (tmp_path / "windows" / "card.json").exists()
+    assert 0 == _run(monkeypatch, *order, "--check")
+    assert "3 of 3 participants can be read" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

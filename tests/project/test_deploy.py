@@ -207,7 +207,7 @@ def test_studies_and_modules_that_the_files_name_exist() -> None:
 
 
 def test_the_image_is_built_of_what_the_package_needs_alone(tmp_path: Path) -> None:
-    """What the Dockerfile copies has the page and the licence that pyproject.toml names, every package, and what the link to studies leads to; its
+    """What the Dockerfile copies has the page and the licence that pyproject.toml names, every package, and what links lead to (studies, pages); its
     list of what the build may see is the same, without compiled files."""
     copied = [
         name
@@ -215,9 +215,10 @@ def test_the_image_is_built_of_what_the_package_needs_alone(tmp_path: Path) -> N
         for name in line.split()
     ]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    named = [project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"]
+    named = [*project["project"]["license-files"], "pyproject.toml", "constraints.txt"]
     packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
-    links = [str(path.resolve().relative_to(ROOT)) for path in (ROOT / "raylab").iterdir() if path.is_symlink()]
+    links = {path.resolve().relative_to(ROOT).parts[0] for path in (ROOT / "raylab").rglob("*") if path.is_symlink()}
+    assert Path(project["project"]["readme"]).parts[0] in links
     assert sorted([*named, *packages, *links]) == sorted(copied)
     rules = [
         line for line in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("#", "")
@@ -239,4 +240,4 @@ def test_the_image_is_built_of_what_the_package_needs_alone(tmp_path: Path) -> N
         [sys.executable, "-c", make, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert made.returncode == 0, made.stderr
-    assert (tmp_path / "raylab" / "studies" / "demo.yaml").exists()
+    assert (tmp_path / "raylab" / "studies" / "demo.yaml").exists() and (tmp_path / "raylab" / "pages" / "start.md").exists()

@@ -12,7 +12,9 @@ import pytest
 
 from raylab import DISTRIBUTION
 from raylab.cli.commands.demo import STUDY
+from raylab.cli.commands.docs import docs
 from raylab.cli.commands.init import init
+from raylab.cli.named_study import read_named_study
 from raylab.errors import RaylabError
 from raylab.features.optional_packages import INSTALL
 from raylab.recordings import csv_folder
@@ -61,6 +63,47 @@ def test_studies_are_in_the_package() -> None:
     assert STUDY.resolve() == ROOT / "studies" / "demo.yaml"
 
 
+def test_pages_are_in_the_package() -> None:
+    """raylab/pages has the pages of docs/ but the package's own, which an index shows."""
+    pages = {path.name: path.resolve() for path in (ROOT / "raylab" / "pages").iterdir()}
+    assert {path.name: path for path in (ROOT / "docs").glob("*.md") if path.name != "package.md"} == pages
+
+
+@pytest.mark.parametrize("asked", ["start", "start.md", "docs/start.md"])
+def test_a_page_is_printed(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page as it stands, by its name or as other pages write it; without one, a line for each page."""
+    docs(asked)
+    assert (ROOT / "docs" / "start.md").read_text(encoding="utf-8") == capsys.readouterr().out
+    docs()
+    assert "start: Your own data, from a wristband to a report\n" in capsys.readouterr().out
+    with pytest.raises(RaylabError, match=r"no page 'begin'; there are add-a-dataset, "):
+        docs("begin")
+
+
+def test_every_page_that_a_message_names_can_be_printed() -> None:
+    """`raylab docs NAME` in the code names a page of the package: who installed it has no folder docs/."""
+    sources = [path for folder in ("raylab", "analysis") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"`raylab docs ([\w-]+)`", path.read_text(encoding="utf-8"))}
+    assert {"add-a-dataset", "extend", "features", "protocol", "validity"} <= named
+    assert named <= {path.stem for path in (ROOT / "raylab" / "pages").glob("*.md")}
+
+
+def test_a_study_of_the_package_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """studies/NAME.yaml, as pages write it, is the package's if the folder has none, and says so; the user's own file comes first."""
+    monkeypatch.chdir(tmp_path)
+    assert read_study(ROOT / "studies" / "wesad_wrist.yaml") == read_named_study(Path("studies/wesad_wrist.yaml"))
+    assert "the package's own is used" in capsys.readouterr().err
+    for path in ("studies/mine.yaml", "other/wesad_wrist.yaml", "wesad_wrist.yaml"):
+        with pytest.raises(RaylabError, match=rf"{path}: No such file.*studies/NAME.yaml; NAME is one of .*wesad_wrist"):
+            read_named_study(Path(path))
+    Path("studies").mkdir()
+    Path("studies/wesad_wrist.yaml").write_text((ROOT / "studies" / "demo.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    assert "demo" == read_named_study(Path("studies/wesad_wrist.yaml")).name
+    assert "" == capsys.readouterr().err
+
+
 def test_a_new_study_fits_its_dataset(tmp_path: Path) -> None:
     """The files of `raylab init` are read as they stand, and name each other's windows and label; a folder with content is left alone."""
     init(tmp_path / "mine")
@@ -107,6 +150,7 @@ def test_the_wheel_has_what_the_commands_read(tmp_path: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     data = (
         "raylab/studies/*.yaml",
+        "raylab/pages/*.md",
         "raylab/templates/*",
         "raylab/live/dashboard/page.*",
         "analysis/templates/*",

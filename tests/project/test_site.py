@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+REPAIRED = runpy.run_path(str(ROOT / "docs" / "site" / "conf.py"))["repaired"]
 PROBLEMS = runpy.run_path(str(ROOT / "docs" / "site" / "check_links.py"))["problems"]
 
 
@@ -29,3 +30,13 @@ def test_links_and_files_that_are_not_there_are_named(tmp_path: Path) -> None:
         f"{index}: no.png leads to no file",
         f"{index}: it loads https://example.org/x.js",
     ] == PROBLEMS(tmp_path)
+
+
+def test_what_the_theme_leaves_undone_is_repaired() -> None:
+    """Headings of the menu have a level, sidebars a name, texts that scroll are reached by key, an empty head is none; and once is enough."""
+    menu = '<aside class="sidebar-drawer"><p class="caption" role="heading">A</p></aside><aside class="toc-drawer"></aside>'
+    page = f'{menu}<pre>x</pre><div class="table-wrapper a">'
+    once = REPAIRED(f'{page}<table><tr><th class="head"><p></p></th></tr></table>')
+    assert 'aria-label="Pages"' in once and 'aria-label="On this page"' in once and 'role="heading" aria-level="2"' in once
+    assert '<pre tabindex="0">x</pre>' in once and "<th" not in once
+    assert '<div tabindex="0" class="table-wrapper a">' in once and once == REPAIRED(once)

@@ -9,6 +9,7 @@ from builders.csv_folder import write
 from raylab.recordings import DATASETS, Channel, Recording, Segment
 from raylab.recordings.availability import availability
 from raylab.recordings.wesad import WESAD
+from raylab.runs.cluster import Executor
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.windows.recording_check import examine
@@ -38,13 +39,16 @@ def test_findings_by_hand() -> None:
     assert {"a", "b", "c"} == {name for name, f in made.items() if f.odd}
 
 
-def test_check_reads_everything_and_writes_nothing(tmp_path: Path, cluster: None) -> None:
+@pytest.mark.parametrize("where", ["ray", "local"])
+def test_check_reads_everything_and_writes_nothing(tmp_path: Path, where: Executor, request: pytest.FixtureRequest) -> None:
     """Every participant and channel has a line, label coverage is told, a broken participant is named and counted."""
+    if where == "ray":
+        request.getfixturevalue("cluster")
     root = write(tmp_path / "in", ("anna", "ben", "cleo"))
     (root / "cleo" / "eda.csv").write_text("value\nx\n")
     before = sorted(tmp_path.rglob("*"))
     said: list[str] = []
-    assert 1 == check_dataset(PrepareRequest("csv_folder", str(root), ""), said.append)
+    assert 1 == check_dataset(PrepareRequest("csv_folder", str(root), ""), said.append, where)
     text = "\n".join(said)
     assert "anna eda" in text and "ben pulse" in text
     assert "anna label stress: 94.4% of the windows" in text

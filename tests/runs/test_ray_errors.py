@@ -79,7 +79,7 @@ def test_a_start_that_fails(error: Exception, expected: str, unconnected: None, 
     with pytest.raises(RaylabError, match="Ray did not start on this machine") as raised:
         connect()
     message = str(raised.value)
-    assert expected in message and "run --local` needs no Ray" in message and 1 == len(message.splitlines())
+    assert expected in message and "run --local` need no Ray" in message and 1 == len(message.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ def _all_variants(report: ReportData, cell: ReportCell) -> SectionContent:
     comparison = report.rows("comparison", cell)
     table = TableBlock(
         comparison_table.caption(comparison),
-        comparison_table.headings(),
-        tuple(comparison_table.rows(comparison)),
+        *comparison_table.shown(comparison),
         name_columns=comparison_table.NAME_COLUMNS,
     )
     return SectionContent(blocks=(*report_figures.forest(cell.slug, comparison), table))

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.formatting import number
+from analysis.formatting import number, without_empty
 from analysis.report.html import TableBlock
 from analysis.report.report_data import ReportCell, ReportData
 from analysis.report.report_part import ReportPart, SectionContent
@@ -86,9 +86,8 @@ def _section(report: ReportData, cell: ReportCell) -> SectionContent | None:
     part = report.rows("order", cell)
     if part.empty:
         return None
-    table = TableBlock(
-        CAPTION, HEAD, tuple(_cells({str(k): v for k, v in row.items()}) for row in part.to_dict("records")), name_columns=2
-    )
+    rows = (_cells({str(k): v for k, v in row.items()}) for row in part.to_dict("records"))
+    table = TableBlock(CAPTION, *without_empty(HEAD, rows), name_columns=2)
     return SectionContent(items=tuple(_sentences(part)), blocks=(table,))
 
 

@@ -8,18 +8,17 @@ import typer
 from raylab.cli.commands.report import report
 from raylab.cli.commands.run import run
 from raylab.cli.console import say
+from raylab.cli.named_study import STUDIES
 from raylab.runs.cluster import connect
 from raylab.runs.prepare import PrepareRequest, prepare
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "demo.yaml"
+STUDY = STUDIES / "demo.yaml"
 COHORT = {"participants": 8, "minutes": 8}
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="folder for the windows, the run and its report")] = Path("raylab_demo"),
-    local: Annotated[
-        bool, typer.Option("--local", help="train in this process, without Ray; windows are always made with it")
-    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="in this process, without Ray")] = False,
 ) -> None:
     """Run a small study on the built-in simulated cohort: windows, a run and its report, in one folder.
 

@@ -21,7 +21,7 @@ RECORDING, CALIBRATION, OUTPUT = "A recording", "Calibration", "Output"
 
 
 def live(
-    model: Annotated[Path, typer.Argument(help="a model file of `raylab export`")],
+    model: Annotated[Path, typer.Argument(help="a model file of `raylab export` or `raylab train`")],
     source: Annotated[str, typer.Option(help="; ".join(kind.description for kind in SOURCES.values()))],
     participant: Annotated[str, typer.Option(help="folder: whose recording", rich_help_panel=RECORDING)] = "",
     replay_labels: Annotated[
@@ -47,7 +47,7 @@ def live(
     until: Annotated[
         Until | None,
         typer.Option(
-            help="end the calibration's marking earlier, by a rule of the technique adaptive (docs/protocol.md)",
+            help="end the calibration's marking earlier, by a rule of the technique adaptive (`raylab docs protocol`)",
             rich_help_panel=CALIBRATION,
         ),
     ] = None,

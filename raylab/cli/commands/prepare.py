@@ -10,7 +10,7 @@ from raylab.cli.plugin_option import PluginFiles, one_of
 from raylab.errors import RaylabError
 from raylab.plugins import entered
 from raylab.recordings import DATASETS
-from raylab.runs.cluster import connect
+from raylab.runs.cluster import Executor, connect
 from raylab.runs.dataset_check import check_dataset
 from raylab.runs.prepare import PrepareRequest
 from raylab.runs.prepare import prepare as prepare_dataset
@@ -27,7 +27,9 @@ CONTENT, EXECUTION = "What goes into the windows", "How it is done"
 Features = Annotated[
     bool,
     typer.Option(
-        "--features", help="signals: store features of them beside the windows (docs/features.md)", rich_help_panel=CONTENT
+        "--features",
+        help="signals: store features of them beside the windows (`raylab docs features`)",
+        rich_help_panel=CONTENT,
     ),
 ]
 NormalizationOption = Annotated[
@@ -75,7 +77,7 @@ TableOption = Annotated[
     str | None,
     typer.Option(
         help="signals: your own features, a csv or Parquet file with the columns participant, start_s (as in prepared windows), perhaps session, "
-        "and one a feature (docs/features.md)",
+        "and one a feature (`raylab docs features`)",
         rich_help_panel=CONTENT,
     ),
 ]
@@ -85,6 +87,9 @@ TableContext = Annotated[
         help="your own features: seconds of signal up to the window's end that they saw (a window unless given)",
         rich_help_panel=CONTENT,
     ),
+]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="in this process, without Ray, one after another", rich_help_panel=EXECUTION)
 ]
 
 DatasetName = Annotated[
@@ -126,6 +131,7 @@ def prepare(
         bool, typer.Option("--overwrite", help="replace windows that are there", rich_help_panel=EXECUTION)
     ] = False,
     address: Annotated[str | None, typer.Option(help="a Ray cluster; a local one otherwise", rich_help_panel=EXECUTION)] = None,
+    local: LocalOption = False,
     plugin: PluginFiles = None,
 ) -> None:
     """Turn a dataset's raw files into windows.
@@ -150,10 +156,20 @@ def prepare(
         feature_table=_table(feature_table, table_context),
         plugins=entered(),
     )
-    connect(address)
+    if not local:
+        connect(address)
+    _execute(request, check, overwrite, "local" if local else "ray")
+
+
+def _execute(request: PrepareRequest, check: bool, overwrite: bool, where: Executor) -> None:
+    """Write the windows, or read everything and report.
+
+    Raises:
+        typer.Exit: if the report names a problem.
+    """
     if not check:
-        prepare_dataset(request, overwrite, say)
-    elif check_dataset(request, say):
+        prepare_dataset(request, overwrite, say, where)
+    elif check_dataset(request, say, where):
         raise typer.Exit(1)
 
 

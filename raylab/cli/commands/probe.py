@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import say, say_table
+from raylab.cli.named_study import read_named_study
 from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
-from raylab.trials.study import read_study
 from raylab.validity.audit import CLOCK, audits_of
 from raylab.validity.audit_page import CAPTION, HEAD, channel_lines, table_rows
 from raylab.validity.label_flip_probe import flipped_labels
@@ -22,7 +22,7 @@ ProbeKind = StrEnum("ProbeKind", {name: name for name in (*PROBES, FLIPPED, CHAN
 
 
 def probe(
-    kind: Annotated[ProbeKind, typer.Argument(help="docs/validity.md describes them")],
+    kind: Annotated[ProbeKind, typer.Argument(help="`raylab docs validity` describes them")],
     source: Annotated[str, typer.Argument(help="prepared windows; for flipped_labels a study file")],
     out: Annotated[str | None, typer.Option(help="folder for the changed windows: a path or a URI")] = None,
     seed: Annotated[int, typer.Option(help="of the permutation or the noise")] = 0,
@@ -57,7 +57,7 @@ def probe(
     if kind == FLIPPED:
         if out is not None or person is not None or noise or seed:
             raise RaylabError("flipped_labels takes --windows and --limit only: it writes nothing, and draws nothing")
-        flips = flipped_labels(read_study(Path(source)), windows or str(Path(source).absolute().parent), limit, say)
+        flips = flipped_labels(read_named_study(Path(source)), windows or str(Path(source).absolute().parent), limit, say)
         say(flips.summary())
         if not flips.clean:
             raise typer.Exit(1)

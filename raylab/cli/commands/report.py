@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from analysis.report.answer import answer
-from analysis.report.comparison_table import NAME_COLUMNS, NARROW_HEADINGS, caption, headings, narrow_rows, rows, title
+from analysis.report.comparison_table import NAME_COLUMNS, caption, shown, title
 from analysis.report.write import write_report
+from analysis.scores.chance_levels import legend
 from analysis.scores.metrics import METRIC_ALIASES, METRICS
 from analysis.scores.scores import Scoring
 from raylab.cli.console import is_wide, say, say_table
@@ -49,12 +50,10 @@ def report(
     for headline, text in told.cautions:
         say(f"{headline} {text}")
     for names, part in data.comparison.groupby(["dataset", "label", "model"], sort=True):
-        if is_wide():
-            say_table(title(names), headings(), rows(part), NAME_COLUMNS)
-        else:
-            say_table(title(names), NARROW_HEADINGS, narrow_rows(part), 1)
+        head, rows = shown(part, narrow=not is_wide())
+        say_table(title(names), head, rows, NAME_COLUMNS if is_wide() else 1)
         say(caption(part))
-    for note in (*data.notes, *([data.incomplete] if data.incomplete else [])):
+    for note in filter(None, (legend(data.comparison["technique"]), *data.table_notes)):
         say(f"- {note}")
     for other in data.against:
         say(f"beside {other.name}: {run}/report/against_{other.name}.md")

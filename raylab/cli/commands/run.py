@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from raylab.cli.console import live_progress, say
+from raylab.cli.named_study import read_named_study
 from raylab.cli.plugin_option import PluginFiles
 from raylab.errors import RaylabError
 from raylab.runs.cluster import Executor
@@ -13,11 +14,10 @@ from raylab.runs.cost import estimate
 from raylab.runs.run import start
 from raylab.runs.shard import Shard
 from raylab.runs.trackers import tracker
-from raylab.trials.study import read_study
 
 
 def run(
-    study: Annotated[Path, typer.Argument(help="a study file")],
+    study: Annotated[Path, typer.Argument(help="a study file, or studies/NAME.yaml of the package")],
     out: Annotated[str | None, typer.Option(help="run folder: a path or a URI")] = None,
     windows: Annotated[
         str | None, typer.Option(help="folder that the study's windows are in (the study file's own unless given)")
@@ -38,19 +38,19 @@ def run(
 ) -> None:
     """Run what is missing of a study; the same command resumes it.
 
-    Example: raylab run studies/wesad.yaml --windows windows --out runs/wesad
+    Example: raylab run studies/wesad_wrist.yaml --windows windows --out runs/wesad
     """
     executor: Executor = "local" if local else "ray"
     root = windows or str(study.absolute().parent)
     if plan:
-        for line in estimate(read_study(study), root, out, executor, address, say).lines():
+        for line in estimate(read_named_study(study), root, out, executor, address, say).lines():
             say(line)
         return
     if out is None:
         raise RaylabError("give a run folder with --out (or --plan, to learn what the study would cost)")
     trackers = [tracker(text) for text in track or ()]
     with live_progress() as log:
-        summary = start(read_study(study), root, out, executor, address, log, shard=Shard.parse(shard), trackers=trackers)
+        summary = start(read_named_study(study), root, out, executor, address, log, shard=Shard.parse(shard), trackers=trackers)
     for line in summary.lines():
         say(line)
     if not summary.complete:

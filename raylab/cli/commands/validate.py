@@ -17,7 +17,7 @@ CaseName = StrEnum("CaseName", {name: name for name in CASES})  # type: ignore[m
 def validate(
     out: Annotated[str, typer.Option(help="folder for the results of the cohorts: a path or a URI")],
     case: Annotated[
-        list[CaseName] | None, typer.Option(help="a case of docs/validity.md; repeat for several, all unless given")
+        list[CaseName] | None, typer.Option(help="a case of `raylab docs validity`; repeat for several, all unless given")
     ] = None,
     cohorts: Annotated[
         int | None, typer.Option(help="cohorts of each case with something to find; 20 unless given, 200 with --linear", min=1)
