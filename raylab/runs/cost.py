@@ -72,18 +72,20 @@ class Estimate:
     def lines(self) -> list[str]:
         """Lines of text to print; every figure with its assumption."""
         upper = sum(stage.epochs * len(stage.stage.train) for stage in self.needed)
-        counts = Counter(stage.shape for stage in self.needed)
         return [
             f"trials: {self.pending} of {self.trials} to run; trainings: {len(self.needed)}; window-epochs: at most {upper:,}",
             *self.choices,
-            *(
-                f"  {counts[shape]:>5} x {shape}: {1000 * timing.step_s:.1f} ms per step"
-                for shape, timing in self.timings.items()
-            ),
+            *(self._timing_line(shape, timing) for shape, timing in self.timings.items()),
             *self.store,
             *self._time_lines(),
             f"steps were timed in processor time; load of this machine meanwhile {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         ]
+
+    def _timing_line(self, shape: StageShape, timing: Timing) -> str:
+        """How many trainings of a shape there are, and what a step of one takes, or all of it if there are no steps."""
+        steps = [stage.steps for stage in self.needed if stage.shape == shape]
+        count = float(np.mean(steps)) if shape.at_once and steps else 1.0
+        return f"  {len(steps):>5} x {shape}: {1000 * timing.step_s * count:.1f} ms{'' if shape.at_once else ' per step'}"
 
     def _time_lines(self) -> list[str]:
         low, high = self.seconds(lambda stage: stage.earliest), self.seconds(lambda stage: stage.epochs)

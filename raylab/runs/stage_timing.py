@@ -41,6 +41,7 @@ class StageShape:
 
     Attributes:
         members: trainings that stand side by side in their stack; 1: alone.
+        at_once: whether everything is computed in one go, as a classical model's fit; then there are no steps and nothing is freed.
     """
 
     dataset: str
@@ -49,8 +50,11 @@ class StageShape:
     trainable: tuple[str, ...]
     batch: int
     members: int = 1
+    at_once: bool = False
 
     def __str__(self) -> str:
+        if self.at_once:
+            return f"{self.dataset} / {self.model} / {self.stage} (in one go)"
         stack = f", {self.members} side by side" if self.members > 1 else ""
         return f"{self.dataset} / {self.model} / {self.stage} (frees {' + '.join(self.trainable)}, batch {self.batch}{stack})"
 
@@ -71,8 +75,7 @@ class DistinctStage:
     @property
     def epochs(self) -> int:
         """Epochs if nothing stops the training early; what is computed in one go, as a classical model's fit, counts as one epoch."""
-        at_once = self.trial.model.encoder in CLASSICAL_MODELS or not self.stage.method.loops
-        return 1 if at_once else self.stage.hyper.epochs
+        return 1 if self.shape.at_once else self.stage.hyper.epochs
 
     @property
     def earliest(self) -> int:
@@ -106,7 +109,8 @@ def survey(trials: list[Trial], indexes: Mapping[str, WindowIndex]) -> tuple[dic
         predicted[trial.key] = len(context.fold.target_windows)
         for stage, composition in zip(stages, trial.stacks or [""] * len(stages), strict=True):
             batch, members = stage.hyper.batch(len(stage.stepped)), sizes.get(composition, 1)
-            shape = StageShape(trial.dataset, trial.model.name, stage.name, stage.trainable, batch, members)
+            at_once = trial.model.encoder in CLASSICAL_MODELS or not stage.method.loops
+            shape = StageShape(trial.dataset, trial.model.name, stage.name, stage.trainable, batch, members, at_once)
             distinct.setdefault(stage.hash, DistinctStage(shape, stage, trial))
     return distinct, predicted
 

@@ -63,6 +63,16 @@ def test_stages_without_epochs_are_counted_and_timed(made: Windows) -> None:
         timing = time_stage(stage.trial, stage.shape.stage, made, "cpu")
         assert timing.step_s >= 0
         assert timing.window_s > 0
+        assert ("frees" in str(stage.shape)) != stage.shape.at_once  # nothing is freed where there are no steps
+
+
+def test_what_is_computed_in_one_go_has_no_steps(cohort: Path) -> None:
+    """A model without a network: the line says what one fit takes."""
+    classical = parse_study(
+        {**study(["P01", "P02"]).as_dict(), "models": [{"encoder": "lda"}], "techniques": ["non_personalized"]}, "test"
+    )
+    (line,) = (line for line in estimate(classical, str(cohort), None, "local").lines() if " x " in line)
+    assert line.lstrip().startswith("2 x simulated / lda / everyone_else (in one go): ") and line.endswith(" ms")
 
 
 def test_stages_of_a_stack_are_timed_side_by_side(cohort: Path) -> None:
