@@ -18,9 +18,10 @@ def test_every_way_that_a_processor_has_steps_alike(tmp_path: Path) -> None:
     apart = {(line["members"], line["way"]): line["from_alone"] for line in lines}
     assert "tf32, graph, graph bf16 need a GPU" in done.output
     assert [(0, "alone"), (1, "plain"), (1, "bf16"), (2, "plain"), (2, "bf16")] == list(apart)
-    assert apart[1, "plain"] < 1e-4
-    assert apart[2, "plain"] < 1e-4
-    assert 1e-4 < apart[2, "bf16"] < 0.2
+    # Adam's first steps carry the order of a sum in single precision into the weights: 3e-7 on one type of processor, 1.2e-4 on another
+    assert apart[1, "plain"] < 1e-3
+    assert apart[2, "plain"] < 1e-3
+    assert apart[2, "plain"] < apart[2, "bf16"] < 0.2
     assert all(line["ms"] > 0 for line in lines)
 
 
