@@ -14,7 +14,6 @@ from numbers import Number
 from pathlib import Path
 from typing import Any
 
-from pyarrow import fs
 from ray.tune.logger import LoggerCallback
 from ray.tune.schedulers import FIFOScheduler
 from torch.utils.tensorboard import SummaryWriter
@@ -70,6 +69,7 @@ class TensorBoardLogger(LoggerCallback):
         self.experiment = experiment
         self._local_root = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
         self._writers: dict[Any, dict[str, SummaryWriter]] = defaultdict(dict)
+        self._labels: dict[Any, dict[str, dict[str, Any]]] = {}  # of the trials of each of Tune's that runs
         self._uploads: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(PARALLEL_UPLOADS)
 
@@ -92,6 +92,7 @@ class TensorBoardLogger(LoggerCallback):
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         with contextlib.suppress(*HARMLESS):
+            self._labels.pop(trial, None)
             for writer in self._writers.pop(trial, {}).values():
                 writer.close()
             if not self.experiment.is_local:
@@ -112,7 +113,9 @@ class TensorBoardLogger(LoggerCallback):
         """Of the trial that a report is of: a stack's reports are of several. Its folder has the name that TensorBoard shows."""
         key, writers = result.get("trial", ""), self._writers[trial]
         if key not in writers:
-            labels = next((own.labels for own in Unit.from_config(trial.config).trials if own.key == key), {})
+            if trial not in self._labels:
+                self._labels[trial] = {own.key: own.labels for own in Unit.from_config(trial.config).trials}
+            labels = self._labels[trial].get(key, {})
             parts = [folder_part(str(labels[name])) for name in NAMED_BY if name in labels]
             writers[key] = SummaryWriter(str(self._trial_folder(trial).joinpath(*parts)), flush_secs=10)
         return writers[key]
@@ -125,8 +128,11 @@ class TensorBoardLogger(LoggerCallback):
                     self._writer(trial, result).add_scalar(name, float(value))
 
     def _upload(self, name: str) -> None:
+        """One object a file; pyarrow's copy of a folder would also make one for each of the folders within it."""
         with contextlib.suppress(*HARMLESS):
-            fs.copy_files(str(self._local_root / name), self.experiment.at(name), destination_filesystem=self.experiment.system)
+            for path in sorted((self._local_root / name).rglob("*")):
+                if path.is_file():
+                    self.experiment.write(path.relative_to(self._local_root).as_posix(), path.read_bytes())
         shutil.rmtree(self._local_root / name, ignore_errors=True)
 
 
