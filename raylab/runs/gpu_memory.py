@@ -19,6 +19,7 @@ from raylab.plugins import Plugin, enter_same, entered
 from raylab.runs.cluster import SHARE_OF_A_GPU, max_resources
 from raylab.runs.ray_errors import remote_result
 from raylab.runs.shared_windows import SharedWindows, opened
+from raylab.runs.streamed_windows import StreamedSource
 from raylab.training.batches import Signals
 from raylab.training.job import Job
 from raylab.training.loop import EVALUATION_BATCH, known_classes, predict, train
@@ -95,7 +96,9 @@ def step_of(trial: Trial, windows: Windows, members: int, device: torch.device) 
         predict(network, signals, rows[:EVALUATION_BATCH], device)
 
 
-def _peak_on_worker(trial: Trial, members: int, windows: SharedWindows, plugins: tuple[Plugin, ...]) -> tuple[int, int] | None:
+def _peak_on_worker(
+    trial: Trial, members: int, windows: SharedWindows | StreamedSource, plugins: tuple[Plugin, ...]
+) -> tuple[int, int] | None:
     return peak_of(trial, opened(windows), members, plugins)
 
 

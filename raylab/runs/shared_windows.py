@@ -1,5 +1,5 @@
 """Windows on a cluster: Ray's object store has their index, and the workers of a node map the signals from one copy on its disk
-(``raylab.windows.mapped``). A task on the driver's node reads them; the driver holds neither."""
+(``raylab.windows.mapped``), or stream them. A task on the driver's node reads them; the driver holds neither."""
 
 import uuid
 from collections.abc import Iterable
@@ -12,10 +12,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylab.errors import RaylabError
 from raylab.runs.ray_errors import boundary
+from raylab.runs.streamed_windows import StreamedSource, checked_source, opened_stream
 from raylab.windows.channel_card import ChannelCard
-from raylab.windows.cross_corpus import map_source
+from raylab.windows.cross_corpus import MAPPED, Kept, map_source
 from raylab.windows.dataset import NoWindowsError, WindowIndex, Windows
 from raylab.windows.mapped import CopyName, CopyWriter, ensure_copy, is_checked, mapped, mapped_signals
+from raylab.windows.streamed import streamed
 
 SENT_AT_ONCE = 64 * 2**20  # bytes of signals that one request to the driver's node brings
 
@@ -49,18 +51,21 @@ def _read(root: str, source: str, check: str) -> tuple[SharedWindows | None, Ray
     return SharedWindows(root, source, windows.index, copy, check, ray.get_runtime_context().get_node_id()), None
 
 
-def shared_windows(root: str, sources: Iterable[str]) -> dict[str, Any]:
+def shared_windows(root: str, sources: Iterable[str], kept: Kept = MAPPED) -> dict[str, Any]:
     """References to the windows of these sources, read and checked; ``windows_of`` opens them.
 
     Neither the driver's memory nor Ray's object store grows with the signals.
 
     Args:
         root: folder that the paths of the windows are in, as this node sees it.
+        kept: whether nodes map a copy of the signals, or stream them.
 
     Raises:
         RaylabError: as ``raylab.windows.cross_corpus.read_source``, or if Ray cannot hold them.
     """
     node, check = ray.get_runtime_context().get_node_id(), uuid.uuid4().hex
+    if kept == "streamed":
+        return {source: ray.put(checked_source(root, source, node)) for source in sources}
     task = ray.remote(num_cpus=0, num_returns=2)(_read).options(scheduling_strategy=_on(node))
     references = {source: task.remote(root, source, check) for source in sources}
     for source, (_, problem) in references.items():
@@ -74,11 +79,12 @@ def shared_windows(root: str, sources: Iterable[str]) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def windows_of(reference: Any) -> Windows:
     """The windows of a reference, in a worker: opened once for all its trials."""
-    return opened(ray.get(reference))
+    shared = ray.get(reference)
+    return opened_stream(shared, reference) if isinstance(shared, StreamedSource) else opened(shared)
 
 
-def opened(shared: SharedWindows) -> Windows:
-    """The windows, mapped from this node's copy.
+def opened(shared: SharedWindows | StreamedSource) -> Windows:
+    """The windows, mapped from this node's copy; streamed ones are read in this process.
 
     A node that has none makes one, from the windows if it sees them (a path that all nodes have, a mount, an object store), else from what
     the driver's node sends.
@@ -86,6 +92,8 @@ def opened(shared: SharedWindows) -> Windows:
     Raises:
         RaylabError: if this node sees other windows under their path, or cannot write a copy.
     """
+    if isinstance(shared, StreamedSource):
+        return streamed(shared.where, shared.lengths)
     if is_checked(shared.copy, shared.check):
         return mapped(shared.copy, shared.index)
     try:

@@ -190,7 +190,7 @@ def timings_on_ray(
     connect(address)
     if waiting := check_resources(resources):
         log(waiting)
-    refs = shared_windows(root, {stage.trial.windows for stage in stages})
+    refs = shared_windows(root, {stage.trial.windows for stage in stages}, resources.windows)
     per_worker = worker_resources(resolve_gpu_share(resources, [stage.trial for stage in stages], refs, log))
     task = ray.remote(num_cpus=per_worker["cpu"], num_gpus=per_worker["gpu"], max_retries=0)(_time_on_worker)
     references = [task.remote(stage, refs, per_worker["gpu"], entered()) for stage in stages]

@@ -24,6 +24,7 @@ class Method:
         classical: whether a fitted classical model, which has no gradient, can go on by this method.
         loops: whether there are epochs of optimizer steps; else everything is computed at once, and hyperparameters have no effect.
         one_worker: why several workers cannot carry it out together; empty if they can.
+        own_order: why it goes through everybody's windows in an order of its own; empty if in that of the protocol, or one person after the other.
         stacks: whether trainings of several folds can be carried out as one (``raylab.training.stacked``); the others are trained alone.
         learns_unlabelled: whether the weights depend on the stage's unlabelled windows. If not, they are looked at when windows are predicted.
         steps_on_unlabelled: whether the optimizer receives these windows.
@@ -35,6 +36,7 @@ class Method:
     classical: ClassVar[bool] = False
     loops: ClassVar[bool] = True
     one_worker: ClassVar[str] = ""
+    own_order: ClassVar[str] = ""
     stacks: ClassVar[bool] = False
     steps_on_unlabelled: ClassVar[bool] = False
 
@@ -156,6 +158,7 @@ class PeoplePenalty(Method):
     says: ClassVar[str] = "steps on the cross-entropy and a penalty over people"
     requires: ClassVar[tuple[str, ...]] = (FUSED_FEATURES,)
     one_worker: ClassVar[str] = "its loss compares the people of a whole batch, and each worker has a share of it"
+    own_order: ClassVar[str] = "its batches are made of runs of many people"
 
 
 @dataclass(frozen=True)

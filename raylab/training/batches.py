@@ -9,6 +9,7 @@ import torch
 
 from raylab.folds.fold import RowIds
 from raylab.models.batch import Batch, WindowRows
+from raylab.windows.streamed import stream_of
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Signals:
     """All windows of a dataset; a row number of the dataset's index is a row of every array.
 
     Attributes:
-        values: channel name to (n_windows, length, n_features); lengths differ between channels, since rates do.
+        values: channel name to (n_windows, length, n_features), or to what stands for such an array (``raylab.windows.streamed``); lengths differ
+            between channels, since rates do.
         lengths: name of a channel of variable length to its valid steps, (n_windows,), 0..length; 0 means that the window lacks it. A
             channel that is not named is full in every window.
     """
@@ -31,6 +33,11 @@ class Signals:
             {name: self.values[name] for name in selected},
             {name: self.lengths[name] for name in selected if name in self.lengths},
         )
+
+    def expect(self, rows: RowIds) -> None:
+        """Windows of these rows are asked for next, in this order: streamed ones are then read ahead, and kept until they have been asked for."""
+        if stream := stream_of(self.values):
+            stream.expect(rows, list(self.values))
 
     def longest_first(self, rows: RowIds) -> RowIds:
         """These rows in order of their valid steps (summed over channels), most first; used to measure the largest batch."""

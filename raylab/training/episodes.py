@@ -30,6 +30,7 @@ class EpisodeLoop(Loop):
             before = [parameter.detach().clone() for parameter in parameters]
             self.optimizer = torch.optim.Adam(parameters, lr=self.plateau.rate, betas=(0.0, 0.999), eps=ADAM_EPSILON)
             size = min(self.stage.hyper.batch_size, len(rows))
+            self.inputs.expect([rows])
             for start in range(0, len(rows), size):
                 total += self.step(rows[start : start + size], 1.0)
             with torch.no_grad():

@@ -4,6 +4,7 @@ The optimizer, the stopping rules and their constants are those of the study's p
 comparable. What a step minimizes is an ``Objective``; the default is the cross-entropy.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.models.batch import Batch
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import BELOW_FEATURES, Network
+from raylab.training.epoch_order import order_of_epoch
 from raylab.training.job import (
     Epoch,
     FeatureReader,
@@ -95,6 +97,11 @@ class Inputs:
             inputs, targets = self.changes.of_batch(inputs, targets, rows, self.network.trunk.channels_used)
         return inputs, targets, self.changes.kept_features(len(rows), self.network.trunk.n_out, self.device)
 
+    def expect(self, batches: Sequence[RowIds]) -> None:
+        """Windows of these rows will be asked for next, in this order; features are there already."""
+        if self.features is None and batches:
+            self.signals.expect(np.concatenate(batches))
+
     def validation_loss(self, logits: Tensor, rows: RowIds) -> Tensor:
         """Sum of the cross-entropy of these rows, weighted as in training; never smoothed."""
         y = self.y[torch.from_numpy(rows)]
@@ -136,7 +143,7 @@ class Objective:
 
     def order(self, rows: RowIds, shuffle: np.random.Generator) -> RowIds:
         """The order in which an epoch goes through the windows."""
-        return shuffle.permutation(rows)
+        return order_of_epoch(rows, self.job.people_of(rows), self.job.stage.hyper.shuffle_buffer, shuffle)
 
     def losses(self, loop: "Loop", rows: RowIds) -> tuple[Tensor, Tensor]:
         """The loss that the curve shows and the one that is minimized, of a batch of rows.
@@ -218,8 +225,10 @@ class Loop:
         order = self.objective.order(self.stage.stepped, self.shuffle)
         size, total = self.stage.hyper.batch(len(order)), 0.0
         self.network.set_trainable(self.stage.trainable)
-        for start in range(0, len(order), size):
-            total += self.step(*self.group.my_rows(order[start : start + size]))
+        shares = [self.group.my_rows(order[start : start + size]) for start in range(0, len(order), size)]
+        self.inputs.expect([rows for rows, _ in shares])
+        for rows, weight in shares:
+            total += self.step(rows, weight)
         self.group.sync_buffers(self.network)
         return self.group.all_reduce_sum(total, self.y.device) / len(order)
 
@@ -253,7 +262,9 @@ class Loop:
         self.network.eval()
         total = 0.0
         with torch.no_grad():
-            for rows in self.group.my_batches(slices(self.stage.validation)):
+            batches = self.group.my_batches(slices(self.stage.validation))
+            self.inputs.expect(batches)
+            for rows in batches:
                 logits = self.logits(self.inputs.of(rows)).logits
                 total += float(self.inputs.validation_loss(logits, rows))
         self.network.set_trainable(self.stage.trainable)

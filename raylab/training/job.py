@@ -113,6 +113,7 @@ class Job:
 def features_of(network: Network, signals: Signals, rows: RowIds, device: torch.device) -> Tensor:
     """Fused features of the trunk in inference mode, (n, n_fused), on the device."""
     network.eval()
+    signals.expect(rows)
     with torch.no_grad():
         parts = [network.features(signals.batch(part, device)) for part in slices(rows)]
     return torch.cat(parts)

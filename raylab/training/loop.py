@@ -99,6 +99,7 @@ def attention(model: Model, signals: Signals, rows: RowIds, device: torch.device
     if isinstance(model, Estimator):
         return None
     model.eval()
+    signals.expect(rows)
     with torch.no_grad():
         parts = [model.attention(signals.batch(part, device)) for part in slices(rows)]
     weights = [part for part in parts if part is not None]

@@ -12,6 +12,7 @@ from raylab.training.regularize import Regularization
 
 REFERENCE: Final = "reference"
 SETTINGS = ("augmentation", "regularization")  # hyperparameters that are sets of settings, not single values
+BUFFER = "shuffle_buffer"
 
 
 class StageProtocol(StrictPart):
@@ -29,6 +30,7 @@ class StageProtocol(StrictPart):
     decay: float | None = Field(None, ge=0)
     plateau_patience: int | None = Field(None, ge=1, le=MAX_COUNT)
     plateau_factor: float | None = Field(None, gt=0, le=1)
+    shuffle_buffer: int | None = Field(None, ge=2, le=MAX_COUNT)
     augmentation: Augmentation | None = None
     regularization: Regularization | None = None
 
@@ -57,6 +59,7 @@ class Hyperparameters:
         decay: inverse-time decay of the learning rate per step.
         plateau_patience: epochs without a better validation loss before the learning rate is multiplied by ``plateau_factor``.
         plateau_factor: see ``plateau_patience``.
+        shuffle_buffer: windows in the buffer that an epoch draws from (``raylab.training.epoch_order``); None: a permutation of all windows.
         augmentation: changes of the training windows; None, as in the study by Han et al.
         regularization: weight decay, dropout, label smoothing, mixup, channel dropout; None, as in the study by Han et al.
     """
@@ -69,16 +72,17 @@ class Hyperparameters:
     decay: float = 1e-6
     plateau_patience: int = 10
     plateau_factor: float = 0.1
+    shuffle_buffer: int | None = None
     augmentation: Augmentation | None = None
     regularization: Regularization | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, which are part of a stage's hash.
 
-        The keys ``augmentation`` and ``regularization`` are absent if there is none, so that stages keep the hashes that they had before
-        these existed.
+        The keys ``augmentation``, ``regularization`` and ``shuffle_buffer`` are absent if there is none, so that stages keep the hashes that they
+        had before these existed.
         """
-        values = {name: value for name, value in vars(self).items() if name not in SETTINGS}
+        values = {name: value for name, value in vars(self).items() if name not in SETTINGS and (name != BUFFER or value)}
         return values | {name: part.as_dict() for name in SETTINGS if (part := getattr(self, name))}
 
     def batch(self, count: int) -> int:

@@ -20,6 +20,7 @@ from torch import Tensor
 from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.stacked import StackedNetwork
+from raylab.training.epoch_order import order_of_epoch
 from raylab.training.gradient import Inputs, Logits
 from raylab.training.job import (
     EVALUATION_BATCH,
@@ -69,6 +70,11 @@ class _Member:
     def rate(self) -> float:
         """The learning rate of the next step: Keras's inverse-time decay counts the member's own steps."""
         return self.plateau.rate / (1 + self.job.stage.hyper.decay * self.result.steps)
+
+    def new_order(self) -> RowIds:
+        """The rows of an epoch, as the training alone would draw them."""
+        rows = self.job.stage.stepped
+        return order_of_epoch(rows, self.job.people_of(rows), self.job.stage.hyper.shuffle_buffer, self.shuffle)
 
     def batch(self, number: int) -> RowIds:
         """The rows of the epoch's step of this number; none after the last, short one."""
@@ -231,7 +237,7 @@ class _StackedLoop:
         self.totals = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
         self.network.set_trainable(self.stage.trainable)
         for member in self.members:
-            member.order = member.shuffle.permutation(member.job.stage.stepped)
+            member.order = member.new_order()
         for number in range(max(member.n_steps for member in self.members)):
             groups: dict[int, list[tuple[int, RowIds]]] = defaultdict(list)
             for k, member in enumerate(self.members):

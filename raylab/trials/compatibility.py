@@ -11,7 +11,7 @@ from raylab.techniques.method import BATCH_NORM, FUSED_FEATURES, GRADIENT_DESCEN
 from raylab.techniques.registry import TECHNIQUES
 from raylab.techniques.selection import SimilarWeigh
 from raylab.techniques.stage import Stage, Variant
-from raylab.training.protocol import Protocol
+from raylab.training.protocol import REFERENCE, Protocol, StageProtocol
 from raylab.training.regularize import Regularization
 from raylab.windows.card import WindowsCard
 from raylab.windows.channel_card import FEATURES, QUALITY
@@ -104,6 +104,31 @@ def workers_problem(technique: str, variant: Variant) -> str:
         if stage.method.one_worker:
             return f"resources.workers: {technique} is trained by one worker: {stage.method.one_worker}; leave it out, or ask for 1 worker"
     return ""
+
+
+def order_problem(technique: str, variant: Variant, protocol: Protocol) -> str:
+    """Why this variant of a technique cannot draw its windows from a buffer, if the protocol says so; empty if it can."""
+    for stage in TECHNIQUES[technique].stages(variant):
+        named = protocol.stages.get(stage.name, StageProtocol())
+        if stage.method.own_order and (protocol.shuffle_buffer or named.shuffle_buffer):
+            return f"protocol.shuffle_buffer: {technique} has an order of its own ({stage.method.own_order}); leave one of them out"
+    return ""
+
+
+def streaming_problems(models: Sequence[ModelSpec], protocol: Protocol) -> list[str]:
+    """Why these models cannot be trained on windows that are read one person after the other; empty if they can."""
+    streamed, problems = "resources.windows: streamed", []
+    if protocol.numerics != REFERENCE:
+        problems.append(
+            f"{streamed}: folds that are trained side by side need all windows at hand; leave protocol.numerics: stacked out"
+        )
+    if protocol.shuffle_buffer is None and any(model.encoder in ENCODERS for model in models):
+        problems.append(
+            f"{streamed}: windows are read one person after the other, and the protocol shuffles all of them; set protocol.shuffle_buffer to the "
+            "number of windows that a trial may hold, such as 4096"
+        )
+    whole = [model.encoder for model in models if (c := CLASSICAL_MODELS.get(model.encoder)) and c.follows_steps]
+    return problems + [f"{streamed}: {name} takes all training windows at once; leave it out" for name in whole]
 
 
 def declared_regularization(technique: str, variants: Sequence[Variant]) -> tuple[Regularization, ...]:

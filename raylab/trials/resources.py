@@ -52,12 +52,15 @@ class Resources(StrictPart):
         gpu: number of GPUs or a fraction of one; ``auto`` is a measured fraction if the cluster has GPUs, and none if it has not.
         stage_store: bytes that the weights in the run folder may take, such as ``200 GiB``; None: as many as ``keep`` asks for. It decides which
             weights are stored, and nothing of what is computed (``raylab.runs.stage_room``).
+        windows: ``mapped``: each node keeps a copy of the signals on its disk; ``streamed``: they are read from the prepared files whenever a
+            training goes through them, for windows that are too large for that (``raylab.windows.streamed``). The numbers are the same.
     """
 
     workers: int = Field(1, ge=1, le=MAX_WORKERS)
     cpu: float = Field(1, gt=0, le=MAX_CPUS)
     stack: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_STACK)] = "auto"
     gpu: Literal["auto"] | Annotated[float, Field(ge=0, le=MAX_GPUS)] = "auto"
+    windows: Literal["mapped", "streamed"] = "mapped"
     stage_store: Annotated[str | None, BeforeValidator(_checked_bytes)] = None
 
     @property

@@ -16,7 +16,14 @@ from raylab.strict_part import MAX_COUNT, StrictPart, refuse_repeated
 from raylab.techniques.registry import REFERENCE_TECHNIQUE, TECHNIQUES
 from raylab.techniques.stage import Value
 from raylab.training.protocol import REFERENCE, Protocol, StageProtocol
-from raylab.trials.compatibility import model_problems, protocol_problem, technique_problem, workers_problem
+from raylab.trials.compatibility import (
+    model_problems,
+    order_problem,
+    protocol_problem,
+    streaming_problems,
+    technique_problem,
+    workers_problem,
+)
 from raylab.trials.resources import Resources
 from raylab.trials.split_config import MAX_WIDTH, Folds, Search, SplitConfig, combinations
 from raylab.trials.split_config import Path as WindowsPath
@@ -290,6 +297,11 @@ class Study(StrictPart):
             )
         if self.resources.workers > 1:
             problems += [workers_problem(entry.name, variant) for entry in self.techniques for variant in entry.variants]
+        problems += [
+            order_problem(entry.name, variant, self.protocol) for entry in self.techniques for variant in entry.variants
+        ]
+        if self.resources.windows == "streamed":
+            problems += streaming_problems([model.spec for model in self.models], self.protocol)
         if self.search:
             problems += [
                 f"`search` tries widths and steps, and {m.encoder} has none"

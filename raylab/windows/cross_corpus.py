@@ -3,10 +3,9 @@ the first. Channels and labels that they do not share are left out; a study that
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from raylab.errors import RaylabError
 from raylab.files import Folder, within
@@ -14,9 +13,12 @@ from raylab.hashing import hash_record
 from raylab.windows.alike import counterparts, renamed, with_channels, with_label
 from raylab.windows.card import LabelCard, WindowsCard
 from raylab.windows.channel_card import ChannelCard
-from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, read_index
+from raylab.windows.dataset import PER_PARTICIPANT, CrossCorpus, WindowIndex, Windows, padded, read_index
 from raylab.windows.mapped import CopyName, CopyWriter, ensure_copy, map_windows, mapped
+from raylab.windows.streamed import Corpus, WindowSource, streamed, with_checks
 
+Kept = Literal["mapped", "streamed"]
+MAPPED: Kept = "mapped"
 FROM = " <- "  # tested on <- trained on
 AT_ONCE = 1024  # windows that are joined at once
 
@@ -52,6 +54,18 @@ def read_source(root: str, source: str) -> Windows:
     return map_source(root, source)[0]
 
 
+def open_source(root: str, source: str, kept: Kept = MAPPED) -> Windows:
+    """The windows of a source for a run in this process.
+
+    Args:
+        kept: where their signals are: in a copy on this node, or nowhere but in the prepared files (``streamed``), which are checked first.
+    """
+    if kept == MAPPED:
+        return read_source(root, source)
+    where = streamed_source(root, source)
+    return streamed(*with_checks(where, [where.checked(k) for k in range(len(where.index.participants))]))
+
+
 def map_source(root: str, source: str, check: str = "") -> tuple[Windows, CopyName]:
     """As ``read_source``, and the name of the copy, which is that of the joined signals if there are several datasets.
 
@@ -84,13 +98,24 @@ def _joined_copy(tested: Windows, trained: Windows, copy: CopyName, other: CopyN
     return mapped(name, index), name
 
 
+def streamed_source(root: str, source: str) -> WindowSource:
+    """Where the windows of a source lie, for reading them without a copy on this node; nothing is checked but the index."""
+    tested, corpora = _parts(source)
+    folder = Folder(within(root, tested))
+    index = read_index(folder)
+    found = [Corpus(folder.uri, index)]
+    for path, theirs, ours in corpora:
+        folder = Folder(within(root, path))
+        other = read_index(folder)
+        alike, names = _alike(index, other, theirs, ours)
+        found.append(Corpus(folder.uri, other, len(index.participants), len(index.window), names))
+        index = join_indexes(index, alike)
+    return WindowSource(index, tuple(found))
+
+
 def index_source(root: str, source: str) -> WindowIndex:
     """The index of a source."""
-    tested, corpora = _parts(source)
-    index = read_index(Folder(within(root, tested)))
-    for path, theirs, ours in corpora:
-        index = join_indexes(index, _alike(index, read_index(Folder(within(root, path))), theirs, ours)[0])
-    return index
+    return streamed_source(root, source).index
 
 
 def _alike(tested: WindowIndex, trained: WindowIndex, theirs: str, ours: str) -> tuple[WindowIndex, dict[str, str]]:
@@ -223,10 +248,5 @@ def join_windows(tested: Windows, trained: Windows) -> Windows:
 
 def _joined_rows(part: Windows, rows: slice, card: WindowsCard) -> tuple[dict[str, Any], dict[str, Any]]:
     """Signals and lengths of these rows of one of the two, as the joined card has them."""
-    signals = {channel.name: _padded(part.signals[channel.name][rows], channel.length) for channel in card.channels}
+    signals = {channel.name: padded(part.signals[channel.name][rows], channel.length) for channel in card.channels}
     return signals, {name: part.lengths[name][rows] for name in card.variable_channels}
-
-
-def _padded(values: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
-    """(n, length, n_features) with zeros behind the samples."""
-    return np.pad(values, ((0, 0), (0, length - values.shape[1]), (0, 0)))

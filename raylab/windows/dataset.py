@@ -177,20 +177,20 @@ def to_table(windows: ParticipantWindows, participant: str, number: int, labels:
     columns = {name: pa.array(values, OWN_TYPES[name]) for name, values in columns.items()}
     columns |= {f"y_{name}": pa.array(windows.labels[name], CLASS) for name in labels}
     for name, values in windows.signals.items():
-        columns[name] = _lists(values)
-        columns[f"s_{name}"] = _lists(valid_statistics(values, windows.lengths.get(name)))
+        columns[name] = lists_of(values)
+        columns[f"s_{name}"] = lists_of(valid_statistics(values, windows.lengths.get(name)))
     columns |= {f"n_{name}": pa.array(lengths, STEPS) for name, lengths in windows.lengths.items()}
     return pa.table(columns)
 
 
-def _lists(values: npt.NDArray[np.float32]) -> pa.Array:
-    """(n, ...) as n fixed-size lists."""
+def lists_of(values: npt.NDArray[np.float32]) -> pa.Array:
+    """(n, ...) as a column of n lists of one size."""
     flat = np.ascontiguousarray(values).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), int(np.prod(values.shape[1:])))
 
 
 def _array(folder: Folder, table: pa.Table, name: str, *shape: int) -> npt.NDArray[np.float32]:
-    """The inverse of ``_lists``: (n, *shape) of a column.
+    """The inverse of ``lists_of``: (n, *shape) of a column.
 
     Raises:
         RaylabError: if the column holds more or less; then the card was edited.
@@ -349,6 +349,11 @@ def read_participant(folder: Folder, card: WindowsCard, entry: ParticipantCard) 
 def signals_of(folder: Folder, rows: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.float32]]:
     """Channel name to (n, length, n_features) of these rows."""
     return {channel.name: _array(folder, rows, channel.name, channel.length, channel.n_features) for channel in card.channels}
+
+
+def padded(values: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+    """(n, length, n_features) with zeros behind the samples."""
+    return np.pad(values, ((0, 0), (0, length - values.shape[1]), (0, 0))) if values.shape[1] < length else values
 
 
 def lengths_of(rows: pa.Table, card: WindowsCard) -> dict[str, npt.NDArray[np.int32]]:

@@ -35,6 +35,12 @@ def _stored_folder(folder: Folder, participant: str) -> str | None:
     return next((name for name in candidates if folder.exists(name)), None)
 
 
+def participant_files(folder: Folder, participant: str) -> dict[str, tuple[int, int]]:
+    """Bytes and modification time (ns) of the files that hold a participant's rows, by name; none if there are none."""
+    part = _stored_folder(folder, participant)
+    return {} if part is None else folder.sub(part).stamps()
+
+
 def refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> None:
     """Refuse a column that ``to_table`` cannot have written; numpy would make something of many of them.
 

@@ -39,8 +39,7 @@ def two_workers(**changes: Any) -> Study:
     return small(
         datasets=[{"windows": "simulated", "label": "stress", "participants": ["P01"]}],
         techniques=[{"name": "fine_tuning", "layers": "last", "budget": 0.3, "unit": "window"}],
-        resources={"workers": 2},
-        **changes,
+        **{"resources": {"workers": 2}, **changes},
     )
 
 

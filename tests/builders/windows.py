@@ -12,7 +12,7 @@ from raylab.windows.card import LabelCard, ParticipantCard, WindowsCard, joint_f
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.dataset import CARD, WindowIndex, Windows, fingerprint_of, stored_columns, to_table
 from raylab.windows.preprocess import Preprocessing
-from raylab.windows.segmentation import ParticipantWindows, statistics
+from raylab.windows.segmentation import ParticipantWindows, statistics, valid_statistics
 from raylab.windows.stored_rows import read_rows, write_rows
 
 
@@ -148,3 +148,30 @@ def store(windows: Windows, where: Path) -> Path:
     card = index.card.changed(participants=tuple(entries), caution="Made windows.", fingerprint=joint_fingerprint(entries))
     folder.write_json(CARD, card.as_json())
     return where
+
+
+def of_unequal_lengths(people: str, longest: int, seed: int) -> Windows:
+    """Six windows of each person, a letter; channel ``a`` has windows of 0 to ``longest`` valid steps."""
+    windows = make_windows({name: [0, 0, 1, 1, -1, 0] for name in people}, length=longest, seed=seed)
+    a, b = windows.index.card.channels
+    steps = (np.arange(len(windows.index.window)) % (longest + 1)).astype(np.int32)
+    signals = {**windows.signals, "a": windows.signals["a"] * (np.arange(longest)[None, :, None] < steps[:, None, None])}
+    windows = replace(with_card(windows, channels=(a.changed(variable=True), b)), signals=signals, lengths={"a": steps})
+    described = {name: valid_statistics(x, windows.lengths.get(name)) for name, x in signals.items()}
+    return replace(windows, index=replace(windows.index, statistics=described))
+
+
+def store_two_corpora(root: Path, theirs: str = "a") -> None:
+    """``here`` of A and B with windows of up to 8 steps, and ``there`` of A, C and D with up to 5, whose one channel is called ``theirs``."""
+    for name, people, longest in (("here", "AB", 8), ("there", "ACD", 5)):
+        made = of_unequal_lengths(people, longest, longest)
+        a, b = made.index.card.channels
+        first = a.changed(recorded_hz=4.0, rate_hz=4.0, name="a" if name == "here" else theirs)
+        channels = (first, *((b,) if name == "here" else ()))
+        signals, lengths = (
+            {first.name: made.signals["a"], **{c.name: made.signals[c.name] for c in channels[1:]}},
+            {first.name: made.lengths["a"]},
+        )
+        described = {c.name: valid_statistics(signals[c.name], lengths.get(c.name)) for c in channels}
+        made = replace(made, signals=signals, lengths=lengths, index=replace(made.index, statistics=described))
+        store(with_card(made, dataset=name, channels=channels), root / name)

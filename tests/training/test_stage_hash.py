@@ -81,6 +81,7 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.asks: another rule": with_stage(asks=Asking("recorded", "loss")),
     "stage.asks: another order": with_stage(asks=Asking("uncertain", "test")),
     **{f"stage.hyper.{field.name}": with_hyper(field.name) for field in fields(Hyperparameters) if field.name not in SETTINGS},
+    "stage.hyper.shuffle_buffer": lambda case: with_stage(hyper=replace(case[0].hyper, shuffle_buffer=64))(case),
     "stage.hyper.augmentation": lambda case: with_stage(hyper=replace(case[0].hyper, augmentation=Augmentation(noise=0.1)))(
         case
     ),

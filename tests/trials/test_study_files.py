@@ -34,7 +34,7 @@ def problems(**changes: Any) -> str:
         ({"resources": {"cpu": float("nan")}}, "resources.cpu: it has to be a finite number, not nan"),
         ({"resources": {"gpu": float("inf")}}, "resources.gpu: it has to be 'auto' or a finite number, not inf"),
         ({"resources": {"workers": 10**9}}, "resources.workers: it has to be less than or equal to 1024, not 1000000000"),
-        ({"resources": {"worker": 2}}, "resources.worker: is no key of it; did you mean workers? (there are workers, cpu, stack, gpu, stage_store)"),
+        ({"resources": {"worker": 2}}, "resources.worker: is no key of it; did you mean workers? (there are workers, cpu, stack, gpu, windows,"),
         ({"epoch": 3}, "epoch: is no key of it (there are name, datasets, models,"),
         ({"seed": [1]}, "seed: is no key of it; did you mean seeds?"),
         ({"protocol": {"epoch": 3}}, "protocol.epoch: is no key of it; did you mean epochs? (there are epochs, patience,"),

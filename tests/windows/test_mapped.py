@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from builders.windows import make_windows, store, with_card
+from builders.windows import make_windows, of_unequal_lengths, store, store_two_corpora, with_card
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -19,7 +19,6 @@ from raylab.windows.cross_corpus import join_windows, map_source, read_source, s
 from raylab.windows.dataset import Windows, fingerprint_of, read_card, read_index, read_windows, write_index
 from raylab.windows.index_file import DIGEST, INDEX
 from raylab.windows.mapped import copies_folder, is_checked, map_windows
-from raylab.windows.segmentation import valid_statistics
 
 
 @pytest.fixture
@@ -32,21 +31,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def stored(tmp_path: Path) -> Folder:
     """Windows of the old layout, without an index file."""
-    return Folder(store(_made("AB", 8, 1), tmp_path / "windows"))
-
-
-def _made(people: str, longest: int, seed: int) -> Windows:
-    """Windows of people; channel ``a`` has windows of 0 to ``longest`` valid steps."""
-    windows = make_windows({name: [0, 0, 1, 1, -1, 0] for name in people}, length=longest, seed=seed)
-    a, b = windows.index.card.channels
-    steps = (np.arange(len(windows.index.window)) % (longest + 1)).astype(np.int32)
-    signals = {**windows.signals, "a": windows.signals["a"] * (np.arange(longest)[None, :, None] < steps[:, None, None])}
-    windows = replace(with_card(windows, channels=(a.changed(variable=True), b)), signals=signals, lengths={"a": steps})
-    index = windows.index
-    return replace(
-        windows,
-        index=replace(index, statistics={name: valid_statistics(x, windows.lengths.get(name)) for name, x in signals.items()}),
-    )
+    return Folder(store(of_unequal_lengths("AB", 8, 1), tmp_path / "windows"))
 
 
 def _equal(one: Windows, other: Windows) -> None:
@@ -98,7 +83,7 @@ def test_a_copy_serves_again_and_is_made_anew_when_it_or_the_windows_change(stor
 def test_copies_that_nobody_opens_are_removed(tmp_path: Path, copies: Path) -> None:
     """After 30 days, when another is made; and nobody else may read a copy."""
     for name in ("old", "recent", "new"):
-        store(_made("AB", 8, 1), tmp_path / name)
+        store(of_unequal_lengths("AB", 8, 1), tmp_path / name)
     old, recent = (map_windows(Folder(tmp_path / name))[1] for name in ("old", "recent"))
     for copy, days in ((old, 31), (recent, 29)):
         os.utime(copy.place.parent / "lock", (time.time() - days * 86400,) * 2)
@@ -135,12 +120,7 @@ def test_changed_windows_are_refused(stored: Folder, copies: Path) -> None:
 
 def test_joined_windows_are_mapped(tmp_path: Path, copies: Path) -> None:
     """Two datasets together are equal to the two joined in memory."""
-    for name, people, longest in (("here", "AB", 8), ("there", "ACD", 5)):
-        made = _made(people, longest, longest)
-        a, b = made.index.card.channels
-        channels = (a.changed(recorded_hz=4.0, rate_hz=4.0), *((b,) if name == "here" else ()))
-        signals = {channel.name: made.signals[channel.name] for channel in channels}
-        store(with_card(replace(made, signals=signals), dataset=name, channels=channels), tmp_path / name)
+    store_two_corpora(tmp_path)
     one, two = (read_windows(Folder(tmp_path / name)) for name in ("here", "there"))
     mapped = read_source(str(tmp_path), source("here", "there"))
     _equal(mapped, join_windows(one, two))

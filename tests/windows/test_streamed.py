@@ -1,0 +1,180 @@
+"""Windows that are read person by person are, to whoever asks for rows, the windows that were prepared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from builders.windows import of_unequal_lengths, store, store_two_corpora
+
+from raylab.errors import RaylabError
+from raylab.files import Folder
+from raylab.training.batches import Signals
+from raylab.training.epoch_order import order_of_epoch
+from raylab.training.job import CPU
+from raylab.windows.cross_corpus import open_source, read_source, source, streamed_source
+from raylab.windows.dataset import Windows, read_windows, write_index
+from raylab.windows.streamed import WindowStream, read_here, stream_of, streamed, with_checks
+
+NAMES = "ABCDEF"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    store(of_unequal_lengths(NAMES, 8, 1), tmp_path / "windows")
+    folder = Folder(tmp_path / "windows")
+    write_index(folder, read_windows(folder).index.card)
+    return tmp_path
+
+
+@pytest.fixture
+def whole(root: Path) -> Windows:
+    return read_windows(Folder(root / "windows"))
+
+
+def _stream(windows: Windows) -> WindowStream:
+    stream = stream_of(windows.signals)
+    assert stream is not None
+    return stream
+
+
+def _part_of(root: Path, name: str) -> Path:
+    return next((root / "windows").glob(f"participant={name}*/*.parquet"))
+
+
+def test_rows_are_those_that_were_prepared(root: Path, whole: Windows) -> None:
+    """In any order, more than once, cut to some steps; and the caller may change what it got."""
+    found, rows = open_source(str(root), "windows", "streamed"), np.array([30, 2, 2, 17, 0, 35])
+    assert list(whole.signals) == list(found.signals)
+    for name, values in whole.signals.items():
+        array = found.signals[name]
+        assert (values.shape, values.dtype, len(values)) == (array.shape, array.dtype, len(array))
+        np.testing.assert_array_equal(values[rows], array[rows], strict=True)
+        np.testing.assert_array_equal(values[rows, :3], part := array[rows, :3], strict=True)
+        assert values[rows, :3].strides == part.strides and part.flags.writeable
+        assert (0, *values.shape[1:]) == array[rows[:0]].shape
+    for name, steps in whole.lengths.items():
+        np.testing.assert_array_equal(steps, found.lengths[name], strict=True)
+    assert list(whole.lengths) == list(found.lengths) == ["a"]
+
+
+def test_an_epoch_holds_the_buffer_a_batch_and_one_person(root: Path, whole: Windows) -> None:
+    """Batches of an epoch are equal to those of windows in memory, and each person is read once."""
+    found, read = open_source(str(root), "windows", "streamed"), list[int]()
+    stream = _stream(found)
+
+    def reader(where, positions, channels) -> Iterator:
+        for part in read_here(where, positions, channels):
+            read.append(len(part.rows))
+            yield part
+
+    stream.reader = reader
+    rows, people = np.arange(len(whole.index.window)), whole.index.participant_index
+    order = order_of_epoch(rows, people, 4, np.random.default_rng(3))
+    signals, expected = Signals(found.signals, found.lengths), Signals(whole.signals, whole.lengths)
+    signals.expect(order)
+    for first in range(0, len(order), 5):
+        one, other = (s.batch(order[first : first + 5], CPU) for s in (signals, expected))
+        for name in whole.signals:
+            np.testing.assert_array_equal(other.values[name], one.values[name], strict=True)
+            assert other.values[name].is_contiguous() and one.values[name].is_contiguous()
+    assert [6] * 6 == read
+    assert 6 < stream.most_held <= 4 + 5 + 6  # buffer, batch, person
+    assert stream.expected is None  # what was held is gone with the last batch
+
+
+def test_other_windows_in_between_do_not_disturb(root: Path, whole: Windows) -> None:
+    """Rows that nobody announced are read for themselves; a row that is announced twice is held until it was handed out twice."""
+    found = open_source(str(root), "windows", "streamed")
+    signals, stream = Signals(found.signals, found.lengths), _stream(found)
+    announced, others = np.array([3, 20, 3, 33, 8]), np.array([34, 3, 1])
+    signals.expect(announced)
+    for rows in (announced[:2], others, announced[2:4], others, announced[4:]):
+        batch = signals.batch(rows, CPU)
+        for name, values in batch.values.items():
+            np.testing.assert_array_equal(whole.signals[name][rows, : values.shape[1]], values.numpy())
+    assert stream.expected is None
+
+
+def test_a_new_pass_ends_the_one_before(root: Path) -> None:
+    """A training that ends early leaves no reader at work."""
+    found, ended = open_source(str(root), "windows", "streamed"), []
+
+    def reader(where, positions, channels) -> Iterator:
+        try:
+            yield from read_here(where, positions, channels)
+        finally:
+            ended.append(list(positions))
+
+    stream = _stream(found)
+    stream.reader = reader
+    stream.expect(np.array([0, 12, 35]), ["b"])
+    found.signals["b"][np.array([0])]
+    stream.expect(np.array([20, 1]), ["b"])
+    assert [[0, 2, 5]] == ended
+    found.signals["b"][np.array([20])]
+    stream.close()
+    assert [[0, 2, 5], [3, 0]] == ended
+
+
+def test_a_reader_that_ends_early_is_an_error(root: Path) -> None:
+    """Rather than windows of nothing."""
+    where = streamed_source(str(root), "windows")
+    found = streamed(where, {}, lambda where, positions, channels: read_here(where, positions[:1], channels))
+    _stream(found).expect(np.array([0, 12]), ["b"])
+    with pytest.raises(RaylabError, match="ended before it gave all"):
+        found.signals["b"][np.array([0, 12])]
+
+
+def test_files_that_are_not_what_the_card_describes_are_refused_at_the_start(root: Path) -> None:
+    """By the participant's name."""
+    part = _part_of(root, "D")
+    table = pq.read_table(part)
+    place = table.column_names.index("y_stress")
+    column = table["y_stress"].to_pylist()
+    pq.write_table(table.set_column(place, "y_stress", [[1 - max(0, column[0]), *column[1:]]]), part)
+    with pytest.raises(RaylabError, match="participant D"):
+        open_source(str(root), "windows", "streamed")
+
+
+def test_files_that_change_during_a_run_are_refused(root: Path) -> None:
+    """Also if they hold the same windows: who reads on cannot know."""
+    found = open_source(str(root), "windows", "streamed")
+    rows = np.array([0, 20])
+    found.signals["a"][rows]
+    part = _part_of(root, "F")
+    pq.write_table(pq.read_table(part), part, compression="zstd")
+    found.signals["a"][rows]
+    with pytest.raises(RaylabError, match="participant F were written again since this run has begun"):
+        found.signals["a"][np.array([35])]
+
+
+@pytest.mark.parametrize("theirs", ["a", "x"])
+def test_corpora_that_are_joined(tmp_path: Path, theirs: str) -> None:
+    """Windows are filled up to the other's length; each is read where it lies, under the name that the channel has there."""
+    store_two_corpora(tmp_path, theirs)
+    both = source("here", "there")
+    mapped, found = read_source(str(tmp_path), both), open_source(str(tmp_path), both, "streamed")
+    assert mapped.index.participants == found.index.participants == ("A", "B", "there A", "there C", "there D")
+    rows = np.arange(len(mapped.index.window))
+    assert list(mapped.signals) == list(found.signals) == ["a"]
+    np.testing.assert_array_equal(mapped.signals["a"][rows], found.signals["a"][rows], strict=True)
+    np.testing.assert_array_equal(mapped.lengths["a"], found.lengths["a"], strict=True)
+    np.testing.assert_array_equal(mapped.index.window, found.index.window)
+
+
+def test_checks_know_every_file(root: Path) -> None:
+    """Stamps of each participant, in the order of the index."""
+    where = streamed_source(str(root), "windows")
+    checked, _ = with_checks(where, [where.checked(k) for k in range(len(NAMES))])
+    assert checked.stamps is not None
+    assert [_part_of(root, name).stat().st_size for name in NAMES] == [next(iter(s.values()))[0] for s in checked.stamps]
+
+
+def test_streamed_arrays_cannot_be_taken_for_arrays(root: Path) -> None:
+    """Nothing reads all of them by mistake."""
+    found = open_source(str(root), "windows", "streamed")
+    for read_all in (np.asarray, np.mean, list):
+        with pytest.raises(RaylabError, match="b are streamed"):
+            read_all(found.signals["b"])
