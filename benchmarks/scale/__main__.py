@@ -9,6 +9,7 @@ import typer
 from benchmarks.scale import driver as of_driver
 from benchmarks.scale import laws
 from benchmarks.scale import memory as of_memory
+from benchmarks.scale import streaming as of_streaming
 from benchmarks.scale.figures import write as draw_laws
 from benchmarks.scale.planning import measure
 from benchmarks.scale.records import gather, resume
@@ -72,8 +73,18 @@ def memory(
     allowed: Annotated[int, typer.Option(help="MiB beyond the baseline")] = 256,
     times: Annotated[float, typer.Option(help="size of the windows in units of that")] = 3.0,
 ) -> None:
-    """A study over windows larger than the memory it is allowed, against the same study with room."""
+    """A study over windows larger than the memory it is allowed, mapped and streamed, against the same study with room."""
     typer.echo(json.dumps(of_memory.measure(out, allowed, times)))
+
+
+@app.command()
+def streaming(
+    out: Annotated[Path, typer.Option(help="an empty folder")],
+    mib: Annotated[float, typer.Option(help="of signals")] = 288.0,
+    passes: Annotated[int, typer.Option(help="of which the median is told")] = 5,
+) -> None:
+    """One pass over all windows: mapped, read in this process, and by Ray Data."""
+    typer.echo(json.dumps(of_streaming.measure(out, mib, passes)))
 
 
 @app.command()
@@ -121,10 +132,13 @@ def figures(
 
 @app.command(hidden=True)
 def memory_alone(
-    out: Annotated[Path, typer.Option()], windows: Annotated[Path, typer.Option()], allowed: Annotated[int, typer.Option()]
+    out: Annotated[Path, typer.Option()],
+    windows: Annotated[Path, typer.Option()],
+    allowed: Annotated[int, typer.Option()],
+    kept: Annotated[str, typer.Option()],
 ) -> None:
-    """One of the two runs."""
-    typer.echo(json.dumps(of_memory.run_alone(windows, out, allowed)))
+    """One of the runs."""
+    typer.echo(json.dumps(of_memory.run_alone(windows, out, allowed, kept)))
 
 
 if __name__ == "__main__":

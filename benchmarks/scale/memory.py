@@ -1,4 +1,5 @@
-"""A study over windows larger than the memory that it may use: the same trials in a process with room and in one with a limit.
+"""A study over windows larger than the memory that it may use: the same trials in a process with room, and in two with a limit. One of these maps
+the windows from a copy on its disk, the other has no room for a copy and streams them.
 
 The limit is ``RLIMIT_DATA``: heap and private writable mappings, so all that a process allocates. Pages of mapped files do not count, since the
 system takes them back when it needs them. The baseline, what the process has after it has run the same study on small windows, is added to it.
@@ -9,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +66,14 @@ def _write(folder: Folder, people: int, count: int, rate_hz: float) -> None:
     folder.write_json(CARD, card.as_json())
 
 
-def _study(windows: str) -> Study:
+def _study(windows: str, kept: str) -> Study:
     content = {
         "name": "beyond memory",
         "datasets": [{"windows": windows, "label": "stress", "participants": ["P00000"]}],
         "models": [{"encoder": "fcn", "width": 1 / 64}],
         "techniques": ["non_personalized", {"name": "fine_tuning", "budget": [0.2]}],
-        "protocol": {"epochs": 1, "batch_size": 64},
+        "protocol": {"epochs": 1, "batch_size": 64, "shuffle_buffer": 1024},
+        "resources": {"windows": kept},
     }
     return parse_study(content, "beyond memory")
 
@@ -88,21 +91,23 @@ def status_mib(field: str) -> int:
     return status_kib(field) // 1024
 
 
-def _run(root: Path, out: Path, windows: str) -> dict[str, int]:
-    return start(_study(windows), str(root), str(out), executor="local", log=lambda line: None).statuses
+def _run(root: Path, out: Path, windows: str, kept: str) -> dict[str, int]:
+    return start(_study(windows, kept), str(root), str(out), executor="local", log=lambda line: None).statuses
 
 
-def run_alone(root: Path, out: Path, allowed_mib: int) -> dict[str, Any]:
+def run_alone(root: Path, out: Path, allowed_mib: int, kept: str) -> dict[str, Any]:
     """Run the study in this process, with a limit of so many MiB beyond the baseline (0: none). What it took, and whether the windows could be
     held in memory under the same limit."""
-    _run(root, out / "warm", SMALL)
+    _run(root, out / "warm", SMALL, kept)
     baseline, before = status_mib("VmData"), status_mib("RssAnon")
     if allowed_mib:
         limit = (baseline + allowed_mib) * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    statuses = _run(root, out / "run", LARGE)
+    began = time.process_time()
+    statuses = _run(root, out / "run", LARGE, kept)
     found = {
         "statuses": statuses,
+        "cpu_s": round(time.process_time() - began, 1),
         "baseline_mib": baseline,
         "anonymous_before_mib": before,
         "anonymous_after_mib": status_mib("RssAnon"),
@@ -115,22 +120,25 @@ def run_alone(root: Path, out: Path, allowed_mib: int) -> dict[str, Any]:
 
 
 def measure(out: Path, allowed_mib: int, times: float) -> dict[str, Any]:
-    """Both runs, each in a process and with copies of its own, and whether all predictions are the same files."""
+    """The three runs, each in a process of its own, and whether all predictions are the same files."""
     size = write_windows(out / "windows", LARGE, allowed_mib * times)
     write_windows(out / "windows", SMALL, 0)
     found: dict[str, Any] = {"windows_mib": size // 2**20, "allowed_mib": allowed_mib}
-    for name, limit in (("room", 0), ("limit", allowed_mib)):
+    (out / "full").write_text("")  # no folder: nothing can be copied there
+    cases = {"room": (0, "mapped"), "limit": (allowed_mib, "mapped"), "streamed": (allowed_mib, "streamed")}
+    for name, (limit, kept) in cases.items():
         # Arrow's own allocator reserves a GiB at once, and each thread a stack of 8 MiB: both count although nothing uses them
         own = {"ARROW_DEFAULT_MEMORY_POOL": "system", "ARROW_IO_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-        environment = {**os.environ, **own, "RAYLAB_WINDOWS_CACHE": str(out / f"copies-{name}")}
+        environment = {
+            **os.environ,
+            **own,
+            "RAYLAB_WINDOWS_CACHE": str(out / ("full" if kept == "streamed" else f"copies-{name}")),
+        }
         command = [sys.executable, "-m", "benchmarks.scale", "memory-alone", "--out", str(out / name)]
-        command += ["--windows", str(out / "windows"), "--allowed", str(limit)]
+        command += ["--windows", str(out / "windows"), "--allowed", str(limit), "--kept", kept]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the run with {name} ended with {done.returncode}: {done.stderr[-2000:]}")
         found[name] = json.loads(done.stdout.splitlines()[-1])
-    files = {
-        name: {path.name: path.read_bytes() for path in (out / name / "run/predictions").iterdir()}
-        for name in ("room", "limit")
-    }
-    return {**found, "trials": len(files["room"]), "equal_predictions": files["room"] == files["limit"]}
+    files = {name: {path.name: path.read_bytes() for path in (out / name / "run/predictions").iterdir()} for name in cases}
+    return {**found, "trials": len(files["room"]), "equal_predictions": files["room"] == files["limit"] == files["streamed"]}
