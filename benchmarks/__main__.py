@@ -4,6 +4,7 @@ import typer
 
 from benchmarks.analysis import analysis
 from benchmarks.gpu import gpu
+from benchmarks.matrix_rate import rate
 from benchmarks.order_of_sums import sums
 from benchmarks.prepare import prepare
 from benchmarks.stacked_step import step
@@ -11,7 +12,7 @@ from benchmarks.stacked_study import study
 from benchmarks.sweep import sweep
 
 application = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (step, study, sums, gpu, prepare, sweep, analysis):
+for command in (step, study, sums, gpu, rate, prepare, sweep, analysis):
     application.command()(command)
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ plain way is printed with its time. On a machine without a GPU the device is ``c
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -22,6 +22,7 @@ from raylab.folds.seeding import FoldSeeds
 from raylab.models.batch import Batch
 from raylab.models.keras_defaults import ADAM_EPSILON
 from raylab.models.network import ModelSpec, Network, build
+from raylab.models.precision import FLOAT32, Precision, float32_products
 from raylab.models.stacked import StackedNetwork
 
 CLASSES = 2
@@ -32,17 +33,6 @@ ALONE = "alone"  # an ordinary network, no stack of one
 SIZES = "1,2,4,8,16,32,64"
 
 
-@contextmanager
-def _tf32(on: bool) -> Iterator[None]:
-    """Products of float32 by TensorFloat-32 inside the block, or not at all."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = on
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
 def _windows(member: int, batch: int) -> tuple[dict[str, Tensor], Tensor]:
     """A member's batch, the same in stacks of all sizes: values (batch, length, 1) of each channel, and classes (batch,)."""
     draws = torch.Generator().manual_seed(member)
@@ -50,13 +40,22 @@ def _windows(member: int, batch: int) -> tuple[dict[str, Tensor], Tensor]:
     return values, torch.randint(0, CLASSES, (batch,), generator=draws)
 
 
-class _Stepper:
-    """K networks that step together on one batch, of which each has its own rows; or one that is in no stack."""
+class Stepper:
+    """K networks that step together on one batch, of which each has its own rows; or one that is in no stack.
 
-    def __init__(self, networks: list[Network], batch: int, device: torch.device, alone: bool) -> None:
+    Args:
+        networks: are not changed.
+        alone: whether the first of them is in no stack.
+    """
+
+    def __init__(
+        self, networks: list[Network], batch: int, device: torch.device, alone: bool, precision: Precision = FLOAT32
+    ) -> None:
         generators = [torch.Generator(device).manual_seed(k) for k in range(len(networks))]
         self.members, self.alone = len(networks), alone
         copies = [deepcopy(network).to(device) for network in networks]
+        for network in copies:
+            network.precision = precision
         self.network = copies[0] if alone else StackedNetwork(copies, generators).network
         parameters = self.network.set_trainable(("trunk", "head"))
         on_cuda = device.type == "cuda"
@@ -66,11 +65,10 @@ class _Stepper:
         self.batch = Batch({name: x.to(device) for name, x in in_turn.items()}, {})
         self.y = torch.stack(classes, dim=1).flatten().to(device)
 
-    def step(self, precision: AbstractContextManager[Any]) -> None:
-        """Forward, backward and Adam."""
+    def step(self) -> None:
+        """Forward, backward and Adam; to be called inside ``float32_products``."""
         self.optimizer.zero_grad(set_to_none=False)  # a graph needs gradients to stay where they are
-        with precision:
-            losses = F.cross_entropy(self.network(self.batch).float(), self.y, reduction="none")
+        losses = F.cross_entropy(self.network(self.batch), self.y, reduction="none")
         losses.view(-1, self.members).mean(dim=0).sum().backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.optimizer.step()
 
@@ -91,30 +89,28 @@ def _captured(step: Callable[[], None]) -> Callable[[], None]:
 
 def _run(networks: list[Network], way: str, batch: int, device: torch.device) -> tuple[float, dict[str, Tensor]]:
     """Milliseconds of a fold's step (of a GPU by the clock, of a processor in its own time), and the weights after all steps."""
-    stack = _Stepper(networks, batch, device, way == ALONE)
-    bf16 = "bf16" in way
+    precision: Precision = "bf16" if "bf16" in way else "tf32" if way == "tf32" else FLOAT32
+    stack = Stepper(networks, batch, device, way == ALONE, precision)
     clock = time.perf_counter if device.type == "cuda" else time.process_time
 
-    def step() -> None:
-        stack.step(torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext())
-
-    with _tf32(way == "tf32"):
+    with float32_products(precision):
         side = torch.cuda.Stream() if device.type == "cuda" else None  # type: ignore[no-untyped-call]  # as above
         with torch.cuda.stream(side) if side else nullcontext():
             for _ in range(WARM_UP):
-                step()
-        _wait(device)
+                stack.step()
+        wait(device)
         # What is captured is not computed then, so all ways take equally many steps.
-        counted = _captured(step) if way.startswith("graph") else step
+        counted = _captured(stack.step) if way.startswith("graph") else stack.step
         began = clock()
         for _ in range(COUNTED):
             counted()
-        _wait(device)
+        wait(device)
         seconds = clock() - began
     return seconds * 1e3 / COUNTED / stack.members, stack.weights()
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until a GPU has computed what it was given; a processor has."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 

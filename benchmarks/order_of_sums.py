@@ -64,7 +64,9 @@ def _trainings(file: Path, windows: Path) -> Iterator[_Training]:
     data = read_windows(Folder(str(windows / entry.windows)))
     for trial in plan(study, {study.source(entry): data.index}):
         context, stages = stages_of(trial, data.index)
-        network = build(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
+        network = build(
+            context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws, context.precision
+        )
         signals = Signals(data.signals, data.lengths).channels(trial.channels)
         stage = stages[0]
         job = Job(network, signals, known_classes(context.fold.y, stage), stage, context.fold.draws, CPU)

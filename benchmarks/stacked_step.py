@@ -1,15 +1,15 @@
-"""``python -m benchmarks step``: one optimizer step of a fold, alone and in a stack, in turns in one process.
+"""``python -m benchmarks step``: one optimizer step of a fold, alone and in a stack and in several precisions, in turns in one process.
 
 Windows are noise of the shapes of WESAD's wrist (10 s; acceleration 32 Hz, blood volume pulse 64 Hz, skin conductance and temperature 4 Hz): the time
 of a step does not depend on what is in them.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from benchmarks.results import append, paired
 from raylab.folds.fold import NO_ROWS
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.network import ModelSpec, Network, build
+from raylab.models.precision import FLOAT32, Precision
 from raylab.training.batches import Signals
 from raylab.training.job import CPU, Job
 from raylab.training.loop import known_classes, train
@@ -32,7 +33,13 @@ WINDOWS = 400
 
 
 def jobs_of(
-    spec: ModelSpec, members: int, batch: int, steps: int, frees: tuple[str, ...], channels: Mapping[str, int] = WRIST
+    spec: ModelSpec,
+    members: int,
+    batch: int,
+    steps: int,
+    frees: tuple[str, ...],
+    channels: Mapping[str, int] = WRIST,
+    precision: Precision = FLOAT32,
 ) -> list[Job]:
     """Trainings of two epochs of so many steps, without validation.
 
@@ -49,7 +56,7 @@ def jobs_of(
         draws = FoldSeeds(member, "made", "stress", "P")
         rows = np.sort(rng.permutation(WINDOWS)[: batch * steps])
         stage = PlannedStage("everyone_else", rows, NO_ROWS, NO_ROWS, frees, hyper, "", "")
-        network = build(spec, shapes, 2, False, draws)
+        network = build(spec, shapes, 2, False, draws, precision)
         jobs.append(Job(network, signals, known_classes(classes, stage), stage, draws, CPU))
     return jobs
 
@@ -70,28 +77,69 @@ def _epoch_of_all(jobs: list[Job]) -> float:
     return ends[1] - ends[0]
 
 
+@dataclass
+class _Times:
+    """CPU milliseconds of a fold's step in one precision, one entry a repeat; and the largest distance of a weight alone and stacked."""
+
+    alone: list[float] = field(default_factory=list)
+    stacked: list[float] = field(default_factory=list)
+    difference: float = 0.0
+
+
 def measure(
-    spec: ModelSpec, members: int, batch: int, steps: int, repeats: int, frees: tuple[str, ...] = ("trunk", "head")
-) -> dict[str, float]:
-    """CPU milliseconds of a fold's step, alone (``plain``) and stacked (``ours``), and how far their weights are apart.
+    spec: ModelSpec,
+    members: int,
+    batch: int,
+    steps: int,
+    repeats: int,
+    frees: tuple[str, ...] = ("trunk", "head"),
+    precisions: Sequence[Precision] = (FLOAT32,),
+) -> dict[Precision, dict[str, float]]:
+    """CPU milliseconds of a fold's step, alone (``plain``) and stacked (``ours``), and how far their weights are apart, by precision.
 
     Returns:
-        See ``paired``; and ``difference``, the largest of any weight, convolutions' biases apart (they are before batch norm and change nothing).
+        See ``paired``; ``difference``, the largest of any weight, convolutions' biases apart (they are before batch norm and change nothing); and
+        ``alone_ratio`` and ``stacked_ratio`` with their smallest and largest: the time in the first precision over the time in this one.
     """
-    alone, stacked, difference = [], [], 0.0
+    times = {precision: _Times() for precision in precisions}
     with one_thread():
         for repeat in range(repeats + (repeats > 1)):  # the first is not counted: it warms up
-            jobs = jobs_of(spec, members, batch, steps, frees)
-            networks = [deepcopy(job.network) for job in jobs]
-            one_by_one = sum(_epoch_of_one(job, network) for job, network in zip(jobs, networks, strict=True))
-            at_once = _epoch_of_all(jobs)
-            if repeat or repeats == 1:
-                alone.append(one_by_one * 1e3 / members / steps)
-                stacked.append(at_once * 1e3 / members / steps)
-            difference = max(
-                difference, *(_difference(job.network, network) for job, network in zip(jobs, networks, strict=True))
-            )
-    return {**paired(alone, stacked), "difference": difference}
+            for precision, own in times.items():
+                jobs = jobs_of(spec, members, batch, steps, frees, precision=precision)
+                networks = [deepcopy(job.network) for job in jobs]
+                one_by_one = sum(_epoch_of_one(job, network) for job, network in zip(jobs, networks, strict=True))
+                at_once = _epoch_of_all(jobs)
+                if repeat or repeats == 1:
+                    own.alone.append(one_by_one * 1e3 / members / steps)
+                    own.stacked.append(at_once * 1e3 / members / steps)
+                own.difference = max(own.difference, *(_difference(j.network, n) for j, n in zip(jobs, networks, strict=True)))
+    first = times[precisions[0]]
+    return {
+        precision: {
+            **paired(own.alone, own.stacked),
+            "difference": own.difference,
+            **_against("alone", first.alone, own.alone),
+            **_against("stacked", first.stacked, own.stacked),
+        }
+        for precision, own in times.items()
+    }
+
+
+def _against(name: str, first: list[float], own: list[float]) -> dict[str, float]:
+    """The ratios of ``paired`` under this name."""
+    return {f"{name}_{key}": value for key, value in paired(first, own).items() if key.startswith("ratio")}
+
+
+def precisions_of(text: str) -> list[Precision]:
+    """The precisions of a list separated by commas.
+
+    Raises:
+        typer.BadParameter: naming those that there are.
+    """
+    names = text.split(",")
+    if unknown := [name for name in names if name not in get_args(Precision)]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(get_args(Precision))}")
+    return [known for name in names for known in get_args(Precision) if known == name]
 
 
 def _difference(one: Network, other: Network) -> float:
@@ -108,14 +156,18 @@ def step(
     batch: int = 4,
     steps: int = 12,
     repeats: int = 3,
+    precision: Annotated[
+        str, typer.Option(help="several, separated by commas; the others' times are set against the first's")
+    ] = FLOAT32,
     head: Annotated[bool, typer.Option(help="free the head alone, as `layers: last` does")] = False,
     results: Annotated[Path, typer.Option(help="a line is added for each case")] = Path("build/benchmarks.jsonl"),
 ) -> None:
     """A fold's optimizer step, alone and in a stack: CPU milliseconds, in turns, and how far the weights are apart."""
+    precisions = precisions_of(precision)
     torch.set_num_threads(1)
     for name in encoder.split(","):
         for factor in width.split(","):
-            settings = {
+            settings: dict[str, Any] = {
                 "encoder": name,
                 "fusion": fusion,
                 "width": float(factor),
@@ -124,5 +176,7 @@ def step(
                 "steps": steps,
             }
             frees = ("head",) if head else ("trunk", "head")
-            measured = measure(ModelSpec(name, fusion, float(factor)), members, batch, steps, repeats, frees)
-            append(results, "step", {**settings, "repeats": repeats, "frees": "+".join(frees)}, measured)
+            settings |= {"repeats": repeats, "frees": "+".join(frees)}
+            measured = measure(ModelSpec(name, fusion, float(factor)), members, batch, steps, repeats, frees, precisions)
+            for one, values in measured.items():
+                append(results, "step", {**settings, "precision": one}, values)

@@ -139,7 +139,7 @@ def trained_weights(context: TrainingContext, stage: PlannedStage, windows: Wind
         torch.device("cpu"),
     )
     with one_thread():
-        network = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws)
+        network = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws, context.precision)
         if context.model.chooses_channels:
             network.select_channels(choose_channels(signals, fold, stage))
         train(network, signals, fold.y, stage, fold.draws, device, people=fold.index.participant_index)

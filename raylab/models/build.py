@@ -11,20 +11,26 @@ import raylab.models.tree_models  # noqa: F401  with those above: the classes be
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.estimators import Estimator
 from raylab.models.network import ModelSpec, Network, build
+from raylab.models.precision import FLOAT32, Precision
 from raylab.models.registry import CLASSICAL_MODELS
 
 Model = Network | Estimator
 
 
 def build_model(
-    spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds
+    spec: ModelSpec,
+    shapes: Mapping[str, tuple[int, int]],
+    n_classes: int,
+    adapter: bool,
+    draws: FoldSeeds,
+    precision: Precision = FLOAT32,
 ) -> Model:
-    """A network with its initial weights, or a classical model that has seen nothing."""
+    """A network with its initial weights, which computes in this precision; or a classical model that has seen nothing."""
     if spec.encoder in CLASSICAL_MODELS:
         return build_estimator(
             spec.encoder, shapes, n_classes, draws.integer(f"baseline: {spec.encoder}"), spec.chooses_channels
         )
-    return build(spec, shapes, n_classes, adapter, draws)
+    return build(spec, shapes, n_classes, adapter, draws, precision)
 
 
 def build_estimator(

@@ -4,6 +4,7 @@ Techniques name the parts that a stage trains, never layer positions, so that a 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from raylab.models.batch import Batch
 from raylab.models.fusions import Fusion
 from raylab.models.keras_defaults import initialize
 from raylab.models.layers import scaled
+from raylab.models.precision import FLOAT32, Precision, in_single, layer_arithmetic
 from raylab.models.registry import FUSIONS, VERSIONS
 
 PARTS = ("trunk", "adapter", "head")
@@ -92,6 +94,9 @@ class Network(nn.Module):
 
     Shapes: values of a batch are (batch, length, n_features) per channel, fused features (batch, n_fused), logits (batch, n_classes).
 
+    Attributes:
+        precision: the arithmetic of its layers; no part of its state.
+
     Args:
         spec: encoder, fusion and width.
         shapes: channel name to (length, n_features), in the order of the towers.
@@ -101,6 +106,7 @@ class Network(nn.Module):
 
     def __init__(self, spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool) -> None:
         super().__init__()
+        self.precision: Precision = FLOAT32
         self.n_classes = n_classes
         self.trunk: Fusion = FUSIONS[spec.fusion].build(shapes, spec.encoder, spec.width, n_classes)
         if spec.chooses_channels:
@@ -113,7 +119,8 @@ class Network(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """Fused features of the trunk, (batch, n_fused)."""
-        return torch.as_tensor(self.trunk(self.trunk.visible(batch)))
+        with self._arithmetic(batch):
+            return in_single(torch.as_tensor(self.trunk(self.trunk.visible(batch))))
 
     def votes(self, features: Tensor) -> Tensor | None:
         """Logits of each channel's own classifier, (batch, n_channels, n_classes), read from the features; None unless the fusion is of
@@ -122,7 +129,12 @@ class Network(nn.Module):
 
     def attention(self, batch: Batch) -> Tensor | None:
         """Weight of each channel in each window, (batch, n_channels) in the order of the channels; None if the fusion gives no weights."""
-        return self.trunk.attention(self.trunk.visible(batch))
+        with self._arithmetic(batch):
+            weights = self.trunk.attention(self.trunk.visible(batch))
+        return None if weights is None else in_single(weights)
+
+    def _arithmetic(self, batch: Batch) -> AbstractContextManager[Any]:
+        return layer_arithmetic(self.precision, next(iter(batch.values.values())).device)
 
     @property
     def channels_selected(self) -> tuple[str, ...] | None:
@@ -140,13 +152,14 @@ class Network(nn.Module):
             features: (batch, n_fused); with ``film`` the conditioning input beside them, (batch, 2 n_fused).
             kept: factors (batch, n_fused) of the features, 0 for those that a training step drops.
         """
-        if self.film is not None:
-            features = self.film(features)
-        if kept is not None:
-            features = features * kept
-        if self.adapter is not None:
-            features = F.relu(self.adapter(features))
-        return torch.as_tensor(self.head(features))
+        with layer_arithmetic(self.precision, features.device):
+            if self.film is not None:
+                features = self.film(features)
+            if kept is not None:
+                features = features * kept
+            if self.adapter is not None:
+                features = F.relu(self.adapter(features))
+            return in_single(torch.as_tensor(self.head(features)))
 
     def forward(self, batch: Batch) -> Tensor:
         return self.classify(self.features(batch))
@@ -232,7 +245,14 @@ class Network(nn.Module):
             raise ValueError(f"weights of another network: {', '.join(unexpected[:3])}")
 
 
-def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int, adapter: bool, draws: FoldSeeds) -> Network:
+def build(
+    spec: ModelSpec,
+    shapes: Mapping[str, tuple[int, int]],
+    n_classes: int,
+    adapter: bool,
+    draws: FoldSeeds,
+    precision: Precision = FLOAT32,
+) -> Network:
     """A network with Keras's initial weights, the same for all techniques of a fold (docs/protocol.md, Draws).
 
     Each part has a random stream of its own, so the trunk starts with the same weights whether or not there is an adapter. torch's global
@@ -240,6 +260,7 @@ def build(spec: ModelSpec, shapes: Mapping[str, tuple[int, int]], n_classes: int
     """
     with torch.random.fork_rng(devices=[]):
         network = Network(spec, shapes, n_classes, adapter)
+        network.precision = precision
         for name in PARTS:
             module = network.part(name)
             if module is not None:

@@ -69,4 +69,5 @@ def recurrence(inputs: Tensor, recurrent: Tensor, mask: Tensor | None) -> Tensor
         inputs: (n, batch, length, 4 units), the gates' inputs with their biases: input, forget, cell, output.
         recurrent: (n, units, 4 units).
     """
-    return torch.as_tensor(_Recurrence.apply(inputs, recurrent, mask))  # type: ignore[no-untyped-call]  # torch has no types for it
+    with torch.autocast(inputs.device.type, enabled=False):  # its state adds up over the steps, and stays in the weights' type
+        return torch.as_tensor(_Recurrence.apply(inputs.to(recurrent.dtype), recurrent, mask))  # type: ignore[no-untyped-call]  # torch has no types for it

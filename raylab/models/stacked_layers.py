@@ -133,7 +133,8 @@ class StackedBatchNorm(OwnNorm, Layer):
     def _by_valid_steps(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalized by the valid steps of each member, 0 beyond them; a member with fewer than two by its running statistics."""
         of, (k, maps) = self.members.of, self.members.of(self.weight).shape
-        grouped, steps = x.reshape(-1, k, maps, x.shape[2]), mask.view(-1, k, 1, x.shape[2])
+        grouped = x.reshape(-1, k, maps, x.shape[2]).to(self.running_mean.dtype)  # statistics are never of bfloat16
+        steps = mask.view(-1, k, 1, x.shape[2])
         count = steps.sum(dim=(0, 3))  # (K, 1)
         divisor = count.clamp(min=1)
         mean = grouped.masked_fill(~steps, 0.0).sum(dim=(0, 3)) / divisor
@@ -149,7 +150,7 @@ class StackedBatchNorm(OwnNorm, Layer):
         for own, new, old in ((self.running_mean, mean.detach(), held[0]), (self.running_var, unbiased, held[1])):
             own[which] = torch.where(enough, (1 - self.share) * old + self.share * new, old).to(own)
         self.num_batches_tracked[which] += enough[:, 0].long()
-        return out.reshape(x.shape)
+        return out.reshape(x.shape).to(x.dtype)
 
 
 class StackedLinear(Layer):

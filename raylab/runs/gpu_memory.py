@@ -87,7 +87,9 @@ def step_of(trial: Trial, windows: Windows, members: int, device: torch.device) 
     size = max(stage.hyper.batch(len(stage.train)) for stage in stages)
     short = replace(stages[0].hyper, epochs=1, batch_size=size, batch_share=1.0)
     step = replace(stages[0], train=rows[:size], validation=rows[:EVALUATION_BATCH], hyper=short, weights=None)
-    network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws).to(device)
+    network = build_model(
+        context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws, context.precision
+    ).to(device)
     with one_thread():  # as a trial does: deterministic algorithms take other memory
         if members > 1:
             train_copies(Job(network, signals, known_classes(context.fold.y, step), step, context.fold.draws, device), members)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raylab import __version__
+from raylab.models.precision import FLOAT32
+from raylab.models.registry import CLASSICAL_MODELS
 from raylab.plugins import Plugin, entered
 from raylab.recordings import DATASETS
 from raylab.techniques.registry import TECHNIQUES
@@ -18,6 +20,10 @@ from raylab.trials.study import Study
 from raylab.windows.duplicate_recordings import duplicate_recordings
 from raylab.windows.order import order_sentences
 
+PRECISION_SENTENCES = {
+    "tf32": "precision: tf32: networks were trained and evaluated with products by TensorFloat-32 on GPUs, and in float32 on processors.",
+    "bf16": "precision: bf16: the layers of networks were computed in bfloat16 (torch's autocast), in training and in prediction.",
+}
 PACKAGES = ("ray", "torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 
 
@@ -94,7 +100,7 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
     """Departures from the paper, and the limits of the data."""
     lines = [line for dataset in datasets for line in _dataset_notes(dataset)] + choices(study, datasets)
     lines += [f"{dataset.name}: {line}" for dataset in datasets for line in circumstances(study, dataset)]
-    changed = study.protocol.model_dump(exclude_none=True, exclude={"stages", "numerics"})
+    changed = study.protocol.model_dump(exclude_none=True, exclude={"stages", "numerics", "precision"})
     changed |= {name: stage.model_dump(exclude_none=True) for name, stage in study.protocol.stages.items()}
     if changed:
         values = ", ".join(f"{name}={value}" for name, value in changed.items())
@@ -108,6 +114,8 @@ def notes(study: Study, datasets: list[CheckedDataset]) -> list[str]:
             f"numerics: {study.protocol.numerics} (stack: {study.resources.stack}): folds were trained side by side, in other "
             "orders of summation than alone, and so to other bits."
         )
+    if any(model.encoder not in CLASSICAL_MODELS for model in study.models):
+        lines += [PRECISION_SENTENCES[study.protocol.precision]] if study.protocol.precision != FLOAT32 else []
     if study.resources.workers > 1:
         lines.append(
             f"Each stage was trained by {study.resources.workers} workers together: batch norm and dropout act on each one's share "

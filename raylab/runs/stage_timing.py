@@ -135,7 +135,9 @@ def time_stage(trial: Trial, name: str, windows: Windows, device: str, members: 
     stage = next(stage for stage in stages if stage.name == name)
     fold, torch_device = context.fold, torch.device(device)
     signals = Signals(windows.signals, windows.lengths).channels(trial.channels)
-    model = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(torch_device)
+    model = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws, context.precision).to(
+        torch_device
+    )
     is_classical, people = isinstance(model, Estimator), fold.index.participant_index
     at_once = is_classical or not stage.method.loops
     stage = stage if at_once or not len(stage.train) else _shortened(stage)

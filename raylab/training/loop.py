@@ -7,7 +7,6 @@ Equal stage hashes promise equal weights to the bit. So every random draw here c
 of a stage: a stage that continues from stored weights trains as one that follows the training of its parent.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from raylab.folds.fold import RowIds
 from raylab.folds.seeding import FoldSeeds
 from raylab.models.build import Model
 from raylab.models.estimators import Estimator, People
+from raylab.models.precision import float32_products
 from raylab.techniques import method as declared
 from raylab.training.anchored_head import fit_anchored_head
 from raylab.training.batches import Signals
@@ -88,8 +88,8 @@ def predict(
         with threadpool_limits(1):  # sums in another order give other bits, so numpy gets one thread, as torch has
             parts = [model.decide(signals.padded(part)) for part in slices(rows)]
         return np.concatenate(parts).astype(np.float32)
-    features = reader(model, signals, rows, device)
-    with torch.no_grad():
+    with float32_products(model.precision), torch.no_grad():
+        features = reader(model, signals, rows, device)
         p: npt.NDArray[np.float32] = torch.softmax(model.classify(features), dim=1).cpu().numpy()
     return p
 
@@ -100,7 +100,7 @@ def attention(model: Model, signals: Signals, rows: RowIds, device: torch.device
         return None
     model.eval()
     signals.expect(rows)
-    with torch.no_grad():
+    with float32_products(model.precision), torch.no_grad():
         parts = [model.attention(signals.batch(part, device)) for part in slices(rows)]
     weights = [part for part in parts if part is not None]
     return torch.cat(weights).cpu().numpy() if weights else None
@@ -141,7 +141,7 @@ def train(
     else:
         add_parts(model, stage, draws)
         job = Job(model, signals, known_classes(classes, stage), stage, draws, device, on_batch, on_epoch, group, people)
-        with threadpool_limits(1) if isinstance(model, Estimator) else contextlib.nullcontext():
+        with threadpool_limits(1) if isinstance(model, Estimator) else float32_products(model.precision):
             result = METHODS[type(stage.method)](job)
     result.cpu_s = time.process_time() - began
     return result

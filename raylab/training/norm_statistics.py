@@ -111,8 +111,8 @@ class _Move:
     def __call__(self, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm1d)
         mean, variance = _statistics(norm)
-        of_window, x = inputs[0].mean(dim=(0, 2)), inputs[0]
-        spread = x.var(dim=(0, 2), unbiased=False)
+        x = inputs[0].to(mean.dtype)  # bfloat16 under `precision: bf16`, in which no statistics are taken
+        of_window, spread = x.mean(dim=(0, 2)), x.var(dim=(0, 2), unbiased=False)
         a, distance = self.share, of_window - mean
         variance.copy_((1 - a) * variance + a * spread + a * (1 - a) * distance.square())
         mean.add_(a * distance)

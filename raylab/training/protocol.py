@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from raylab.models.precision import FLOAT32, Precision
 from raylab.strict_part import MAX_COUNT, StrictPart
 from raylab.training.augment import Augmentation
 from raylab.training.regularize import Regularization
@@ -39,10 +40,12 @@ class Protocol(StageProtocol):
     """The ``protocol:`` of a study: hyperparameters for all of its stages, and under ``stages`` for single ones by name.
 
     ``numerics``: ``reference`` trains every stage by itself; ``stacked`` trains stages of one shape side by side, in other orders of summation and so
-    to other bits (``raylab.training.stacked``).
+    to other bits (``raylab.training.stacked``). ``precision``: the arithmetic in which all networks of the study are trained and evaluated
+    (``raylab.models.precision``).
     """
 
     numerics: Literal["reference", "stacked"] = REFERENCE
+    precision: Precision = FLOAT32
     stages: dict[str, StageProtocol] = Field({})
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from raylab.folds.fold import NO_ROWS, RowIds
 from raylab.models.keras_defaults import ADAM_EPSILON
+from raylab.models.precision import float32_products
 from raylab.models.stacked import StackedNetwork
 from raylab.training.epoch_order import order_of_epoch
 from raylab.training.gradient import Inputs, Logits
@@ -91,16 +92,17 @@ def train_stack(jobs: Sequence[Job], on_end: OnEnd = lambda number, end: None, r
     """Train the stages of all jobs at once, each network in place.
 
     Args:
-        jobs: trainings by steps on the cross-entropy of networks of one shape, with equal trainable parts, hyperparameters and devices, and all or
-            none with validation windows; of one dataset.
+        jobs: trainings by steps on the cross-entropy of networks of one shape and precision, with equal trainable parts, hyperparameters and devices,
+            and all or none with validation windows; of one dataset.
         on_end: called with a job's position when it has ended, while others may go on; its network then holds its weights.
         resident: the windows; made of the jobs' signals if None.
 
     Returns:
         For each job the account of its training, or the error that ended it (a loss that is not finite); the others are not touched by it.
     """
-    loop = _StackedLoop(jobs, resident or Resident.of(jobs[0].signals, jobs[0].device), on_end)
-    loop.run()
+    with float32_products(jobs[0].network.precision):
+        loop = _StackedLoop(jobs, resident or Resident.of(jobs[0].signals, jobs[0].device), on_end)
+        loop.run()
     return [loop.ends[number] for number in range(len(jobs))]
 
 

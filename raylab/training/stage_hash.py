@@ -15,7 +15,8 @@ import numpy.typing as npt
 from raylab.folds.fold import NO_ROWS, Fold, FoldError, RowIds
 from raylab.hashing import hash_array, hash_record
 from raylab.models.network import ModelSpec
-from raylab.models.registry import batch_size
+from raylab.models.precision import FLOAT32, Precision
+from raylab.models.registry import CLASSICAL_MODELS, batch_size
 from raylab.techniques.method import GRADIENT_DESCENT, Method
 from raylab.techniques.selection import chosen
 from raylab.techniques.stage import Asking, Stage
@@ -101,6 +102,7 @@ class TrainingContext:
         shapes: channel name to (length, n_features), in the order of the towers.
         workers: how many workers train each stage together. With batch norm or dropout their number changes the weights, without them it still
             changes the order of sums; so stages of one and of two workers never have the same hash.
+        precision: the arithmetic of its network; a classical model has none.
     """
 
     fold: Fold
@@ -108,6 +110,7 @@ class TrainingContext:
     adapter: bool
     shapes: Mapping[str, tuple[int, int]]
     workers: int = 1
+    precision: Precision = FLOAT32
 
     @property
     def n_classes(self) -> int:
@@ -123,13 +126,15 @@ def stage_hash(stage: PlannedStage, context: TrainingContext) -> str:
     """
     fold = context.fold
     index = fold.index
-    # Absent for a single worker, so that its stages keep the hashes that they had before there were groups.
-    group: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
+    # Absent for a single worker and for single precision, so that these stages keep the hashes that they had before there was anything else.
+    added: dict[str, Any] = {"workers": context.workers} if context.workers > 1 else {}
+    if context.precision != FLOAT32 and context.model.encoder not in CLASSICAL_MODELS:
+        added["precision"] = context.precision
     if stage.asks:
-        group["asks"] = {"order": stage.asks.order, "stop": stage.asks.stop}
+        added["asks"] = {"order": stage.asks.order, "stop": stage.asks.stop}
     return hash_record(
         {
-            **group,
+            **added,
             **_beyond_gradient_descent(stage, index.window),
             "numerics": NUMERICS,
             "parent": stage.parent,  # the initial weights, through the whole chain of stages

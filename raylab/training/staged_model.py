@@ -73,7 +73,9 @@ class StagedModel:
             TrainingError: if the store lacks one of them.
         """
         context, fold = self.context, of.fold or self.context.fold
-        model = build_model(context.model, context.shapes, context.n_classes, context.adapter, fold.draws).to(self.device)
+        model = build_model(
+            context.model, context.shapes, context.n_classes, context.adapter, fold.draws, context.precision
+        ).to(self.device)
         self._model, self._holds = model, ""
         for stage in path:
             stored = self.group.broadcast_from_leader(partial(self.store.load, stage.hash))

@@ -234,6 +234,7 @@ def training_context(trial: Trial, index: WindowIndex) -> TrainingContext:
         adapter=TECHNIQUES[trial.technique].adapter,
         shapes={name: shapes[name] for name in trial.channels},
         workers=trial.workers,
+        precision=trial.protocol.precision,
     )
 
 

@@ -72,6 +72,7 @@ def _kind(context: TrainingContext, stage: PlannedStage, windows: str) -> str:
             "label": context.fold.label,
             "channels": [[name, *shape] for name, shape in context.shapes.items()],
             "model": context.model.architecture,
+            "precision": context.precision,
             "adapter": context.adapter,
             "frees": list(stage.trainable),
             "hyperparameters": stage.hyper.as_dict(),

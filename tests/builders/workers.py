@@ -37,7 +37,9 @@ def trained(case: Case, group: WorkerGroup) -> dict[str, Any]:
     """The case's weights, curve and batches on this worker; the error's sentence where training refuses."""
     context, signals = case.context, Signals(case.windows.signals)
     with one_thread():  # an orthogonal start has other bits on several threads
-        network: Network = build(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
+        network: Network = build(
+            context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws, context.precision
+        )
     for module in network.modules():
         if case.plain and isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from builders.live import TUNED, key_of
@@ -10,14 +11,18 @@ from builders.windows import with_card
 
 from raylab.errors import RaylabError
 from raylab.features.text import ENGLISH, GERMAN
+from raylab.files import Folder
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
 from raylab.live.export import export, require_exportable, sentences_of
+from raylab.models.network import Network
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
+from raylab.training.batches import Signals
+from raylab.training.loop import predict
 from raylab.trials.plan import plan
 from raylab.trials.study import parse_study
-from raylab.windows.dataset import Windows
+from raylab.windows.dataset import Windows, read_windows
 
 
 @pytest.mark.parametrize(
@@ -114,3 +119,22 @@ def test_what_a_stack_did_not_keep_is_trained_again_in_its_stack(live_run: Path,
     assert kept.card.stages == again.card.stages
     assert not RunFolder(str(tmp_path / "bases")).store.has(kept.card.stages[-1])
     assert all(torch.equal(value, again.weights[name]) for name, value in kept.weights.items())
+
+
+def test_a_model_that_was_trained_in_bf16_is_served_in_float32(live_run: Path, tmp_path: Path) -> None:
+    """Its weights are those of the study; its probabilities are near those that the study predicted, and not the same."""
+    study = {**TUNED, "techniques": ["non_personalized"], "protocol": {"epochs": 2, "batch_size": 16, "precision": "bf16"}}
+    run, windows = tmp_path / "run", live_run / "windows"
+    start(parse_study(study, "bf16"), str(windows), str(run), "local", log=lambda line: None)
+    key = key_of(run, technique="non_personalized")
+    network = export(str(run), key, tmp_path / "bf16.raylab").network()
+    assert isinstance(network, Network) and "float32" == network.precision
+
+    table, data = (
+        RunFolder(str(run)).folder.read_table(f"predictions/{key}.parquet"),
+        read_windows(Folder(str(windows / "simulated"))),
+    )
+    rows = np.searchsorted(data.index.window, table["window"].to_numpy())
+    p = predict(network, Signals(data.signals), rows, torch.device("cpu"))
+    predicted = np.array(table["p"].to_pylist())
+    assert 0 < np.abs(p - predicted).max() < 0.05

@@ -64,11 +64,13 @@ def test_a_peak_needs_a_gpu(cohort: Path) -> None:
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_measured_step_runs(cohort: Path, members: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured on a card, here on the processor: a training alone, or as many beside each other as the study's stacks have."""
-    trial = next(plan(small(), indexes_of(small(), str(cohort))))
+    study = small(protocol={"epochs": 2, "batch_size": 16, "precision": "bf16"})
+    trial = next(plan(study, indexes_of(study, str(cohort))))
     trained: list[int] = []
 
     def counted(jobs: Sequence[Job], *rest: Any) -> list[End]:
         trained.append(len(jobs))
+        assert all("bf16" == job.network.precision for job in jobs)
         return train_stack(jobs, *rest)
 
     monkeypatch.setattr("raylab.training.stacked.train_stack", counted)

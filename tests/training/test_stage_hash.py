@@ -107,6 +107,8 @@ CHANGES: dict[str, Callable[[Case], Case]] = {
     "stage.weights: others": with_stage(weights=np.linspace(1.5, 0.5, 30)),
     "context.adapter": with_subject(adapter=True),
     "context.workers": with_subject(workers=2),
+    "context.precision": with_subject(precision="bf16"),
+    "context.precision: another": with_subject(precision="tf32"),
     "context.shapes: length": with_subject(shapes={"a": (8, 1), "b": (15, 1)}),
     "context.shapes: n_features": with_subject(shapes={"a": (8, 1), "b": (16, 2)}),
     "context.shapes: name": with_subject(shapes={"a": (8, 1), "c": (16, 1)}),
@@ -177,6 +179,14 @@ def test_numerics_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_stage_has_the_same_hash(change: Callable[[Case], Case]) -> None:
     """What decides no weight (made anew; under another name) leaves the hash."""
     assert stage_hash(*a_case()) == stage_hash(*change(a_case()))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_a_classical_model_has_no_precision(precision: str) -> None:
+    """What networks compute in leaves its hash."""
+    stage, context = with_model(encoder="lda", width=1.0)(a_case())
+
+    assert stage_hash(stage, context) == stage_hash(*with_subject(precision=precision)((stage, context)))
 
 
 @pytest.mark.parametrize("method", [History("past"), NormStatistics(online=True)], ids=["history", "online statistics"])

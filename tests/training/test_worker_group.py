@@ -67,7 +67,13 @@ OF_METHODS = {
     "anchored head": _by(AnchoredHead(0.1)),
     "class means": _by(ClassMeans()),
 }
-OTHER = {"batch norm": _case("fcn"), "batch norm, last of 1": _case("resnet", rows=33), "dropout": _case("mlp_lstm")}
+BF16 = _case("fcn", epochs=3)
+OTHER = {
+    "bf16": replace(BF16, context=replace(BF16.context, precision="bf16")),
+    "batch norm": _case("fcn"),
+    "batch norm, last of 1": _case("resnet", rows=33),
+    "dropout": _case("mlp_lstm"),
+}
 NAN = {"a NaN": _with_nan(_case("fcn"))}
 
 

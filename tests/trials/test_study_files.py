@@ -42,6 +42,8 @@ def problems(**changes: Any) -> str:
         ({"protocol": {"augmentation": {"noize": 1}}}, "protocol.augmentation.noize: is no key of it; did you mean noise?"),
         ({"protocol": {"learning_rate": float("inf")}}, "protocol.learning_rate: it has to be a finite number"),
         ({"protocol": {"epochs": 10**30}}, "protocol.epochs: it has to be less than or equal to 1000000000"),
+        ({"protocol": {"precision": "fp16"}}, "protocol.precision: it has to be 'float32', 'tf32' or 'bf16', not 'fp16'"),
+        ({"protocol": {"stages": {"calibration": {"precision": "bf16"}}}}, "protocol.stages.calibration.precision: is no key of it"),
         ({"protocol": None}, "protocol: it has to be a mapping of keys to values, not None"),
         ({"folds": None}, "folds: it has to be a mapping of keys to values, not None"),
         ({"folds": {"groups": 3}}, "folds.groups: is no key of it"),
