@@ -18,10 +18,12 @@ from analysis.report.report_data import ReportData
 from analysis.scores.chance_levels import CLOCK
 from analysis.scores.keys import CELL, REFERENCE_TECHNIQUE, variant_label
 from analysis.scores.paired_scores import gain_sign
+from analysis.statistics.failed_trainings import failed_trainings
 from analysis.statistics.outcome import BETTER, EQUIVALENT, OUTCOMES, WORSE
 
 Row = Mapping[Hashable, Any]
 WARNING = "warning: "  # in a note of a run (raylab.runs.provenance): what changes the reading of its tables
+FAILED_TOLD = 3
 FIGURE_ROWS = 12  # more would be a page, not a glance
 
 
@@ -134,6 +136,7 @@ def cautions(report: ReportData, best: Row | None) -> tuple[tuple[str, str], ...
         )
     if best is not None:
         found += _clock(report, best)
+    found += _failed(report)
     return (*found, *(("Caution.", text) for text in merged(note for note in report.notes if WARNING in note)))
 
 
@@ -147,6 +150,25 @@ def _clock(report: ReportData, best: Row) -> list[tuple[str, str]]:
         return []
     text = f"The time since the start, with no signal, reaches {number(clock)}; the model without personalization {number(reference)}."
     return [("The clock does better.", text)]
+
+
+def _failed(report: ReportData) -> list[tuple[str, str]]:
+    """Trainings that rank a person backwards in one seed alone: techniques that begin with them gain by any new start."""
+    failed = failed_trainings(report.scores)
+    if failed.empty:
+        return []
+    alone = report.scores["technique"].eq(REFERENCE_TECHNIQUE) & report.scores["against"].eq("")
+    told = [
+        f"{cell_name(row, report.comparison) or row['model']}, {row['participant']}, seed {row['seed']}: {number(row['auroc'])}, "
+        f"{number(row['others'])} in the others"
+        for row in failed.head(FAILED_TOLD).to_dict("records")
+    ]
+    more = f" and {len(failed) - FAILED_TOLD} more" if len(failed) > FAILED_TOLD else ""
+    text = (
+        f"{len(failed)} of {int(alone.sum())} trainings without personalization rank a person backwards that other seeds rank rightly (AUROC "
+        f"{'; '.join(told)}{more}). What a technique gains there it may gain by any new start."
+    )
+    return [("A training failed by chance." if len(failed) == 1 else "Some trainings failed by chance.", text)]
 
 
 def merged(notes: Iterable[str]) -> list[str]:
