@@ -1,7 +1,8 @@
 """``python -m benchmarks sums STUDY.yaml``: how far apart AUROC are that differ in the order of summation alone, and those of a stack.
 
-Every fold's first stage is trained three times from the same weights, on the same batches: alone, alone with the rows of every batch in reverse (sums
-in another order, and nothing else), and in a stack with other folds. What the stack changes is to be no more than what the reversal does.
+Every fold's first stage is trained four times from the same weights, on the same batches: alone, alone with the rows of every batch in reverse (sums
+in another order, and nothing else), in a stack with other folds, and alone in bfloat16. What the stack changes is to be no more than what the
+reversal does.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from benchmarks.results import append
 from raylab.files import Folder
 from raylab.folds.fold import Fold, RowIds
 from raylab.models.network import Network, build
+from raylab.models.precision import Precision
 from raylab.training.batches import Signals
 from raylab.training.gradient import Loop, Objective
 from raylab.training.job import CPU, Job
@@ -28,7 +30,8 @@ from raylab.trials.run_trial import one_thread
 from raylab.trials.study import read_study
 from raylab.windows.dataset import read_windows
 
-WAYS = ("alone", "reversed", "stacked")
+BF16: Precision = "bf16"
+WAYS = ("alone", "reversed", "stacked", BF16)
 
 
 class Reversed(Objective):
@@ -42,7 +45,7 @@ class Reversed(Objective):
 
 @dataclass(frozen=True)
 class _Training:
-    """The first stage of a trial: three networks of equal weights, and the job of the first."""
+    """The first stage of a trial: networks of equal weights, and the job of the first."""
 
     name: str
     fold: Fold
@@ -71,7 +74,9 @@ def _trainings(file: Path, windows: Path) -> Iterator[_Training]:
         stage = stages[0]
         job = Job(network, signals, known_classes(context.fold.y, stage), stage, context.fold.draws, CPU)
         name = f"{trial.labels['participant']} {trial.labels['seed']}"
-        yield _Training(name, context.fold, {way: deepcopy(network) for way in WAYS}, job)
+        networks = {way: deepcopy(network) for way in WAYS}
+        networks[BF16].precision = BF16
+        yield _Training(name, context.fold, networks, job)
 
 
 def sums(
@@ -80,7 +85,7 @@ def sums(
     members: Annotated[int, typer.Option(help="folds in a stack")] = 8,
     results: Annotated[Path, typer.Option(help="a line is added")] = Path("build/benchmarks.jsonl"),
 ) -> None:
-    """AUROC of each fold alone, with batches reversed, and stacked; mean, largest and SD of the differences from alone."""
+    """AUROC of each fold alone, with batches reversed, stacked, and in bf16; mean, largest and SD of the differences from alone."""
     rows, trainings = [], list(_trainings(file, windows))
     with one_thread():
         for start in range(0, len(trainings), members):
@@ -88,6 +93,7 @@ def sums(
             for training in group:
                 Loop(alone := training.of("alone"), Objective(alone)).run(alone.on_epoch)
                 Loop(other := training.of("reversed"), Reversed(other)).run(other.on_epoch)
+                Loop(rounded := training.of(BF16), Objective(rounded)).run(rounded.on_epoch)
             train_stack([training.of("stacked") for training in group])
             for training in group:
                 rows.append([training.auroc(way) for way in WAYS])
