@@ -9,7 +9,7 @@ import codecs
 import io
 import pickletools
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from raylab.recordings.pickled_arrays import ArrayBuilder, Name, NumberType, Ref
 # A recording's pickle has a few hundred steps. A step can cost some 200 bytes, whatever the size of the file.
 MOST_STEPS = 500_000
 DEEPEST = 100
+
+LONG_TEXT = 2**16  # bytes; a text of Python 2 that is longer is the bytes of an array, and stays what it is
 
 _VALUES: Final = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -31,15 +33,44 @@ _TUPLES: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _PLAIN: Final = (str, bytes, bytearray, int, float, bool, type(None), np.generic)
 
 
+class _Bounded:
+    """A file of which nobody reads more than it has: a length in a pickle would else be made room for before it is looked at."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size = file, size
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(min(count, self.size))
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+
 def load_pickle(data: bytes) -> object:
+    """``load_pickle_file`` of a pickle in memory."""
+    return load_pickle_file(io.BytesIO(data), len(data))
+
+
+def load_pickle_file(stream: BinaryIO, size: int) -> object:
     """The arrays and plain containers in a pickle of protocol 0-5; strings of Python 2 are read as latin1.
+
+    Read step by step: beside the arrays there is never more than the bytes of one of them.
+
+    Args:
+        size: bytes of the file.
 
     Raises:
         RefusedPickleError: if it holds anything else, or more than its size allows.
         Exception: of any kind if it is damaged.
     """
-    machine = _Machine(len(data))
-    file = io.BytesIO(data)
+    machine = _Machine(size)
+    try:
+        return _carried_out(machine, _Bounded(stream, size))
+    finally:
+        machine.forget()  # its steps refer to it: without this it would hold everything until the next collection of garbage
+
+
+def _carried_out(machine: "_Machine", file: Any) -> object:
     for _ in range(MOST_STEPS):
         code = file.read(1)
         step = _OPCODES.get(code.decode("latin1"))
@@ -48,6 +79,8 @@ def load_pickle(data: bytes) -> object:
         argument: Any = None
         if step.name == "STRING":  # pickletools reads ASCII only
             argument = codecs.escape_decode(pickletools.read_stringnl(file, decode=False))[0].decode("latin1")
+        elif step.name == "BINSTRING":
+            argument = _text_or_bytes(file)
         elif step.arg is not None:
             argument = step.arg.reader(file)
         if step.name == "STOP":
@@ -58,6 +91,17 @@ def load_pickle(data: bytes) -> object:
             refusal.key = machine.key()
             raise
     raise RefusedPickleError(f"it has more than {MOST_STEPS} steps, a recording has a few hundred")
+
+
+def _text_or_bytes(file: Any) -> str | bytes:
+    """A text of Python 2: as latin1, as everything else, but long ones as bytes, since an array would need three copies of them for a moment."""
+    count = pickletools.read_int4(file)
+    if count < 0:
+        raise ValueError(f"a text has {count} bytes")
+    data: bytes = file.read(count)
+    if len(data) != count:
+        raise ValueError(f"expected {count} bytes of a text, but only {len(data)} remain")
+    return data if count >= LONG_TEXT else data.decode("latin1")
 
 
 class _Machine:
@@ -93,6 +137,12 @@ class _Machine:
         }
         self.steps |= dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self._remember)
         self.steps |= dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda argument: self.stack.append(self.memo[argument]))
+
+    def forget(self) -> None:
+        """Hold nothing any longer."""
+        self.stack.clear()
+        self.memo.clear()
+        self.steps.clear()
 
     def do(self, name: str, argument: Any) -> None:
         """One step.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from raylab.errors import RecordingError
-from raylab.recordings.pickle_steps import load_pickle
+from raylab.recordings.pickle_steps import load_pickle_file
 from raylab.recordings.pickled_arrays import RefusedPickleError
 from raylab.recordings.safe_path import safe_path
 
@@ -23,7 +23,8 @@ def read_pickle(root: Path, relative: str, participant: str) -> Any:
     """
     path = safe_path(root, relative, participant)
     try:
-        return load_pickle(path.read_bytes())
+        with path.open("rb") as file:
+            return load_pickle_file(file, path.stat().st_size)
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise RecordingError(
             f"cannot be unpickled ({type(error).__name__}: {error})",

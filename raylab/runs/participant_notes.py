@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from raylab.errors import RaylabError
 from raylab.files import Folder
 from raylab.runs.ray_errors import DEATH, MEMORY
-from raylab.windows.card import ParticipantSummary
+from raylab.windows.card import ParticipantCard, ParticipantSummary, stored_participant
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import SessionContent, copied_sessions
 from raylab.windows.stored_rows import participant_folder
@@ -15,12 +15,13 @@ REMEDY = f"leave it out with --exclude to see whether its files are the cause; i
 
 
 class ParticipantNote(BaseModel):
-    """The note of one participant's task: the problem, or the parts of the card that it can tell."""
+    """The note of one participant's task: the problem, or the parts of the card that it can tell; ``fingerprint`` is of the rows that it wrote."""
 
     model_config = ConfigDict(frozen=True)
 
     error: str = ""
     summary: ParticipantSummary | None = None
+    fingerprint: str = ""
     channels: tuple[ChannelCard, ...] = ()
     sessions: tuple[SessionContent, ...] = ()
 
@@ -56,7 +57,7 @@ def _note_of(folder: Folder, name: str) -> ParticipantNote:
 
 def read_notes(
     folder: Folder, participants: list[str], death: str = DEATH
-) -> tuple[list[ParticipantSummary], tuple[ChannelCard, ...]]:
+) -> tuple[list[ParticipantCard], tuple[ChannelCard, ...]]:
     """The tasks' notes: of every participant in order, and of the channels, which are the same for all.
 
     Args:
@@ -89,5 +90,5 @@ def read_notes(
     problems += copies
     if problems:
         raise RaylabError("nothing was prepared:\n" + "\n".join(f"  - {problem}" for problem in problems))
-    summaries = [note.summary for note in notes.values() if note.summary]
-    return [entry.changed(notes=(*entry.notes, *copy_notes.get(entry.name, ()))) for entry in summaries], channels
+    cards = [stored_participant(note.summary, note.fingerprint) for note in notes.values() if note.summary]
+    return [entry.changed(notes=(*entry.notes, *copy_notes.get(entry.name, ()))) for entry in cards], channels

@@ -26,13 +26,12 @@ from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, no
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
-    ParticipantSummary,
+    ParticipantCard,
     WindowsCard,
     channel_cards,
     joint_fingerprint,
     label_card,
     participant_summary,
-    stored_participant,
 )
 from raylab.windows.channel_card import ChannelCard
 from raylab.windows.copied_sessions import contents
@@ -44,7 +43,8 @@ from raylab.windows.order import order_sentences
 from raylab.windows.preprocess import Preprocessing
 from raylab.windows.quality_channels import mean_quality, quality_channels
 from raylab.windows.recording_rules import checked
-from raylab.windows.stored_rows import read_rows, write_rows
+from raylab.windows.segmentation import OnChannel
+from raylab.windows.stored_rows import write_rows
 from raylab.windows.utterances import Utterances
 from raylab.windows.windowing import cut_windows
 
@@ -162,7 +162,10 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         recording = replace(order.reader.read(Path(order.root), participant, order.all_options), participant=participant)
         _check_inner_names(recording, order.root)
         recording = checked(recording, labels, order.settings)
-        windows = cut_windows(recording, labels, order.settings)
+        sessions = contents(recording)
+        # Without features nobody needs a channel's samples beside its windows: a long recording goes as its windows come.
+        done = _released(recording) if order.feature_contexts_s is None and not order.feature_table else (lambda name: None)
+        windows = cut_windows(recording, labels, order.settings, done)
         summary, cards = participant_summary(recording, windows, labels), channel_cards(recording, windows)
         if order.feature_contexts_s is not None:
             features = feature_channels(recording, windows, float(order.settings.window_s), order.feature_contexts_s)
@@ -173,8 +176,10 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
             table = order.feature_table.of(recording, windows, float(order.settings.window_s))
             windows, cards = table.beside(windows), (*cards, *table.cards)
             summary = summary.changed(missing={**summary.missing, **table.missing})
-        note = ParticipantNote(summary=summary, channels=cards, sessions=contents(recording))
-        write_rows(folder, participant, to_table(windows, participant, number, list(order.label_names)))
+        rows = to_table(windows, participant, number, list(order.label_names))
+        digest = fingerprint_of(rows, stored_columns(map(label_card, labels), cards))
+        note = ParticipantNote(summary=summary, fingerprint=digest, channels=cards, sessions=sessions)
+        write_rows(folder, participant, rows)
     except Exception as error:  # whatever a reader raises is noted for the driver, by participant, and goes on
         folder.write_json(name, ParticipantNote(error=problem_of(error, participant)).model_dump(mode="json"))
         if isinstance(error, RaylabError | OSError):  # the note says it, and Ray Data would print a stack beside
@@ -182,6 +187,17 @@ def _prepare_participant(batch: pa.Table, order: PrepareRequest) -> pa.Table:
         raise
     folder.write_json(name, note.model_dump(mode="json"))
     return pa.table({"participant": [participant], "windows": [len(windows.start_s)]})
+
+
+def _released(recording: Recording) -> OnChannel:
+    """Takes the samples of a channel out of the recording."""
+
+    def done(name: str) -> None:
+        for segment in recording.segments:
+            if isinstance(segment.signals, dict):
+                del segment.signals[name]
+
+    return done
 
 
 def _check_inner_names(recording: Recording, root: str) -> None:
@@ -326,7 +342,7 @@ def prepare(
         raise RaylabError(
             sentence(cause, "writing the windows") or f"writing the windows failed: {first_line(cause)}"
         ) from error
-    card = _card(order, labels, *read_notes(folder, participants), folder)
+    card = _card(order, labels, *read_notes(folder, participants))
     index = write_index(folder, card)
     card = card.changed(order=tuple(sentence for label in labels for sentence in order_sentences(index, label.name)))
     folder.write_json(CARD, card.as_json())
@@ -339,16 +355,11 @@ def prepare(
 def _card(
     order: PrepareRequest,
     labels: list[Label],
-    summaries: list[ParticipantSummary],
+    participants: list[ParticipantCard],
     channels: tuple[ChannelCard, ...],
-    folder: Folder,
 ) -> WindowsCard:
-    """The card of windows that are written; their fingerprints are of the rows as they are read again."""
-    reader, label_cards = order.reader, tuple(label_card(label) for label in labels)
-    columns = stored_columns(label_cards, channels)
-    participants = tuple(
-        stored_participant(summary, fingerprint_of(read_rows(folder, summary.name, columns), columns)) for summary in summaries
-    )
+    """The card of windows that are written; their fingerprints are of the rows that were written, and every start compares the files with them."""
+    reader = order.reader
     return WindowsCard(
         format=FORMAT,
         dataset=reader.name,
@@ -358,9 +369,9 @@ def _card(
         citation=reader.citation,
         options=dict(order.all_options),
         preprocessing=order.settings,
-        labels=label_cards,
+        labels=tuple(label_card(label) for label in labels),
         channels=channels,
         similarity_traits=tuple(name for name in reader.traits if name not in (SESSION_GROUP, *CIRCUMSTANCES)),
-        participants=participants,
+        participants=tuple(participants),
         fingerprint=joint_fingerprint(participants),
     )

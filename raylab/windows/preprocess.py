@@ -18,6 +18,7 @@ Normalization = Literal["recording", "past", "first_minutes", "baseline_conditio
 Scale = Literal["minmax", "zscore"]
 
 FIRST_S = 300.0
+AT_ONCE = 2**16  # samples that are filtered at once, which bounds the memory
 # Settings that came later, with the normalization or the detrending that they belong to: a card without them means the default, and they are
 # written only if used.
 LATER = {
@@ -146,20 +147,29 @@ class Preprocessing:
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
-def winsorize(samples: Signal, share: float) -> Signal:
-    """Replace the lowest and highest share of ranks of each column (n, n_features); by rank, not by percentile.
+def winsor_limits(samples: Signal, share: float) -> tuple[Signal, Signal] | None:
+    """The lowest and the highest sample of each column (n_features,) that stay, if the lowest and highest share of ranks take the value of their
+    neighbour in rank (by rank, not by percentile); None if all stay.
 
     As ``scipy.stats.mstats.winsorize``, whose import and sorting took a third of the time of preparing a dataset.
     """
     n, cut = len(samples), int(share * len(samples))
     if not cut:
-        return samples
+        return None
     ranked = np.partition(samples, (cut, n - cut - 1), axis=0)
-    return np.clip(samples, ranked[cut], ranked[n - cut - 1])
+    return ranked[cut].copy(), ranked[n - cut - 1].copy()  # views would keep all of it
 
 
-def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
+def lowpass(
+    samples: Signal, rate_hz: float, settings: Preprocessing, before: Signal | None = None
+) -> tuple[Signal, Signal | None]:
     """Butterworth, applied forward only (it delays, but sees no future); nothing happens if rate/2 is not above the cut-off.
+
+    Args:
+        before: the filter's state behind the samples before these; None: these are the first.
+
+    Returns:
+        the filtered samples (n, n_features), and the state behind them.
 
     But for ``recording`` it begins at rest on the first sample. From zero, as the paper's, it would climb to the signal, and the
     minimum and maximum of the first samples would hold that zero for good: of an axis at 45 to 60 they would make 0 to 60.
@@ -167,15 +177,31 @@ def lowpass(samples: Signal, rate_hz: float, settings: Preprocessing) -> Signal:
     from scipy.signal import butter, lfilter, lfilter_zi
 
     if rate_hz / 2 <= settings.lowpass_hz or not len(samples):
-        return samples
+        return samples, None
     b, a = butter(settings.lowpass_order, settings.lowpass_hz / (rate_hz / 2))
-    begin = lfilter_zi(b, a)[:, None] * (0.0 * samples[0] if settings.normalization == "recording" else samples[0])
-    return np.asarray(lfilter(b, a, samples, axis=0, zi=begin)[0], dtype=np.float64)
+    if before is None:
+        before = lfilter_zi(b, a)[:, None] * (0.0 * samples[0] if settings.normalization == "recording" else samples[0])
+    filtered, behind = lfilter(b, a, samples, axis=0, zi=before)
+    return np.asarray(filtered, dtype=np.float64), behind
 
 
 def downsample(samples: Signal, channel: Channel) -> Signal:
     """Every k-th sample, k = rate / target rate."""
     return samples[:: round(channel.rate_hz / channel.target_rate_hz)]
+
+
+def _reduced(samples: Signal, limits: tuple[Signal, Signal] | None, channel: Channel, settings: Preprocessing) -> Signal:
+    """Samples winsorized to the limits, filtered and downsampled.
+
+    Some at a time, since the filter's state carries over to the bit: beside a long recording nothing of its length is made.
+    """
+    every, kept, state = round(channel.rate_hz / channel.target_rate_hz), list[Signal](), None
+    at_once = every * max(1, AT_ONCE // every)
+    for first in range(0, len(samples), at_once):
+        part = samples[first : first + at_once]
+        part, state = lowpass(part if limits is None else np.clip(part, *limits), channel.rate_hz, settings, state)
+        kept.append(downsample(part, channel).copy())
+    return np.concatenate(kept) if kept else samples
 
 
 def check(recording: Recording) -> None:
@@ -186,7 +212,7 @@ def check(recording: Recording) -> None:
         RecordingError: naming participant, channel, file, the problem and the remedy.
     """
     for channel in recording.channels:
-        samples = np.concatenate([segment.signals[channel.name] for segment in recording.segments])
+        samples = _joined([segment.signals[channel.name] for segment in recording.segments])
         factor = channel.rate_hz / channel.target_rate_hz
         problem = ""
         if bad := int((~np.isfinite(samples)).sum()):
@@ -215,14 +241,17 @@ def check(recording: Recording) -> None:
             )
 
 
+def _joined(parts: list[Signal]) -> Signal:
+    """The samples of all segments; of one segment those themselves."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def clean(recording: Recording, channel: Channel, settings: Preprocessing) -> list[Signal]:
     """One channel, a signal per segment (n_samples at the target rate, n_features), not yet normalized.
 
     Winsorizing and detrending look at all segments together, filtering at each alone: a filter must not ring across a gap.
     """
     parts = [segment.signals[channel.name] for segment in recording.segments]
-    if settings.normalization == "recording":
-        borders = np.cumsum([len(part) for part in parts])[:-1]
-        parts = np.split(winsorize(np.concatenate(parts), settings.winsor_share), borders)
-    parts = [downsample(lowpass(part, channel.rate_hz, settings), channel) for part in parts]
+    limits = winsor_limits(_joined(parts), settings.winsor_share) if settings.normalization == "recording" else None
+    parts = [_reduced(part, limits, channel, settings) for part in parts]
     return detrended(parts, settings.detrend, settings.detrend_s, channel.target_rate_hz)

@@ -1,7 +1,7 @@
 """One participant's recording to windows and their classes (PROTOCOL, Windows step 5 and Labels)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from raylab.recordings.recording import Label, LabelTrack, Recording, Segment
 from raylab.windows.normalization import may_begin, scaling
 from raylab.windows.preprocess import Preprocessing, check, clean
 
+OnChannel = Callable[[str], None]
 NO_LABEL = -1
 EQUAL = 1e-9  # means that differ by no more than this share are equal: sums of floating-point numbers are off by less
 
@@ -123,7 +124,11 @@ def classes_of(
 
 
 def _signals(
-    recording: Recording, grid: list[npt.NDArray[np.float64]], keep: npt.NDArray[np.bool_], settings: Preprocessing
+    recording: Recording,
+    grid: list[npt.NDArray[np.float64]],
+    keep: npt.NDArray[np.bool_],
+    settings: Preprocessing,
+    done: OnChannel,
 ) -> dict[str, npt.NDArray[np.float32]]:
     signals = {}
     for channel in recording.channels:
@@ -141,11 +146,17 @@ def _signals(
         last = first + length - 1
         scaled = (joined[rows] - scale.offset[last][:, None]) / scale.divisor[last][:, None]
         signals[channel.name] = scaled.astype(np.float32)
+        done(channel.name)
     return signals
 
 
-def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> ParticipantWindows:
+def cut(
+    recording: Recording, labels: list[Label], settings: Preprocessing, done: OnChannel = lambda name: None
+) -> ParticipantWindows:
     """All windows of one participant that carry one of the labels.
+
+    Args:
+        done: called with each channel's name when its samples are not needed any longer.
 
     Raises:
         RecordingError: on NaN, a constant channel, or a recording without one labelled window.
@@ -172,7 +183,7 @@ def cut(recording: Recording, labels: list[Label], settings: Preprocessing) -> P
         segment=segment_of,
         sessions=[recording.segments[i].session for i in segment_of],
         labels={name: values[keep] for name, values in classes.items()},
-        signals=_signals(recording, grid, keep, settings),
+        signals=_signals(recording, grid, keep, settings, done),
         duration_s=duration,
     )
 

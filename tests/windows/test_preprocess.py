@@ -9,10 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mstats
 
-from raylab.recordings import Channel
+from raylab.recordings import Channel, Recording, Segment
 from raylab.windows.normalization import limits, min_max
-from raylab.windows.preprocess import clean, downsample, lowpass, winsorize
+from raylab.windows.preprocess import AT_ONCE, Preprocessing, clean, downsample, winsor_limits
+from raylab.windows.preprocess import lowpass as lowpass_from
 from raylab.windows.segmentation import cut
+
+
+def winsorize(samples: np.ndarray, share: float) -> np.ndarray:
+    limits = winsor_limits(samples, share)
+    return samples if limits is None else np.clip(samples, *limits)
+
+
+def lowpass(samples: np.ndarray, rate_hz: float, settings: Preprocessing) -> np.ndarray:
+    return lowpass_from(samples, rate_hz, settings)[0]
 
 
 @pytest.mark.parametrize("n", [20, 33, 250, 1000])
@@ -119,3 +129,14 @@ def test_recording_normalization_spans_0_to_1() -> None:
         for start, part, window in zip(made.start_s, made.segment, made.signals[channel.name], strict=True):
             first = round(start * rate) if part == 0 else border + round((start - 100) * rate)
             np.testing.assert_allclose(window, scaled[first : first + 10 * rate], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings_", [PAPER, PAST])
+def test_a_long_recording_is_filtered_piece_by_piece_to_the_same_bits(settings_: Preprocessing) -> None:
+    """The filter's state carries over, and no sample is kept twice or left out where pieces meet."""
+    samples = np.random.default_rng(0).normal(40, 5, (3 * AT_ONCE + 17, 1))
+    channel = Channel("a", "acc", 70, 10, "g")
+    one = Segment("one", 0.0, {"a": samples}, {})
+    whole = winsorize(samples, 0.03) if settings_ is PAPER else samples
+    (found,) = clean(Recording("P1", (channel,), (one,), {}), channel, settings_)
+    np.testing.assert_array_equal(downsample(lowpass(whole, 70, settings_), channel), found)
