@@ -164,9 +164,10 @@ def _failed(report: ReportData) -> list[tuple[str, str]]:
         for row in failed.head(FAILED_TOLD).to_dict("records")
     ]
     more = f" and {len(failed) - FAILED_TOLD} more" if len(failed) > FAILED_TOLD else ""
+    rank = "ranks" if len(failed) == 1 else "rank"
     text = (
-        f"{len(failed)} of {int(alone.sum())} trainings without personalization rank a person backwards that other seeds rank rightly (AUROC "
-        f"{'; '.join(told)}{more}). What a technique gains there it may gain by any new start."
+        f"{len(failed)} of {int(alone.sum())} trainings without personalization {rank} a person backwards that other seeds rank rightly "
+        f"(AUROC {'; '.join(told)}{more}). What a technique gains there it may gain by any new start."
     )
     return [("A training failed by chance." if len(failed) == 1 else "Some trainings failed by chance.", text)]
 
