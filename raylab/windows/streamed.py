@@ -120,7 +120,8 @@ class WindowSource:
         folder, card, entry = corpus.entry(position)
         if self.stamps is not None and participant_files(folder, entry.name) != self.stamps[position]:
             raise RaylabError(
-                f"{folder.uri}: the windows of participant {entry.name} were written again since this run has begun; start the run again"
+                f"{folder.uri}: the windows of participant {entry.name} were written again, or are gone, since this run has begun; start the run "
+                "again"
             )
         named = {corpus.names.get(channel.name, channel.name): channel for channel in card.channels}
         theirs = tuple(named[name] for name in channels)

@@ -146,7 +146,7 @@ def test_files_that_change_during_a_run_are_refused(root: Path) -> None:
     part = _part_of(root, "F")
     pq.write_table(pq.read_table(part), part, compression="zstd")
     found.signals["a"][rows]
-    with pytest.raises(RaylabError, match="participant F were written again since this run has begun"):
+    with pytest.raises(RaylabError, match="participant F were written again, or are gone, since this run has begun"):
         found.signals["a"][np.array([35])]
 
 
