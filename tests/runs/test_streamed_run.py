@@ -21,6 +21,7 @@ from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.runs.streamed_windows import PART_BYTES, _where_seen, in_parts
 from raylab.training.epoch_order import order_of_epoch
 from raylab.trials.study import Study
+from raylab.validity.label_flip_probe import flipped_labels
 from raylab.windows.cross_corpus import read_source, streamed_source
 from raylab.windows.dataset import CARD
 from raylab.windows.streamed import WindowSource, stream_of
@@ -165,6 +166,11 @@ def test_the_cost_is_measured_without_a_copy(cohort: Path, no_copies: None) -> N
     """`--plan` of a study whose windows are streamed reads them as the study will."""
     found = estimate(_study("streamed", TECHNIQUES[:1]), str(cohort), executor="local", log=quiet)
     assert 6 == found.pending
+
+
+def test_labels_are_flipped_without_a_copy(cohort: Path, no_copies: None) -> None:
+    """The probe reads windows as the study does."""
+    assert flipped_labels(_study("streamed", TECHNIQUES[:1]), str(cohort), limit=1).clean
 
 
 def test_a_stream_reads_no_further_ahead_than_it_may(tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
