@@ -28,9 +28,7 @@ from raylab.windows.streamed import Part, WindowSource, streamed, with_checks
 AT_WORK = 2  # tasks of a stream that read at the same time
 AHEAD = 1  # parts that a stream has fetched to its node beside the one that is taken
 PART_BYTES = 16 * 2**20  # people with few windows are read together until they take so much
-WAITING_BYTES = (
-    4 * PART_BYTES
-)  # of a stream's parts in the object store; without it Ray Data reads ahead until half of the store is full
+WAITING_BYTES = 4 * PART_BYTES  # of a stream in the object store; left to itself, Ray Data fills half of the store
 CHECKS = 4  # tasks per processor that check the files at the start
 RETRIES = "\nFailed to "  # what Ray Data adds to an error of a task begins so: how often it tried, and how it could be made to try again
 
