@@ -37,7 +37,7 @@ from raylab.trials.run_trial import Outcome
 from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import read_source
+from raylab.windows.cross_corpus import Kept, open_source
 from raylab.windows.dataset import WindowIndex
 from raylab.yaml_file import decode, parse_yaml
 
@@ -209,13 +209,14 @@ def sentences_of(index: WindowIndex, channels: tuple[str, ...]) -> tuple[str, ..
 
 
 @contextmanager
-def _stages_of_run(run: RunFolder, unit: Unit, root: str) -> Iterator[StageStore]:
+def _stages_of_run(run: RunFolder, unit: Unit, root: str, kept: Kept) -> Iterator[StageStore]:
     """A store with all stages of the trial: the run's own if it has them, else one in which those that it did not keep are trained again. The run
     folder is only read.
 
     Args:
         unit: of the trial alone.
         root: folder of the study's windows.
+        kept: where the study has their signals.
 
     Raises:
         RaylabError: if a stage cannot be trained again.
@@ -231,7 +232,7 @@ def _stages_of_run(run: RunFolder, unit: Unit, root: str) -> Iterator[StageStore
             if state is not None:
                 store.save(stage, state)
         outcomes: list[Outcome] = []
-        run_stack(unit, read_source(root, trial.windows), store, outcomes.append)
+        run_stack(unit, open_source(root, trial.windows, kept), store, outcomes.append)
         (outcome,) = outcomes
         if outcome.status != "ok":
             raise RaylabError(
@@ -241,7 +242,7 @@ def _stages_of_run(run: RunFolder, unit: Unit, root: str) -> Iterator[StageStore
 
 
 def _load_weights(
-    run: RunFolder, unit: Unit, context: TrainingContext, stages: tuple[PlannedStage, ...], root: str
+    run: RunFolder, unit: Unit, context: TrainingContext, stages: tuple[PlannedStage, ...], root: str, kept: Kept
 ) -> tuple[Any, Any]:
     """The model's weights, and the weights of the parts that its calibration trained, before that calibration.
 
@@ -253,7 +254,7 @@ def _load_weights(
     network = build_model(context.model, context.shapes, context.n_classes, context.adapter, context.fold.draws)
     calibrates = is_wearers(TECHNIQUES[trial.technique].stages(trial.variant)[-1])
     weights_before: Any = {}
-    with _stages_of_run(run, unit, root) as store:
+    with _stages_of_run(run, unit, root, kept) as store:
         for stage in stages:
             if calibrates and stage is stages[-1]:
                 weights_before = {name: value.clone() for name, value in network.state_of(stage.trainable).items()}
@@ -310,7 +311,7 @@ def export(run_folder: str, key: str, out: Path, windows: str | None = None) -> 
     index = indexes[trial.windows]
     require_causal(index, trial.channels)
     context, stages = stages_of(trial, index)
-    weights, weights_before = _load_weights(run, unit, context, stages, root)
+    weights, weights_before = _load_weights(run, unit, context, stages, root, study.resources.windows)
     rows = np.unique(np.concatenate([rows for stage in stages for rows in (stage.train, stage.validation)]))
     card = ModelCard(
         **windows_fields(index, trial, context),

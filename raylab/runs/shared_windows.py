@@ -1,5 +1,5 @@
 """Windows on a cluster: Ray's object store has their index, and the workers of a node map the signals from one copy on its disk
-(``raylab.windows.mapped``), or stream them. A task on the driver's node reads them; the driver holds neither."""
+(``raylab.windows.mapped``), or stream them. Tasks read and check them; the driver holds no signals."""
 
 import uuid
 from collections.abc import Iterable

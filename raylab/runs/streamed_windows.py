@@ -1,10 +1,12 @@
 """Windows that Ray Data streams to the workers, person by person: ``resources: {windows: streamed}`` of a study (``raylab.windows.streamed``).
 
-The tasks that read ask for no processor, since trials may hold all of them, and a stream has few of them at work, so a node needs room for the
-parts in flight of as many streams as it runs trials. They run on any node; one that does not see the windows gets them from the driver's node.
+The tasks that read ask for no processor, since trials may hold all of them, and a stream has few of them at work and few parts that wait, so the
+object store needs room for those of as many streams as there are trials. They run on any node; one that does not see the windows gets them from the
+driver's node.
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,18 +15,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray
+from ray.data import ExecutionResources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raylab.errors import RaylabError
 from raylab.files import Folder
-from raylab.runs.ray_errors import remote_result
+from raylab.runs.ray_errors import cause_of, remote_result, sentence
 from raylab.windows.cross_corpus import streamed_source
 from raylab.windows.dataset import CARD, Windows, lists_of
 from raylab.windows.streamed import Part, WindowSource, streamed, with_checks
 
 AT_WORK = 2  # tasks of a stream that read at the same time
-AHEAD = 1  # parts that a stream holds ready beside the one that is taken
+AHEAD = 1  # parts that a stream has fetched to its node beside the one that is taken
 PART_BYTES = 16 * 2**20  # people with few windows are read together until they take so much
+WAITING_BYTES = 4 * PART_BYTES  # of a stream in the object store; left to itself, Ray Data fills half of the store
 CHECKS = 4  # tasks per processor that check the files at the start
+RETRIES = "\nFailed to "  # what Ray Data adds to an error of a task begins so: how often it tried, and how it could be made to try again
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,11 @@ def opened_stream(shared: StreamedSource, reference: Any) -> Windows:
 
 
 def read_on_ray(reference: Any, source: WindowSource, positions: Sequence[int], channels: Sequence[str]) -> Iterator[Part]:
-    """All windows of these participants in this order, read by tasks while the caller uses what came before."""
+    """All windows of these participants in this order, read by tasks while the caller uses what came before.
+
+    Raises:
+        RaylabError: as ``WindowSource.read``, or if Ray fails.
+    """
     parts = [{"positions": part} for part in in_parts(source, positions, channels)]
     quiet_data()
     settings: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "num_cpus": 0}
@@ -79,17 +89,31 @@ def read_on_ray(reference: Any, source: WindowSource, positions: Sequence[int], 
     settings["fn_kwargs"] = {"reference": reference, "channels": list(channels)}
     rows = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(_read_part, **settings)
     shapes = source.shapes
-    for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=AHEAD):
-        signals = {name: _values(table, name).reshape(-1, *shapes[name]) for name in channels}
-        yield Part(table["row"].to_numpy(), signals)
+    try:
+        for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=AHEAD):
+            signals = {name: _values(table, name).reshape(-1, *shapes[name]) for name in channels}
+            yield Part(table["row"].to_numpy(), signals)
+    except Exception as error:
+        if message := _in_words(cause_of(error)):
+            raise RaylabError(message) from error
+        raise
+
+
+def _in_words(error: BaseException) -> str:
+    """What an error of a pass says to a user; empty if it is neither raylab's nor Ray's."""
+    if isinstance(error, RaylabError):
+        return str(error).partition(RETRIES)[0]
+    return sentence(error, "reading windows ahead")
 
 
 def quiet_data() -> None:
-    """Ray Data in this process: order is kept, since who is read when is planned, and nothing is printed."""
+    """Ray Data in this process: order is kept, since who is read when is planned; what waits is limited; and nothing is printed, since the trial's
+    record has the error."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING_BYTES)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
 def in_parts(source: WindowSource, positions: Sequence[int], channels: Sequence[str]) -> list[list[int]]:
@@ -114,6 +138,7 @@ def _source_of(reference: Any) -> StreamedSource:
 
 def _read_part(part: pa.Table, reference: Any, channels: list[str]) -> Iterator[pa.Table]:
     """The windows of the participants of a part, a table for each."""
+    os.environ["RAY_DATA_LOG_LEVEL"] = "CRITICAL"  # else the tasks of each pass write a log file of their own
     shared = _source_of(reference)
     begins = shared.where.begins
     for position in part["positions"][0].as_py():

@@ -120,7 +120,8 @@ class WindowSource:
         folder, card, entry = corpus.entry(position)
         if self.stamps is not None and participant_files(folder, entry.name) != self.stamps[position]:
             raise RaylabError(
-                f"{folder.uri}: the windows of participant {entry.name} were written again since this run has begun; start the run again"
+                f"{folder.uri}: the windows of participant {entry.name} were written again, or are gone, since this run has begun; start the run "
+                "again"
             )
         named = {corpus.names.get(channel.name, channel.name): channel for channel in card.channels}
         theirs = tuple(named[name] for name in channels)
@@ -166,7 +167,7 @@ class WindowStream:
     def __init__(self, source: WindowSource, reader: Reader = read_here) -> None:
         self.source, self.reader, self.begins, self.shapes = source, reader, source.begins, source.shapes
         self.expected: _Pass | None = None
-        self.read_last: OrderedDict[tuple[int, str], Array] = OrderedDict()
+        self.read_last: OrderedDict[int, dict[str, Array]] = OrderedDict()  # participant to channel to all windows
         self.most_held = 0
 
     def expect(self, rows: Rows, channels: Sequence[str]) -> None:
@@ -193,7 +194,11 @@ class WindowStream:
             RaylabError: if they cannot be read.
         """
         if self.expected is not None and self.expected.covers(channel, rows):
-            found = self.expected.take(channel, rows)
+            try:
+                found = self.expected.take(channel, rows)
+            except BaseException:  # who asked will not go on with this pass: nothing of it is held, and nothing reads for it
+                self.close()
+                raise
             if self.expected.is_done:
                 self.close()
             return found
@@ -206,13 +211,13 @@ class WindowStream:
 
     def _person(self, position: int, channel: str) -> Array:
         """A channel of one person, read, or of those who were read last."""
-        key = (position, channel)
-        if key not in self.read_last:
-            while len(self.read_last) >= READ_LAST * len(self.shapes):
-                self.read_last.popitem(last=False)
-            self.read_last[key] = self.source.read(position, [channel])[channel]
-        self.read_last.move_to_end(key)
-        return self.read_last[key]
+        channels = self.read_last.setdefault(position, {})
+        self.read_last.move_to_end(position)
+        while len(self.read_last) > READ_LAST:
+            self.read_last.popitem(last=False)
+        if channel not in channels:
+            channels[channel] = self.source.read(position, [channel])[channel]
+        return channels[channel]
 
 
 class _Pass:
@@ -222,6 +227,7 @@ class _Pass:
         self.rows, times = np.unique(rows, return_counts=True)
         self.parts = parts
         self.left = {name: times.copy() for name in shapes}  # how often each row will still be asked for
+        self.open = len(rows) * len(shapes)  # the sum of these: adding them up for each batch would go through all windows
         self.slot = np.full(len(self.rows), -1)  # where a row is held
         self.held: dict[str, Array] = {name: np.empty((0, *shape), np.float32) for name, shape in shapes.items()}
         self.free: list[int] = []
@@ -237,7 +243,7 @@ class _Pass:
     @property
     def is_done(self) -> bool:
         """Whether everything was handed out."""
-        return not any(left.any() for left in self.left.values())
+        return self.open <= 0
 
     def take(self, channel: str, rows: Rows) -> Array:
         """(n, length, n_features) of these rows."""
@@ -246,6 +252,7 @@ class _Pass:
             self._receive()
         found: Array = self.held[channel][self.slot[places]]
         np.subtract.at(self.left[channel], places, 1)
+        self.open -= len(rows)
         done = np.unique(places[np.max([left[places] for left in self.left.values()], axis=0) <= 0])
         self.free += self.slot[done].tolist()
         self.slot[done] = -1
@@ -273,9 +280,8 @@ class _Pass:
         lacking = count - len(self.free)
         if lacking > 0:
             size, grown = self._size, self._size + max(lacking, self._size // 4)
-            self.held = {
-                name: np.concatenate([x, np.empty((grown - size, *x.shape[1:]), x.dtype)]) for name, x in self.held.items()
-            }
+            for name, x in self.held.items():  # one after the other, so that but one channel is there twice
+                self.held[name] = np.concatenate([x, np.empty((grown - size, *x.shape[1:]), x.dtype)])
             self.free += range(size, grown)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from raylab.files import Folder
 from raylab.live.core.model_card import ModelCard
 from raylab.live.core.model_file import read_model
 from raylab.live.export import export, require_exportable, sentences_of
+from raylab.live.train_general import train_general
 from raylab.models.network import Network
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
@@ -138,3 +139,21 @@ def test_a_model_that_was_trained_in_bf16_is_served_in_float32(live_run: Path, t
     p = predict(network, Signals(data.signals), rows, torch.device("cpu"))
     predicted = np.array(table["p"].to_pylist())
     assert 0 < np.abs(p - predicted).max() < 0.05
+
+
+def test_what_was_streamed_is_exported_without_a_copy(live_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a node that has no room for one, also if the weights were not kept and are trained again; and so is a model for everyone."""
+    study = {
+        **TUNED,
+        "techniques": ["non_personalized", {"name": "fine_tuning", "layers": "last", "budget": 3, "unit": "window"}],
+        "protocol": {"epochs": 2, "batch_size": 16, "shuffle_buffer": 64},
+        "resources": {"windows": "streamed"},
+        "keep": "none",
+    }
+    (tmp_path / "full").write_text("")
+    monkeypatch.setenv("RAYLAB_WINDOWS_CACHE", str(tmp_path / "full"))
+    run = tmp_path / "run"
+    start(parse_study(study, "streamed"), str(live_run / "windows"), str(run), "local", log=lambda line: None)
+    model = export(str(run), key_of(run, technique="fine_tuning"), tmp_path / "one.raylab")
+    assert 64 == model.card.calibration.hyper["shuffle_buffer"]
+    assert train_general(str(run), "fcn w0.0625", "fine_tuning", tmp_path / "all.raylab", {}, log=lambda line: None).weights

@@ -1,5 +1,7 @@
 """A study whose windows are streamed: the same predictions, and nothing on the node's disk."""
 
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from builders.windows import make_windows, store
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.runs import streamed_windows
 from raylab.runs.cost import estimate
 from raylab.runs.run import start
 from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.runs.streamed_windows import PART_BYTES, _where_seen, in_parts
 from raylab.training.epoch_order import order_of_epoch
 from raylab.trials.study import Study
+from raylab.validity.label_flip_probe import flipped_labels
 from raylab.windows.cross_corpus import read_source, streamed_source
 from raylab.windows.dataset import CARD
 from raylab.windows.streamed import WindowSource, stream_of
@@ -162,3 +166,26 @@ def test_the_cost_is_measured_without_a_copy(cohort: Path, no_copies: None) -> N
     """`--plan` of a study whose windows are streamed reads them as the study will."""
     found = estimate(_study("streamed", TECHNIQUES[:1]), str(cohort), executor="local", log=quiet)
     assert 6 == found.pending
+
+
+def test_labels_are_flipped_without_a_copy(cohort: Path, no_copies: None) -> None:
+    """The probe reads windows as the study does."""
+    assert flipped_labels(_study("streamed", TECHNIQUES[:1]), str(cohort), limit=1).clean
+
+
+def test_a_stream_reads_no_further_ahead_than_it_may(tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much room the object store has; and what a task cannot read ends the pass in a sentence, without Ray's stacks."""
+    store(make_windows({f"P{k:02d}": [0, 1] * 16 for k in range(40)}, length=512), tmp_path / "made")
+    (reference,) = shared_windows(str(tmp_path), ["made"], "streamed").values()
+    stream = stream_of(windows_of(reference).signals)
+    assert stream is not None
+    monkeypatch.setattr(streamed_windows, "PART_BYTES", 1)  # a part for each person
+    monkeypatch.setattr(streamed_windows, "WAITING_BYTES", 8 * 32 * 4 * (512 + 1024))
+    parts = stream.reader(stream.source, range(40), ["a", "b"])
+    read = [next(parts)]
+    time.sleep(3)
+    for folder in (tmp_path / "made").glob("participant=*"):
+        shutil.rmtree(folder)
+    with pytest.raises(RaylabError, match=r"made: the windows of participant P\d\d .* are gone, .*; start the run again$"):
+        read.extend(parts)  # up to the error
+    assert 1 < len(read) <= 8 + 4  # those that wait, and those at work or fetched

@@ -1,5 +1,6 @@
 """Windows that are read person by person are, to whoever asks for rows, the windows that were prepared."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from raylab.training.epoch_order import order_of_epoch
 from raylab.training.job import CPU
 from raylab.windows.cross_corpus import open_source, read_source, source, streamed_source
 from raylab.windows.dataset import Windows, read_windows, write_index
-from raylab.windows.streamed import WindowStream, read_here, stream_of, streamed, with_checks
+from raylab.windows.streamed import Part, WindowStream, _Pass, read_here, stream_of, streamed, with_checks
 
 NAMES = "ABCDEF"
 
@@ -118,6 +119,49 @@ def test_a_new_pass_ends_the_one_before(root: Path) -> None:
     assert [[0, 2, 5], [3, 0]] == ended
 
 
+def test_without_notice_two_people_are_held_and_no_more(root: Path) -> None:
+    """Of however few channels."""
+    found = open_source(str(root), "windows", "streamed")
+    for row in range(0, 36, 6):
+        found.signals["b"][np.array([row])]
+    found.signals["a"][np.array([35])]
+    assert [4, 5] == list(_stream(found).read_last)
+    assert [["b"], ["b", "a"]] == [list(channels) for channels in _stream(found).read_last.values()]
+
+
+def test_a_pass_that_fails_leaves_nothing(root: Path) -> None:
+    """Neither windows in memory nor a reader at work."""
+    found, ended = open_source(str(root), "windows", "streamed"), []
+
+    def reader(where, positions, channels) -> Iterator:
+        try:
+            yield from read_here(where, positions, channels)
+        finally:
+            ended.append(list(positions))
+
+    stream = _stream(found)
+    stream.reader = reader
+    _part_of(root, "C").unlink()
+    stream.expect(np.array([0, 12, 35]), ["b"])
+    with pytest.raises(RaylabError, match="participant C were written again, or are gone"):
+        found.signals["b"][np.array([0, 12])]
+    assert stream.expected is None and [[0, 2, 5]] == ended
+
+
+def test_a_batch_costs_the_same_however_many_windows_are_expected() -> None:
+    """16 times the windows take 16 times as long, and not 80 times, as when each batch looked at all of them."""
+
+    def seconds(count: int) -> float:
+        parts = (Part(np.arange(k, k + 1000), {"a": np.zeros((1000, 1, 1), np.float32)}) for k in range(0, count, 1000))
+        expected, began = _Pass(np.arange(count), parts, {"a": (1, 1)}), time.process_time()
+        for first in range(0, count, 16):
+            expected.take("a", np.arange(first, first + 16))
+            assert expected.is_done == (first + 16 == count)
+        return time.process_time() - began
+
+    assert seconds(320_000) < 40 * min(seconds(20_000) for _ in range(3))
+
+
 def test_a_reader_that_ends_early_is_an_error(root: Path) -> None:
     """Rather than windows of nothing."""
     where = streamed_source(str(root), "windows")
@@ -146,7 +190,7 @@ def test_files_that_change_during_a_run_are_refused(root: Path) -> None:
     part = _part_of(root, "F")
     pq.write_table(pq.read_table(part), part, compression="zstd")
     found.signals["a"][rows]
-    with pytest.raises(RaylabError, match="participant F were written again since this run has begun"):
+    with pytest.raises(RaylabError, match="participant F were written again, or are gone, since this run has begun"):
         found.signals["a"][np.array([35])]
 
 
