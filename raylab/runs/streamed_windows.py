@@ -88,6 +88,8 @@ def read_on_ray(reference: Any, source: WindowSource, positions: Sequence[int], 
     settings["concurrency"] = min(AT_WORK, len(parts))
     settings["fn_kwargs"] = {"reference": reference, "channels": list(channels)}
     rows = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(_read_part, **settings)
+    # one name for all passes of a process: those who keep Ray's metrics keep about a MiB for each name that they have ever seen
+    rows._set_uuid(ray.get_runtime_context().get_worker_id())
     shapes = source.shapes
     try:
         for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=AHEAD):

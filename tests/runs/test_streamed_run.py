@@ -149,6 +149,19 @@ def test_ray_data_reads_people_in_the_planned_order(tmp_path: Path, cluster: Non
     assert not stream.read_last
 
 
+def test_passes_leave_nothing_with_ray(cohort: Path, cluster: None) -> None:
+    """Ray's processes for metrics remember each dataset that they have heard of, about a MiB for each: all passes of a process are one to them."""
+    (reference,) = shared_windows(str(cohort), ["simulated"], "streamed").values()
+    stream = stream_of(windows_of(reference).signals)
+    assert stream is not None
+    known = []
+    for _ in range(3):
+        assert list(stream.reader(stream.source, range(5), list(stream.shapes)))
+        actor = ray.get_actor("datasets_stats_actor", namespace="_dataset_stats_actor")
+        known.append(set(ray.get(actor.get_datasets.remote())))
+    assert known[0] == known[1] == known[2]
+
+
 def test_people_are_read_together_up_to_a_size(cohort: Path) -> None:
     """So that a task is worth its start; a person is never cut."""
     where = streamed_source(str(cohort), "simulated")
