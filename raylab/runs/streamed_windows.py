@@ -29,7 +29,6 @@ AT_WORK = 2  # tasks of a stream that read at the same time
 AHEAD = 1  # parts that a stream has fetched to its node beside the one that is taken
 PART_BYTES = 16 * 2**20  # people with few windows are read together until they take so much
 WAITING_BYTES = 4 * PART_BYTES  # of a stream in the object store; left to itself, Ray Data fills half of the store
-CHECKS = 4  # tasks per processor that check the files at the start
 RETRIES = "\nFailed to "  # what Ray Data adds to an error of a task begins so: how often it tried, and how it could be made to try again
 
 
@@ -56,15 +55,17 @@ def checked_source(root: str, source: str, node: str) -> StreamedSource:
     """
     where = streamed_source(root, source)
     people, reference = len(where.index.participants), ray.put(where)
-    chunks = np.array_split(np.arange(people), min(people, CHECKS * max(1, int(ray.cluster_resources().get("CPU", 1)))))
-    task = ray.remote(num_cpus=1)(_checked)
-    tasks = [task.remote(reference, chunk.tolist(), node) for chunk in chunks]
+    chunks = np.array_split(np.arange(people), min(people, max(1, int(ray.cluster_resources().get("CPU", 1)))))
+    # for no processor, as the reading of mapped windows: a study that waits on a full cluster has said its first line by then
+    task = ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(_checked)
+    tasks = [task.remote(reference, [reference], chunk.tolist(), node) for chunk in chunks]
     found = [one for chunk in remote_result(tasks, f"checking the windows {source}") for one in chunk]
     return StreamedSource(*with_checks(where, found), node)
 
 
-def _checked(where: WindowSource, positions: Sequence[int], node: str) -> list[Any]:
-    return [_where_seen(where, WindowSource.checked, position, node) for position in positions]
+def _checked(where: WindowSource, its: list[Any], positions: Sequence[int], node: str) -> list[Any]:
+    """Stamps and steps of these participants; ``its``: the reference to ``where``, in a list so that it stays one."""
+    return [_where_seen(where, its[0], WindowSource.checked, position, node) for position in positions]
 
 
 def opened_stream(shared: StreamedSource, reference: Any) -> Windows:
@@ -144,17 +145,25 @@ def _read_part(part: pa.Table, reference: Any, channels: list[str]) -> Iterator[
     shared = _source_of(reference)
     begins = shared.where.begins
     for position in part["positions"][0].as_py():
-        signals = _where_seen(shared.where, WindowSource.read, position, shared.node, channels)
+        signals = _where_seen(shared.where, reference, WindowSource.read, position, shared.node, channels)
         rows = pa.array(np.arange(begins[position], begins[position + 1]))
         yield pa.table({"row": rows} | {name: lists_of(values) for name, values in signals.items()})
 
 
-def _where_seen(where: WindowSource, method: Any, position: int, node: str, *arguments: Any) -> Any:
-    """A method of the source, here if this node sees the participant's files, else on the driver's node."""
+def _where_seen(where: WindowSource, its: Any, method: Any, position: int, node: str, *arguments: Any) -> Any:
+    """A method of the source, here if this node sees the participant's files, else on the driver's node.
+
+    Args:
+        its: reference to the source, or to the ``StreamedSource`` that has it: the index is not sent again.
+    """
     if Folder(where.corpus_of(position).uri).exists(CARD):
         return method(where, position, *arguments)
-    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-    return ray.get(ray.remote(num_cpus=0)(method).options(scheduling_strategy=strategy).remote(where, position, *arguments))
+    there = ray.remote(num_cpus=0)(_there).options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+    return ray.get(there.remote(its, method, position, *arguments))
+
+
+def _there(source: WindowSource | StreamedSource, method: Any, position: int, *arguments: Any) -> Any:
+    return method(source.where if isinstance(source, StreamedSource) else source, position, *arguments)
 
 
 def _values(table: pa.Table, name: str) -> Any:

@@ -121,11 +121,13 @@ def test_a_node_that_does_not_see_the_windows_gets_them(cohort: Path, cluster: N
     where, node = streamed_source(str(cohort), "simulated"), ray.get_runtime_context().get_node_id()
     channel = next(iter(where.shapes))
     expected = where.read(1, [channel])[channel]
+    (reference,) = shared_windows(str(cohort), ["simulated"], "streamed").values()
     exists = Folder.exists
     monkeypatch.setattr(
         Folder, "exists", lambda folder, name: name != CARD and exists(folder, name)
     )  # here alone, not in Ray's workers
-    np.testing.assert_array_equal(expected, _where_seen(where, WindowSource.read, 1, node, [channel])[channel])
+    np.testing.assert_array_equal(expected, _where_seen(where, ray.put(where), WindowSource.read, 1, node, [channel])[channel])
+    np.testing.assert_array_equal(expected, _where_seen(where, reference, WindowSource.read, 1, node, [channel])[channel])
 
 
 def test_ray_data_reads_people_in_the_planned_order(tmp_path: Path, cluster: None) -> None:
