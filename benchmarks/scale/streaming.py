@@ -18,7 +18,7 @@ from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.training.batches import Signals
 from raylab.training.epoch_order import order_of_epoch
 from raylab.training.job import CPU
-from raylab.windows.cross_corpus import open_source
+from raylab.windows.cross_corpus import open_windows
 from raylab.windows.dataset import Windows
 
 BUFFER, BATCH = 4096, 64
@@ -53,7 +53,7 @@ def measure(out: Path, mib: float, passes: int) -> dict[str, Any]:
     size = write_windows(out, LARGE, mib)
     connect()
     (reference,) = shared_windows(str(out), [LARGE], "streamed").values()
-    ways = {"mapped": open_source(str(out), LARGE), "read here": open_source(str(out), LARGE, "streamed")}
+    ways = {"mapped": open_windows(str(out), LARGE), "read here": open_windows(str(out), LARGE, "streamed")}
     ways["Ray Data"] = windows_of(reference)
     taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
     for seed in range(passes + 1):

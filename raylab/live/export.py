@@ -37,7 +37,7 @@ from raylab.trials.run_trial import Outcome
 from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study, parse_study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import Kept, open_source
+from raylab.windows.cross_corpus import Kept, open_windows
 from raylab.windows.dataset import WindowIndex
 from raylab.yaml_file import decode, parse_yaml
 
@@ -232,7 +232,7 @@ def _stages_of_run(run: RunFolder, unit: Unit, root: str, kept: Kept) -> Iterato
             if state is not None:
                 store.save(stage, state)
         outcomes: list[Outcome] = []
-        run_stack(unit, open_source(root, trial.windows, kept), store, outcomes.append)
+        run_stack(unit, open_windows(root, trial.windows, kept), store, outcomes.append)
         (outcome,) = outcomes
         if outcome.status != "ok":
             raise RaylabError(

@@ -30,7 +30,7 @@ from raylab.trials.plan import plan, training_context
 from raylab.trials.run_trial import one_thread
 from raylab.trials.study import parse_study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import open_source
+from raylab.windows.cross_corpus import open_windows
 from raylab.windows.dataset import Windows
 from raylab.yaml_file import decode, parse_yaml
 
@@ -68,7 +68,7 @@ def train_general(
     root = windows or str(provenance["windows"])
     trial = _entry(list(plan(study, indexes_of(study, root))), {"model": model, "technique": technique, **wanted})
     require_arrays(trial.model.encoder)
-    data = open_source(root, trial.windows, study.resources.windows)
+    data = open_windows(root, trial.windows, study.resources.windows)
     require_causal(data.index, trial.channels)
     context, stage = general_stage(trial, data)
     estimates = estimates_of(run.uri, trial, study.primary_metric)

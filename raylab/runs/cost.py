@@ -21,7 +21,7 @@ from raylab.runs.stage_timing import DistinctStage, StageShape, Timing, survey, 
 from raylab.runs.store_size import stage_sizes, store_lines
 from raylab.trials.plan import check_datasets, plan
 from raylab.trials.study import Study
-from raylab.windows.cross_corpus import open_source
+from raylab.windows.cross_corpus import open_windows
 
 START_S = 20.0  # until the first trial runs: Ray's start, the windows' way into the object store, the workers' import of torch
 TRIAL_S = (
@@ -137,7 +137,7 @@ def estimate(
     longest = {stage.shape: stage for stage in sorted(needed, key=lambda stage: stage.steps)}  # the one that is timed
     if executor == "local":
         sources = {stage.trial.windows for stage in longest.values()}
-        windows = {source: open_source(root, source, study.resources.windows) for source in sources}
+        windows = {source: open_windows(root, source, study.resources.windows) for source in sources}
         timings, n_slots = timings_in_process(list(longest.values()), windows), 1
     else:
         timings, n_slots = timings_on_ray(list(longest.values()), root, study.resources, address, log)

@@ -35,7 +35,7 @@ from raylab.trials.split_config import Search
 from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import index_source, open_source
+from raylab.windows.cross_corpus import index_source, open_windows
 from raylab.windows.dataset import NoWindowsError, WindowIndex
 
 FAILURES_SHOWN = 20  # in the summary, at most; `raylab status` lists all
@@ -271,7 +271,7 @@ class _RunContext:
             windows = shared_windows(self.root, sources, self.study.resources.windows)
             sweep(units, windows, run, self.study.resources, progress, self.lease, lifetime, self.shard.of == 1, room)
         else:
-            read = {source: open_source(self.root, source, self.study.resources.windows) for source in sources}
+            read = {source: open_windows(self.root, source, self.study.resources.windows) for source in sources}
             run_in_process(units, read, run, progress, self.lease, lifetime, self.shard.of == 1, room)
 
 

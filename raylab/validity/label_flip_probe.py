@@ -28,7 +28,7 @@ from raylab.trials.plan import plan, stages_of, training_context
 from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study
 from raylab.trials.trial import Trial
-from raylab.windows.cross_corpus import open_source
+from raylab.windows.cross_corpus import open_windows
 from raylab.windows.dataset import WindowIndex, Windows
 from raylab.windows.order import restricted
 
@@ -109,7 +109,7 @@ def flipped_labels(study: Study, root: str, limit: int | None = None, log: Calla
     """
     if limit is not None and limit < 1:
         raise RaylabError(f"--limit {limit} leaves no trial; give 1 or more")
-    windows = {source: open_source(root, source, study.resources.windows) for source in map(study.source, study.datasets)}
+    windows = {source: open_windows(root, source, study.resources.windows) for source in map(study.source, study.datasets)}
     trials = list(plan(study, {source: data.index for source, data in windows.items()}))
     with_fold = _variants_in_turn([trial for trial in trials if not trial.problem])
     if not with_fold:

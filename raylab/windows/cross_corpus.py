@@ -54,7 +54,7 @@ def read_source(root: str, source: str) -> Windows:
     return map_source(root, source)[0]
 
 
-def open_source(root: str, source: str, kept: Kept = MAPPED) -> Windows:
+def open_windows(root: str, source: str, kept: Kept = MAPPED) -> Windows:
     """The windows of a source for a run in this process.
 
     Args:

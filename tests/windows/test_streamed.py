@@ -14,7 +14,7 @@ from raylab.files import Folder
 from raylab.training.batches import Signals
 from raylab.training.epoch_order import order_of_epoch
 from raylab.training.job import CPU
-from raylab.windows.cross_corpus import open_source, read_source, source, streamed_source
+from raylab.windows.cross_corpus import open_windows, read_source, source, streamed_source
 from raylab.windows.dataset import Windows, read_windows, write_index
 from raylab.windows.streamed import Part, WindowStream, _Pass, read_here, stream_of, streamed, with_checks
 
@@ -46,7 +46,7 @@ def _part_of(root: Path, name: str) -> Path:
 
 def test_rows_are_those_that_were_prepared(root: Path, whole: Windows) -> None:
     """In any order, more than once, cut to some steps; and the caller may change what it got."""
-    found, rows = open_source(str(root), "windows", "streamed"), np.array([30, 2, 2, 17, 0, 35])
+    found, rows = open_windows(str(root), "windows", "streamed"), np.array([30, 2, 2, 17, 0, 35])
     assert list(whole.signals) == list(found.signals)
     for name, values in whole.signals.items():
         array = found.signals[name]
@@ -62,7 +62,7 @@ def test_rows_are_those_that_were_prepared(root: Path, whole: Windows) -> None:
 
 def test_an_epoch_holds_the_buffer_a_batch_and_one_person(root: Path, whole: Windows) -> None:
     """Batches of an epoch are equal to those of windows in memory, and each person is read once."""
-    found, read = open_source(str(root), "windows", "streamed"), list[int]()
+    found, read = open_windows(str(root), "windows", "streamed"), list[int]()
     stream = _stream(found)
 
     def reader(where, positions, channels) -> Iterator:
@@ -87,7 +87,7 @@ def test_an_epoch_holds_the_buffer_a_batch_and_one_person(root: Path, whole: Win
 
 def test_other_windows_in_between_do_not_disturb(root: Path, whole: Windows) -> None:
     """Rows that nobody announced are read for themselves; a row that is announced twice is held until it was handed out twice."""
-    found = open_source(str(root), "windows", "streamed")
+    found = open_windows(str(root), "windows", "streamed")
     signals, stream = Signals(found.signals, found.lengths), _stream(found)
     announced, others = np.array([3, 20, 3, 33, 8]), np.array([34, 3, 1])
     signals.expect(announced)
@@ -100,7 +100,7 @@ def test_other_windows_in_between_do_not_disturb(root: Path, whole: Windows) -> 
 
 def test_a_new_pass_ends_the_one_before(root: Path) -> None:
     """A training that ends early leaves no reader at work."""
-    found, ended = open_source(str(root), "windows", "streamed"), []
+    found, ended = open_windows(str(root), "windows", "streamed"), []
 
     def reader(where, positions, channels) -> Iterator:
         try:
@@ -121,7 +121,7 @@ def test_a_new_pass_ends_the_one_before(root: Path) -> None:
 
 def test_without_notice_two_people_are_held_and_no_more(root: Path) -> None:
     """Of however few channels."""
-    found = open_source(str(root), "windows", "streamed")
+    found = open_windows(str(root), "windows", "streamed")
     for row in range(0, 36, 6):
         found.signals["b"][np.array([row])]
     found.signals["a"][np.array([35])]
@@ -131,7 +131,7 @@ def test_without_notice_two_people_are_held_and_no_more(root: Path) -> None:
 
 def test_a_pass_that_fails_leaves_nothing(root: Path) -> None:
     """Neither windows in memory nor a reader at work."""
-    found, ended = open_source(str(root), "windows", "streamed"), []
+    found, ended = open_windows(str(root), "windows", "streamed"), []
 
     def reader(where, positions, channels) -> Iterator:
         try:
@@ -179,12 +179,12 @@ def test_files_that_are_not_what_the_card_describes_are_refused_at_the_start(roo
     column = table["y_stress"].to_pylist()
     pq.write_table(table.set_column(place, "y_stress", [[1 - max(0, column[0]), *column[1:]]]), part)
     with pytest.raises(RaylabError, match="participant D"):
-        open_source(str(root), "windows", "streamed")
+        open_windows(str(root), "windows", "streamed")
 
 
 def test_files_that_change_during_a_run_are_refused(root: Path) -> None:
     """Also if they hold the same windows: who reads on cannot know."""
-    found = open_source(str(root), "windows", "streamed")
+    found = open_windows(str(root), "windows", "streamed")
     rows = np.array([0, 20])
     found.signals["a"][rows]
     part = _part_of(root, "F")
@@ -199,7 +199,7 @@ def test_corpora_that_are_joined(tmp_path: Path, theirs: str) -> None:
     """Windows are filled up to the other's length; each is read where it lies, under the name that the channel has there."""
     store_two_corpora(tmp_path, theirs)
     both = source("here", "there")
-    mapped, found = read_source(str(tmp_path), both), open_source(str(tmp_path), both, "streamed")
+    mapped, found = read_source(str(tmp_path), both), open_windows(str(tmp_path), both, "streamed")
     assert mapped.index.participants == found.index.participants == ("A", "B", "there A", "there C", "there D")
     rows = np.arange(len(mapped.index.window))
     assert list(mapped.signals) == list(found.signals) == ["a"]
@@ -218,7 +218,7 @@ def test_checks_know_every_file(root: Path) -> None:
 
 def test_streamed_arrays_cannot_be_taken_for_arrays(root: Path) -> None:
     """Nothing reads all of them by mistake."""
-    found = open_source(str(root), "windows", "streamed")
+    found = open_windows(str(root), "windows", "streamed")
     for read_all in (np.asarray, np.mean, list):
         with pytest.raises(RaylabError, match="b are streamed"):
             read_all(found.signals["b"])
