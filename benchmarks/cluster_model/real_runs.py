@@ -1,10 +1,12 @@
 """The model against real runs on this machine: calibrated on one core, compared on two and on several raylets.
 
-What a step takes (processor time), a trial's share beside training and the hand-over between two trials are taken from the runs on one core; the
-others are predicted with nothing of theirs.
+What a step takes (processor time), a trial's share beside training and the hand-over between two trials are taken from the runs on one core. A step
+takes more processor time while other processes train on the same machine, since they share caches and memory, and often the arithmetic units of a
+core: how much more is measured apart, by trainings in one process and in several (``crowding``). The runs that are predicted give nothing.
 """
 
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -25,8 +27,11 @@ from benchmarks.cluster_model.simulation import Simulation
 from raylab.runs.folder import RunFolder
 from raylab.runs.prepare import PrepareRequest, prepare
 from raylab.runs.run import indexes_of
-from raylab.runs.stage_timing import StageShape
+from raylab.runs.stage_timing import StageShape, time_stage
+from raylab.trials.plan import plan as plan_of
+from raylab.trials.plan import stages_of
 from raylab.trials.study import Study, parse_study
+from raylab.windows.cross_corpus import open_windows
 
 STUDY: Mapping[str, Any] = {
     "name": "validation",
@@ -53,6 +58,10 @@ connected = time.time()
 assert start(read_study(Path(study)), root, out, log=lambda line: None).complete
 print(began, connected, time.time())
 """
+
+
+CROWDED = 9  # times that a step is timed in each process
+NOT_CROWDED: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,36 @@ def calibrated(runs: Sequence[Measured], given: Overheads) -> Overheads:
     )
 
 
+def _step_of(root: str, study: Study, barrier: Any, found: Any) -> None:
+    """Processor seconds of a step of the study's first base, timed when all processes are ready, some times one after the other."""
+    indexes = indexes_of(study, root)
+    (source,) = indexes
+    trial = next(iter(plan_of(study, indexes)))
+    windows = open_windows(root, source)
+    _, stages = stages_of(trial, windows.index)
+    time_stage(trial, stages[0].name, windows, "cpu")  # imports, first touch
+    barrier.wait()
+    found.put([time_stage(trial, stages[0].name, windows, "cpu").step_s for _ in range(CROWDED)])
+
+
+def step_beside(root: str, study: Study, processes: int) -> float:
+    """Median processor seconds of a step while so many processes train at once."""
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(processes), context.Queue()
+    started = [context.Process(target=_step_of, args=(root, study, barrier, found)) for _ in range(processes)]
+    for process in started:
+        process.start()
+    steps: list[float] = [step for _ in started for step in found.get(timeout=600)]
+    for process in started:
+        process.join()
+    return statistics.median(steps)
+
+
+def crowding(root: str, study: Study, processes: int) -> float:
+    """How many times the processor time of a step is what one process alone takes, while so many train at once; in turns, median of three."""
+    return statistics.median(step_beside(root, study, processes) / step_beside(root, study, 1) for _ in range(3))
+
+
 def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: float, given: Overheads) -> tuple[float, float]:
     """Seconds from the first trial's start to the last one's end; and of these, what a slot waits for a core that others of the run have."""
 
@@ -179,18 +218,26 @@ def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: 
 
 def validate(folder: Path, cases: Sequence[tuple[int, int]], repeats: int) -> dict[str, Any]:
     """Real runs of each case (slots, raylets; one of them has one slot), and the comparison."""
-    _, plan = validation_plan(folder, STUDY)
+    study, plan = validation_plan(folder, STUDY)
+    cores = os.cpu_count() or 1
+    at_once = sorted({min(slots, cores) for slots, _ in cases})
+    crowded = {n: 1.0 if n == 1 else crowding(str(folder / "windows"), study, n) for n in at_once}
     runs = []
     for number in range(repeats):
         for case in cases:
             runs.append(real_run(folder, *case, number))
             typer.echo(json.dumps(asdict(runs[-1])))
     alone = [RunFolder(str(folder_of(folder, 1, 0, number))) for number in range(repeats)]
-    return compared(plan, step_seconds(alone, plan), runs)
+    return compared(plan, step_seconds(alone, plan), runs, crowded)
 
 
-def compared(plan: Plan, steps: Mapping[StageShape, float], runs: Sequence[Measured]) -> dict[str, Any]:
+def compared(
+    plan: Plan, steps: Mapping[StageShape, float], runs: Sequence[Measured], crowded: Mapping[int, float] = NOT_CROWDED
+) -> dict[str, Any]:
     """Predictions beside the runs, for a machine without other work.
+
+    Args:
+        crowded: by the number of processes that train at once, how many times a step's processor time is that of one alone (``crowding``).
 
     ``waited_s`` is what a slot waited for a core: seconds of its trials beyond training and the share of a trial on one slot; ``others_s`` of that
     what slots of the run do not explain, so it is other work's. ``ratio`` is predicted / measured, ``ratio_without_others`` the same with
@@ -198,10 +245,20 @@ def compared(plan: Plan, steps: Mapping[StageShape, float], runs: Sequence[Measu
     """
     given, rows = calibrated([run for run in runs if run.slots == 1], Overheads()), []
     for run in runs:
-        seconds, own_waits = predicted(plan, steps, run.slots, float(os.cpu_count() or 1), given)
-        waited = (run.worker_s - run.trained_s - given.trial_s * run.trials) / run.slots
+        cores = os.cpu_count() or 1
+        times = crowded.get(min(run.slots, cores), 1.0)
+        own = {shape: times * step for shape, step in steps.items()}
+        beside = replace(given, trial_s=times * given.trial_s)
+        seconds, own_waits = predicted(plan, own, run.slots, float(cores), beside)
+        waited = (run.worker_s - run.trained_s - beside.trial_s * run.trials) / run.slots
         others = max(0.0, waited - own_waits)
-        row = {"predicted_s": seconds, "ratio": seconds / run.trials_s, "waited_s": waited, "others_s": others}
+        row = {
+            "crowding": times,
+            "predicted_s": seconds,
+            "ratio": seconds / run.trials_s,
+            "waited_s": waited,
+            "others_s": others,
+        }
         rows.append({**asdict(run), **row, "ratio_without_others": seconds / (run.trials_s - others)})
     return {"step_ms": {str(shape): 1000 * value for shape, value in steps.items()}, "overheads": asdict(given), "runs": rows}
 
