@@ -243,17 +243,18 @@ WORST_PERSON = {"name": "robust", "penalty": "groupdro", "strength": 100}
 EQUAL_LOSSES = {"name": "robust", "penalty": "vrex", "strength": 10}
 EQUAL_FEATURES = {"name": "robust", "penalty": "coral", "strength": 3}
 NOT_WHO = {"name": "robust", "penalty": "dann", "strength": 3}
+ADAPTIVE = {"name": "adaptive", "stop": "test"}
 LOOKING = ({"name": "adabn"}, {"name": "tent", "unlabelled": "all"})
 HISTORY, SIMILAR = {"name": "history", "unlabelled": "past"}, {"name": "similarity_weighting"}
 # a truth, the techniques that must win in it; in `alike` none may
 CASES: tuple[tuple[Truth, tuple[Mapping[str, Any], ...]], ...] = (
-    (own_direction, (*TUNED, PRETRAINED)),
+    (own_direction, (*TUNED, PRETRAINED, ADAPTIVE)),
     (shifted, LOOKING),
     (two_types, (SIMILAR,)),
     (hidden_types, (HISTORY,)),
     (misled, (WORST_PERSON, EQUAL_LOSSES)),
     (identifying, (EQUAL_FEATURES, NOT_WHO)),
-    (alike, (*TUNED, PRETRAINED, {"name": "adabn", "unlabelled": "all"}, LOOKING[1], HISTORY, SIMILAR)),
+    (alike, (*TUNED, PRETRAINED, ADAPTIVE, {"name": "adabn", "unlabelled": "all"}, LOOKING[1], HISTORY, SIMILAR)),
     (alike, ({"name": "robust"}, EQUAL_FEATURES, NOT_WHO)),
 )
 # Not what a technique is for, and so not demanded: what `history` makes of a clock.

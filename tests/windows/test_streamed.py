@@ -1,7 +1,7 @@
 """Windows that are read person by person are, to whoever asks for rows, the windows that were prepared."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,18 @@ def _stream(windows: Windows) -> WindowStream:
     stream = stream_of(windows.signals)
     assert stream is not None
     return stream
+
+
+def _noting(ended: list[list[int]]) -> Callable[..., Iterator]:
+    """A reader that notes whom it was to read when it ends."""
+
+    def reader(where, positions, channels) -> Iterator:
+        try:
+            yield from read_here(where, positions, channels)
+        finally:
+            ended.append(list(positions))
+
+    return reader
 
 
 def _part_of(root: Path, name: str) -> Path:
@@ -100,16 +112,9 @@ def test_other_windows_in_between_do_not_disturb(root: Path, whole: Windows) -> 
 
 def test_a_new_pass_ends_the_one_before(root: Path) -> None:
     """A training that ends early leaves no reader at work."""
-    found, ended = open_windows(str(root), "windows", "streamed"), []
-
-    def reader(where, positions, channels) -> Iterator:
-        try:
-            yield from read_here(where, positions, channels)
-        finally:
-            ended.append(list(positions))
-
+    found, ended = open_windows(str(root), "windows", "streamed"), list[list[int]]()
     stream = _stream(found)
-    stream.reader = reader
+    stream.reader = _noting(ended)
     stream.expect(np.array([0, 12, 35]), ["b"])
     found.signals["b"][np.array([0])]
     stream.expect(np.array([20, 1]), ["b"])
@@ -131,16 +136,9 @@ def test_without_notice_two_people_are_held_and_no_more(root: Path) -> None:
 
 def test_a_pass_that_fails_leaves_nothing(root: Path) -> None:
     """Neither windows in memory nor a reader at work."""
-    found, ended = open_windows(str(root), "windows", "streamed"), []
-
-    def reader(where, positions, channels) -> Iterator:
-        try:
-            yield from read_here(where, positions, channels)
-        finally:
-            ended.append(list(positions))
-
+    found, ended = open_windows(str(root), "windows", "streamed"), list[list[int]]()
     stream = _stream(found)
-    stream.reader = reader
+    stream.reader = _noting(ended)
     _part_of(root, "C").unlink()
     stream.expect(np.array([0, 12, 35]), ["b"])
     with pytest.raises(RaylabError, match="participant C were written again, or are gone"):
