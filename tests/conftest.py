@@ -82,8 +82,9 @@ def cluster(_own_cache: None) -> Iterator[None]:
     A test that uses Ray in this process asks for it; all of them run on one worker of pytest-xdist, so that there is one Ray.
     """
     os.environ |= S3_KEY
-    # what tests send to Ray's workers may be defined among the builders
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]))
+    # what tests send to Ray's workers may be defined among the builders; tests/analysis alone would stand for the package
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     _connect_patiently()
     node = ray._private.worker._global_node
     started = [info.process for infos in node.all_processes.values() for info in infos]

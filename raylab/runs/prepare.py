@@ -1,7 +1,6 @@
 """Raw files to windows, one participant a task, by Ray Data."""
 
 import contextlib
-import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from raylab.recordings.recording import CIRCUMSTANCES, SESSION_GROUP, Baseline, 
 from raylab.runs.card_report import card_report
 from raylab.runs.cluster import Executor, connect
 from raylab.runs.participant_notes import NOTES, ParticipantNote, begun_file, note_file, problem_of, read_notes
+from raylab.runs.ray_data_settings import quiet_ray_data
 from raylab.runs.ray_errors import cause_of, death_of, first_line, sentence
 from raylab.windows.card import (
     FORMAT,
@@ -289,11 +289,9 @@ def _progress(folder: Folder, participants: list[str], say: Callable[[str], None
 def _write(order: PrepareRequest, participants: list[str]) -> None:
     connect()  # before Ray Data starts a Ray of its own, which would listen on every interface
     items = [{"participant": name, "number": i} for i, name in enumerate(participants)]
-    logging.getLogger("ray.data._internal").setLevel(logging.CRITICAL)  # it prints its plans, and stacks of what the notes say
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
-    rows = ray.data.from_items(items, override_num_blocks=len(items))
+    with quiet_ray_data() as context:
+        context.max_errored_blocks = -1  # go on to the other participants, so that every problem is named at once
+        rows = ray.data.from_items(items, override_num_blocks=len(items))
     # Ray Data's own number of retries is infinite: a file that crashes its reader would be read for ever
     settings = {"batch_size": 1, "batch_format": "pyarrow", "fn_kwargs": {"order": order}, "max_retries": RETRIES}
     with warnings.catch_warnings():

@@ -5,7 +5,6 @@ object store needs room for those of as many streams as there are trials. They r
 driver's node.
 """
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
+from raylab.runs.ray_data_settings import quiet_ray_data
 from raylab.runs.ray_errors import cause_of, remote_result, sentence
 from raylab.windows.cross_corpus import streamed_source
 from raylab.windows.dataset import CARD, Windows, lists_of
@@ -84,11 +84,14 @@ def read_on_ray(reference: Any, source: WindowSource, positions: Sequence[int], 
         RaylabError: as ``WindowSource.read``, or if Ray fails.
     """
     parts = [{"positions": part} for part in in_parts(source, positions, channels)]
-    quiet_data()
     settings: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "num_cpus": 0}
     settings["concurrency"] = min(AT_WORK, len(parts))
     settings["fn_kwargs"] = {"reference": reference, "channels": list(channels)}
-    rows = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(_read_part, **settings)
+    with quiet_ray_data() as context:
+        context.execution_options.preserve_order = True  # who is read when is planned
+        context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING_BYTES)
+        context.max_errored_blocks = 0  # a part that cannot be read ends the pass
+        rows = ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(_read_part, **settings)
     # one name for all passes of a process: those who keep Ray's metrics keep about a MiB for each name that they have ever seen
     rows._set_uuid(ray.get_runtime_context().get_worker_id())
     shapes = source.shapes
@@ -107,16 +110,6 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, RaylabError):
         return str(error).partition(RETRIES)[0]
     return sentence(error, "reading windows ahead")
-
-
-def quiet_data() -> None:
-    """Ray Data in this process: order is kept, since who is read when is planned; what waits is limited; and nothing is printed, since the trial's
-    record has the error."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING_BYTES)
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
 def in_parts(source: WindowSource, positions: Sequence[int], channels: Sequence[str]) -> list[list[int]]:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "ASKED": str(tmp_path / "asked"),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAYLAB_VENV": str(Path(os.environ["VIRTUAL_ENV"])),
+        "RAYLAB_VENV": sys.prefix,
         "SLURM_SUBMIT_DIR": str(ROOT),
         "SLURM_JOB_ID": job,
         "SLURM_JOB_NODELIST": "first,second",

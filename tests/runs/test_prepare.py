@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders.recordings import MAJORITY, PAPER, recording, segment
 from builders.wesad_subject import wesad_content, write_wesad
+from ray.data import DataContext
 
 from raylab.errors import RaylabError, RecordingError
 from raylab.files import Folder, within
@@ -35,9 +36,14 @@ def _cut_person(name: str) -> ParticipantWindows:
 
 
 def test_prepared_windows_are_the_cut_ones(cluster: None, cohort: Path, tmp_path: Path) -> None:
-    """What prepare stored through Ray equals, to the bit, what cutting each person here gives, and its card what is prepared here."""
+    """What prepare stored through Ray equals, to the bit, what cutting each person here gives, and its card what is prepared here.
+
+    The settings of Ray Data stay those of whoever uses it in this process.
+    """
+    settings = vars(DataContext.get_current().copy())
     card = prepare(PrepareRequest("simulated", ".", str(tmp_path), options=SMALL), say=quiet)
     assert card == read_card(Folder(cohort / "simulated"))
+    assert settings == vars(DataContext.get_current())
     windows = read_windows(Folder(tmp_path))
     assert windows.index.participants == ("P01", "P02", "P03", "P04", "P05")
     for number in (0, 3):

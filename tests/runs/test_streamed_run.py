@@ -11,6 +11,7 @@ import ray
 from builders.running import predictions, quiet
 from builders.studies import small, two_workers
 from builders.windows import make_windows, store
+from ray.data import DataContext
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -189,7 +190,13 @@ def test_labels_are_flipped_without_a_copy(cohort: Path, no_copies: None) -> Non
 
 
 def test_a_stream_reads_no_further_ahead_than_it_may(tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much room the object store has; and what a task cannot read ends the pass in a sentence, without Ray's stacks."""
+    """However much room the object store has; and what a task cannot read ends the pass in a sentence, without Ray's stacks.
+
+    Also where whoever else uses Ray Data in this process lets his datasets go on without the parts that failed.
+    """
+    context = DataContext.get_current()
+    monkeypatch.setattr(context, "max_errored_blocks", -1)
+    settings = vars(context.copy())
     store(make_windows({f"P{k:02d}": [0, 1] * 16 for k in range(40)}, length=512), tmp_path / "made")
     (reference,) = shared_windows(str(tmp_path), ["made"], "streamed").values()
     stream = stream_of(windows_of(reference).signals)
@@ -203,4 +210,5 @@ def test_a_stream_reads_no_further_ahead_than_it_may(tmp_path: Path, cluster: No
         shutil.rmtree(folder)
     with pytest.raises(RaylabError, match=r"made: the windows of participant P\d\d .* are gone, .*; start the run again$"):
         read.extend(parts)  # up to the error
+    assert settings == vars(context) and context is DataContext.get_current()
     assert 1 < len(read) <= 8 + 4  # those that wait, and those at work or fetched

@@ -1,0 +1,21 @@
+"""Settings of Ray Data that hold for raylab's datasets and for no others of the process: Ray keeps one set of them for all."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray.data import DataContext
+
+
+@contextmanager
+def quiet_ray_data() -> Iterator[DataContext]:
+    """A set of settings that datasets created within get: without progress bars, and with what the caller changes in it.
+
+    A dataset keeps what it was created with, so it may be used up outside. Ray Data's log is silent from here on: it prints plans and the stacks
+    of errors that raylab tells in a sentence.
+    """
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    with DataContext.current(context):
+        yield context
