@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.scale import cutting as of_cutting
 from benchmarks.scale import driver as of_driver
 from benchmarks.scale import laws
 from benchmarks.scale import memory as of_memory
@@ -85,6 +86,15 @@ def streaming(
 ) -> None:
     """One pass over all windows: mapped, read in this process, and by Ray Data."""
     typer.echo(json.dumps(of_streaming.measure(out, mib, passes)))
+
+
+@app.command()
+def cutting(
+    windows: Annotated[Path, typer.Argument(help="folder of prepared windows")],
+    passes: Annotated[int, typer.Option(help="of which the median is told")] = 9,
+) -> None:
+    """Room of windows that overlap, and time to gather them: each whole, and cut from their samples."""
+    typer.echo(json.dumps(of_cutting.measure(windows, passes)))
 
 
 @app.command()

@@ -17,8 +17,8 @@ class Signals:
     """All windows of a dataset; a row number of the dataset's index is a row of every array.
 
     Attributes:
-        values: channel name to (n_windows, length, n_features), or to what stands for such an array (``raylab.windows.streamed``); lengths differ
-            between channels, since rates do.
+        values: channel name to (n_windows, length, n_features), or to what stands for such an array (``raylab.windows.overlapping``,
+            ``raylab.windows.streamed``); lengths differ between channels, since rates do.
         lengths: name of a channel of variable length to its valid steps, (n_windows,), 0..length; 0 means that the window lacks it. A
             channel that is not named is full in every window.
     """

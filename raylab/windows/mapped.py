@@ -2,14 +2,14 @@
 
 Prepared windows are Parquet, a file a participant: compressed, checked, read from anywhere. They cannot be mapped. So the first process of a
 node that needs them writes a copy of their signals, one participant after the other, and checks each against the card; everybody after it maps
-the copy. A copy is a folder with ``N.npy`` (n_windows, length, n_features) of the N-th channel, ``N.steps.npy`` if its length varies, and
-``copy.json``, which has digests of these files. Why not Arrow's own files: docs/decisions/0031-scale.md.
+the copy. A copy is a folder with ``N.samples`` of the N-th channel, float32 (n_samples, n_features): its windows one after the other, and what two
+of them share once (``raylab.windows.overlapping``), with ``N.first.npy`` if any do; ``N.steps.npy`` if its length varies; and ``copy.json``, which
+has digests of these files. Why not Arrow's own files: docs/decisions/0031-scale.md.
 """
 
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -37,8 +37,9 @@ from raylab.windows.dataset import (
     signals_of,
 )
 from raylab.windows.index_file import INDEX, remedy
+from raylab.windows.overlapping import CutWindows, SamplesWriter, moved
 
-LAYOUT = 1  # raised if a copy's files mean something else
+LAYOUT = 2  # raised if a copy's files mean something else
 DIGESTS = "copy.json"  # written last
 LOCK = "lock"  # in the folder of the copies of some windows; its time says when they were last opened
 UNUSED_S = 30 * 86400.0  # after which copies are removed when another is made
@@ -77,48 +78,22 @@ class CopyName:
         return self.place.parent / "checked"
 
 
-class _Column:
-    """One ``.npy`` file that grows by rows."""
-
-    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
-        self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype), shape, 0
-        self.digest, self.file, header = hashlib.sha256(), path.open("wb"), io.BytesIO()
-        write_header: Any = np.lib.format.write_array_header_1_0  # it has no types
-        write_header(header, {"descr": self.dtype.str, "fortran_order": False, "shape": shape})
-        self._write(header.getbuffer())
-
-    def add(self, values: Array) -> None:
-        assert values.shape[1:] == self.shape[1:], self.path
-        self._write(np.ascontiguousarray(values, dtype=self.dtype).data)
-        self.rows += len(values)
-
-    def _write(self, data: memoryview) -> None:
-        self.file.write(data)
-        self.digest.update(data)
-
-    def digest_of_all(self) -> str:
-        assert self.rows == self.shape[0], self.path
-        return self.digest.hexdigest()
-
-
 class CopyWriter:
     """Takes the signals of all windows, in the order of the index, and writes them to a folder.
 
     Args:
         folder: that is there and empty.
-        rows: number of windows.
-        channels: of the windows.
+        index: of the windows.
     """
 
-    def __init__(self, folder: Path, rows: int, channels: tuple[ChannelCard, ...]) -> None:
-        self.folder, self.columns, self.files = folder, dict[str, _Column](), contextlib.ExitStack()
-        for number, channel in enumerate(channels):
-            shape = (rows, channel.length, channel.n_features)
-            self.columns[channel.name] = _Column(folder / f"{number}.npy", "<f4", shape)
-            if channel.variable:
-                self.columns[f"n_{channel.name}"] = _Column(folder / f"{number}.steps.npy", "<i4", (rows,))
-        for column in self.columns.values():
-            self.files.enter_context(column.file)
+    def __init__(self, folder: Path, index: WindowIndex) -> None:
+        self.folder, self.index, self.row = folder, index, 0
+        self.files = contextlib.ExitStack()
+        self.samples, self.steps = dict[str, SamplesWriter](), dict[str, list[Array]]()
+        for number, channel in enumerate(index.card.channels):
+            writer = SamplesWriter(folder / f"{number}.samples", channel.length, channel.n_features)
+            self.samples[channel.name] = writer
+            self.files.enter_context(writer.file)
 
     def __enter__(self) -> "CopyWriter":
         return self
@@ -128,15 +103,26 @@ class CopyWriter:
 
     def add(self, signals: Mapping[str, Array], lengths: Mapping[str, Array]) -> None:
         """The next windows."""
+        rows = slice(self.row, self.row + len(next(iter(signals.values()))))
         for name, values in signals.items():
-            self.columns[name].add(values)
+            self.samples[name].add(values, moved(self.index, rows, self.samples[name].length))
         for name, steps in lengths.items():
-            self.columns[f"n_{name}"].add(steps)
+            self.steps.setdefault(name, []).append(steps)
+        self.row = rows.stop
 
     def finish(self) -> None:
         """All windows are there."""
+        assert self.row == len(self.index.window), self.folder
         self.files.close()
-        digests = {column.path.name: column.digest_of_all() for column in self.columns.values()}
+        digests = {}
+        for number, (name, writer) in enumerate(self.samples.items()):
+            digests[writer.path.name] = writer.digest.hexdigest()
+            arrays = {"first": writer.places()} | ({"steps": np.concatenate(self.steps[name])} if name in self.steps else {})
+            for kind, values in arrays.items():
+                if values is not None:
+                    path = self.folder / f"{number}.{kind}.npy"
+                    np.save(path, values)
+                    digests[path.name] = _digest(path)
         (self.folder / DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
 
 
@@ -173,10 +159,15 @@ def mapped(name: CopyName, index: WindowIndex) -> Windows:
 
 
 def mapped_signals(name: CopyName, channels: tuple[ChannelCard, ...]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Signals and lengths (as ``Windows`` has them) of a copy that is there. Signals are read when they are used, and cannot be written to."""
-    signals, lengths = {}, {}
+    """Signals and lengths (as ``Windows`` has them) of a copy that is there. Signals are read when they are used, and cannot be written to. Where
+    windows overlap ``CutWindows`` stand for their array."""
+    signals, lengths = dict[str, Any](), dict[str, Array]()
     for number, channel in enumerate(channels):
-        signals[channel.name] = np.asarray(np.load(name.place / f"{number}.npy", mmap_mode="r"))
+        samples = np.asarray(np.memmap(name.place / f"{number}.samples", "<f4", "r")).reshape(-1, channel.n_features)
+        if (first := name.place / f"{number}.first.npy").exists():
+            signals[channel.name] = CutWindows(samples, np.load(first, mmap_mode="r"), channel.length)
+        else:
+            signals[channel.name] = samples.reshape(-1, channel.length, channel.n_features)
         if channel.variable:
             lengths[channel.name] = np.load(name.place / f"{number}.steps.npy")
     return signals, lengths
@@ -218,17 +209,20 @@ def _replace(name: CopyName, index: WindowIndex, write: WriteSignals) -> None:
     _remove_unused()
     for older in [path for path in name.place.parent.iterdir() if path.is_dir()]:
         shutil.rmtree(older)  # of files that have changed since, or left half written; who maps it keeps its pages
-    needed = sum(4 * len(index.window) * channel.length * channel.n_features for channel in index.card.channels)
+    everything = slice(0, len(index.window))
+    needed = sum(
+        4 * channel.n_features * int(moved(index, everything, channel.length).sum()) for channel in index.card.channels
+    )
     free = shutil.disk_usage(name.place.parent).free
     if needed > free:
         raise RaylabError(
-            f"the signals of {index.name} take {needed / 2**30:.1f} GiB on the disk of this node, and {name.place.parent} has "
+            f"the signals of {index.name} take at least {needed / 2**30:.1f} GiB on the disk of this node, and {name.place.parent} has "
             f"{free / 2**30:.1f} GiB left; name a folder with more room: {FOLDER}=DIR"
         )
     partial = name.place.with_name(f"{uuid.uuid4().hex[:8]}.partial")
     partial.mkdir()
     try:
-        with CopyWriter(partial, len(index.window), index.card.channels) as writer:
+        with CopyWriter(partial, index) as writer:
             write(writer)
             writer.finish()
         partial.rename(name.place)

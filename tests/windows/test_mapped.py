@@ -66,7 +66,7 @@ def test_a_copy_serves_again_and_is_made_anew_when_it_or_the_windows_change(stor
     files = {path: path.stat().st_mtime_ns for path in name.place.iterdir()}
     assert map_windows(stored)[1] == name
     assert files == {path: path.stat().st_mtime_ns for path in name.place.iterdir()}
-    damaged = name.place / "0.npy"
+    damaged = name.place / "0.samples"
     content = bytearray(damaged.read_bytes())
     content[-3] ^= 1
     damaged.unlink()
@@ -98,7 +98,7 @@ def test_a_check_is_made_once_for_a_start(stored: Folder, copies: Path) -> None:
     assert is_checked(name, "one")
     assert not is_checked(name, "two")
     assert not is_checked(name, "")
-    damaged = name.place / "0.npy"
+    damaged = name.place / "0.samples"
     content = bytearray(damaged.read_bytes())
     content[-3] ^= 1
     damaged.write_bytes(content)
@@ -115,7 +115,7 @@ def test_changed_windows_are_refused(stored: Folder, copies: Path) -> None:
     pq.write_table(table.set_column(start, "start_s", [[x + 1 for x in table["start_s"].to_pylist()]]), part)
     with pytest.raises(RaylabError, match="the windows of participant B are not the ones its card describes"):
         map_windows(stored)
-    assert [] == [path for path in copies.rglob("*") if path.suffix == ".npy"]
+    assert [] == [path for path in copies.rglob("*") if path.suffix == ".samples"]
 
 
 def test_joined_windows_are_mapped(tmp_path: Path, copies: Path) -> None:
