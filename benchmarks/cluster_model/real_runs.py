@@ -219,8 +219,7 @@ def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: 
 def validate(folder: Path, cases: Sequence[tuple[int, int]], repeats: int) -> dict[str, Any]:
     """Real runs of each case (slots, raylets; one of them has one slot), and the comparison."""
     study, plan = validation_plan(folder, STUDY)
-    cores = os.cpu_count() or 1
-    at_once = sorted({min(slots, cores) for slots, _ in cases})
+    at_once = sorted({slots for slots, _ in cases})
     crowded = {n: 1.0 if n == 1 else crowding(str(folder / "windows"), study, n) for n in at_once}
     runs = []
     for number in range(repeats):
@@ -237,7 +236,8 @@ def compared(
     """Predictions beside the runs, for a machine without other work.
 
     Args:
-        crowded: by the number of processes that train at once, how many times a step's processor time is that of one alone (``crowding``).
+        crowded: by the number of processes that train at once, also more than there are cores, how many times a step's processor time is that of
+            one alone (``crowding``).
 
     ``waited_s`` is what a slot waited for a core: seconds of its trials beyond training and the share of a trial on one slot; ``others_s`` of that
     what slots of the run do not explain, so it is other work's. ``ratio`` is predicted / measured, ``ratio_without_others`` the same with
@@ -246,7 +246,7 @@ def compared(
     given, rows = calibrated([run for run in runs if run.slots == 1], Overheads()), []
     for run in runs:
         cores = os.cpu_count() or 1
-        times = crowded.get(min(run.slots, cores), 1.0)
+        times = crowded.get(run.slots, 1.0)
         own = {shape: times * step for shape, step in steps.items()}
         beside = replace(given, trial_s=times * given.trial_s)
         seconds, own_waits = predicted(plan, own, run.slots, float(cores), beside)

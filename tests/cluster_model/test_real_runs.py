@@ -1,0 +1,46 @@
+"""Predictions beside real runs: what the machine takes because trainings run beside each other is in them. The runs here are made up."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cluster_model.plans import Plan
+from benchmarks.cluster_model.real_runs import STUDY, Measured, compared, step_beside, validation_plan
+from raylab.trials.study import Study
+
+STEP_S = 0.01
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study, Plan]:
+    """The folder, study and plan of a validation."""
+    folder = tmp_path_factory.mktemp("validation")
+    return folder, *validation_plan(folder, STUDY)
+
+
+def _run(plan: Plan, slots: int) -> Measured:
+    """A run whose trials take nothing but their trainings."""
+    trained = STEP_S * sum(stage.epochs * stage.steps for stage in plan.stages.values())
+    return Measured(slots, 0, trained / slots, 1.0, 1.0, worker_s=trained, trained_s=trained, trials=len(plan.trials), load=1.0)
+
+
+def test_trainings_that_slow_each_other_are_predicted_so(planned: tuple[Path, Study, Plan]) -> None:
+    """One and a half times the processor time of a step takes so much longer, but for what the driver takes, where so many run at once."""
+    _, _, plan = planned
+    runs = [_run(plan, slots) for slots in (1, 2, 3)]
+    steps = {stage.shape: STEP_S for stage in plan.stages.values()}
+    plain = compared(plan, steps, runs)["runs"]
+    crowded = compared(plan, steps, runs, {1: 1.0, 2: 1.5, 3: 1.5})["runs"]
+    assert [1.0, 1.0, 1.0] == [row["crowding"] for row in plain]
+    assert [1.0, 1.5, 1.5] == [row["crowding"] for row in crowded]
+    assert crowded[0]["predicted_s"] == plain[0]["predicted_s"]
+    for one, other in zip(plain[1:], crowded[1:], strict=True):
+        assert 1.4 < other["predicted_s"] / one["predicted_s"] <= 1.5
+        assert other["ratio"] == pytest.approx(other["predicted_s"] / other["trials_s"])
+
+
+@pytest.mark.slow
+def test_steps_are_timed_beside_each_other(planned: tuple[Path, Study, Plan]) -> None:
+    """By real trainings in two processes that begin at once."""
+    folder, study, _ = planned
+    assert 0.0 < step_beside(str(folder / "windows"), study, 2) < 10.0
