@@ -12,7 +12,7 @@ HOUR_S = 3600.0
 class Overheads:
     """What trials cost beside their trainings.
 
-    Up to ``end_s`` the defaults are those of ``raylab run --plan``; ``benchmarks.cluster_model.real_runs`` measures them anew on one core. Up to
+    Up to ``worker_s`` the defaults are those of ``raylab run --plan``; ``benchmarks.cluster_model.real_runs`` measures them anew on one core. Up to
     ``requests`` they are measured in docs/results/scale.md and survival.md; the others are assumed.
 
     Attributes:
@@ -20,6 +20,7 @@ class Overheads:
         trial_s: of a worker for a trial beside training: its fold planned, weights read and written, the target predicted, files written.
         handover_s: of a slot between two trials beside the driver's own work: messages, the actor's reset.
         end_s: of a run from its last trial to its end.
+        worker_s: processor time of a worker's first trial beyond a later one's: imports, the windows opened. Of a machine it is in ``boot_s``.
         report_s: processor time of the driver for a report of a trial.
         driver_s: processor time of the driver for a unit that it starts and ends (20 ms less two reports).
         planning_s: of a trial, in the driver before the first one starts (100,000 trials in 143 s).
@@ -34,6 +35,7 @@ class Overheads:
     trial_s: float = TRIAL_S
     handover_s: float = 0.0
     end_s: float = 0.0
+    worker_s: float = 0.0
     report_s: float = REPORT_CPU_S
     driver_s: float = 0.0172
     planning_s: float = 0.00143

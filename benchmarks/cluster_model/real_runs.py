@@ -76,6 +76,7 @@ class Measured:
         end_s: from the last trial's end to the return.
         worker_s: of all trials in their workers.
         trained_s: processor time of their trainings.
+        first_s: of the first trial, beside its trainings.
         trials: number.
         load: of the machine (1 min) after the run.
     """
@@ -87,6 +88,7 @@ class Measured:
     end_s: float
     worker_s: float
     trained_s: float
+    first_s: float
     trials: int
     load: float
 
@@ -150,8 +152,19 @@ def measured(run: RunFolder, slots: int, raylets: int, connected: float, ended: 
     last = max(record["ended"] for record in records)
     trained = sum(row["cpu_s"] for row in run.store.trainings() if row["status"] == "completed")
     worker = sum(record["seconds"] for record in records)
+    began = min(records, key=lambda record: record["ended"] - record["seconds"])
+    own = sum(row["cpu_s"] for row in run.store.trainings() if row["trial"] == began["trial"])
     return Measured(
-        slots, raylets, last - first, first - connected, ended - last, worker, trained, len(records), os.getloadavg()[0]
+        slots,
+        raylets,
+        last - first,
+        first - connected,
+        ended - last,
+        worker,
+        trained,
+        began["seconds"] - own,
+        len(records),
+        os.getloadavg()[0],
     )
 
 
@@ -161,9 +174,11 @@ def calibrated(runs: Sequence[Measured], given: Overheads) -> Overheads:
     Requests to a store are part of a trial's time here, and nothing boots.
     """
     median = statistics.median
+    trial_s = median((run.worker_s - run.trained_s - run.first_s) / (run.trials - 1) for run in runs)
     return replace(
         given,
-        trial_s=median((run.worker_s - run.trained_s) / run.trials for run in runs),
+        trial_s=trial_s,
+        worker_s=max(0.0, median(run.first_s for run in runs) - trial_s),
         handover_s=max(0.0, median((run.trials_s - run.worker_s) / run.trials for run in runs) - given.driver_s),
         start_s=median(run.start_s for run in runs),
         end_s=median(run.end_s for run in runs),
@@ -212,7 +227,7 @@ def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: 
     work = plan.work(seconds)
     outcome = Simulation(work, ClusterShape(slots, cores=cores), given).run()
     busy = outcome.slot_s["training"] + outcome.slot_s["trial"]
-    waits = (busy - work.training_s - work.trials * (given.trial_s + given.handover_s)) / slots
+    waits = (busy - work.training_s - slots * given.worker_s - work.trials * (given.trial_s + given.handover_s)) / slots
     return outcome.seconds - given.start_s - given.end_s - given.person_s * plan.people, waits
 
 
@@ -239,8 +254,8 @@ def compared(
         crowded: by the number of processes that train at once, also more than there are cores, how many times a step's processor time is that of
             one alone (``crowding``).
 
-    ``waited_s`` is what a slot waited for a core: seconds of its trials beyond training and the share of a trial on one slot; ``others_s`` of that
-    what slots of the run do not explain, so it is other work's. ``ratio`` is predicted / measured, ``ratio_without_others`` the same with
+    ``waited_s`` is what a slot waited for a core: seconds of its trials beyond training and what a trial and a worker take on one slot; ``others_s``
+    of that what slots of the run do not explain, so it is other work's. ``ratio`` is predicted / measured, ``ratio_without_others`` the same with
     ``others_s`` taken from what was measured.
     """
     given, rows = calibrated([run for run in runs if run.slots == 1], Overheads()), []
@@ -248,9 +263,9 @@ def compared(
         cores = os.cpu_count() or 1
         times = crowded.get(run.slots, 1.0)
         own = {shape: times * step for shape, step in steps.items()}
-        beside = replace(given, trial_s=times * given.trial_s)
+        beside = replace(given, trial_s=times * given.trial_s, worker_s=times * given.worker_s)
         seconds, own_waits = predicted(plan, own, run.slots, float(cores), beside)
-        waited = (run.worker_s - run.trained_s - beside.trial_s * run.trials) / run.slots
+        waited = (run.worker_s - run.trained_s - beside.trial_s * run.trials) / run.slots - beside.worker_s
         others = max(0.0, waited - own_waits)
         row = {
             "crowding": times,

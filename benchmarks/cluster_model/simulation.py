@@ -105,11 +105,14 @@ class _Driver:
 
 @dataclass(eq=False)
 class _Node:
-    """Slots that are lost together."""
+    """Slots that are lost together; ``fresh``: of these, the ones that have not had a unit since the node booted."""
 
     slots: int
     running: set[simpy.Process] = field(default_factory=set)
-    alive: bool = True
+    fresh: int = 0
+
+    def __post_init__(self) -> None:
+        self.fresh = self.slots
 
 
 class Simulation:
@@ -173,13 +176,14 @@ class Simulation:
                 self.started += 1
                 driver.given[trial_id] = unit
                 self.outcome.order.append(unit.key)
-                node.running.add(self.env.process(self._unit(driver, node, trial_id, unit)))
+                first, node.fresh = node.fresh > 0, max(0, node.fresh - 1)
+                node.running.add(self.env.process(self._unit(driver, node, trial_id, unit, first)))
 
-    def _unit(self, driver: _Driver, node: _Node, trial_id: str, unit: Unit) -> Steps:
-        """A unit on a slot, until it ends or its node is lost."""
+    def _unit(self, driver: _Driver, node: _Node, trial_id: str, unit: Unit, first: bool) -> Steps:
+        """A unit on a slot, until it ends or its node is lost; ``first``: of this slot."""
         began, process, spent = self.env.now, self.env.active_process, dict.fromkeys(STATES, 0.0)
         try:
-            yield from self._phases(driver, trial_id, unit, spent)
+            yield from self._phases(driver, trial_id, unit, spent, first)
         except simpy.Interrupt:
             self.outcome.slot_s["lost"] += self.env.now - began
             self.outcome.restarts += 1
@@ -202,10 +206,12 @@ class Simulation:
         else:
             self.done.succeed()
 
-    def _phases(self, driver: _Driver, trial_id: str, unit: Unit, spent: dict[str, float]) -> Steps:
+    def _phases(self, driver: _Driver, trial_id: str, unit: Unit, spent: dict[str, float], first: bool) -> Steps:
         given = self.overheads
         yield from self._timed("driver", spent, lambda: self._serve(driver, given.driver_s / 2))
         yield from self._timed("trial", spent, lambda: self._wait(given.handover_s))
+        if first:
+            yield from self._timed("trial", spent, lambda: self._compute(given.worker_s))
         place = 0
         while together := _at_place(unit, place):
             yield from self._train(driver, trial_id, together, spent)
@@ -281,6 +287,7 @@ class Simulation:
             yield self.env.timeout(self.overheads.boot_s)
             self.outcome.slot_s["boot"] += node.slots * (self.env.now - began)
             self._note_idle()
+            node.fresh = node.slots
             self.idle += [node] * node.slots
             self._assign()
 
@@ -302,4 +309,12 @@ def critical_path(work: Work, overheads: Overheads) -> float:
             now += work.stage_s[stage]
             ready[stage] = now
         last = max(last, now + len(unit.trials) * (each.trial_s + each.requests * each.request_s))
-    return last + each.start_s + each.boot_s + each.planning_s * work.trials + each.person_s * work.people + each.end_s
+    return (
+        last
+        + each.start_s
+        + each.worker_s
+        + each.boot_s
+        + each.planning_s * work.trials
+        + each.person_s * work.people
+        + each.end_s
+    )

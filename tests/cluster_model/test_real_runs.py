@@ -1,5 +1,6 @@
 """Predictions beside real runs: what the machine takes because trainings run beside each other is in them. The runs here are made up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study, Plan
 def _run(plan: Plan, slots: int) -> Measured:
     """A run whose trials take nothing but their trainings."""
     trained = STEP_S * sum(stage.epochs * stage.steps for stage in plan.stages.values())
-    return Measured(slots, 0, trained / slots, 1.0, 1.0, worker_s=trained, trained_s=trained, trials=len(plan.trials), load=1.0)
+    return Measured(
+        slots, 0, trained / slots, 1.0, 1.0, worker_s=trained, trained_s=trained, first_s=0.0, trials=len(plan.trials), load=1.0
+    )
 
 
 def test_trainings_that_slow_each_other_are_predicted_so(planned: tuple[Path, Study, Plan]) -> None:
@@ -37,6 +40,19 @@ def test_trainings_that_slow_each_other_are_predicted_so(planned: tuple[Path, St
     for one, other in zip(plain[1:], crowded[1:], strict=True):
         assert 1.4 < other["predicted_s"] / one["predicted_s"] <= 1.5
         assert other["ratio"] == pytest.approx(other["predicted_s"] / other["trials_s"])
+
+
+def test_each_worker_pays_for_its_imports(planned: tuple[Path, Study, Plan]) -> None:
+    """What the first trial takes beyond the others on one slot is predicted for every slot once."""
+    _, _, plan = planned
+    plain, slow = [_run(plan, slots) for slots in (1, 2)], []
+    for run in plain:
+        slow.append(replace(run, first_s=4.0, worker_s=run.worker_s + 4.0 * run.slots, trials_s=run.trials_s + 4.0))
+    steps = {stage.shape: STEP_S for stage in plan.stages.values()}
+    before, after = (compared(plan, steps, runs)["runs"] for runs in (plain, slow))
+    for one, other in zip(before, after, strict=True):
+        assert other["predicted_s"] == pytest.approx(one["predicted_s"] + 4.0, abs=0.2)
+        assert other["waited_s"] == pytest.approx(one["waited_s"], abs=0.1)
 
 
 @pytest.mark.slow
