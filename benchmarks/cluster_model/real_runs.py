@@ -60,7 +60,7 @@ print(began, connected, time.time())
 """
 
 
-CROWDED = 9  # times that a step is timed in each process
+TIMED = 3  # times that a step is timed in each turn
 NOT_CROWDED: Mapping[int, float] = {}
 
 
@@ -188,34 +188,46 @@ def calibrated(runs: Sequence[Measured], given: Overheads) -> Overheads:
     )
 
 
-def _step_of(root: str, study: Study, barrier: Any, found: Any) -> None:
-    """Processor seconds of a step of the study's first base, timed when all processes are ready, some times one after the other."""
+def _steps_in_turns(root: str, study: Study, turns: Any, rounds: int, first: bool, found: Any) -> None:
+    """Processor seconds of a step of the study's first base, timed in the first of some processes alone, then in all of them, again and again."""
     indexes = indexes_of(study, root)
     (source,) = indexes
     trial = next(iter(plan_of(study, indexes)))
     windows = open_windows(root, source)
     _, stages = stages_of(trial, windows.index)
-    time_stage(trial, stages[0].name, windows, "cpu")  # imports, first touch
-    barrier.wait()
-    found.put([time_stage(trial, stages[0].name, windows, "cpu").step_s for _ in range(CROWDED)])
+
+    def timed() -> list[float]:
+        return [time_stage(trial, stages[0].name, windows, "cpu").step_s for _ in range(TIMED)]
+
+    timed()  # imports, first touch
+    ratios = []
+    for _ in range(rounds):
+        turns.wait()
+        alone = timed() if first else []
+        turns.wait()
+        beside = timed()
+        if first:
+            ratios.append(statistics.median(beside) / statistics.median(alone))
+    found.put(ratios)
 
 
-def step_beside(root: str, study: Study, processes: int) -> float:
-    """Median processor seconds of a step while so many processes train at once."""
+def crowding(root: str, study: Study, processes: int, rounds: int = 15) -> float:
+    """How many times the processor time of a step is what one process alone takes, while so many train at once: the median of some rounds.
+
+    The same processes train alone and beside each other, in turns, so that a machine that gets slower or faster meanwhile counts for both.
+    """
     context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(processes), context.Queue()
-    started = [context.Process(target=_step_of, args=(root, study, barrier, found)) for _ in range(processes)]
+    turns, found = context.Barrier(processes), context.Queue()
+    started = [
+        context.Process(target=_steps_in_turns, args=(root, study, turns, rounds, number == 0, found))
+        for number in range(processes)
+    ]
     for process in started:
         process.start()
-    steps: list[float] = [step for _ in started for step in found.get(timeout=600)]
+    ratios: list[float] = [ratio for _ in started for ratio in found.get(timeout=600)]
     for process in started:
         process.join()
-    return statistics.median(steps)
-
-
-def crowding(root: str, study: Study, processes: int) -> float:
-    """How many times the processor time of a step is what one process alone takes, while so many train at once; in turns, median of three."""
-    return statistics.median(step_beside(root, study, processes) / step_beside(root, study, 1) for _ in range(3))
+    return statistics.median(ratios)
 
 
 def predicted(plan: Plan, steps: Mapping[StageShape, float], slots: int, cores: float, given: Overheads) -> tuple[float, float]:
