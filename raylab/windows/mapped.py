@@ -117,7 +117,9 @@ class CopyWriter:
         digests = {}
         for number, (name, writer) in enumerate(self.samples.items()):
             digests[writer.path.name] = writer.digest.hexdigest()
-            arrays = {"first": writer.places()} | ({"steps": np.concatenate(self.steps[name])} if name in self.steps else {})
+            arrays = {"first": writer.places()} | (
+                {"steps": np.concatenate(self.steps[name]).astype("<i4")} if name in self.steps else {}
+            )
             for kind, values in arrays.items():
                 if values is not None:
                     path = self.folder / f"{number}.{kind}.npy"
