@@ -15,6 +15,8 @@ from benchmarks.scale.figures import write as draw_laws
 from benchmarks.scale.planning import measure
 from benchmarks.scale.records import gather, resume
 from benchmarks.scale.requests import count
+from benchmarks.scale.requests import law as law_of_requests
+from raylab.runs.cluster import Executor
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -62,9 +64,11 @@ def resuming(
 def requests(
     out: Annotated[Path, typer.Option(help="an empty folder")],
     executor: Annotated[str, typer.Option(help="local, or ray: Tune's own files too")] = "local",
+    doublings: Annotated[int, typer.Option(help="instead: runs of bases and calibrations, each of twice as many trials")] = 0,
 ) -> None:
     """Requests a trial to an S3 server on loopback."""
-    for row in count(out, "ray" if executor == "ray" else "local"):
+    where: Executor = "ray" if executor == "ray" else "local"
+    for row in law_of_requests(out, where, doublings) if doublings else count(out, where):
         typer.echo(json.dumps(row))
 
 
