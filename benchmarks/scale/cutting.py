@@ -49,7 +49,7 @@ def measure(windows: Path, passes: int) -> dict[str, Any]:
 
 def _saved(path: Path, values: Any) -> Any:
     np.save(path, values)
-    return np.load(path, mmap_mode="r")
+    return np.asarray(np.load(path, mmap_mode="r"))  # as the copies of before were mapped: numpy is slower with a memmap itself
 
 
 def _pass(gather: Callable[[Any], object], order: Any, batch: int) -> float:
