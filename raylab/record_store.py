@@ -272,7 +272,8 @@ class Compaction:
 
     def _write(self, table: pa.Table, rows: list[Record]) -> pa.Table:
         """The table with these rows, written."""
-        table = pa.concat_tables([table, pa.Table.from_pylist(rows, schema=self.store.schema)]).combine_chunks()
+        table = pa.concat_tables([table, pa.Table.from_pylist(rows, schema=self.store.schema)])
         with contextlib.suppress(OSError):  # a full disk: the records stay, and the next compaction merges them
             self.store.folder.write_table(self.store.table, table)
+        pa.default_memory_pool().release_unused()  # Arrow's allocator keeps what the writing took, several times the table
         return table

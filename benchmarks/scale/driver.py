@@ -9,6 +9,7 @@ import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import StopRequest
 from raylab.runs.tensorboard_logs import TensorBoardLogger
 from raylab.runs.tune_callbacks import LeaseAndCompaction, ProgressCallback
+from raylab.runs.tune_memory import KeepLittle
 from raylab.trials.plan import plan
 from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import parse_study
@@ -69,6 +71,16 @@ def _reports(trial: Trial) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
 
 
+@dataclass(eq=False)  # as Tune's: callbacks know a trial by what it is, not by what it holds
+class _TuneTrial:
+    """What callbacks read of one of Tune's trials."""
+
+    trial_id: str
+    config: dict[str, Any]
+    local_path: str
+    run_metadata: SimpleNamespace
+
+
 class _Costs:
     """Processor milliseconds of this thread by part."""
 
@@ -93,6 +105,7 @@ class _DriverParts:
         self.progress = ProgressCallback(progress, Metrics(run.uri), self.scheduler, run, lease)
         self.records = LeaseAndCompaction(add, lease, StopRequest(None))
         self.logs = TensorBoardLogger(run.folder.sub("tune/start"))
+        self.memory = KeepLittle()
         self.place = Path(run.folder.at("tune/start"))
 
     def run(self, number: int) -> None:
@@ -101,7 +114,7 @@ class _DriverParts:
         with costs.of("scheduler"):
             config = self.scheduler.suggest(name)
         unit = Unit.from_config(config)
-        trial = SimpleNamespace(trial_id=name, config=config, local_path=str(self.place / unit.key))
+        trial = _TuneTrial(name, config, str(self.place / unit.key), SimpleNamespace())
         with costs.of("progress"):
             self.progress.on_trial_start(0, [], trial)
         for result in (result for one in unit.trials for result in _reports(one)):
@@ -113,12 +126,16 @@ class _DriverParts:
                 self.records.on_trial_result(0, [], trial, result)
             with costs.of("tensorboard"):
                 self.logs.log_trial_result(0, trial, result)
+            with costs.of("memory"):
+                self.memory.on_trial_result(0, [], trial, result)
         with costs.of("scheduler"):
             self.scheduler.on_trial_complete(name, {})
         with costs.of("progress"):
             self.progress.on_trial_complete(0, [], trial)
         with costs.of("tensorboard"):
             self.logs.log_trial_end(trial)
+        with costs.of("memory"):
+            self.memory.on_trial_complete(0, [], trial)
 
 
 def _kib(traced: bool) -> float:

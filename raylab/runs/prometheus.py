@@ -5,6 +5,7 @@ whatever Ray makes of a tag or a number, the run goes on.
 """
 
 import contextlib
+from collections import Counter as Counts
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ class Metrics:
     def __init__(self, run: str, log: Log = print) -> None:
         self._run, self._log = {"run": ascii_text(run)}, log
         self._failed = False
+        self._new_windows, self._new_stages = 0, Counts[str]()
         with self._without_harm():
             self._trials = Gauge("raylab_trials", "Trials of this start by state", tag_keys=("run", "state"))
             self._windows = Counter("raylab_windows_trained", "Windows trained, one per window and epoch", tag_keys=("run",))
@@ -43,19 +45,24 @@ class Metrics:
                 self._log(f"metrics of this run are incomplete, the run goes on: {type(error).__name__}: {error}")
             self._failed = True
 
-    def set_trials(self, progress: Progress) -> None:
-        """Set the number of trials that are in each state now."""
+    def add_report(self, result: dict[str, Any]) -> None:
+        """Count a trial's report: windows trained since its last report, and a stage if one is done. They are emitted with the next ``emit``: a call
+        of Ray's takes as long as all else that the driver does with a report."""
+        self._new_windows += result.get("windows") or 0
+        if result.get("stage_done"):
+            self._new_stages["reused" if result["reused"] else "trained"] += 1
+
+    def emit(self, progress: Progress) -> None:
+        """Give Ray the number of trials that are in each state now, and what was counted since the last time."""
         counts = {state: progress.counts.get(state, 0) for state in STATES}
         counts["running"] = progress.running
         counts["waiting"] = progress.total - progress.done - progress.running
+        windows, stages = self._new_windows, self._new_stages
+        self._new_windows, self._new_stages = 0, Counts[str]()
         with self._without_harm():
             for state, count in counts.items():
                 self._trials.set(count, {**self._run, "state": state})
-
-    def add_report(self, result: dict[str, Any]) -> None:
-        """Add a trial's report: windows trained since its last report, and a stage if one is done."""
-        with self._without_harm():
-            if result.get("windows"):
-                self._windows.inc(result["windows"], self._run)
-            if result.get("stage_done"):
-                self._stages.inc(1, {**self._run, "how": "reused" if result["reused"] else "trained"})
+            if windows:
+                self._windows.inc(windows, self._run)
+            for how, count in stages.items():
+                self._stages.inc(count, {**self._run, "how": how})

@@ -26,6 +26,7 @@ from raylab.runs.stage_scheduler import StageScheduler
 from raylab.runs.stop import noted
 from raylab.runs.tensorboard_logs import FIFO, TensorBoardLogger
 from raylab.runs.tune_callbacks import MAX_WORKER_DEATHS, LeaseAndCompaction, ProgressCallback
+from raylab.runs.tune_memory import KeepLittle
 from raylab.trials.resources import Resources
 from raylab.trials.run_stack import run_stack
 from raylab.trials.run_trial import REPORT_EVERY_S, Outcome
@@ -145,6 +146,7 @@ def sweep(
                     progress_callback,
                     LeaseAndCompaction(add, lease, stop),
                     TensorBoardLogger(run.folder.sub(f"tune/{start}")),
+                    KeepLittle(),
                 ],
                 failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
                 verbose=0,
@@ -153,7 +155,7 @@ def sweep(
         tuner.fit()
     lease.check()
     _write_unwritten(run, progress_callback, stage_scheduler)
-    metrics.set_trials(progress)
+    metrics.emit(progress)
     sys.stdout.flush()
 
 

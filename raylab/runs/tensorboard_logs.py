@@ -8,36 +8,31 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from numbers import Number
 from pathlib import Path
 from typing import Any
 
 from ray.tune.logger import LoggerCallback
 from ray.tune.schedulers import FIFOScheduler
-from torch.utils.tensorboard import SummaryWriter
 
 from raylab.files import Folder
 from raylab.names import folder_part
+from raylab.runs.event_file import Points, append_points
 from raylab.trials.stacks import Unit
 
 HARMLESS = (OSError, ValueError, TypeError, RuntimeError)  # ValueError: also of text that cannot be encoded
 PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
-# Tune keeps minimum, maximum and four means of every number that a trial reports, as long as the driver lives: only of these
-KEPT_NUMBERS = ("seed", "auroc", "seconds", "n_test", "epochs", "training_iteration", "time_total_s", "done", "pid")
-DROPPED_FIELDS = (
-    "row",
-    "stages",
-    "curve",
-    "trainings",
-    "checkpoint_dir_name",
-    "date",
-    "hostname",
-)  # written to result.json, not needed in memory
-
-
 NAMED_BY = ("dataset", "label", "model", "technique", "variant", "participant", "seed")
+
+
+def _points(result: dict[str, Any]) -> Iterator[Points]:
+    """The points of a report: those of its epochs, and at a trial's end its AUROC and seconds."""
+    for epoch in filter(_is_of_epochs, result.get("curve", [])):
+        names = sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"})
+        yield Points({f"{result['stage']}/{name}": float(epoch[name]) for name in names}, int(epoch["epoch"]))
+    if result.get("finished"):
+        yield Points({f"final/{name}": float(result[name]) for name in ("auroc", "seconds") if result.get(name) is not None})
 
 
 def _is_of_epochs(epoch: dict[str, Any]) -> bool:
@@ -68,7 +63,6 @@ class TensorBoardLogger(LoggerCallback):
     def __init__(self, experiment: Folder) -> None:
         self.experiment = experiment
         self._local_root = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
-        self._writers: dict[Any, dict[str, SummaryWriter]] = defaultdict(dict)
         self._labels: dict[Any, dict[str, dict[str, Any]]] = {}  # of the trials of each of Tune's that runs
         self._uploads: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(PARALLEL_UPLOADS)
@@ -83,18 +77,13 @@ class TensorBoardLogger(LoggerCallback):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "result.json").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result, default=str) + "\n")
-            for epoch in filter(_is_of_epochs, result.get("curve", [])):
-                for name in sorted(epoch.keys() & {"loss", "val_loss", "learning_rate"}):
-                    self._writer(trial, result).add_scalar(f"{result['stage']}/{name}", epoch[name], int(epoch["epoch"]))
-        if result.get("finished"):
-            self._write_final(trial, result)
-        _drop_unneeded(result)
+        with contextlib.suppress(*HARMLESS):
+            if points := list(_points(result)):
+                append_points(self._curves_folder(trial, result), points)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
         with contextlib.suppress(*HARMLESS):
             self._labels.pop(trial, None)
-            for writer in self._writers.pop(trial, {}).values():
-                writer.close()
             if not self.experiment.is_local:
                 self._uploads = [upload for upload in self._uploads if not upload.done()]
                 self._uploads.append(self._pool.submit(self._upload, self._trial_folder(trial).name))
@@ -109,23 +98,12 @@ class TensorBoardLogger(LoggerCallback):
     def _trial_folder(self, trial: Any) -> Path:
         return self._local_root / Path(trial.local_path).name
 
-    def _writer(self, trial: Any, result: dict[str, Any]) -> SummaryWriter:
-        """Of the trial that a report is of: a stack's reports are of several. Its folder has the name that TensorBoard shows."""
-        key, writers = result.get("trial", ""), self._writers[trial]
-        if key not in writers:
-            if trial not in self._labels:
-                self._labels[trial] = {own.key: own.labels for own in Unit.from_config(trial.config).trials}
-            labels = self._labels[trial].get(key, {})
-            parts = [folder_part(str(labels[name])) for name in NAMED_BY if name in labels]
-            writers[key] = SummaryWriter(str(self._trial_folder(trial).joinpath(*parts)), flush_secs=10)
-        return writers[key]
-
-    def _write_final(self, trial: Any, result: dict[str, Any]) -> None:
-        metrics = {"final/auroc": result.get("auroc"), "final/seconds": result.get("seconds")}
-        with contextlib.suppress(*HARMLESS):
-            for name, value in metrics.items():
-                if value is not None:
-                    self._writer(trial, result).add_scalar(name, float(value))
+    def _curves_folder(self, trial: Any, result: dict[str, Any]) -> Path:
+        """Of the trial that a report is of: a stack's reports are of several. It has the name that TensorBoard shows."""
+        if trial not in self._labels:
+            self._labels[trial] = {own.key: own.labels for own in Unit.from_config(trial.config).trials}
+        labels = self._labels[trial].get(result.get("trial", ""), {})
+        return self._trial_folder(trial).joinpath(*(folder_part(str(labels[name])) for name in NAMED_BY if name in labels))
 
     def _upload(self, name: str) -> None:
         """One object a file; pyarrow's copy of a folder would also make one for each of the folders within it."""
@@ -134,11 +112,3 @@ class TensorBoardLogger(LoggerCallback):
                 if path.is_file():
                     self.experiment.write(path.relative_to(self._local_root).as_posix(), path.read_bytes())
         shutil.rmtree(self._local_root / name, ignore_errors=True)
-
-
-def _drop_unneeded(result: dict[str, Any]) -> None:
-    """Remove the fields that the driver does not need: Tune keeps every trial's result in memory and in every snapshot."""
-    for name in [name for name, value in result.items() if isinstance(value, Number) and name not in KEPT_NUMBERS]:
-        del result[name]
-    for name in DROPPED_FIELDS:
-        result.pop(name, None)

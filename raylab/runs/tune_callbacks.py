@@ -129,7 +129,7 @@ class ProgressCallback(tune.Callback):
         self.progress.running = len(self._keys)
         if (now := time.monotonic()) - self._shown > GAUGES_EVERY_S:
             self._shown = now
-            self.metrics.set_trials(self.progress)
+            self.metrics.emit(self.progress)
 
 
 class LeaseAndCompaction(tune.Callback):

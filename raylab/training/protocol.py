@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -47,6 +48,11 @@ class Protocol(StageProtocol):
     numerics: Literal["reference", "stacked"] = REFERENCE
     precision: Precision = FLOAT32
     stages: dict[str, StageProtocol] = Field({})
+
+    @cached_property
+    def as_config(self) -> dict[str, Any]:
+        """Plain values without the defaults, from which a worker makes it again; the same object for all trials of a study."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 @dataclass(frozen=True)

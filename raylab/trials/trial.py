@@ -134,7 +134,7 @@ class Trial:
             "channels": list(self.channels),
             "stages": list(self.stages),
             # without defaults, because Tune keeps every config in memory three times
-            "protocol": self.protocol.model_dump(mode="json", exclude_defaults=True),
+            "protocol": self.protocol.as_config,
         }
 
     @classmethod

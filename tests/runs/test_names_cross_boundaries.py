@@ -201,14 +201,16 @@ def test_metrics_never_end_a_run(cluster: None) -> None:
     lines: list[str] = []
     metrics = Metrics("/tmp/ü", lines.append)
     progress = Progress(2, quiet)
-    metrics.set_trials(progress)
+    metrics.emit(progress)
     metrics.add_report({"windows": 3, "stage_done": "a", "reused": False})
+    assert not lines
+    metrics.emit(progress)
     assert not lines
     for name in ("_trials", "_windows", "_stages"):
         setattr(metrics, name, _Refusing())
     for _ in range(3):
-        metrics.set_trials(progress)
         metrics.add_report({"windows": 3})
+        metrics.emit(progress)
     assert 1 == len(lines)
     assert lines[0].startswith("metrics of this run are incomplete, the run goes on: UnicodeEncodeError")
 

@@ -101,12 +101,22 @@ def test_another_primary_metric_is_the_verdicts_and_runs_nothing(
     assert {"auroc"} == set(analysis.report.write.report_data(out, metric="auroc").comparison["metric"])
 
 
+def _auroc(trial: Any) -> float:
+    return float(trial.last_result["auroc"])
+
+
 def test_tune_and_tensorboard_read_the_run(run_on_ray: tuple[Path, Summary]) -> None:
     """ResultGrid holds every trial with its AUROC; TensorBoard shows one step per epoch of the stage, under the trial's names."""
     experiment = next((run_on_ray[0] / "tune").iterdir())
     grid = tune.ExperimentAnalysis(str(experiment))
     assert len(grid.trials) == 15
     assert all(0 <= trial.last_result["auroc"] <= 1 for trial in grid.trials)
+    assert 1 == len(
+        {trial.last_result["auroc"] for trial in (grid.get_best_trial("auroc", "max"), max(grid.trials, key=_auroc))}
+    )
+    assert [({}, 0)] * 15 == [
+        (trial.run_metadata.metric_n_steps, len({"curve", "row"} & trial.last_result.keys())) for trial in grid.trials
+    ]
     steps = {}
     for trial in grid.trials:
         row = trial.config["trial"]
