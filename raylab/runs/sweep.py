@@ -122,6 +122,7 @@ def sweep(
     stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves, alone, room)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler, run, lease)
+    logs = TensorBoardLogger(run.folder.sub(f"tune/{start}"))
     at_once = min(slots(per_trial), len(units))  # a cluster may claim to grow without limit
     function = tune.with_parameters(
         trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)
@@ -142,12 +143,7 @@ def sweep(
                 name=start,
                 storage_path=run.folder.at("tune"),
                 storage_filesystem=run.folder.system,
-                callbacks=[
-                    progress_callback,
-                    LeaseAndCompaction(add, lease, stop),
-                    TensorBoardLogger(run.folder.sub(f"tune/{start}")),
-                    KeepLittle(),
-                ],
+                callbacks=[progress_callback, LeaseAndCompaction(add, lease, stop), logs, KeepLittle()],
                 failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
                 verbose=0,
             ),
