@@ -24,7 +24,7 @@ def test_tensorboard_reads_what_was_written_by_and_by(tmp_path: Path) -> None:
     assert 1 == len(list(folder.iterdir()))
 
 
-@pytest.mark.parametrize("points", [Points({"\ud800": 1.0}), Points({"a": "text"}), Points({"a": 1.0}, 2**70)])  # type: ignore[dict-item]
+@pytest.mark.parametrize("points", [Points({"\ud800": 1.0}), Points({"a": "text"}), Points({"a": 1.0}, 2**70)])  # type: ignore[dict-item]  # a text, on purpose
 def test_what_tensorboard_does_not_take_leaves_the_file_as_it_was(tmp_path: Path, points: Points) -> None:
     """A record that is written in part would end the file for its reader."""
     append_points(tmp_path, [Points({"a": 1.0}, 1)])

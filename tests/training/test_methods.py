@@ -339,7 +339,7 @@ class Wrong(EntropyMinimization):
 @pytest.fixture(autouse=True)
 def _wrong_descends(monkeypatch: pytest.MonkeyPatch) -> None:
     from raylab.training import loop  # noqa: PLC0415  the table of methods, which this test adds to
-    from raylab.training.gradient import descend  # noqa: PLC0415
+    from raylab.training.gradient import descend  # noqa: PLC0415  used by that entry alone
 
     monkeypatch.setitem(loop.METHODS, Wrong, descend)
 
