@@ -11,6 +11,12 @@ SHOWN_PROBLEMS = 5  # of a file that is refused
 SHOWN_WORD, SHOWN_SENTENCE = 200, 2000  # characters of a name within a problem, and of a problem
 
 
+# Words of torch, oneDNN (which says no more than this when its code or its scratch space finds no room), C++ and the system.
+_NO_MEMORY = re.compile(
+    r"can(no|')t allocate memory|out of memory|unable to allocate|bad_alloc|could not create a primitive", re.IGNORECASE
+)
+
+
 class RaylabError(Exception):
     """Something that the user gave, or a machine has, cannot be used; the message names it and the remedy."""
 
@@ -48,6 +54,13 @@ class StudyError(RaylabError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("this study cannot run:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether a library's or the system's error says that memory could not be had; not one that raylab has put into words."""
+    if isinstance(error, RaylabError):
+        return False
+    return isinstance(error, MemoryError) or bool(isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error)))
 
 
 def shown(value: Any) -> str:

@@ -283,7 +283,9 @@ class Folder:
             InvalidValueError: naming the file, if it is damaged or none of Parquet.
         """
         with self._readable(name), self.system.open_input_file(self.at(name)) as file:
-            return pq.read_table(file, page_checksum_verification=True)
+            # by this thread alone: Arrow's own free what they decoded at some later time
+            stored = pq.ParquetFile(file, pre_buffer=not self.is_local, page_checksum_verification=True)
+            return stored.read(use_threads=False)
 
     @contextlib.contextmanager
     def _readable(self, name: str) -> Iterator[None]:

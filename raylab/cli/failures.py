@@ -4,7 +4,7 @@ import sys
 import traceback
 
 from raylab.cli.console import say_aside
-from raylab.errors import RaylabError
+from raylab.errors import RaylabError, memory_ran_out
 from raylab.runs.stop import exit_code, ignore_signals
 
 # Exit codes; 2 is the command line's own, for options it does not know, 130 and 143 are those of signals.
@@ -37,7 +37,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
 
 def _words_for(error: Exception) -> str:
     """A sentence for an error that a library raised and that no part of raylab put into words; empty for a fault in raylab."""
-    if isinstance(error, MemoryError):
+    if memory_ran_out(error):
         return f"memory ran out ({error or 'no details'}). What to do: use a machine with more memory, or do less at once"
     ray_errors = sys.modules.get("raylab.runs.ray_errors")  # imported only if Ray is in use
     return str(ray_errors.sentence(error)) if ray_errors else ""
@@ -47,7 +47,7 @@ def describe(error: Exception, with_stack: bool) -> int:
     """Print what went wrong to standard error; the exit code."""
     cause = getattr(error, "cause", None)  # Ray wraps what a task raised, and its text is the task's stack
     reason = cause if isinstance(cause, Exception) else error
-    if isinstance(reason, _user_errors()):
+    if isinstance(reason, _user_errors()) and not memory_ran_out(reason):
         if with_stack:
             say_aside("".join(traceback.format_exception(error)).rstrip())
         say_aside(f"raylab: {reason}")

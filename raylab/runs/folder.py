@@ -117,24 +117,15 @@ class RunFolder:
         provenance: dict[str, Any],
         trials: list[Trial],
         participants: list[dict[str, Any]],
-        transcripts: pa.Table | None = None,
-        summaries: pa.Table | None = None,
-        orders: pa.Table | None = None,
-        channels: pa.Table | None = None,
         identity: str = "",
     ) -> None:
-        """Write the resolved study, its provenance, the plan, the participants, the numbers of their transcripts, the windows' summaries
-        and order, and what single channels tell.
+        """Write the resolved study, its provenance, the plan and the participants.
 
         Files that would not change stay untouched. A start by another version, on another machine or of another study keeps the
         provenance of earlier starts under ``earlier``.
 
         Args:
             participants: records of ``raylab.runs.participants.participants``.
-            transcripts: table of ``raylab.runs.participants.transcripts_table``; None if no dataset has transcripts.
-            summaries: table of ``raylab.runs.window_summaries.window_summaries``; None for none.
-            orders: table of ``raylab.runs.window_orders.window_orders``; None for none.
-            channels: table of ``raylab.runs.channel_scores.channel_scores``; None for none.
             identity: what the plan was made from; empty if nobody will ask.
         """
         stored, table = self.stored_plan(), plan_table(trials, identity)
@@ -144,10 +135,6 @@ class RunFolder:
             self.folder.write("study.yaml", study_yaml.encode())
         if not self.folder.exists("participants.json") or self._stored_participants() != participants:
             self.folder.write_json("participants.json", participants)
-        self._keep_table("transcripts.parquet", transcripts)
-        self._keep_table("window_summaries.parquet", summaries)
-        self._keep_table("window_order.parquet", orders)
-        self._keep_table("channel_scores.parquet", channels)
         last = self.provenance()
         earlier = last.pop("earlier", [])
         if last != provenance:
@@ -164,7 +151,7 @@ class RunFolder:
             raise RaylabError(f"{self.uri}/provenance.json is damaged; move it away, and start the run again")
         return last
 
-    def _keep_table(self, name: str, table: pa.Table | None) -> None:
+    def keep_table(self, name: str, table: pa.Table | None) -> None:
         """Make the stored table this one, or remove it; one that would not change stays untouched."""
         if table is None:
             self.folder.remove(name)

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from raylab.errors import RaylabError
+from raylab.errors import RaylabError, memory_ran_out
 from raylab.files import Folder
 from raylab.runs.ray_errors import DEATH, MEMORY
 from raylab.windows.card import ParticipantCard, ParticipantSummary, stored_participant
@@ -38,10 +38,10 @@ def begun_file(participant: str) -> str:
 
 def problem_of(error: Exception, participant: str) -> str:
     """The sentence for what a reader raised: its own, if it has one for the user."""
+    if memory_ran_out(error):
+        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
     if isinstance(error, RaylabError | OSError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return f"participant {participant}: memory ran out while it was read ({error or 'no details'}). What to do: {MEMORY}"
     return f"participant {participant}: a fault in raylab, which --traceback shows: {type(error).__name__}: {error}"
 
 

@@ -30,7 +30,7 @@ from raylab.runs.trackers import Tracker, track
 from raylab.runs.window_orders import window_orders
 from raylab.runs.window_summaries import window_summaries
 from raylab.trials.hyperparameter_search import choose, inner_trials
-from raylab.trials.plan import check_datasets
+from raylab.trials.plan import CheckedDataset, check_datasets
 from raylab.trials.split_config import Search
 from raylab.trials.stacks import Unit, units_of
 from raylab.trials.study import Study
@@ -39,6 +39,13 @@ from raylab.windows.cross_corpus import index_source, open_windows
 from raylab.windows.dataset import NoWindowsError, WindowIndex
 
 FAILURES_SHOWN = 20  # in the summary, at most; `raylab status` lists all
+# What the analysis needs to know of the datasets beside the trials, by the file of the run folder that holds it.
+DESCRIPTIONS: dict[str, Callable[[list[CheckedDataset]], pa.Table | None]] = {
+    "transcripts.parquet": transcripts_table,
+    "window_summaries.parquet": window_summaries,
+    "window_order.parquet": window_orders,
+    "channel_scores.parquet": channel_scores,
+}
 
 
 @dataclass(frozen=True)
@@ -158,8 +165,7 @@ def start(
             log(f"the run folder is taken over from {lease.replaced}")
         for line in plugin_changes(run.provenance(), origin):
             log(line)
-        tables = transcripts_table(datasets), window_summaries(datasets), window_orders(datasets), channel_scores(datasets)
-        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, *tables, shard)
+        context = _RunContext(study, root, executor, address, log, reorder, lease, origin, records, datasets, shard)
         best_params = None
         if study.search:
             inner, inner_run = context.search(study.search, indexes, run)
@@ -196,10 +202,7 @@ class _RunContext:
     lease: Lease
     origin: dict[str, Any]
     participants: list[dict[str, Any]]
-    transcripts: pa.Table | None
-    summaries: pa.Table
-    orders: pa.Table
-    channels: pa.Table
+    datasets: list[CheckedDataset]
     shard: Shard = WHOLE
 
     def search(self, search: Search, indexes: dict[str, WindowIndex], run: RunFolder) -> tuple[list[Trial], RunFolder]:
@@ -216,17 +219,12 @@ class _RunContext:
         quota, lifetime = Quota(self.study, indexes, self.shard, run), StageLifetime.of(run, trials, self.study.keep)
         sizes = quota.check(trials)
         pending, earlier = self._left(trials, run)
-        run.write_start(
-            yaml.safe_dump(self.study.as_dict(), sort_keys=False),
-            self.origin,
-            trials,
-            self.participants,
-            self.transcripts,
-            self.summaries,
-            self.orders,
-            self.channels,
-            identity,
-        )
+        run.write_start(yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.participants, identity)
+        for (
+            name,
+            describe,
+        ) in DESCRIPTIONS.items():  # one after the other: each has a row for every window, and nobody asks for them again
+            run.keep_table(name, describe(self.datasets))
         lifetime.tidy(trials)
         if pending:
             units = units_of(trials, pending)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import torch
 
 from analysis.scores.metrics import auroc
+from raylab.errors import memory_ran_out
 from raylab.folds.fold import RowIds
 from raylab.models.build import Model
 from raylab.techniques.stage import Asking
@@ -36,11 +37,16 @@ from raylab.trials.keep_general import decide
 from raylab.trials.plan import stages_of
 from raylab.trials.trial import Trial
 from raylab.windows.dataset import WindowIndex, Windows
+from raylab.windows.streamed import stream_of
 
 Report = Callable[[dict[str, Any]], None]
 OnStageBatch = Callable[[PlannedStage, RowIds], None]
 StagePlanner = Callable[[Trial, WindowIndex], tuple[TrainingContext, tuple[PlannedStage, ...]]]
 REPORT_EVERY_S = 2.0  # at least
+MORE_MEMORY = (
+    "run fewer trials at once on a machine (a larger resources.cpu, or resources.gpu), take one with more memory, or smaller batches "
+    "(protocol.batch_size) or stacks (resources.stack)"
+)
 
 
 @dataclass
@@ -65,7 +71,8 @@ class Outcome:
     def fail(self, error: Exception) -> None:
         """Turn the outcome into a failed one with this error; predictions of a failed trial must not be stored."""
         self.status, self.predictions, self.attention = "failed", None, None
-        self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        remedy = f" (memory ran out. What to do: {MORE_MEMORY})" if memory_ran_out(error) else ""
+        self.record |= {"status": "failed", "error": f"{type(error).__name__}: {error}{remedy}"}
 
 
 def without_result(trial: Trial, error: Exception, device: str) -> Outcome:
@@ -153,6 +160,8 @@ def run_trial(
         except Exception as error:  # it is stored with this trial, and other trials go on
             outcome.fail(error)
             outcome.record["traceback"] = traceback.format_exc()
+            if stream := stream_of(windows.signals):
+                stream.close()  # or what was read ahead for this trial would be held until another asks for windows
     outcome.record |= {"status": outcome.status, "seconds": round(time.perf_counter() - began, 3), "ended": time.time()}
     return outcome
 

@@ -60,6 +60,22 @@ def refuse_other_types(table: pa.Table, columns: Mapping[str, pa.DataType]) -> N
             raise TypeError(f"column {name} is {column.type}, {nulls} of them null; expected {words}, none of them null")
 
 
+def _read_file(folder: Folder, name: str, columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """These columns of a file, read by the calling thread alone.
+
+    Arrow's own threads, and its datasets even without them, free what they have read and decoded at some later time: who reads people one after the
+    other would hold several of them, the more the busier the processor is.
+    """
+    import pyarrow.parquet as pq
+
+    with folder.system.open_input_file(folder.at(name)) as file:
+        # on a disk each column is read when it is decoded; of an object store all are asked for at once
+        stored = pq.ParquetFile(file, pre_buffer=not folder.is_local)
+        if missing := [column for column in columns if column not in stored.schema_arrow.names]:
+            raise TypeError(f"it has no column {missing[0]}")
+        return stored.read(columns=list(columns), use_threads=False).select(list(columns))
+
+
 def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataType]) -> pa.Table:
     """One participant's rows in time order, these columns only.
 
@@ -69,13 +85,13 @@ def read_rows(folder: Folder, participant: str, columns: Mapping[str, pa.DataTyp
     Raises:
         RaylabError: naming the participant, if its rows are missing, cannot be read, or are of types that raylab does not write.
     """
-    import pyarrow.dataset as pads
-
     part = _stored_folder(folder, participant)
-    if part is None:
+    # names that begin with a dot or a line are other programs' (a Mac leaves `._part-0.parquet` beside a copied file)
+    files = [] if part is None else [name for name in folder.names(part, ".parquet") if name[0] not in "._"]
+    if not files:
         raise RaylabError(f"{folder.uri}: windows of participant {participant} are missing; prepare the dataset again")
     try:
-        table = pads.dataset(folder.at(part), filesystem=folder.system, format="parquet").to_table(columns=list(columns))
+        table = pa.concat_tables(_read_file(folder, f"{part}/{name}", columns) for name in files)
         table.validate(full=True)  # text that is no UTF-8, offsets beyond the values
         refuse_other_types(table, columns)
         window = table[WINDOW].to_numpy()

@@ -4,19 +4,21 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 import ray
+import torch
 
 import analysis
 import raylab
 from analysis.errors import AnalysisError, RunNotFoundError
 from raylab import cli
 from raylab.cli.failures import REPORT_IT
-from raylab.errors import InvalidValueError, RaylabError, RecordingError, StudyError
+from raylab.errors import InvalidValueError, RaylabError, RecordingError, StudyError, memory_ran_out
 from raylab.folds.fold import FoldError
 from raylab.training.loop import TrainingError
 
@@ -103,6 +105,73 @@ def test_a_fault_is_reported_with_its_stack(
     printed = capsys.readouterr().err
     assert f"raylab: {REPORT_IT}" == printed.splitlines()[0]
     assert "in raises" in printed and f"{type(error).__name__}: {error}" == printed.splitlines()[-1]
+
+
+NO_MEMORY = """
+import resource
+from pathlib import Path
+import numpy as np, pyarrow as pa, torch
+from raylab.errors import memory_ran_out
+
+def large_convolution(windows):
+    return torch.nn.functional.conv1d(torch.zeros(windows, 2, 640), torch.zeros(2, 2, 8))
+
+large_convolution(1)
+status = Path("/proc/self/status").read_text()
+now = int(next(line for line in status.splitlines() if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (now + 4 * 2**20,) * 2)
+asking = [
+    lambda: bytearray(2**30),
+    lambda: np.empty(2**30),
+    lambda: pa.allocate_buffer(2**30, memory_pool=pa.system_memory_pool()),
+    lambda: torch.empty(2**28),
+    lambda: large_convolution(512),
+]
+for ask in asking:
+    try:
+        ask()
+        print("had")
+    except Exception as error:
+        print(memory_ran_out(error), type(error).__name__, str(error).splitlines()[:1])
+"""
+
+
+def test_what_libraries_say_when_memory_runs_out_is_known() -> None:
+    """Python, numpy, Arrow, torch and oneDNN, each in a process that may not allocate more."""
+    done = subprocess.run([sys.executable, "-c", NO_MEMORY], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert 5 == len(lines) and all(line.startswith("True") for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), True),
+        (RaylabError("windows of participant P1 do not fit (Cannot allocate memory); give it more"), False),
+        (TrainingError("the loss is NaN"), False),
+        (OSError(28, "No space left on device"), False),
+        (ValueError("out of memory"), False),
+    ],
+    ids=str,
+)
+def test_memory_that_ran_out_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+    """By type or by the library's words; what raylab has put into words has its remedy already."""
+    assert expected == memory_ran_out(error)
+
+
+def test_a_command_whose_memory_ran_out_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no fault in raylab, whatever library asked for it."""
+    importlib.import_module("raylab.cli.commands.models")
+    for error in (MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("could not create a primitive")):
+        assert 1 == _ends(monkeypatch, error)
+        printed = capsys.readouterr().err
+        assert "memory ran out" in printed and "What to do: use a machine with more memory" in printed
 
 
 def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,9 +21,12 @@ from raylab.runs.run import start
 from raylab.runs.shared_windows import shared_windows, windows_of
 from raylab.runs.streamed_windows import PART_BYTES, _where_seen, in_parts
 from raylab.training.epoch_order import order_of_epoch
+from raylab.training.stage_store import StageStore
+from raylab.trials.plan import plan
+from raylab.trials.run_trial import run_trial
 from raylab.trials.study import Study
 from raylab.validity.label_flip_probe import flipped_labels
-from raylab.windows.cross_corpus import read_source, streamed_source
+from raylab.windows.cross_corpus import open_windows, read_source, streamed_source
 from raylab.windows.dataset import CARD
 from raylab.windows.streamed import WindowSource, stream_of
 
@@ -80,6 +83,25 @@ def test_ray_data_streams_the_same(mapped: Path, cohort: Path, tmp_path: Path, c
     summary = start(_study("streamed"), str(cohort), str(tmp_path / "run"), log=quiet)
     assert summary.complete, summary.lines()
     assert predictions(mapped) == predictions(tmp_path / "run")
+
+
+def test_a_trial_whose_memory_runs_out_leaves_nothing_and_says_what_to_do(cohort: Path, tmp_path: Path) -> None:
+    """The windows that were read ahead for it are not held while the next trial loads its own."""
+    windows = open_windows(str(cohort), "simulated", "streamed")
+    trial, held = next(plan(_study("streamed", TECHNIQUES[:1]), {"simulated": windows.index})), list[int]()
+    stream = stream_of(windows.signals)
+    assert stream is not None
+
+    def runs_out(*_: object) -> None:
+        held.append(stream.expected.most_held)
+        raise RuntimeError("could not create a primitive")
+
+    outcome = run_trial(trial, windows, StageStore(Folder(tmp_path)), on_batch=runs_out)
+    assert held and held[0] and stream.expected is None
+    assert (
+        "failed" == outcome.status and "could not create a primitive (memory ran out. What to do: " in outcome.record["error"]
+    )
+    assert "resources.cpu" in outcome.record["error"]
 
 
 @pytest.mark.slow

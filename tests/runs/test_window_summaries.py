@@ -1,8 +1,11 @@
 """What a run keeps of its windows, who its stages train on, and a study's primary question, from the study file to the verdict."""
 
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builders.running import quiet
@@ -17,6 +20,7 @@ from analysis.report.write import report_data
 from analysis.statistics.dependence import SIMULATED, SIMULATED_OR_BOUND
 from raylab.errors import StudyError
 from raylab.files import Folder
+from raylab.runs import run as run_module
 from raylab.runs import window_summaries as module
 from raylab.runs.folder import RunFolder
 from raylab.runs.run import start
@@ -119,6 +123,27 @@ def test_a_run_keeps_its_summaries_and_measures_its_inflation(run: Path) -> None
     (Folder(str(run))).remove("window_summaries.parquet")
     assert {"bound"} == set(analysis.variance_inflations(analysis.load(run))["inflation_source"])
     pq.write_table(stored, run / "window_summaries.parquet")
+
+
+def test_nobody_holds_a_table_of_all_windows_while_trials_run(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was written and let go before the first trial; a cohort of 10,000 people would have 2 GB of them."""
+    made, alive = list[weakref.ref](), list[int]()
+
+    def noting(describe: Callable[..., pa.Table | None]) -> Callable[..., pa.Table | None]:
+        def noted(datasets: object) -> pa.Table | None:
+            table = describe(datasets)
+            made.extend([] if table is None else [weakref.ref(table)])
+            return table
+
+        return noted
+
+    for name, describe in run_module.DESCRIPTIONS.items():
+        monkeypatch.setitem(run_module.DESCRIPTIONS, name, noting(describe))
+    monkeypatch.setattr(run_module, "run_in_process", lambda *_: alive.append(sum(table() is not None for table in made)))
+    start(small(), str(cohort), str(tmp_path / "run"), "local", log=quiet)
+    assert 3 == len(made) and [0] == alive
 
 
 def test_the_primary_question_reaches_the_verdict(run: Path) -> None:

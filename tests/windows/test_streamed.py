@@ -1,13 +1,17 @@
 """Windows that are read person by person are, to whoever asks for rows, the windows that were prepared."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from builders.windows import of_unequal_lengths, store, store_two_corpora
+from builders.windows import make_windows, of_unequal_lengths, store, store_two_corpora
 
 from raylab.errors import RaylabError
 from raylab.files import Folder
@@ -132,6 +136,36 @@ def test_without_notice_two_people_are_held_and_no_more(root: Path) -> None:
     found.signals["a"][np.array([35])]
     assert [4, 5] == list(_stream(found).read_last)
     assert [["b"], ["b", "a"]] == [list(channels) for channels in _stream(found).read_last.values()]
+
+
+READS = """
+import os, sys
+import pyarrow as pa
+from raylab.files import Folder
+from raylab.windows.dataset import OWN_TYPES, WINDOW
+from raylab.windows.stored_rows import VALUES, read_rows
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # another thread than that which reads has to wait
+folder, pool, taken = Folder(sys.argv[1]), pa.default_memory_pool(), []
+for _ in range(100):
+    before = pool.bytes_allocated()
+    table = read_rows(folder, "A", {WINDOW: OWN_TYPES[WINDOW], "a": VALUES})
+    taken.append((pool.bytes_allocated() - before) / table.nbytes)
+    del table
+print(min(taken), max(taken))
+"""
+
+
+def test_a_person_that_was_read_takes_no_more_than_its_windows(tmp_path: Path) -> None:
+    """Nothing of what was decoded is freed at some later time, or people who are read one after the other would pile up on a busy processor."""
+    noise = np.random.default_rng(0).normal(size=(400, 2048, 1)).astype(np.float32)
+    made = make_windows({"A": [0, 1] * 200}, length=2048)
+    store(replace(made, signals={**made.signals, "a": noise}), tmp_path / "windows")
+    command = [sys.executable, "-c", READS, str(tmp_path / "windows")]
+    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    least, most = map(float, done.stdout.split())
+    assert 0.99 < least <= most < 1.01
 
 
 def test_a_pass_that_fails_leaves_nothing(root: Path) -> None:
