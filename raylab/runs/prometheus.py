@@ -4,15 +4,14 @@ Only the driver emits them, from the reports that workers send in any case: no c
 whatever Ray makes of a tag or a number, the run goes on.
 """
 
-import contextlib
 from collections import Counter as Counts
-from collections.abc import Iterator
 from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
 from raylab.names import ascii_text
 from raylab.runs.progress import Log, Progress
+from raylab.runs.without_harm import WithoutHarm
 
 STATES = ("waiting", "running", "ok", "failed", "blocked", "missing")
 
@@ -27,23 +26,12 @@ class Metrics:
     """
 
     def __init__(self, run: str, log: Log = print) -> None:
-        self._run, self._log = {"run": ascii_text(run)}, log
-        self._failed = False
+        self._run, self._without_harm = {"run": ascii_text(run)}, WithoutHarm("metrics", log)
         self._new_windows, self._new_stages = 0, Counts[str]()
         with self._without_harm():
             self._trials = Gauge("raylab_trials", "Trials of this start by state", tag_keys=("run", "state"))
             self._windows = Counter("raylab_windows_trained", "Windows trained, one per window and epoch", tag_keys=("run",))
             self._stages = Counter("raylab_stages", "Stages trained here or found in the store", tag_keys=("run", "how"))
-
-    @contextlib.contextmanager
-    def _without_harm(self) -> Iterator[None]:
-        """A failure inside the block is told, the first time, and ends the block alone."""
-        try:
-            yield
-        except Exception as error:  # whatever Ray raises: no trial is worth less because it is not counted on a dashboard
-            if not self._failed:
-                self._log(f"metrics of this run are incomplete, the run goes on: {type(error).__name__}: {error}")
-            self._failed = True
 
     def add_report(self, result: dict[str, Any]) -> None:
         """Count a trial's report: windows trained since its last report, and a stage if one is done. They are emitted with the next ``emit``: a call

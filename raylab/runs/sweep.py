@@ -122,7 +122,7 @@ def sweep(
     stage_scheduler = StageScheduler(units, run.store.hashes(), lifetime.leaves, alone, room)
     metrics, start = Metrics(run.uri, progress.log), run.new_tune_name()
     progress_callback = ProgressCallback(progress, metrics, stage_scheduler, run, lease)
-    logs = TensorBoardLogger(run.folder.sub(f"tune/{start}"))
+    logs = TensorBoardLogger(run.folder.sub(f"tune/{start}"), progress.log)
     at_once = min(slots(per_trial), len(units))  # a cluster may claim to grow without limit
     function = tune.with_parameters(
         trainable, windows=refs, run=run.uri, per_worker=per_worker, plugins=entered(), report_every_s=report_interval(at_once)

@@ -19,9 +19,10 @@ from ray.tune.schedulers import FIFOScheduler
 from raylab.files import Folder
 from raylab.names import folder_part
 from raylab.runs.event_file import Points, append_points
+from raylab.runs.progress import Log
+from raylab.runs.without_harm import WithoutHarm
 from raylab.trials.stacks import Unit
 
-HARMLESS = (OSError, ValueError, TypeError, RuntimeError)  # ValueError: also of text that cannot be encoded
 PARALLEL_UPLOADS = 4  # trials whose files are copied to an object store at the same time
 NAMED_BY = ("dataset", "label", "model", "technique", "variant", "participant", "seed")
 
@@ -54,14 +55,15 @@ class TensorBoardLogger(LoggerCallback):
     What is fitted at once, without epochs, has no curve. Hyperparameters and means are of variants (``raylab.runs.trackers``).
 
     A report carries all epochs since the last one; each becomes a step of its stage's curves. These files are a convenience: if they cannot
-    be written (a full disk, a text or a number that TensorBoard does not take), the run goes on without them.
+    be written (a full disk, a text or a number that TensorBoard does not take), the run says so once and goes on without them.
 
     Args:
         experiment: ``tune/<start>`` of the run folder.
+        log: called with the line that says so.
     """
 
-    def __init__(self, experiment: Folder) -> None:
-        self.experiment = experiment
+    def __init__(self, experiment: Folder, log: Log = print) -> None:
+        self.experiment, self._without_harm = experiment, WithoutHarm("curves", log)
         self._local_root = Path(experiment.path if experiment.is_local else tempfile.mkdtemp(prefix="raylab-"))
         self._labels: dict[Any, dict[str, dict[str, Any]]] = {}  # of the trials of each of Tune's that runs
         self._uploads: list[Future[None]] = []
@@ -72,21 +74,22 @@ class TensorBoardLogger(LoggerCallback):
         return {}
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        with contextlib.suppress(*HARMLESS):
+        with self._without_harm():
             folder = self._trial_folder(trial)
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "result.json").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result, default=str) + "\n")
-        with contextlib.suppress(*HARMLESS):
+        with self._without_harm():
             if points := list(_points(result)):
                 append_points(self._curves_folder(trial, result), points)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        with contextlib.suppress(*HARMLESS):
-            self._labels.pop(trial, None)
+        self._labels.pop(trial, None)
+        with self._without_harm():
             if not self.experiment.is_local:
                 self._uploads = [upload for upload in self._uploads if not upload.done()]
                 self._uploads.append(self._pool.submit(self._upload, self._trial_folder(trial).name))
+        with contextlib.suppress(OSError):
             Path(trial.local_path).rmdir()  # Tune's own folder, empty: each of its snapshots would read it again
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
@@ -107,7 +110,7 @@ class TensorBoardLogger(LoggerCallback):
 
     def _upload(self, name: str) -> None:
         """One object a file; pyarrow's copy of a folder would also make one for each of the folders within it."""
-        with contextlib.suppress(*HARMLESS):
+        with self._without_harm():
             for path in sorted((self._local_root / name).rglob("*")):
                 if path.is_file():
                     self.experiment.write(path.relative_to(self._local_root).as_posix(), path.read_bytes())

@@ -2,11 +2,14 @@
 
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from raylab.files import Folder
 from raylab.runs.event_file import Points, append_points
+from raylab.runs.tensorboard_logs import TensorBoardLogger
 
 
 def test_tensorboard_reads_what_was_written_by_and_by(tmp_path: Path) -> None:
@@ -33,3 +36,23 @@ def test_what_tensorboard_does_not_take_leaves_the_file_as_it_was(tmp_path: Path
     with pytest.raises((TypeError, ValueError)):
         append_points(tmp_path, [Points({"a": 2.0}, 2), points])
     assert before == file.read_bytes()
+
+
+class _TuneTrial:
+    """What Tune gives a logger."""
+
+    config: ClassVar[dict] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.local_path = str(path)
+
+
+def test_a_run_says_once_that_its_curves_cannot_be_written(tmp_path: Path) -> None:
+    """Whatever is in the way: here a file where the folder of the experiment has to be."""
+    (tmp_path / "tune").write_text("")
+    lines = list[str]()
+    logger, trial = TensorBoardLogger(Folder(tmp_path / "tune"), lines.append), _TuneTrial(tmp_path / "tune" / "unit")
+    for iteration in range(3):
+        logger.log_trial_result(iteration, trial, {"finished": True, "auroc": 0.5})
+    logger.log_trial_end(trial)
+    assert 1 == len(lines) and lines[0].startswith("curves of this run are incomplete, the run goes on: ")
