@@ -1,6 +1,7 @@
 """``python -m benchmarks analysis``: the analysis of a simulated run of ten million predictions, and the plain way (Linux only).
 
 The plain way is a loop over pandas' groups that calls scikit-learn's metrics. It is timed on some of the trials; its scores are compared with ours.
+With more predictions than a run may have in memory (``--rows 100000000``) every table that is made of predictions is timed part by part.
 """
 
 import json
@@ -19,11 +20,15 @@ import pyarrow.parquet as pq
 import typer
 from sklearn import metrics
 
+from analysis.figures.figure_data import reliability
 from analysis.scores.keys import REFERENCE_TECHNIQUE
+from analysis.scores.packed_predictions import PART
 from analysis.scores.run_folder import RunTables, load
 from analysis.scores.scored_windows import scored_windows
-from analysis.scores.scores import score, score_common
+from analysis.scores.scores import score, score_against_models, score_common
 from analysis.statistics.comparison import compare
+from analysis.statistics.confusion import confusion_counts
+from analysis.statistics.within_person import within_person
 from benchmarks.results import append
 
 T = TypeVar("T")
@@ -55,15 +60,16 @@ def _trials(cells: int, variants: int, participants: int) -> pd.DataFrame:
 def write_run(folder: Path, rows: int, cells: int = CELLS, variants: int = VARIANTS, participants: int = PARTICIPANTS) -> None:
     """Write a run folder with about ``rows`` predictions: the reference technique on all windows, and variants that leave out the first ones."""
     trials = _trials(cells, variants, participants)
+    count = max(rows // len(trials), 2 * variants)
+    first = np.arange(len(trials)) // participants % (variants + 1)  # the variant's number of calibration windows
+    trials["n_test"] = count - first - (first > 0)
     (folder / "predictions").mkdir(parents=True)
     pq.write_table(pa.Table.from_pandas(trials), folder / "trials.parquet")
-    pq.write_table(pa.Table.from_pandas(trials.drop(columns="status")), folder / "plan.parquet")
+    pq.write_table(pa.Table.from_pandas(trials.drop(columns=["status", "n_test"])), folder / "plan.parquet")
     (folder / "provenance.json").write_text(json.dumps({"notes": ["Simulated predictions."]}), encoding="utf-8")
-    count = max(rows // len(trials), 2 * variants)
-    for position, (key, participant) in enumerate(zip(trials["trial"], trials["participant"], strict=True)):
+    for position, (key, participant, begin) in enumerate(zip(trials["trial"], trials["participant"], first, strict=True)):
         label_rng, rng = np.random.default_rng(int(participant[1:])), np.random.default_rng(position)
-        first = position // participants % (variants + 1)  # the variant's number of calibration windows
-        window, y = np.arange(first, count), label_rng.integers(0, 2, count)[first:]
+        window, y = np.arange(begin, count), label_rng.integers(0, 2, count)[begin:]
         p = 1 / (1 + np.exp(rng.normal(0.5 - y, 2))).astype(np.float32)
         columns = {
             "trial": [key] * len(window),
@@ -71,7 +77,7 @@ def write_run(folder: Path, rows: int, cells: int = CELLS, variants: int = VARIA
             "window": window,
             "y_true": y.astype(np.int8),
             "p": pa.ListArray.from_arrays(2 * np.arange(len(window) + 1, dtype=np.int32), np.stack([1 - p, p], axis=1).ravel()),
-            "purged": (window == first) & (first > 0),
+            "purged": (window == begin) & (begin > 0),
         }
         pq.write_table(pa.table(columns), folder / "predictions" / f"{key}.parquet")
 
@@ -139,23 +145,31 @@ def bench(
     participants: int = PARTICIPANTS,
     sample: int = 300,
 ) -> dict[str, float]:
-    """Time every step of the analysis on a simulated run in a temporary folder; what ``against_plain`` found."""
+    """Time every step of the analysis on a simulated run in a temporary folder; what ``against_plain`` found, or the windows of the largest part."""
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
         write_run(run, rows, cells, variants, participants)
         sys.stdout.write(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
         tables = _measured("load", lambda: load(run))
-        sys.stdout.write(f"{len(tables.trials)} trials, {len(tables.predictions)} predictions (simulated)\n")
+        held = "in parts" if tables.packed else "in memory"
+        sys.stdout.write(f"{len(tables.trials)} trials, {tables.trials['n_test'].sum()} tested windows (simulated), {held}\n")
         scores = _measured("score", lambda: score(tables))
         _measured("score_common", lambda: score_common(tables))
         _measured("compare", lambda: compare(scores))
-        return against_plain(tables, sample)
+        if tables.packed is None:
+            return against_plain(tables, sample)
+        _measured("against models", lambda: score_against_models(tables, "auroc"))
+        _measured("within person", lambda: within_person(tables))
+        _measured("confusion", lambda: confusion_counts(tables))
+        _measured("reliability", lambda: reliability(tables))
+        return {"largest_part": float(tables.trials.groupby(PART)["n_test"].sum().max())}
 
 
 def analysis(
     rows: Annotated[int, typer.Option(help="predictions, about")] = 10_000_000,
+    cells: Annotated[int, typer.Option(help="datasets, labels and models, with 378 trials each")] = CELLS,
     sample: Annotated[int, typer.Option(help="trials that the plain way is timed on")] = 300,
     results: Annotated[Path, typer.Option(help="a line is added")] = Path("build/benchmarks.jsonl"),
 ) -> None:
     """Reading, scoring and comparing a simulated run; a trial's scores against pandas' groups with scikit-learn's metrics."""
-    append(results, "analysis", {"rows": rows, "sample": sample}, bench(rows, sample=sample))
+    append(results, "analysis", {"rows": rows, "cells": cells, "sample": sample}, bench(rows, cells, sample=sample))

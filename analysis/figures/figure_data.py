@@ -123,6 +123,12 @@ def reliability(frames: RunTables) -> pd.DataFrame:
     Returns:
         dataset, label, model, technique, bin, confidence (mean), accuracy, windows, ece (expected calibration error of the technique).
     """
+    parts = [_reliability(part) for part in frames.parts([*CELL, "technique"])]
+    return pd.concat(parts).sort_values([*CELL, "technique", "bin"], kind="stable", ignore_index=True)
+
+
+def _reliability(frames: RunTables) -> pd.DataFrame:
+    """The bins of a part of a run that has all trials of its techniques."""
     windows = scored_windows(frames.predictions, frames.trials)
     p = np.nan_to_num(windows.p, nan=-1.0)  # a class that this label does not have
     confidence = p.max(axis=1, initial=-1.0).astype(np.float64)

@@ -9,6 +9,7 @@ from analysis.scores.scored_windows import ScoredWindows
 
 ROUNDS, LEAVES = 30, 8
 TIMES = ["start_s", "segment_s"]
+FittedClocks = dict[tuple[bytes, ...], Floats]  # times, classes and people to the probabilities of a model of them
 
 
 def order_rows(windows: ScoredWindows, trials: pd.DataFrame, order: pd.DataFrame) -> Ints:
@@ -55,18 +56,21 @@ def clock_probabilities(order: pd.DataFrame, n_classes: int) -> Floats:
     return p
 
 
-def clock_of_all(order: pd.DataFrame, n_columns: int) -> Probabilities:
+def clock_of_all(order: pd.DataFrame, n_columns: int, fitted: FittedClocks) -> Probabilities:
     """``clock_probabilities`` of each dataset and label, (n, n_columns), in the order of the rows.
 
     Once for datasets that are the same windows, prepared in several ways.
+
+    Args:
+        fitted: those that are known, and afterwards these too: the parts of a run ask for one dataset many times.
     """
-    p, known = np.zeros((len(order), n_columns), dtype=np.float32), dict[tuple[bytes, ...], Floats]()
+    p = np.zeros((len(order), n_columns), dtype=np.float32)
     for rows in order.groupby(["dataset", "label"], observed=True, sort=False).indices.values():
         part = order.iloc[rows]
         n_classes = int(part["y"].max()) + 1
         fitted_on = (part[TIMES].to_numpy(dtype=np.float64), part["y"].to_numpy(), pd.factorize(part["participant"])[0])
         key = tuple(values.tobytes() for values in fitted_on)
-        if key not in known:
-            known[key] = clock_probabilities(part, n_classes)
-        p[rows, :n_classes] = known[key]
+        if key not in fitted:
+            fitted[key] = clock_probabilities(part, n_classes)
+        p[rows, :n_classes] = fitted[key]
     return p

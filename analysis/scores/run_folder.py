@@ -1,10 +1,10 @@
 """A run folder to frames."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +13,9 @@ from pyarrow import fs
 from analysis.constants import SMALLEST_EFFECT
 from analysis.errors import AnalysisError, RunNotFoundError
 from analysis.plain_text import printable, printable_frame
+from analysis.scores import packed_predictions
 from analysis.scores.metrics import PRIMARY_METRICS
+from analysis.scores.packed_predictions import NotHeld, PackedPredictions, predictions_of
 from analysis.scores.predictions import DIGEST, read_predictions
 from analysis.scores.stored_files import NO_DIGESTS, read_json, read_object, read_parquet
 from analysis.scores.trial_records import read_plan, read_records
@@ -63,6 +65,8 @@ class RunTables:
             run that stored none.
         sources: dataset to the windows that it is of; entries of a study may have several names for one.
         classes: dataset to label to the names of its classes, in order; empty for a run that stored none.
+        packed: the predictions of a run that has too many to be held (``analysis.scores.packed_predictions``), and then ``predictions`` refuses to be
+            read; None if they are held.
 
     Units:
         ``seconds``, ``start_s`` and ``segment_s`` in seconds, ``ended`` in Unix seconds, ``trait_age`` in years, probabilities from 0 to 1.
@@ -84,6 +88,7 @@ class RunTables:
     channel_scores: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHANNEL_COLUMNS))
     sources: dict[str, str] = field(default_factory=dict)
     classes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    packed: PackedPredictions | None = None
 
     def with_trials(self, trials: pd.DataFrame) -> "RunTables":
         """The same run with these trials only, and their predictions.
@@ -100,8 +105,51 @@ class RunTables:
         Source:
             docs/read-a-run.md, Frames.
         """
-        ids = set(trials["trial"])
-        return replace(self, trials=trials, predictions=self.predictions[self.predictions["trial"].isin(ids)])
+        return replace(self, trials=trials, predictions=self.predictions if self.packed else self.of_trials(trials))
+
+    def of_trials(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The predictions of some trials.
+
+        Args:
+            trials: rows of ``trials``.
+
+        Returns:
+            the columns of ``predictions``.
+
+        Units:
+            probabilities from 0 to 1.
+
+        Source:
+            docs/read-a-run.md, Frames.
+        """
+        if self.packed:
+            return self.packed.of(trials)
+        return self.predictions[self.predictions["trial"].isin(set(trials["trial"]))]
+
+    def parts(self, names: Sequence[str]) -> Iterator["RunTables"]:
+        """The run in parts whose predictions are in memory, one after the other.
+
+        Args:
+            names: columns of ``trials``; the trials of a part agree in them.
+
+        Returns:
+            the run itself if its predictions are held; else a run for each combination of these columns, with the window order of its datasets and
+            labels.
+
+        Units:
+            as this run's.
+
+        Source:
+            docs/read-a-run.md, Frames.
+        """
+        if self.packed is None:
+            yield self
+            return
+        order = self.window_order
+        for rows in self.trials.groupby(list(names), sort=False, observed=True).indices.values():
+            trials = self.trials.iloc[rows]
+            near = order["dataset"].isin(set(trials["dataset"])) & order["label"].isin(set(trials["label"]))
+            yield replace(self, trials=trials, predictions=self.packed.of(trials), packed=None, window_order=order[near])
 
 
 def open_run(run: str | os.PathLike[str]) -> tuple[fs.FileSystem, str]:
@@ -230,10 +278,12 @@ def load(run: str | os.PathLike[str]) -> RunTables:
     trials, skipped = read_records(system, path, plan)
     ended_well = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _provenance(system, path)
+    read = system, f"{path}/predictions", ended_well, origin["classes"]
+    packed = PackedPredictions(*read) if predictions_of(ended_well) > packed_predictions.LARGEST_HELD else None
     return RunTables(
         plan=plan,
         trials=trials,
-        predictions=read_predictions(system, f"{path}/predictions", ended_well, origin["classes"]),
+        predictions=cast(pd.DataFrame, NotHeld()) if packed else read_predictions(*read),
         notes=(*origin["notes"], *skipped, *_without_digest(ended_well)),
         primary_metric=origin["primary_metric"],
         question=origin["question"],
@@ -244,6 +294,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
         channel_scores=_table(system, f"{path}/channel_scores.parquet", CHANNEL_COLUMNS),
         sources=origin["sources"],
         classes=origin["classes"],
+        packed=packed,
     )
 
 

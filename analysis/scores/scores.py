@@ -24,7 +24,7 @@ from analysis.scores.chance_levels import (
     majority_class,
     random_guess,
 )
-from analysis.scores.clock import clock_of_all, with_time
+from analysis.scores.clock import FittedClocks, clock_of_all, with_time
 from analysis.scores.keys import CELL, FOLD, REFERENCE_TECHNIQUE, VARIANT, is_bound, variant_label
 from analysis.scores.metrics import METRICS
 from analysis.scores.operating_point import thresholds
@@ -83,19 +83,31 @@ def score(frames: RunTables, scoring: Scoring = "paired") -> pd.DataFrame:
     Source:
         docs/protocol.md, Scores.
     """
-    trials = frames.trials
-    if trials.empty or not trials["status"].eq("ok").any():
+    if not _any_ended_well(frames.trials):
         return pd.DataFrame(columns=columns())
+    fitted: FittedClocks = {}
+    parts = [rows for part in frames.parts([*CELL, "seed"]) for rows in _score(part, scoring, fitted)]
+    return _sorted_scores(parts, scoring)
+
+
+def _any_ended_well(trials: pd.DataFrame) -> bool:
+    return bool(len(trials) and trials["status"].eq("ok").any())
+
+
+def _score(frames: RunTables, scoring: Scoring, fitted: FittedClocks) -> list[pd.DataFrame]:
+    """The rows of a part of a run that has all trials of its datasets, labels, models and seeds."""
+    trials = frames.trials
     windows, order_rows = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
     ok = trials["status"].eq("ok").to_numpy()
     reference = trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()
     cuts = thresholds(windows, _combination_number(trials, [*VARIANT, "seed"]))
     parts = [_rows(trials, windows.scores(len(trials), cuts), np.ones(len(trials), dtype=bool))]
+    if not ok.any():
+        return parts
     if scoring == "paired":
         parts.append(_paired(windows, trials, ok, ok & reference, cuts))
     parts += _chance_rows(windows, trials, ok & reference, frames.transcripts)
-    parts += _order_rows(windows, trials, ok & reference, frames.window_order, order_rows)
-    return _sorted_scores(parts, scoring)
+    return parts + _order_rows(windows, trials, ok & reference, frames.window_order, order_rows, fitted)
 
 
 def _paired(windows: ScoredWindows, trials: pd.DataFrame, ok: Bools, reference: Bools, cuts: Floats) -> pd.DataFrame:
@@ -129,7 +141,12 @@ def _chance_rows(
 
 
 def _order_rows(
-    windows: ScoredWindows, trials: pd.DataFrame, reference: Bools, order: pd.DataFrame, order_rows: Ints
+    windows: ScoredWindows,
+    trials: pd.DataFrame,
+    reference: Bools,
+    order: pd.DataFrame,
+    order_rows: Ints,
+    fitted: FittedClocks,
 ) -> list[pd.DataFrame]:
     """What knows no signal (``analysis.scores.clock``): the person's class shares, the clock, and which run a window is of; on all windows of
     each target whose order is known."""
@@ -140,7 +157,7 @@ def _order_rows(
     cell_seed = _combination_number(trials, [*CELL, "seed"])
     person = pd.factorize(order["participant"])[0].astype(np.int64)
     run = person * (int(order["run"].max()) + 1) + order["run"].to_numpy(dtype=np.int64)
-    p = clock_of_all(order, windows.p.shape[1])[rows]
+    p = clock_of_all(order, windows.p.shape[1], fitted)[rows]
     p[np.isnan(timed.p)] = np.nan
     levels = {
         PERSON_PRIOR: ceiling(timed, cell_seed, person[rows]),
@@ -176,11 +193,18 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     Source:
         docs/protocol.md, Scores.
     """
-    trials = frames.trials
-    if trials.empty or not trials["status"].eq("ok").any():
+    if not _any_ended_well(frames.trials):
         return pd.DataFrame(columns=columns())
+    names = [name for name in (*CELL, *FOLD) if name != across]
+    parts = frames.parts([name for name in names if name != "participant"])
+    return _sorted_scores([_score_common(part, names) for part in parts], "common")
+
+
+def _score_common(frames: RunTables, names: list[str]) -> pd.DataFrame:
+    """The rows of a part of a run; trials that agree in ``names`` are scored on the windows that are common to them."""
+    trials = frames.trials
     windows, _ = with_time(scored_windows(frames.predictions, trials), trials, frames.window_order)
-    unit = _combination_number(trials, [name for name in (*CELL, *FOLD) if name != across])
+    unit = _combination_number(trials, names)
     has_windows = np.bincount(windows.trial, minlength=len(trials)) > 0
     rows = windows.match_windows(_representative(unit, has_windows))  # a window that any one of them lacks is not common to all
     times_tested = np.bincount(
@@ -188,7 +212,7 @@ def score_common(frames: RunTables, across: str = "") -> pd.DataFrame:
     )  # in how many trials of its unit each window of that one is
     common = (rows >= 0) & (times_tested[rows] == np.bincount(unit[has_windows])[unit[windows.trial]])
     metrics = windows.take(np.flatnonzero(common)).scores(len(trials))
-    return _sorted_scores([_rows(trials, metrics, np.ones(len(trials), dtype=bool))], "common")
+    return _rows(trials, metrics, np.ones(len(trials), dtype=bool))
 
 
 def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
@@ -201,9 +225,15 @@ def score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
         columns ``AGAINST_MODELS``; one row per trial of a technique that ended well and model (``reference``) that has a trial beside it, models
         in the plan's order. ``score`` and ``reference_score``, and the AUROC of both, are missing if the metric is not defined on these windows.
     """
-    trials = frames.trials
-    if trials.empty or not trials["status"].eq("ok").any():
+    if not _any_ended_well(frames.trials):
         return pd.DataFrame(columns=AGAINST_MODELS)
+    rows = [_score_against_models(part, metric) for part in frames.parts(["dataset", "label", "seed"])]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _score_against_models(frames: RunTables, metric: str) -> pd.DataFrame:
+    """The rows of a part of a run that has all trials of its datasets, labels and seeds."""
+    trials = frames.trials
     windows = scored_windows(frames.predictions, trials)
     ok = trials["status"].eq("ok").to_numpy()
     is_reference = ok & trials["technique"].eq(REFERENCE_TECHNIQUE).to_numpy()

@@ -4,7 +4,7 @@ Windows of all participants and seeds are pooled here, because a participant may
 ``class_means`` are over participants, each averaged over seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -47,12 +47,19 @@ def confusion_counts(frames: RunTables) -> pd.DataFrame:
     Source:
         scikit-learn's ``confusion_matrix``, pooled over participants.
     """
-    trials = frames.trials
-    if trials.empty or not trials["status"].eq("ok").any():
+    if frames.trials.empty or not frames.trials["status"].eq("ok").any():
         return pd.DataFrame(columns=CONFUSION_COLUMNS)
+    parts = [counts for part in frames.parts(VARIANT) for counts in _counts_of_variants(part)]
+    if not parts:
+        return pd.DataFrame(columns=CONFUSION_COLUMNS)
+    return pd.concat(parts, ignore_index=True).sort_values(VARIANT, kind="stable", ignore_index=True)
+
+
+def _counts_of_variants(frames: RunTables) -> Iterator[pd.DataFrame]:
+    """The counts of each variant of a part of a run."""
+    trials = frames.trials
     windows = scored_windows(frames.predictions, trials)
     n_classes = windows.n_classes(len(trials))
-    parts = []
     for names, rows in trials.reset_index(drop=True).groupby(VARIANT, sort=True, observed=True):
         variant, trial_ids = list(map(str, names)), rows.index.to_numpy()
         count = int(n_classes[trial_ids].max())
@@ -63,8 +70,7 @@ def confusion_counts(frames: RunTables) -> pd.DataFrame:
         counts = batch.confusion[0].astype(int)
         classes = class_names(frames.classes, variant[0], variant[1], count)
         pairs = [(true, guessed, counts[i, j]) for i, true in enumerate(classes) for j, guessed in enumerate(classes)]
-        parts.append(pd.DataFrame([(*variant, *pair) for pair in pairs], columns=CONFUSION_COLUMNS))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CONFUSION_COLUMNS)
+        yield pd.DataFrame([(*variant, *pair) for pair in pairs], columns=CONFUSION_COLUMNS)
 
 
 def confusion_matrix(part: pd.DataFrame) -> tuple[tuple[str, ...], Floats]:

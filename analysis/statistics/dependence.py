@@ -79,7 +79,7 @@ class _Trials:
         self.cohort, self.position = cohort, {name: k for k, name in enumerate(names)}
         self.row = {int(window): k for k, window in enumerate(cohort.window)}
         self.rows_of = {k: np.flatnonzero(cohort.participant == k) for k in range(len(names))}
-        predictions = tables.predictions[tables.predictions["trial"].isin(trials["trial"])]
+        predictions = tables.of_trials(trials)
         self.predicted = {str(name): part for name, part in predictions.groupby("trial", observed=True)}
 
     def surrogate(self, record: Mapping[Any, Any]) -> SurrogateTrial | None:

@@ -19,7 +19,8 @@ from analysis.scores.scores import NAMES
 
 STEPS = 60  # halvings of 0 to 1: beyond the precision of a float
 KEYS = [*CELL, "technique", "variant", "participant"]
-COLUMNS = [*KEYS, "n_seeds", "windows", "windows_of_class_1", "auroc", "auroc_low", "auroc_high"]
+NUMBERS = ["windows", "windows_of_class_1", "auroc"]
+COLUMNS = [*KEYS, "n_seeds", *NUMBERS, "auroc_low", "auroc_high"]
 
 
 def _variance(auroc: Floats, positive: Floats, negative: Floats) -> Floats:
@@ -52,6 +53,20 @@ def auroc_interval(auroc: Floats, positive: Floats, negative: Floats) -> tuple[F
     return ends[0], ends[1]
 
 
+def _of_trials(tables: RunTables) -> pd.DataFrame:
+    """Names and numbers of each trial that ended well."""
+    trials = tables.trials
+    windows = scored_windows(tables.predictions, trials)
+    counts = windows.class_counts(len(trials))
+    binary = windows.n_classes(len(trials)) == 2
+    numbers = (
+        counts.sum(axis=1).astype(np.float64),
+        np.where(binary, counts[:, 1], np.nan),
+        np.where(binary, windows.scores(len(trials))["auroc"], np.nan),
+    )
+    return trials[NAMES].assign(**dict(zip(NUMBERS, numbers, strict=True)))[trials["status"].eq("ok")]
+
+
 def within_person(tables: RunTables) -> pd.DataFrame:
     """Windows and AUROC of each participant under each variant, the reference technique included.
 
@@ -72,17 +87,9 @@ def within_person(tables: RunTables) -> pd.DataFrame:
     trials = tables.trials
     if trials.empty or not trials["status"].eq("ok").any():
         return pd.DataFrame(columns=COLUMNS)
-    windows = scored_windows(tables.predictions, trials)
-    counts = windows.class_counts(len(trials))
-    binary = windows.n_classes(len(trials)) == 2
-    numbers = {
-        "windows": counts.sum(axis=1).astype(np.float64),
-        "windows_of_class_1": np.where(binary, counts[:, 1], np.nan),
-        "auroc": np.where(binary, windows.scores(len(trials))["auroc"], np.nan),
-    }
-    rows = trials[NAMES].assign(**numbers)[trials["status"].eq("ok")]
+    rows = pd.concat([_of_trials(part) for part in tables.parts([*CELL, "seed"])])
     people = rows.groupby(KEYS, sort=True, observed=True)
-    means = people[list(numbers)].mean().assign(n_seeds=people.size()).reset_index()
+    means = people[NUMBERS].mean().assign(n_seeds=people.size()).reset_index()
     positive = means["windows_of_class_1"].to_numpy(dtype=np.float64)
     negative = means["windows"].to_numpy(dtype=np.float64) - positive
     low, high = auroc_interval(means["auroc"].to_numpy(dtype=np.float64), positive, negative)

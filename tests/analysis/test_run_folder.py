@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
+from analysis.scores import packed_predictions
 from analysis.scores.scores import score
 from benchmarks.analysis import bench, write_run
 
@@ -97,11 +98,14 @@ def test_the_primary_metric_is_the_studys(run: Path) -> None:
     assert analysis.load(run).primary_metric == "balanced_accuracy"
 
 
-def test_the_bench_times_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("held", [True, False])
+def test_the_bench_times_every_step(held: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for each step with seconds and memory, after the machine's load and the size of the run."""
+    monkeypatch.setattr(packed_predictions, "LARGEST_HELD", 564 if held else 563)
     bench(rows=600, cells=2, variants=2, participants=3)
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\d+ processors, load [\d.]+", lines[0])
-    assert "18 trials, 576 predictions (simulated)" in lines
-    steps = [line.split()[0] for line in lines if re.search(r"[\d.]+ s +[\d.]+ s of processor +[\d.]+ GB more$", line)]
-    assert ["load", "score", "score_common", "compare"] == steps
+    assert f"18 trials, 564 tested windows (simulated), {'in memory' if held else 'in parts'}" in lines
+    steps = [line[:14].strip() for line in lines if re.search(r"[\d.]+ s +[\d.]+ s of processor +[\d.]+ GB more$", line)]
+    others = [] if held else ["against models", "within person", "confusion", "reliability"]
+    assert ["load", "score", "score_common", "compare", *others] == steps
