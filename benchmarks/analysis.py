@@ -33,7 +33,8 @@ from benchmarks.results import append
 
 T = TypeVar("T")
 
-CELLS, VARIANTS, PARTICIPANTS = 27, 20, 18  # a study of the paper's size: 10,206 trials; a cell is a dataset, label and model
+# A study of the paper's size, 10,206 trials; a cell is a dataset, label and model, more than 27 are those of further seeds.
+CELLS, VARIANTS, PARTICIPANTS = 27, 20, 18
 
 
 def _trials(cells: int, variants: int, participants: int) -> pd.DataFrame:
@@ -43,11 +44,11 @@ def _trials(cells: int, variants: int, participants: int) -> pd.DataFrame:
             "trial": f"{cell:04x}{variant:06x}{participant:06x}",
             "dataset": f"simulated{cell % 3}",
             "label": f"label{cell // 3 % 3}",
-            "model": f"model{cell // 9}",
+            "model": f"model{cell // 9 % 3}",
             "technique": "fine_tuning" if variant else REFERENCE_TECHNIQUE,
             "variant": f"budget={variant}" if variant else "-",
             "participant": f"P{participant}",
-            "seed": 0,
+            "seed": cell // CELLS,
             "status": "ok",
         }
         for cell in range(cells)
@@ -167,7 +168,7 @@ def bench(
 
 def analysis(
     rows: Annotated[int, typer.Option(help="predictions, about")] = 10_000_000,
-    cells: Annotated[int, typer.Option(help="datasets, labels and models, with 378 trials each")] = CELLS,
+    cells: Annotated[int, typer.Option(help="datasets, labels, models and seeds, with 378 trials each")] = CELLS,
     sample: Annotated[int, typer.Option(help="trials that the plain way is timed on")] = 300,
     results: Annotated[Path, typer.Option(help="a line is added")] = Path("build/benchmarks.jsonl"),
 ) -> None:

@@ -114,7 +114,7 @@ class RunTables:
             trials: rows of ``trials``.
 
         Returns:
-            the columns of ``predictions``.
+            one row per window of a trial, with the columns of ``predictions``.
 
         Units:
             probabilities from 0 to 1.
