@@ -132,6 +132,8 @@ class StageScheduler(Searcher):
 
     def _no_longer_waits(self, key: str, stage: str) -> None:
         """A unit has one stage less to wait for: it is trained, or no trial of the unit that can still run needs it."""
+        if stage not in self._missing_stages[key]:
+            return  # it was left out with a trial that also needed another stage, and the unit may have been handed out since
         self._missing_stages[key].discard(stage)
         if not self._missing_stages[key] and self.units[key].trials:
             self._push(key)
@@ -150,7 +152,9 @@ class StageScheduler(Searcher):
                 self._block(lost, f"trial {next(iter(sorted(gone)), key)} is blocked: {cause}")
             for waited in [other for other in self._missing_stages[key] if other != stage and other not in rest.stages]:
                 self._missing_stages[key].discard(waited)
-                self._dependents[waited].remove(key)
+                # it is not there if that stage is being blocked as well: the unit needs it, and what another would have trained after it
+                if key in self._dependents.get(waited, ()):
+                    self._dependents[waited].remove(key)
             self._no_longer_waits(key, stage)
 
     def save(self, checkpoint_path: str) -> None:

@@ -4,12 +4,15 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders.running import predictions, quiet
 from builders.studies import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ray import tune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -320,6 +323,66 @@ def test_searcher_blocks_what_waits_for_a_failed_stage() -> None:
     assert {"t1", "t2"} == searcher.blocked.keys()
     assert "loss is nan" in searcher.blocked["t2"]
     assert [_asked(searcher, name) for name in "qr"] == ["t3", None]
+
+
+@pytest.mark.parametrize("last", [("a", "b"), ("a", "b", "c"), ("b", "a"), ("a", "c", "b")], ids="-".join)
+def test_searcher_blocks_what_waits_for_a_failed_stage_and_for_what_follows_it(last: tuple[str, ...]) -> None:
+    """Two variants whose calibration is one stage, as budgets of few windows: the second waits for the base and for the first's calibration."""
+    searcher = StageScheduler(_units(("a",), ("a", "b"), last, ("a", "b", "d"), ("x",)), set())
+    assert _asked(searcher, "p") == "t0"
+    searcher.on_trial_complete("p", {"error": "disk full"})
+    assert {"t1", "t2", "t3"} == searcher.blocked.keys()
+    assert all("disk full" in cause for cause in searcher.blocked.values())
+    assert [_asked(searcher, name) for name in "qr"] == ["t4", None]
+    searcher.on_trial_complete("q", {})
+    assert _asked(searcher, "r") == StageScheduler.FINISHED
+
+
+def test_a_unit_goes_on_without_the_trials_that_are_blocked_twice() -> None:
+    """Of a stack whose trials wait for a failed base, and for a calibration of it, the trial of another person runs."""
+    base, shared, *stacked = _trials(("a",), ("a", "b"), ("a", "b"), ("y",))
+    stack = tuple(replace(trial, unit="u") for trial in stacked)
+    searcher = StageScheduler([Unit((base,)), Unit((shared,)), Unit(stack, stack)], set())
+    assert _asked(searcher, "p") == "t0"
+    searcher.on_trial_complete("p", {"error": "disk full"})
+    assert {"t1", "t2"} == searcher.blocked.keys()
+    config = searcher.suggest("q")
+    assert ["t3"] == config["stack"]["run"] and searcher.suggest("r") is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    plans=st.lists(
+        st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4, unique=True), min_size=1, max_size=3),
+        min_size=1,
+        max_size=6,
+    ),
+    data=st.data(),
+)
+def test_whatever_fails_each_trial_is_handed_out_once_or_blocked(plans: list[list[list[str]]], data: st.DataObject) -> None:
+    """Units of several trials that share stages in any way; any stage of any unit may fail. Nothing waits for ever."""
+    made = iter(_trials(*(tuple(stages) for unit in plans for stages in unit)))
+    units = [Unit(own, own) for n, unit in enumerate(plans) for own in [tuple(replace(next(made), unit=f"u{n}") for _ in unit)]]
+    searcher, done, handed = StageScheduler(units, set()), set[str](), list[str]()
+    for turn in range(len(units) + 1):
+        config = searcher.suggest(str(turn))
+        if not isinstance(config, dict):
+            break
+        mine, failed = [searcher.trials[key] for key in config["stack"]["run"]], set[str]()
+        assert all(set(trial.stages) <= done | set(config["absent"]) for trial in mine)
+        for stage in dict.fromkeys(stage for trial in mine for stage in trial.stages if stage not in done):
+            if data.draw(st.booleans(), label=f"{stage} fails"):
+                failed.add(stage)
+            else:
+                done.add(stage)
+                searcher.on_trial_result(str(turn), {"stage_done": stage})
+        for trial in mine:
+            error = "disk full" if failed & set(trial.stages) else ""
+            searcher.on_trial_result(str(turn), {"finished": True, "trial": trial.key, "error": error})
+        searcher.on_trial_complete(str(turn), {})
+        handed += [trial.key for trial in mine]
+    assert config == StageScheduler.FINISHED
+    assert sorted(searcher.trials) == sorted([*handed, *searcher.blocked])
 
 
 def test_an_owner_that_fails_after_its_stage_blocks_nobody() -> None:
