@@ -108,12 +108,12 @@ class Saboteur:
         return f"kill -9 of worker process {victim.pid}"
 
     def full_disk(self) -> str:
-        """For a moment: trials fail as fast as they start meanwhile, and a run of 200 is over in a few seconds."""
-        seconds = float(self.rng.uniform(0.2, 0.6))
+        """For a moment: trials fail as fast as they start meanwhile, a hundred a second on a quick machine, each with those that need its base."""
+        seconds = float(self.rng.uniform(0.05, 0.2))
         filler = fill(self.run)
         time.sleep(seconds)
         filler.unlink()
-        return f"disk full for {seconds:.1f} s"
+        return f"disk full for {seconds:.2f} s"
 
     def truncated_stage(self) -> str:
         """Of a stage that is stored and that trials still wait for, as long as there is one."""
