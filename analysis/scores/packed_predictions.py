@@ -25,7 +25,7 @@ PART = [*CELL, "seed"]
 ROW = {"window": np.int64, "y_true": np.int8, "purged": np.bool_}
 
 
-def predictions_of(trials: pd.DataFrame) -> int:
+def windows_tested(trials: pd.DataFrame) -> int:
     """How many windows these trials tested, as far as their records say it: that decides whether their predictions are held."""
     return int(pd.to_numeric(trials["n_test"], errors="coerce").fillna(0).sum()) if "n_test" in trials else 0
 

@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError, RunNotFoundError
 from analysis.plain_text import printable, printable_frame
 from analysis.scores import packed_predictions
 from analysis.scores.metrics import PRIMARY_METRICS
-from analysis.scores.packed_predictions import NotHeld, PackedPredictions, predictions_of
+from analysis.scores.packed_predictions import NotHeld, PackedPredictions, windows_tested
 from analysis.scores.predictions import DIGEST, read_predictions
 from analysis.scores.stored_files import NO_DIGESTS, read_json, read_object, read_parquet
 from analysis.scores.trial_records import read_plan, read_records
@@ -279,7 +279,7 @@ def load(run: str | os.PathLike[str]) -> RunTables:
     ended_well = trials[trials["status"].eq("ok")] if len(trials) else pd.DataFrame(columns=["trial", "participant"])
     origin = _provenance(system, path)
     read = system, f"{path}/predictions", ended_well, origin["classes"]
-    packed = PackedPredictions(*read) if predictions_of(ended_well) > packed_predictions.LARGEST_HELD else None
+    packed = PackedPredictions(*read) if windows_tested(ended_well) > packed_predictions.LARGEST_HELD else None
     return RunTables(
         plan=plan,
         trials=trials,

@@ -220,10 +220,8 @@ class _RunContext:
         sizes = quota.check(trials)
         pending, earlier = self._left(trials, run)
         run.write_start(yaml.safe_dump(self.study.as_dict(), sort_keys=False), self.origin, trials, self.participants, identity)
-        for (
-            name,
-            describe,
-        ) in DESCRIPTIONS.items():  # one after the other: each has a row for every window, and nobody asks for them again
+        # one after the other, and none is kept: each has a row for every window, and nobody asks for them again
+        for name, describe in DESCRIPTIONS.items():
             run.keep_table(name, describe(self.datasets))
         lifetime.tidy(trials)
         if pending:
